@@ -1,0 +1,388 @@
+#include "cli/admin_client.h"
+
+#include <google/protobuf/util/json_util.h>
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cli/from_proto.h"
+#include "cli/rpc_channel.h"
+#include "common/mutex.h"
+#include "fanwire/v1/admin.grpc.pb.h"
+
+namespace fanwire::cli {
+namespace {
+
+constexpr uint32_t kPageSize = 1000;
+
+class GrpcAdminClient : public AdminClient {
+ public:
+  explicit GrpcAdminClient(std::shared_ptr<RpcChannel> channel)
+      : channel_(std::move(channel)), stub_(v1::Admin::NewStub(channel_->grpc_channel())) {}
+
+  absl::StatusOr<std::string> CallTool(Tool tool, const ToolRequest& request) override {
+    v1::ToolRequest message;
+    message.set_service(request.service);
+    message.set_default_service(request.default_service);
+    const absl::StatusOr<v1::ToolResponse> response = Call(MethodOf(tool), message);
+    if (!response.ok()) return response.status();
+    return response->json();
+  }
+
+  absl::StatusOr<std::string> BroadcastTestEvent(const TestEvent& event) override {
+    v1::BroadcastTestEventRequest message;
+    message.set_service(event.service);
+    message.set_event_type(event.event_type);
+    message.set_room(event.room);
+    if (!event.data.empty()) {
+      const auto parsed =
+          google::protobuf::util::JsonStringToMessage(event.data, message.mutable_data());
+      if (!parsed.ok()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("data: no JSON object: ", parsed.message().ToString()));
+      }
+    }
+    const absl::StatusOr<v1::ToolResponse> response =
+        Call(&v1::Admin::Stub::BroadcastTestEvent, message);
+    if (!response.ok()) return response.status();
+    return response->json();
+  }
+
+  absl::StatusOr<std::vector<ServiceInfo>> ListServices() override {
+    const auto response = Call(&v1::Admin::Stub::ListServices, v1::ListServicesRequest());
+    if (!response.ok()) return response.status();
+    return All<ServiceInfo>(response->services());
+  }
+
+  absl::StatusOr<ChannelList> ListChannels(const ChannelQuery& query) override {
+    v1::ListChannelsRequest message;
+    message.set_service(query.service);
+    message.set_pattern(query.pattern);
+    message.set_sort(SortOf(query.sort));
+    ChannelList list;
+    while (true) {
+      const int64_t wanted =
+          query.limit == 0 ? kPageSize : query.limit - static_cast<int64_t>(list.channels.size());
+      message.set_page_size(static_cast<uint32_t>(std::min<int64_t>(wanted, kPageSize)));
+      const auto response = Call(&v1::Admin::Stub::ListChannels, message);
+      if (!response.ok()) return response.status();
+      for (const v1::ChannelInfo& channel : response->channels()) {
+        list.channels.push_back(FromProto(channel));
+      }
+      list.total = response->total();
+      const bool enough =
+          query.limit != 0 && static_cast<int64_t>(list.channels.size()) >= query.limit;
+      if (enough || response->next_page_token().empty()) return list;
+      message.set_page_token(response->next_page_token());
+    }
+  }
+
+  absl::StatusOr<ChannelInfo> GetChannel(absl::string_view service,
+                                         absl::string_view channel) override {
+    v1::GetChannelRequest message;
+    message.set_service(std::string(service));
+    message.set_channel(std::string(channel));
+    const auto response = Call(&v1::Admin::Stub::GetChannel, message);
+    if (!response.ok()) return response.status();
+    return FromProto(*response);
+  }
+
+  absl::StatusOr<History> GetHistory(const HistoryQuery& query) override {
+    v1::GetHistoryRequest message;
+    message.set_service(query.service);
+    message.set_channel(query.channel);
+    message.set_limit(query.limit);
+    message.set_reverse(query.reverse);
+    if (query.since.exists()) ToProto(query.since, message.mutable_since());
+    const auto response = Call(&v1::Admin::Stub::GetHistory, message);
+    if (!response.ok()) return response.status();
+    return History{.head = FromProto(response->head()),
+                   .publications = All<Publication>(response->publications()),
+                   .more = response->more()};
+  }
+
+  absl::StatusOr<ConnectionList> ListConnections(const ConnectionQuery& query) override {
+    v1::ListConnectionsRequest message;
+    ToProto(query.filter, message.mutable_filter());
+    message.set_sort(SortOf(query.sort));
+    message.set_limit(query.limit);
+    const auto response = Call(&v1::Admin::Stub::ListConnections, message);
+    if (!response.ok()) return response.status();
+    return ConnectionList{.connections = All<ConnectionInfo>(response->connections()),
+                          .total = response->total(),
+                          .workers_total = response->workers_total(),
+                          .workers_answered = response->workers_answered()};
+  }
+
+  absl::StatusOr<ConnectionInfo> GetConnection(absl::string_view id) override {
+    v1::GetConnectionRequest message;
+    message.set_id(std::string(id));
+    const auto response = Call(&v1::Admin::Stub::GetConnection, message);
+    if (!response.ok()) return response.status();
+    return FromProto(*response);
+  }
+
+  absl::StatusOr<DisconnectResult> Disconnect(const DisconnectRequest& request) override {
+    v1::DisconnectRequest message;
+    ToProto(request.filter, message.mutable_filter());
+    message.set_code(request.code);
+    message.set_reason(request.reason);
+    const auto response = Call(&v1::Admin::Stub::Disconnect, message);
+    if (!response.ok()) return response.status();
+    return DisconnectResult{.disconnected = response->disconnected(),
+                            .workers_total = response->workers_total(),
+                            .workers_answered = response->workers_answered()};
+  }
+
+  absl::StatusOr<WorkerList> ListWorkers() override {
+    const auto response = Call(&v1::Admin::Stub::ListWorkers, v1::ListWorkersRequest());
+    if (!response.ok()) return response.status();
+    return WorkerList{.workers = All<WorkerInfo>(response->workers()),
+                      .config_version = response->config_version()};
+  }
+
+  absl::Status DrainWorker(const DrainRequest& request,
+                           const std::function<void(int64_t)>& on_remaining) override {
+    v1::DrainWorkerRequest message;
+    message.set_id(request.worker);
+    if (request.window.has_value()) ToProto(*request.window, message.mutable_window());
+    if (request.deadline.has_value()) ToProto(*request.deadline, message.mutable_deadline());
+    bool done = false;
+    const absl::Status status = Stream<v1::DrainWorkerProgress>(
+        &v1::Admin::Stub::DrainWorker, message, [&](const v1::DrainWorkerProgress& progress) {
+          done = progress.done();
+          on_remaining(progress.remaining());
+          return true;
+        });
+    return Ended(status, done, "the drain");
+  }
+
+  absl::Status RestartWorkers(
+      const RestartRequest& request,
+      const std::function<void(const RestartProgress&)>& on_progress) override {
+    v1::RestartWorkersRequest message;
+    for (const std::string& worker : request.workers) message.add_ids(worker);
+    message.set_only_stopped(request.only_stopped);
+    bool done = false;
+    const absl::Status status = Stream<v1::RestartWorkersProgress>(
+        &v1::Admin::Stub::RestartWorkers, message, [&](const v1::RestartWorkersProgress& progress) {
+          done = progress.done();
+          if (!progress.id().empty()) {
+            on_progress({.worker = progress.id(), .state = progress.state()});
+          }
+          return true;
+        });
+    return Ended(status, done, "the restart");
+  }
+
+  absl::Status Tail(const TailRequest& request,
+                    const std::function<bool(const TailUpdate&)>& on_update) override {
+    v1::TailRequest message;
+    message.set_service(request.service);
+    message.set_pattern(request.pattern);
+    for (const std::string& event : request.events) message.add_events(event);
+    message.set_max_per_second(request.max_per_second);
+    return Stream<v1::TailResponse>(
+        &v1::Admin::Stub::Tail, message, [&](const v1::TailResponse& response) {
+          return on_update({.publications = All<Publication>(response.publications()),
+                            .left_out = response.left_out()});
+        });
+  }
+
+  absl::StatusOr<std::vector<LedgerEntry>> GetLedger(absl::string_view service) override {
+    v1::GetLedgerRequest message;
+    message.set_service(std::string(service));
+    const auto response = Call(&v1::Admin::Stub::GetLedger, message);
+    if (!response.ok()) return response.status();
+    return All<LedgerEntry>(response->entries());
+  }
+
+  absl::StatusOr<ConfigText> GetConfig() override {
+    const auto response = Call(&v1::Admin::Stub::GetConfig, v1::GetConfigRequest());
+    if (!response.ok()) return response.status();
+    return ConfigText{
+        .yaml = response->yaml(), .file = response->file(), .version = response->version()};
+  }
+
+  absl::StatusOr<ConfigVerdict> CheckConfig(absl::string_view yaml,
+                                            absl::string_view file_name) override {
+    v1::CheckConfigRequest message;
+    message.set_yaml(std::string(yaml));
+    message.set_file_name(std::string(file_name));
+    const auto response = Call(&v1::Admin::Stub::CheckConfig, message);
+    if (!response.ok()) return response.status();
+    return ConfigVerdict{.ok = response->ok(),
+                         .errors = {response->errors().begin(), response->errors().end()},
+                         .warnings = {response->warnings().begin(), response->warnings().end()},
+                         .resolved_yaml = response->resolved_yaml()};
+  }
+
+  absl::StatusOr<ReloadResult> ReloadConfig() override {
+    const auto response = Call(&v1::Admin::Stub::ReloadConfig, v1::ReloadConfigRequest());
+    if (!response.ok()) return response.status();
+    ReloadResult result{
+        .version = response->version(),
+        .applied = {response->applied().begin(), response->applied().end()},
+        .needs_restart = {response->needs_restart().begin(), response->needs_restart().end()},
+        .workers = {}};
+    for (const v1::WorkerConfigState& worker : response->workers()) {
+      result.workers.push_back({.id = worker.id(),
+                                .version = worker.version(),
+                                .error = worker.error(),
+                                .pending = worker.pending()});
+    }
+    return result;
+  }
+
+  absl::StatusOr<std::string> SetLogLevel(absl::string_view level) override {
+    v1::SetLogLevelRequest message;
+    message.set_level(std::string(level));
+    const auto response = Call(&v1::Admin::Stub::SetLogLevel, message);
+    if (!response.ok()) return response.status();
+    return response->previous();
+  }
+
+  absl::StatusOr<ServerVersion> GetVersion() override {
+    const auto response = Call(&v1::Admin::Stub::GetVersion, v1::GetVersionRequest());
+    if (!response.ok()) return response.status();
+    return ServerVersion{.version = response->version(),
+                         .build = response->build(),
+                         .started_at = FromProto(response->started_at()),
+                         .pid = response->pid(),
+                         .engine = response->engine()};
+  }
+
+  void Cancel() override {
+    MutexLock lock(&mu_);
+    cancelled_ = true;
+    if (context_ != nullptr) context_->TryCancel();
+  }
+
+ private:
+  template <typename Request, typename Response>
+  using Unary = grpc::Status (v1::Admin::Stub::*)(grpc::ClientContext*, const Request&, Response*);
+  template <typename Request, typename Response>
+  using ServerStream = std::unique_ptr<grpc::ClientReader<Response>> (v1::Admin::Stub::*)(
+      grpc::ClientContext*, const Request&);
+
+  // Makes a context the one that Cancel() ends, for a scope.
+  class CallScope {
+   public:
+    CallScope(GrpcAdminClient* client, grpc::ClientContext* context) : client_(client) {
+      MutexLock lock(&client_->mu_);
+      client_->context_ = context;
+      if (client_->cancelled_) context->TryCancel();
+    }
+    ~CallScope() {
+      MutexLock lock(&client_->mu_);
+      client_->context_ = nullptr;
+    }
+    CallScope(const CallScope&) = delete;
+    CallScope& operator=(const CallScope&) = delete;
+
+   private:
+    GrpcAdminClient* const client_;
+  };
+
+  static Unary<v1::ToolRequest, v1::ToolResponse> MethodOf(Tool tool) {
+    switch (tool) {
+      case Tool::kHealthCheck:
+        return &v1::Admin::Stub::HealthCheck;
+      case Tool::kGetStatus:
+        return &v1::Admin::Stub::GetStatus;
+      case Tool::kListRooms:
+        return &v1::Admin::Stub::ListRooms;
+      case Tool::kGetMetrics:
+        break;
+    }
+    return &v1::Admin::Stub::GetMetrics;
+  }
+
+  static v1::ChannelSort SortOf(ChannelSort sort) {
+    switch (sort) {
+      case ChannelSort::kName:
+        break;
+      case ChannelSort::kSubscribers:
+        return v1::CHANNEL_SORT_SUBSCRIBERS;
+      case ChannelSort::kPublications:
+        return v1::CHANNEL_SORT_PUBLICATIONS;
+      case ChannelSort::kRecent:
+        return v1::CHANNEL_SORT_RECENT;
+    }
+    return v1::CHANNEL_SORT_NAME;
+  }
+
+  static v1::ListConnectionsRequest::Sort SortOf(ConnectionSort sort) {
+    switch (sort) {
+      case ConnectionSort::kAge:
+        break;
+      case ConnectionSort::kBacklog:
+        return v1::ListConnectionsRequest::SORT_BACKLOG;
+      case ConnectionSort::kDrops:
+        return v1::ListConnectionsRequest::SORT_DROPS;
+    }
+    return v1::ListConnectionsRequest::SORT_AGE;
+  }
+
+  template <typename Value, typename Repeated>
+  static std::vector<Value> All(const Repeated& messages) {
+    std::vector<Value> values;
+    values.reserve(static_cast<size_t>(messages.size()));
+    for (const auto& message : messages) values.push_back(FromProto(message));
+    return values;
+  }
+
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(Unary<Request, Response> method, const Request& request) {
+    grpc::ClientContext context;
+    channel_->PrepareCall(&context);
+    const CallScope scope(this, &context);
+    Response response;
+    const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
+    if (!status.ok()) return channel_->ToStatus(status);
+    return response;
+  }
+
+  // Reads until the stream ends, `on_message` returns false or Cancel().
+  template <typename Response, typename Request, typename OnMessage>
+  absl::Status Stream(ServerStream<Request, Response> method, const Request& request,
+                      const OnMessage& on_message) {
+    grpc::ClientContext context;
+    channel_->PrepareStream(&context);
+    const CallScope scope(this, &context);
+    const auto reader = (stub_.get()->*method)(&context, request);
+    bool stopped = false;
+    for (Response response; reader->Read(&response);) {
+      if (on_message(response)) continue;
+      stopped = true;
+      context.TryCancel();
+      break;
+    }
+    const grpc::Status status = reader->Finish();
+    MutexLock lock(&mu_);
+    if (status.ok() || stopped || cancelled_) return absl::OkStatus();
+    return channel_->ToStatus(status);
+  }
+
+  static absl::Status Ended(const absl::Status& status, bool done, absl::string_view what) {
+    if (!status.ok() || done) return status;
+    return absl::UnavailableError(absl::StrCat("control stopped reporting before ", what,
+                                               " was done: see `wsctl workers list`"));
+  }
+
+  const std::shared_ptr<RpcChannel> channel_;
+  const std::unique_ptr<v1::Admin::Stub> stub_;
+  Mutex mu_;
+  grpc::ClientContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;  // of the call under way
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace
+
+std::unique_ptr<AdminClient> MakeAdminClient(std::shared_ptr<RpcChannel> channel) {
+  return std::make_unique<GrpcAdminClient>(std::move(channel));
+}
+
+}  // namespace fanwire::cli

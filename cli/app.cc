@@ -1,0 +1,155 @@
+#include "cli/app.h"
+
+#include <grpc/support/log.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "cli/commands/all.h"
+#include "cli/commands/completion.h"
+#include "cli/exit_code.h"
+#include "cli/rpc_channel.h"
+#include "cli/text.h"
+
+namespace fanwire::cli {
+namespace {
+
+constexpr absl::Duration kDefaultTimeout = absl::Seconds(10);
+
+// A person waits for a completion with a finger on the key.
+constexpr absl::Duration kCompletionPatience = absl::Milliseconds(500);
+
+// `wsctl __complete -- WORDS…`, which the shells' completion scripts call.
+int Complete(const std::vector<std::string>& arguments, const World& world) {
+  GlobalOptions options;
+  options.timeout = kCompletionPatience;
+  const size_t skipped = arguments.size() > 1 && arguments[1] == "--" ? 2 : 1;
+  const std::vector<std::string> words(arguments.begin() + static_cast<int64_t>(skipped),
+                                       arguments.end());
+  // The control that the line will talk to.
+  const auto take = [&](size_t i, absl::string_view flag, std::string* target) {
+    absl::string_view word = words[i];
+    if (word == flag && i + 2 < words.size()) *target = words[i + 1];
+    if (absl::ConsumePrefix(&word, flag) && absl::ConsumePrefix(&word, "=")) {
+      *target = std::string(word);
+    }
+  };
+  for (size_t i = 0; i + 1 < words.size(); ++i) {
+    take(i, "--server", &options.server.server);
+    take(i, "--context", &options.server.context);
+  }
+  GlobalOptions targets;
+  const std::unique_ptr<CommandTree> tree = MakeCommandTree(&targets);
+  Invocation invocation(&world, &options);
+  return ExitCode(RunComplete(words, *tree, invocation));
+}
+
+// Says what went wrong, if anything did; returns the exit code.
+int Finish(const absl::Status& status, const World& world) {
+  if (status.ok() || IsBrokenPipe(status)) return ExitCode(status);
+  // Lines stay lines: a refused configuration has one for each fault.
+  std::vector<std::string> lines;
+  for (const absl::string_view line :
+       absl::StrSplit(absl::string_view(status.message().data(), status.message().size()), '\n')) {
+    lines.push_back(EscapeControls(line));
+  }
+  world.notes
+      ->Write(absl::StrCat(
+          "wsctl: ", IsUsageError(status) ? "" : absl::StatusCodeToString(status.code()),
+          IsUsageError(status) ? "" : ": ", absl::StrJoin(lines, "\n"), "\n"))
+      .IgnoreError();
+  return ExitCode(status);
+}
+
+}  // namespace
+
+std::unique_ptr<CommandTree> MakeCommandTree(GlobalOptions* options) {
+  auto tree = std::make_unique<CommandTree>(
+      "Operates Fanwire: publishes, watches, and manages services, workers and connections.",
+      "wsctl");
+  Command root = tree->root();
+  root.Text("--server", "ADDR", &options->server.server,
+            "HOST:PORT or unix:PATH; else FANWIRE_SERVER, the local socket, 127.0.0.1:8701")
+      .Text("--context", "NAME", &options->server.context,
+            "A server of ~/.config/fanwire/wsctl.yaml")
+      .Choice<Format>(
+          "--output", &options->format,
+          {{"table", Format::kTable}, {"plain", Format::kPlain}, {"json", Format::kJson}},
+          "How results look; default table")
+      .Duration("--timeout", &options->timeout, "Longest wait for an answer; default 10s")
+      .Flag("--no-color", &options->no_color, "No colours, as with NO_COLOR set")
+      .Flag("--verbose", &options->verbose, "Tell on stderr what happens");
+  AddToolCommands(root);
+  AddPublishCommand(root);
+  AddTailCommand(root);
+  AddServiceCommands(root);
+  AddChannelCommands(root);
+  AddConnectionCommands(root);
+  AddWorkerCommands(root);
+  AddLedgerCommand(root);
+  AddConfigCommands(root);
+  AddLogLevelCommand(root);
+  AddTokenCommands(root);
+  AddVersionCommand(root);
+  AddCompletionCommand(root);
+  return tree;
+}
+
+absl::StatusOr<Clients> ConnectOverGrpc(const ServerTarget& target, const GlobalOptions& options) {
+  const auto channel =
+      RpcChannel::Make(target, options.timeout.value_or(kDefaultTimeout), options.timeout);
+  if (!channel.ok()) return channel.status();
+  return Clients{.admin = MakeAdminClient(*channel), .publish = MakePublishClient(*channel)};
+}
+
+int RunApp(const std::vector<std::string>& arguments, const World& world) {
+  if (!arguments.empty() && arguments[0] == "__complete") return Complete(arguments, world);
+  GlobalOptions options;
+  const std::unique_ptr<CommandTree> tree = MakeCommandTree(&options);
+  const CommandTree::Parsed parsed = tree->Parse(arguments);
+  switch (parsed.kind) {
+    case CommandTree::Parsed::Kind::kHelp:
+      return Finish(world.results->Write(parsed.text), world);
+    case CommandTree::Parsed::Kind::kUsageError:
+      world.notes->Write(parsed.text).IgnoreError();
+      return kExitUsage;
+    case CommandTree::Parsed::Kind::kRun:
+      break;
+  }
+  Invocation invocation(&world, &options);
+  absl::Status status = (*parsed.run)(invocation);
+  if (status.ok()) status = invocation.out().written();
+  return Finish(status, world);
+}
+
+int Main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);  // a write that nobody reads is an error of that write
+  // What gRPC says about its connections is in the statuses; its log would only repeat it.
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
+  FdSink results(STDOUT_FILENO);
+  FdSink notes(STDERR_FILENO);
+  World world;
+  world.results = &results;
+  world.notes = &notes;
+  world.results_terminal = isatty(STDOUT_FILENO) == 1;
+  world.notes_terminal = isatty(STDERR_FILENO) == 1;
+  winsize size{};
+  if (world.results_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+    world.width = size.ws_col;
+  }
+  world.stdin_fd = STDIN_FILENO;
+  world.environment = [](const std::string& name) -> const char* {
+    return std::getenv(name.c_str());
+  };
+  world.clock = Clock::Real();
+  world.connect = ConnectOverGrpc;
+  return RunApp(std::vector<std::string>(argv + 1, argv + argc), world);
+}
+
+}  // namespace fanwire::cli

@@ -1,0 +1,371 @@
+#include "cli/command.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "cli/text.h"
+#include "common/check.h"
+
+namespace fanwire::cli {
+namespace {
+
+constexpr int kHelpColumn = 32;
+
+// "[OPTIONS]" and the like as usage lines have them; the footer closes the help.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(kHelpColumn); }
+
+  std::string make_footer(const CLI::App* app) const override { return app->get_footer(); }
+
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_type_size() == 0 || option->get_type_name().empty()) return "";
+    return absl::StrCat(" ", option->get_type_name());
+  }
+};
+
+bool IsVisible(const CLI::App* app) { return !app->get_group().empty(); }
+
+std::vector<const CLI::App*> Children(const CLI::App* app) {
+  return app->get_subcommands([](const CLI::App*) { return true; });
+}
+
+const CLI::App* FindChild(const CLI::App* app, const std::string& name) {
+  for (const CLI::App* child : Children(app)) {
+    if (child->get_name() == name) return child;
+  }
+  return nullptr;
+}
+
+std::string PathOf(const CLI::App* app) {
+  if (app->get_parent() == nullptr) return app->get_name();
+  return absl::StrCat(PathOf(app->get_parent()), " ", app->get_name());
+}
+
+// The last command that the arguments name.
+CLI::App* Innermost(CLI::App* app) {
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().back();
+  return app;
+}
+
+// How many letters must change; for "did you mean".
+size_t EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t corner = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, corner + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      corner = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string UnknownCommand(const CLI::App* app, const std::string& word) {
+  std::string nearest;
+  size_t distance = 3;
+  for (const CLI::App* child : Children(app)) {
+    const size_t candidate = EditDistance(word, child->get_name());
+    if (IsVisible(child) && candidate < distance) {
+      distance = candidate;
+      nearest = child->get_name();
+    }
+  }
+  return absl::StrCat("unknown command \"", EscapeControls(word), "\"",
+                      nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?"));
+}
+
+}  // namespace
+
+struct CommandTree::State {
+  explicit State(const std::string& summary, const std::string& name) : app(summary, name) {}
+
+  CLI::App app;
+  std::map<const CLI::App*, Run> runs;
+  std::map<const CLI::App*, std::string> examples;
+  std::map<const CLI::App*, std::string> details;
+  std::map<const CLI::Option*, Values> values;
+  std::map<const CLI::Option*, std::vector<std::string>> choices;
+
+  void SetFooter(CLI::App* node) {
+    const std::string more =
+        node->get_parent() == nullptr
+            ? "Results go to stdout, all else to stderr.  Exit: 0 done, 2 usage, 64 + gRPC code.\n"
+            : "Flags of every command: wsctl --help\n";
+    const auto text = details.find(node);
+    node->footer(absl::StrCat(text == details.end() ? "" : absl::StrCat(text->second, "\n\n"), more,
+                              "\nExample:\n  ", examples[node], "\n"));
+  }
+};
+
+// ------------------------------------------------------------------------------------- Command
+
+Command Command::AddGroup(const std::string& name, const std::string& summary,
+                          const std::string& example) {
+  CLI::App* app = app_->add_subcommand(name, summary);
+  app->fallthrough();
+  app->require_subcommand(0, 1);
+  tree_->state_->examples[app] = example;
+  tree_->state_->SetFooter(app);
+  return Command(tree_, app);
+}
+
+Command Command::AddCommand(const std::string& name, const std::string& summary,
+                            const std::string& example, Run run) {
+  CLI::App* app = app_->add_subcommand(name, summary);
+  app->fallthrough();  // global flags may stand behind the command
+  tree_->state_->runs[app] = std::move(run);
+  tree_->state_->examples[app] = example;
+  tree_->state_->SetFooter(app);
+  return Command(tree_, app);
+}
+
+Command& Command::Hidden() {
+  app_->group("");
+  return *this;
+}
+
+Command& Command::Details(const std::string& text) {
+  tree_->state_->details[app_] = text;
+  tree_->state_->SetFooter(app_);
+  return *this;
+}
+
+Command& Command::Argument(const std::string& name, std::string* target, const std::string& help,
+                           Values values) {
+  CLI::Option* option = app_->add_option(name, *target, help)->required()->type_name("");
+  tree_->state_->values[option] = values;
+  return *this;
+}
+
+Command& Command::OptionalArgument(const std::string& name, std::string* target,
+                                   const std::string& help, Values values) {
+  CLI::Option* option = app_->add_option(name, *target, help)->type_name("");
+  tree_->state_->values[option] = values;
+  return *this;
+}
+
+Command& Command::Arguments(const std::string& name, std::vector<std::string>* target,
+                            const std::string& help, Values values) {
+  CLI::Option* option = app_->add_option(name, *target, help)->type_name("");
+  tree_->state_->values[option] = values;
+  return *this;
+}
+
+Command& Command::Flag(const std::string& name, bool* target, const std::string& help) {
+  app_->add_flag(name, *target, help);
+  return *this;
+}
+
+Command& Command::Text(const std::string& name, const std::string& placeholder, std::string* target,
+                       const std::string& help, Values values) {
+  CLI::Option* option = app_->add_option(name, *target, help)->type_name(placeholder);
+  tree_->state_->values[option] = values;
+  return *this;
+}
+
+Command& Command::Texts(const std::string& name, const std::string& placeholder,
+                        std::vector<std::string>* target, const std::string& help) {
+  app_->add_option(name, *target, help)
+      ->type_name(placeholder)
+      ->allow_extra_args(false)
+      ->take_all();
+  return *this;
+}
+
+Command& Command::Number(const std::string& name, uint32_t* target, uint32_t min, uint32_t max,
+                         const std::string& help) {
+  app_->add_option(name, *target, help)->check(CLI::Range(min, max))->type_name("N");
+  return *this;
+}
+
+Command& Command::Duration(const std::string& name, std::optional<absl::Duration>* target,
+                           const std::string& help) {
+  app_->add_option_function<std::string>(
+          name,
+          [name, target](const std::string& text) {
+            const absl::StatusOr<absl::Duration> duration = ParseDuration(text);
+            if (!duration.ok()) {
+              throw CLI::ValidationError(name, std::string(duration.status().message()));
+            }
+            *target = *duration;
+          },
+          help)
+      ->type_name("DURATION");
+  return *this;
+}
+
+Command& Command::AddChoice(const std::string& name, std::vector<std::string> names,
+                            const std::string& help, std::function<void(const std::string&)> set) {
+  CLI::Option* option =
+      app_->add_option_function<std::string>(
+              name,
+              [name, names, set = std::move(set)](const std::string& chosen) {
+                if (std::find(names.begin(), names.end(), chosen) == names.end()) {
+                  throw CLI::ValidationError(
+                      name, absl::StrCat("\"", EscapeControls(chosen), "\" is none of ",
+                                         absl::StrJoin(names, ", ")));
+                }
+                set(chosen);
+              },
+              help)
+          ->type_name(absl::StrJoin(names, "|"));
+  tree_->state_->choices[option] = std::move(names);
+  return *this;
+}
+
+// --------------------------------------------------------------------------------- CommandTree
+
+CommandTree::CommandTree(const std::string& summary, const std::string& name)
+    : state_(std::make_unique<State>(summary, name)) {
+  CLI::App& app = state_->app;
+  app.set_help_flag("-h,--help", "This text");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.require_subcommand(0, 1);
+  app.option_defaults()->always_capture_default(false);
+  state_->examples[&app] = "wsctl publish mahavishnu workflow:wf_1 workflow.started '{\"n\": 1}'";
+  state_->SetFooter(&app);
+}
+
+CommandTree::~CommandTree() = default;
+
+Command CommandTree::root() { return Command(this, &state_->app); }
+
+CommandTree::Parsed CommandTree::Parse(const std::vector<std::string>& arguments) {
+  CLI::App& app = state_->app;
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  std::string problem;
+  try {
+    app.parse(std::move(reversed));
+  } catch (const CLI::CallForHelp&) {
+    return {.kind = Parsed::Kind::kHelp, .text = app.help()};
+  } catch (const CLI::ExtrasError&) {
+    const CLI::App* inner = Innermost(&app);
+    const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
+    const auto word = std::find_if(extras.begin(), extras.end(), [](const std::string& extra) {
+      return !absl::StartsWith(extra, "-");
+    });
+    if (word != extras.end() && !Children(inner).empty()) {
+      problem = UnknownCommand(inner, *word);
+    } else {
+      problem = absl::StrCat("not understood: ", EscapeControls(absl::StrJoin(extras, " ")));
+    }
+  } catch (const CLI::ParseError& error) {
+    problem = error.what();
+  }
+  const CLI::App* inner = Innermost(&app);
+  const auto run = state_->runs.find(inner);
+  if (problem.empty() && run != state_->runs.end()) {
+    return {.kind = Parsed::Kind::kRun, .text = "", .run = &run->second};
+  }
+  if (problem.empty()) return {.kind = Parsed::Kind::kUsageError, .text = app.help()};
+  return {.kind = Parsed::Kind::kUsageError,
+          .text = absl::StrCat("wsctl: ", problem, "\nTry `", PathOf(inner), " --help`.\n")};
+}
+
+std::vector<std::string> CommandTree::Complete(
+    const std::vector<std::string>& words,
+    const std::function<std::vector<std::string>(Values)>& values) const {
+  if (words.empty()) return {};
+  const std::string& cut = words.back();
+  const CLI::App* app = &state_->app;
+  const CLI::Option* pending = nullptr;  // a flag that waits for its value
+  std::vector<const CLI::Option*> positionals;
+  size_t given = 0;  // positional words of `app` so far
+
+  const auto enter = [&](const CLI::App* node) {
+    app = node;
+    given = 0;
+    positionals.clear();
+    for (const CLI::Option* option : app->get_options()) {
+      if (option->get_positional()) positionals.push_back(option);
+    }
+  };
+  const auto option_named = [&](const std::string& name) -> const CLI::Option* {
+    for (const CLI::App* node = app; node != nullptr; node = node->get_parent()) {
+      if (const CLI::Option* option = node->get_option_no_throw(name)) return option;
+    }
+    return nullptr;
+  };
+  enter(app);
+  for (size_t i = 0; i + 1 < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (pending != nullptr) {
+      pending = nullptr;
+    } else if (word.size() > 1 && word[0] == '-') {
+      const CLI::Option* option = option_named(word);
+      if (option != nullptr && option->get_items_expected_max() > 0) pending = option;
+    } else if (const CLI::App* child = FindChild(app, word); child != nullptr) {
+      enter(child);
+    } else {
+      ++given;
+    }
+  }
+
+  std::set<std::string> found;
+  const auto offer = [&](const std::string& word) {
+    if (absl::StartsWith(word, cut)) found.insert(word);
+  };
+  const auto offer_values = [&](const CLI::Option* option, const std::string& before) {
+    if (const auto it = state_->choices.find(option); it != state_->choices.end()) {
+      for (const std::string& choice : it->second) offer(absl::StrCat(before, choice));
+    } else if (const auto it = state_->values.find(option);
+               it != state_->values.end() && it->second == Values::kFiles) {
+      if (before.empty()) found.insert(":files");
+    } else if (it != state_->values.end() && it->second != Values::kNone) {
+      for (const std::string& value : values(it->second)) offer(absl::StrCat(before, value));
+    }
+  };
+  const size_t equals = absl::StartsWith(cut, "--") ? cut.find('=') : std::string::npos;
+  if (pending != nullptr) {
+    offer_values(pending, "");
+  } else if (equals != std::string::npos) {
+    offer_values(option_named(cut.substr(0, equals)), cut.substr(0, equals + 1));
+  } else if (absl::StartsWith(cut, "-")) {
+    for (const CLI::App* node = app; node != nullptr; node = node->get_parent()) {
+      for (const CLI::Option* option : node->get_options()) {
+        for (const std::string& name : option->get_lnames()) offer(absl::StrCat("--", name));
+      }
+    }
+  } else {
+    for (const CLI::App* child : Children(app)) {
+      if (IsVisible(child)) offer(child->get_name());
+    }
+    if (!positionals.empty()) {
+      const CLI::Option* last = positionals.back();
+      if (given < positionals.size()) {
+        offer_values(positionals[given], "");
+      } else if (last->get_expected_max() > 1) {
+        offer_values(last, "");
+      }
+    }
+  }
+  return {found.begin(), found.end()};
+}
+
+std::vector<std::string> CommandTree::Examples() const {
+  std::vector<std::string> examples;
+  for (const auto& [app, example] : state_->examples) examples.push_back(example);
+  return examples;
+}
+
+std::vector<std::vector<std::string>> CommandTree::Paths() const {
+  std::vector<std::vector<std::string>> paths;
+  for (const auto& [app, example] : state_->examples) {
+    std::vector<std::string> path = absl::StrSplit(PathOf(app), ' ');
+    path.erase(path.begin());
+    paths.push_back(std::move(path));
+  }
+  return paths;
+}
+
+}  // namespace fanwire::cli

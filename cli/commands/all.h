@@ -1,0 +1,22 @@
+// Every command adds itself to the tree with one of these.
+#pragma once
+
+#include "cli/command.h"
+
+namespace fanwire::cli {
+
+void AddChannelCommands(Command root);
+void AddCompletionCommand(Command root);
+void AddConfigCommands(Command root);
+void AddConnectionCommands(Command root);
+void AddLedgerCommand(Command root);
+void AddLogLevelCommand(Command root);
+void AddPublishCommand(Command root);
+void AddServiceCommands(Command root);
+void AddTailCommand(Command root);
+void AddTokenCommands(Command root);
+void AddToolCommands(Command root);
+void AddVersionCommand(Command root);
+void AddWorkerCommands(Command root);
+
+}  // namespace fanwire::cli

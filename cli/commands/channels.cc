@@ -1,0 +1,174 @@
+#include "cli/commands/channels.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cli/commands/all.h"
+#include "cli/commands/publication_text.h"
+#include "cli/exit_code.h"
+#include "cli/invocation.h"
+#include "cli/json.h"
+#include "cli/text.h"
+
+namespace fanwire::cli {
+
+absl::StatusOr<Position> ParsePosition(absl::string_view text) {
+  const size_t colon = text.rfind(':');
+  Position position;
+  absl::string_view offset = text;
+  if (colon != absl::string_view::npos) {
+    position.epoch = std::string(text.substr(0, colon));
+    offset = text.substr(colon + 1);
+  }
+  if (!absl::SimpleAtoi(offset, &position.offset) || position.offset < 0 ||
+      (colon != absl::string_view::npos && position.epoch.empty())) {
+    return UsageError(absl::StrCat("--since: \"", text, "\" is no EPOCH:OFFSET and no offset"));
+  }
+  return position;
+}
+
+absl::Status RunChannelsList(const ChannelListOptions& options, AdminClient& admin, Output& out) {
+  const absl::StatusOr<ChannelList> list = admin.ListChannels({.service = options.service,
+                                                               .pattern = options.pattern,
+                                                               .sort = options.sort,
+                                                               .limit = options.limit});
+  if (!list.ok()) return list.status();
+  if (out.json()) {
+    out.Json(ToJsonArray(list->channels));
+  } else {
+    Table table({"SERVICE", "OFFSET", "PUBLICATIONS", "HISTORY", "BYTES", "WORKERS",
+                 "LAST PUBLISHED", "CHANNEL"});
+    for (const ChannelInfo& channel : list->channels) {
+      table.Add({channel.service, channel.head.offset, channel.publications,
+                 channel.history_publications,
+                 out.Bytes(static_cast<uint64_t>(channel.history_bytes)), channel.workers,
+                 out.Time(channel.last_published), channel.channel});
+    }
+    out.Print(table);
+  }
+  const int64_t shown = static_cast<int64_t>(list->channels.size());
+  if (shown < list->total) {
+    out.Note(absl::StrCat(shown, " of ", list->total, " channels: all with --limit 0"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunChannelsShow(const ChannelShowOptions& options, AdminClient& admin, Output& out) {
+  const absl::StatusOr<ChannelInfo> channel = admin.GetChannel(options.service, options.channel);
+  if (!channel.ok()) return channel.status();
+  if (out.json()) {
+    out.Json(ToJson(*channel));
+    return absl::OkStatus();
+  }
+  out.Print({{"service", channel->service},
+             {"channel", channel->channel},
+             {"epoch", channel->head.epoch},
+             {"offset", channel->head.offset},
+             {"publications", channel->publications},
+             {"last published", out.Time(channel->last_published)},
+             {"subscribers", channel->subscribers},
+             {"workers", channel->workers},
+             {"history", absl::StrCat(channel->history_publications, " of ", channel->history_size,
+                                      " publications")},
+             {"history bytes", out.Bytes(static_cast<uint64_t>(channel->history_bytes))},
+             {"history ttl", HumanDuration(channel->history_ttl)},
+             {"oldest offset", channel->oldest_offset},
+             {"backlog policy", channel->backlog_policy}});
+  return absl::OkStatus();
+}
+
+absl::Status RunChannelsHistory(const ChannelHistoryOptions& options, AdminClient& admin,
+                                Output& out) {
+  HistoryQuery query{.service = options.service,
+                     .channel = options.channel,
+                     .limit = options.limit,
+                     .since = {},
+                     .reverse = options.reverse};
+  if (!options.since.empty()) {
+    const absl::StatusOr<Position> since = ParsePosition(options.since);
+    if (!since.ok()) return since.status();
+    query.since = *since;
+    if (!query.since.exists()) {
+      const absl::StatusOr<ChannelInfo> channel =
+          admin.GetChannel(options.service, options.channel);
+      if (!channel.ok()) return channel.status();
+      query.since.epoch = channel->head.epoch;
+    }
+  }
+  const absl::StatusOr<History> history = admin.GetHistory(query);
+  if (!history.ok()) return history.status();
+  if (out.json()) {
+    const auto append = [](std::string* text, const Publication& publication) {
+      absl::StrAppend(text, "  ", PublicationLine(publication));
+    };
+    out.Line(history->publications.empty()
+                 ? std::string("[]")
+                 : absl::StrCat("[\n", absl::StrJoin(history->publications, ",\n", append), "\n]"));
+  } else {
+    for (const Publication& publication : history->publications) {
+      out.Line(PublicationText(publication, out));
+    }
+  }
+  if (history->more && !history->publications.empty()) {
+    const Position& last = history->publications.back().position;
+    out.Note(options.reverse
+                 ? "there are older ones: a larger --limit shows more, up to 1000"
+                 : absl::StrCat("there are more: --since ", last.epoch, ":", last.offset));
+  }
+  return absl::OkStatus();
+}
+
+void AddChannelCommands(Command root) {
+  Command channels = root.AddGroup("channels", "Channels and their history", "wsctl channels list");
+
+  auto list = std::make_shared<ChannelListOptions>();
+  channels
+      .AddCommand("list", "List channels with state",
+                  "wsctl channels list --service mahavishnu --pattern 'workflow:*' --sort recent",
+                  [list](Invocation& run) {
+                    return run.WithAdmin([&](AdminClient& admin) {
+                      return RunChannelsList(*list, admin, run.out());
+                    });
+                  })
+      .Text("--service", "NAME", &list->service, "Of this service; default all", Values::kServices)
+      .Text("--pattern", "PATTERN", &list->pattern, "Whose names match: 'workflow:*'")
+      .Choice<ChannelSort>("--sort", &list->sort,
+                           {{"name", ChannelSort::kName},
+                            {"subscribers", ChannelSort::kSubscribers},
+                            {"publications", ChannelSort::kPublications},
+                            {"recent", ChannelSort::kRecent}},
+                           "Order; default name")
+      .Number("--limit", &list->limit, 0, 100'000'000, "At most so many; 0: all; default 1000");
+
+  auto show = std::make_shared<ChannelShowOptions>();
+  channels
+      .AddCommand("show", "Show one channel", "wsctl channels show mahavishnu workflow:wf_1",
+                  [show](Invocation& run) {
+                    return run.WithAdmin([&](AdminClient& admin) {
+                      return RunChannelsShow(*show, admin, run.out());
+                    });
+                  })
+      .Argument("SERVICE", &show->service, "Its service", Values::kServices)
+      .Argument("CHANNEL", &show->channel, "Its name");
+
+  auto history = std::make_shared<ChannelHistoryOptions>();
+  channels
+      .AddCommand("history", "Show recent publications of a channel",
+                  "wsctl channels history mahavishnu workflow:wf_1 --limit 20 --reverse",
+                  [history](Invocation& run) {
+                    return run.WithAdmin([&](AdminClient& admin) {
+                      return RunChannelsHistory(*history, admin, run.out());
+                    });
+                  })
+      .Argument("SERVICE", &history->service, "Its service", Values::kServices)
+      .Argument("CHANNEL", &history->channel, "Its name")
+      .Number("--limit", &history->limit, 1, 1000, "At most so many; default 100")
+      .Text("--since", "POSITION", &history->since,
+            "Only what came after: EPOCH:OFFSET, or an offset")
+      .Flag("--reverse", &history->reverse, "Newest first");
+}
+
+}  // namespace fanwire::cli

@@ -1,0 +1,130 @@
+#include "cli/commands/config.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "cli/commands/all.h"
+#include "cli/input.h"
+#include "cli/invocation.h"
+#include "cli/json.h"
+#include "cli/text.h"
+
+namespace fanwire::cli {
+namespace {
+
+absl::StatusOr<std::string> ReadConfig(const std::string& file, int stdin_fd) {
+  return file == "-" ? ReadDescriptor(stdin_fd, "standard input") : ReadFile(file);
+}
+
+}  // namespace
+
+absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, AdminClient& admin,
+                            Output& out) {
+  const absl::StatusOr<std::string> text = ReadConfig(options.file, stdin_fd);
+  if (!text.ok()) return text.status();
+  const std::string name = options.file == "-" ? "stdin" : options.file;
+  const absl::StatusOr<ConfigVerdict> verdict = admin.CheckConfig(*text, name);
+  if (!verdict.ok()) {
+    if (!absl::IsUnavailable(verdict.status())) return verdict.status();
+    return absl::UnavailableError(absl::StrCat(verdict.status().message(),
+                                               "\nWithout control: `fanwire-control --config ",
+                                               options.file, " --check-config`"));
+  }
+  if (out.json()) {
+    nlohmann::ordered_json object = {
+        {"ok", verdict->ok}, {"errors", verdict->errors}, {"warnings", verdict->warnings}};
+    if (options.resolved) object["resolved_yaml"] = verdict->resolved_yaml;
+    out.Json(object);
+  } else {
+    for (const std::string& error : verdict->errors) out.Line(EscapeControls(error));
+    for (const std::string& warning : verdict->warnings) {
+      out.Line(absl::StrCat("warning: ", EscapeControls(warning)));
+    }
+    if (verdict->ok && options.resolved) {
+      out.Raw(verdict->resolved_yaml);
+    } else if (verdict->ok) {
+      out.Line(absl::StrCat(name, ": fine"));
+    }
+  }
+  if (verdict->ok) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, ": ", verdict->errors.size(), verdict->errors.size() == 1 ? " fault" : " faults"));
+}
+
+absl::Status RunConfigShow(AdminClient& admin, Output& out) {
+  const absl::StatusOr<ConfigText> config = admin.GetConfig();
+  if (!config.ok()) return config.status();
+  if (out.json()) {
+    out.Json({{"file", config->file}, {"version", config->version}, {"yaml", config->yaml}});
+    return absl::OkStatus();
+  }
+  if (out.terminal()) out.Note(absl::StrCat("# ", config->file, ", version ", config->version));
+  out.Line(absl::StripSuffix(config->yaml, "\n"));
+  return absl::OkStatus();
+}
+
+absl::Status RunConfigReload(AdminClient& admin, Output& out) {
+  const absl::StatusOr<ReloadResult> result = admin.ReloadConfig();
+  if (!result.ok()) return result.status();
+  std::string refused;
+  for (const WorkerConfigState& worker : result->workers) {
+    if (!worker.error.empty()) {
+      absl::StrAppend(&refused, refused.empty() ? "" : "\n", worker.id, ": ", worker.error);
+    }
+  }
+  if (out.json()) {
+    out.Json(ToJson(*result));
+  } else {
+    Table table({"WHAT", "KEY OR WORKER"});
+    for (const std::string& path : result->applied) table.Add({Cell("applied", Tone::kGood), path});
+    for (const std::string& path : result->needs_restart) {
+      table.Add({Cell("needs restart", Tone::kWarning), path});
+    }
+    for (const WorkerConfigState& worker : result->workers) {
+      if (worker.pending) table.Add({Cell("no answer yet", Tone::kWarning), worker.id});
+      if (!worker.error.empty()) table.Add({Cell("refused", Tone::kBad), worker.id});
+    }
+    if (table.empty()) {
+      out.Line(absl::StrCat("nothing changed; version ", result->version));
+    } else {
+      out.Print(table);
+    }
+  }
+  if (!refused.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("refused by workers, which keep what they had:\n", refused));
+  }
+  return absl::OkStatus();
+}
+
+void AddConfigCommands(Command root) {
+  Command config = root.AddGroup("config", "Control's configuration", "wsctl config show");
+
+  auto check = std::make_shared<ConfigCheckOptions>();
+  config
+      .AddCommand("check", "Check a configuration file as a start would",
+                  "wsctl config check deploy/config/fanwire.yaml",
+                  [check](Invocation& run) {
+                    return run.WithAdmin([&](AdminClient& admin) {
+                      return RunConfigCheck(*check, run.stdin_fd(), admin, run.out());
+                    });
+                  })
+      .Details("control does the checking, in its environment: ${NAME} means its variables.")
+      .Argument("FILE", &check->file, "The file, or - for standard input", Values::kFiles)
+      .Flag("--resolved", &check->resolved, "Print what would be in force, defaults and all");
+
+  config.AddCommand(
+      "show", "Show what is in force, secrets as ***", "wsctl config show", [](Invocation& run) {
+        return run.WithAdmin([&](AdminClient& admin) { return RunConfigShow(admin, run.out()); });
+      });
+
+  config.AddCommand(
+      "reload", "Read the file again and put in force what can change live", "wsctl config reload",
+      [](Invocation& run) {
+        return run.WithAdmin([&](AdminClient& admin) { return RunConfigReload(admin, run.out()); });
+      });
+}
+
+}  // namespace fanwire::cli

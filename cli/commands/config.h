@@ -1,0 +1,27 @@
+// `wsctl config check|show|reload`: control's configuration.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "cli/admin_client.h"
+#include "cli/output.h"
+
+namespace fanwire::cli {
+
+struct ConfigCheckOptions {
+  std::string file;       // "-": standard input
+  bool resolved = false;  // print what would be in force
+};
+
+//   INVALID_ARGUMENT  the configuration has faults; they are on stdout
+absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, AdminClient& admin,
+                            Output& out);
+
+absl::Status RunConfigShow(AdminClient& admin, Output& out);
+
+//   INVALID_ARGUMENT     the file has faults; the old configuration stays
+//   FAILED_PRECONDITION  a worker refused it and keeps what it had
+absl::Status RunConfigReload(AdminClient& admin, Output& out);
+
+}  // namespace fanwire::cli

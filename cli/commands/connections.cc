@@ -1,0 +1,156 @@
+#include "cli/commands/connections.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cli/commands/all.h"
+#include "cli/exit_code.h"
+#include "cli/invocation.h"
+#include "cli/json.h"
+#include "cli/text.h"
+
+namespace fanwire::cli {
+namespace {
+
+constexpr size_t kChannelsInTable = 3;
+
+std::string UserText(const ConnectionInfo& connection) {
+  return connection.user.empty() ? "-" : connection.user;
+}
+
+void NoteSilentWorkers(int answered, int total, Output& out) {
+  if (answered < total) {
+    out.Note(absl::StrCat("incomplete: only ", answered, " of ", total, " workers answered"));
+  }
+}
+
+void AddFilterFlags(Command& command, ConnectionFilter* filter) {
+  command.Text("--service", "NAME", &filter->service, "Of this service", Values::kServices)
+      .Text("--user", "USER", &filter->user, "Of this user")
+      .Text("--address", "ADDR", &filter->address, "From this host, or host:port")
+      .Text("--channel", "CHANNEL", &filter->channel, "Subscribed to this channel or pattern")
+      .Flag("--slow", &filter->slow, "With a backlog");
+}
+
+}  // namespace
+
+absl::Status RunConnectionsList(const ConnectionQuery& options, AdminClient& admin, Output& out) {
+  const absl::StatusOr<ConnectionList> list = admin.ListConnections(options);
+  if (!list.ok()) return list.status();
+  if (out.json()) {
+    out.Json(ToJsonArray(list->connections));
+  } else {
+    const bool plain = out.format() == Format::kPlain;
+    Table table({"ID", "SERVICE", "WORKER", "USER", "ADDRESS", "BACKLOG", "DELIVERED", "DROPPED",
+                 "CONNECTED", "CHANNELS"});
+    for (const ConnectionInfo& connection : list->connections) {
+      Cell backlog = out.Bytes(connection.backlog_bytes);
+      if (connection.backlog_bytes > 0) backlog.tone = Tone::kWarning;
+      table.Add({connection.id, connection.service, connection.worker, UserText(connection),
+                 connection.address, backlog, connection.delivered, connection.dropped,
+                 out.Time(connection.connected_at),
+                 plain ? absl::StrJoin(connection.channels, " ")
+                       : JoinSome(connection.channels, kChannelsInTable)});
+    }
+    out.Print(table);
+  }
+  const int64_t shown = static_cast<int64_t>(list->connections.size());
+  if (shown < list->total) {
+    out.Note(absl::StrCat(shown, " of ", list->total, " connections: more with --limit"));
+  }
+  NoteSilentWorkers(list->workers_answered, list->workers_total, out);
+  return absl::OkStatus();
+}
+
+absl::Status RunConnectionsShow(const std::string& id, AdminClient& admin, Output& out) {
+  const absl::StatusOr<ConnectionInfo> connection = admin.GetConnection(id);
+  if (!connection.ok()) return connection.status();
+  if (out.json()) {
+    out.Json(ToJson(*connection));
+    return absl::OkStatus();
+  }
+  out.Print({{"id", connection->id},
+             {"service", connection->service},
+             {"worker", connection->worker},
+             {"user", UserText(*connection)},
+             {"address", connection->address},
+             {"user agent", connection->user_agent.empty() ? "-" : connection->user_agent},
+             {"dialect", connection->dialect},
+             {"connected", out.Time(connection->connected_at)},
+             {"backlog", out.Bytes(connection->backlog_bytes)},
+             {"backlog frames", connection->backlog_frames},
+             {"delivered", connection->delivered},
+             {"dropped", connection->dropped},
+             {"received", connection->received},
+             {"channels", absl::StrCat(connection->channel_count, ": ",
+                                       absl::StrJoin(connection->channels, " "))}});
+  return absl::OkStatus();
+}
+
+absl::Status RunDisconnect(const DisconnectRequest& options, AdminClient& admin, Output& out) {
+  if (options.filter.empty()) {
+    return UsageError("whom? Give an ID, --service, --user, --address, --channel or --slow");
+  }
+  const absl::StatusOr<DisconnectResult> result = admin.Disconnect(options);
+  if (!result.ok()) return result.status();
+  if (out.json()) {
+    out.Json({{"disconnected", result->disconnected},
+              {"workers_total", result->workers_total},
+              {"workers_answered", result->workers_answered}});
+  } else {
+    out.Print({{"disconnected", result->disconnected}});
+  }
+  NoteSilentWorkers(result->workers_answered, result->workers_total, out);
+  return absl::OkStatus();
+}
+
+void AddConnectionCommands(Command root) {
+  Command connections =
+      root.AddGroup("connections", "Connected clients", "wsctl connections list --slow");
+
+  auto list = std::make_shared<ConnectionQuery>();
+  Command list_command = connections.AddCommand(
+      "list", "List connections over all workers",
+      "wsctl connections list --service mahavishnu --slow --sort backlog", [list](Invocation& run) {
+        return run.WithAdmin(
+            [&](AdminClient& admin) { return RunConnectionsList(*list, admin, run.out()); });
+      });
+  AddFilterFlags(list_command, &list->filter);
+  list_command
+      .Choice<ConnectionSort>("--sort", &list->sort,
+                              {{"age", ConnectionSort::kAge},
+                               {"backlog", ConnectionSort::kBacklog},
+                               {"drops", ConnectionSort::kDrops}},
+                              "Order; default age, the oldest first")
+      .Number("--limit", &list->limit, 1, 1'000'000, "At most so many; default 1000");
+
+  auto id = std::make_shared<std::string>();
+  connections
+      .AddCommand("show", "Show one connection",
+                  "wsctl connections show 1f190019-5b62-4c6e-9d1f-2f6a7b0c1d2e",
+                  [id](Invocation& run) {
+                    return run.WithAdmin([&](AdminClient& admin) {
+                      return RunConnectionsShow(*id, admin, run.out());
+                    });
+                  })
+      .Argument("ID", id.get(), "connection_id of its welcome");
+
+  auto request = std::make_shared<DisconnectRequest>();
+  Command disconnect = connections.AddCommand(
+      "disconnect", "Close connections that fit every filter given",
+      "wsctl connections disconnect --user ana --reason 'maintenance'", [request](Invocation& run) {
+        return run.WithAdmin(
+            [&](AdminClient& admin) { return RunDisconnect(*request, admin, run.out()); });
+      });
+  disconnect.OptionalArgument("ID", &request->filter.id, "connection_id of its welcome");
+  AddFilterFlags(disconnect, &request->filter);
+  disconnect
+      .Number("--code", &request->code, 0, 65535,
+              "Close code; default 4500, which tells clients to stay away")
+      .Text("--reason", "TEXT", &request->reason,
+            "At most 123 bytes; default \"disconnected by operator\"");
+}
+
+}  // namespace fanwire::cli

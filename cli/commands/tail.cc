@@ -1,0 +1,50 @@
+#include "cli/commands/tail.h"
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "cli/commands/all.h"
+#include "cli/commands/publication_text.h"
+#include "cli/interrupt.h"
+#include "cli/invocation.h"
+#include "cli/json.h"
+
+namespace fanwire::cli {
+
+absl::Status RunTail(const TailRequest& options, AdminClient& admin, Output& out) {
+  // Ctrl-C is how a tail ends, and no failure.
+  const InterruptScope interrupt([&admin] { admin.Cancel(); });
+  const absl::Status status = admin.Tail(options, [&](const TailUpdate& update) {
+    std::string text;
+    for (const Publication& publication : update.publications) {
+      absl::StrAppend(&text,
+                      out.json() ? PublicationLine(publication) : PublicationText(publication, out),
+                      "\n");
+    }
+    if (!text.empty()) out.Raw(text);
+    if (update.left_out > 0) {
+      out.Note(absl::StrCat("(", update.left_out, " left out: too many for --rate)"));
+    }
+    return !out.broken();
+  });
+  return out.broken() ? out.written() : status;
+}
+
+void AddTailCommand(Command root) {
+  auto options = std::make_shared<TailRequest>();
+  options->pattern = "**";
+  root.AddCommand("tail", "Show publications as they are accepted, until Ctrl-C",
+                  "wsctl tail mahavishnu 'workflow:*' --event workflow.failed --output json",
+                  [options](Invocation& run) {
+                    return run.WithAdmin(
+                        [&](AdminClient& admin) { return RunTail(*options, admin, run.out()); });
+                  })
+      .Argument("SERVICE", &options->service, "Whose publications", Values::kServices)
+      .OptionalArgument("PATTERN", &options->pattern,
+                        "Channel or pattern: 'workflow:*'; default all")
+      .Texts("--event", "NAME", &options->events, "Only this event; give it several times")
+      .Number("--rate", &options->max_per_second, 1, 1'000'000,
+              "At most so many a second; default 1000");
+}
+
+}  // namespace fanwire::cli

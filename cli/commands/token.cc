@@ -1,0 +1,179 @@
+#include "cli/commands/token.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cli/commands/all.h"
+#include "cli/exit_code.h"
+#include "cli/input.h"
+#include "cli/invocation.h"
+#include "cli/text.h"
+#include "common/json_parse.h"
+#include "common/jwt.h"
+#include "common/time_format.h"
+
+namespace fanwire::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kShortestSecret = 16;
+constexpr absl::Duration kDefaultLife = absl::Hours(1);
+
+Json ParsedOrText(const std::string& text) {
+  Json value = ParseOrderedJson(text);
+  return value.is_discarded() ? Json(text) : value;
+}
+
+std::string TimeText(const std::optional<absl::Time>& time, const Output& out,
+                     absl::string_view none) {
+  if (!time.has_value()) return std::string(none);
+  if (!out.terminal()) return FormatRfc3339(*time);
+  return absl::StrCat(FormatRfc3339(*time), " (", RelativeTime(*time, out.now()), ")");
+}
+
+void AddSecretFlags(Command& command, SecretOptions* secret) {
+  command.Text("--secret-env", "VARIABLE", &secret->secret_env, "The secret is in this variable")
+      .Text("--secret-file", "FILE", &secret->secret_file,
+            "The secret is in this file, - for standard input", Values::kFiles)
+      .Text("--secret", "TEXT", &secret->secret, "The secret itself; other users can see it in ps");
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadSecret(const SecretOptions& options, const Environment& environment,
+                                       int stdin_fd) {
+  const int given =
+      !options.secret.empty() + !options.secret_env.empty() + !options.secret_file.empty();
+  if (given == 0) return std::string();
+  if (given > 1) return UsageError("more than one of --secret-env, --secret-file and --secret");
+  std::string secret = options.secret;
+  if (!options.secret_env.empty()) {
+    const char* value = environment(options.secret_env);
+    if (value == nullptr) {
+      return absl::NotFoundError(absl::StrCat("--secret-env: ", options.secret_env, " is not set"));
+    }
+    secret = value;
+  } else if (!options.secret_file.empty()) {
+    const absl::StatusOr<std::string> text = options.secret_file == "-"
+                                                 ? ReadDescriptor(stdin_fd, "standard input")
+                                                 : ReadFile(options.secret_file);
+    if (!text.ok()) return text.status();
+    secret = std::string(absl::StripAsciiWhitespace(*text));
+  }
+  if (secret.size() < kShortestSecret) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the secret has ", secret.size(), " bytes; at least ", kShortestSecret, " are needed"));
+  }
+  return secret;
+}
+
+absl::Status RunTokenMint(const MintOptions& options, const Environment& environment, int stdin_fd,
+                          Output& out) {
+  if (!options.secret.given()) {
+    return UsageError("a secret is needed: --secret-env VARIABLE or --secret-file FILE");
+  }
+  const absl::StatusOr<std::string> secret = ReadSecret(options.secret, environment, stdin_fd);
+  if (!secret.ok()) return secret.status();
+  JwtClaims claims;
+  claims.user = options.user;
+  claims.permissions = options.permissions;
+  claims.audience = options.audience;
+  // Whole seconds, as the claims have them.
+  claims.issued_at = absl::FromUnixSeconds(absl::ToUnixSeconds(out.now()));
+  claims.expires_at = *claims.issued_at + options.expires.value_or(kDefaultLife);
+  const std::string token = MintJwt(claims, {.id = options.key_id, .secret = *secret});
+  if (!out.json()) {
+    out.Line(token);
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<JwtParts> parts = DecodeJwt(token);
+  if (!parts.ok()) return parts.status();
+  out.Json({{"token", token},
+            {"claims", ParsedOrText(parts->claims_json)},
+            {"expires_at", FormatRfc3339(*claims.expires_at)}});
+  return absl::OkStatus();
+}
+
+absl::Status RunTokenInspect(const InspectOptions& options, const Environment& environment,
+                             int stdin_fd, Output& out) {
+  if (options.token == "-" && options.secret.secret_file == "-") {
+    return UsageError("the token and the secret cannot both come from standard input");
+  }
+  std::string token = options.token;
+  if (token == "-") {
+    const absl::StatusOr<std::string> text = ReadDescriptor(stdin_fd, "standard input");
+    if (!text.ok()) return text.status();
+    token = std::string(absl::StripAsciiWhitespace(*text));
+  }
+  const absl::StatusOr<std::string> secret = ReadSecret(options.secret, environment, stdin_fd);
+  if (!secret.ok()) return secret.status();
+  const absl::StatusOr<JwtParts> parts = DecodeJwt(token);
+  if (!parts.ok()) return parts.status();
+
+  absl::Status verdict;
+  std::string reason = "no secret was given";
+  if (options.secret.given()) {
+    const JwtVerifier verifier({{.id = parts->key_id, .secret = *secret}}, options.audience);
+    verdict = verifier.Verify(token, out.now()).status();
+    reason = std::string(verdict.message());
+  }
+  const bool verified = options.secret.given() && verdict.ok();
+  if (out.json()) {
+    out.Json({{"verified", verified},
+              {"reason", verified ? Json(nullptr) : Json(reason)},
+              {"header", ParsedOrText(parts->header_json)},
+              {"claims", ParsedOrText(parts->claims_json)}});
+  } else {
+    const JwtClaims& claims = parts->claims;
+    out.Print(
+        {{"verified",
+          verified ? Cell("yes", Tone::kGood) : Cell(absl::StrCat("no: ", reason), Tone::kBad)},
+         {"algorithm", parts->algorithm},
+         {"key id", parts->key_id.empty() ? "-" : parts->key_id},
+         {"user", claims.user.empty() ? "-" : claims.user},
+         {"permissions", claims.permissions.empty() ? "-" : absl::StrJoin(claims.permissions, " ")},
+         {"audience", claims.audience.empty() ? "-" : absl::StrJoin(claims.audience, " ")},
+         {"issued", TimeText(claims.issued_at, out, "-")},
+         {"not before", TimeText(claims.not_before, out, "-")},
+         {"expires", TimeText(claims.expires_at, out, "never")}});
+  }
+  return verdict;
+}
+
+void AddTokenCommands(Command root) {
+  Command token = root.AddGroup("token", "Tokens of clients (JWT, HS256)",
+                                "wsctl token mint --secret-env MAHAVISHNU_JWT_SECRET --user ana");
+
+  auto mint = std::make_shared<MintOptions>();
+  Command mint_command = token.AddCommand(
+      "mint", "Make a token",
+      "wsctl token mint --secret-env MAHAVISHNU_JWT_SECRET --user ana --permission workflow:read "
+      "--expires 8h",
+      [mint](Invocation& run) {
+        return RunTokenMint(*mint, run.environment(), run.stdin_fd(), run.out());
+      });
+  AddSecretFlags(mint_command, &mint->secret);
+  mint_command.Text("--key-id", "ID", &mint->key_id, "The key's id in the configuration (kid)")
+      .Text("--user", "USER", &mint->user, "user_id")
+      .Texts("--permission", "NAME", &mint->permissions, "A permission; give it several times")
+      .Texts("--audience", "SERVICE", &mint->audience, "Only for this service (aud)")
+      .Duration("--expires", &mint->expires, "How long it holds; default 1h");
+
+  auto inspect = std::make_shared<InspectOptions>();
+  Command inspect_command = token.AddCommand(
+      "inspect", "Show what a token says, and whether it holds up",
+      "wsctl token inspect eyJhbGciOiJIUzI1NiJ9.e30.c2ln --secret-env MAHAVISHNU_JWT_SECRET",
+      [inspect](Invocation& run) {
+        return RunTokenInspect(*inspect, run.environment(), run.stdin_fd(), run.out());
+      });
+  inspect_command.Argument("TOKEN", &inspect->token, "The token, or - for standard input");
+  AddSecretFlags(inspect_command, &inspect->secret);
+  inspect_command.Text("--audience", "SERVICE", &inspect->audience,
+                       "The service that it must be for, if it says one", Values::kServices);
+}
+
+}  // namespace fanwire::cli

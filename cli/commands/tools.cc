@@ -1,0 +1,274 @@
+#include "cli/commands/tools.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/commands/all.h"
+#include "cli/exit_code.h"
+#include "cli/invocation.h"
+#include "common/json_parse.h"
+
+namespace fanwire::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What the original tools say of host and port when they cannot ask anybody.
+constexpr char kDefaultHost[] = "127.0.0.1";
+constexpr int kDefaultPort = 8690;
+constexpr char kDefaultService[] = "mahavishnu";
+
+std::string Dump(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// A field as a cell: texts bare, the rest as JSON, "-" if it is not there.
+Cell Field(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return "-";
+  if (found->is_string()) return found->get<std::string>();
+  if (found->is_number_integer()) return found->get<int64_t>();
+  // People want no sixteen digits of a rate.
+  Cell cell(found->is_number_float() ? absl::StrFormat("%.1f", found->get<double>())
+                                     : found->dump());
+  cell.number = found->is_number();
+  return cell;
+}
+
+Cell StatusCell(const Json& object) {
+  Cell cell = Field(object, "status");
+  cell.tone = cell.text == "healthy" || cell.text == "running" ? Tone::kGood : Tone::kBad;
+  return cell;
+}
+
+using Answers = std::vector<std::pair<std::string, Json>>;  // by service
+
+void PrintHealth(const Answers& answers, Output& out) {
+  Table table({"SERVICE", "STATUS", "HOST", "PORT", "CONNECTIONS", "ROOMS", "MAX CONNECTIONS",
+               "MESSAGES/S"});
+  for (const auto& [service, answer] : answers) {
+    table.Add({service, StatusCell(answer), Field(answer, "host"), Field(answer, "port"),
+               Field(answer, "connections"), Field(answer, "rooms"),
+               Field(answer, "max_connections"), Field(answer, "message_rate_limit")});
+  }
+  out.Print(table);
+}
+
+void PrintRooms(const Answers& answers, Output& out) {
+  Table table({"SERVICE", "SUBSCRIBERS", "ROOM"});
+  for (const auto& [service, answer] : answers) {
+    const auto rooms = answer.find("rooms");
+    if (rooms == answer.end() || !rooms->is_object()) continue;
+    for (const auto& [room, entry] : rooms->items()) {
+      table.Add({service, Field(entry, "subscribers"), room});
+    }
+  }
+  if (table.empty()) {
+    out.Note("no rooms: nobody has subscribed to anything");
+    return;
+  }
+  out.Print(table);
+}
+
+void PrintStatus(const Answers& answers, Output& out) {
+  Table table({"SERVICE", "STATUS", "HOST", "PORT", "CONNECTIONS", "ROOMS"});
+  for (const auto& [service, answer] : answers) {
+    const Json server = answer.value("server", Json::object());
+    table.Add({service, StatusCell(server), Field(server, "host"), Field(server, "port"),
+               Field(answer, "total_connections"), Field(answer, "total_rooms")});
+  }
+  out.Print(table);
+  if (out.format() == Format::kTable) {
+    out.Line("");
+    PrintRooms(answers, out);
+  }
+}
+
+void PrintMetrics(const Answers& answers, Output& out) {
+  Table table({"SERVICE", "UPTIME S", "BROADCASTS", "MESSAGES/S", "CONNECTIONS", "PEAK"});
+  for (const auto& [service, answer] : answers) {
+    table.Add({service, Field(answer, "uptime_seconds"), Field(answer, "total_broadcasts"),
+               Field(answer, "average_message_rate"), Field(answer, "current_connections"),
+               Field(answer, "peak_connections")});
+  }
+  out.Print(table);
+}
+
+void PrintForPeople(Tool tool, const Answers& answers, Output& out) {
+  switch (tool) {
+    case Tool::kHealthCheck:
+      return PrintHealth(answers, out);
+    case Tool::kGetStatus:
+      return PrintStatus(answers, out);
+    case Tool::kListRooms:
+      return PrintRooms(answers, out);
+    case Tool::kGetMetrics:
+      return PrintMetrics(answers, out);
+  }
+}
+
+// The exit code's status for what the answers tell inside.
+absl::Status Verdict(Tool tool, const Answers& answers) {
+  for (const auto& [service, answer] : answers) {
+    if (const auto error = answer.find("error"); error != answer.end() && error->is_string()) {
+      return absl::UnknownError(absl::StrCat(service, ": ", error->get<std::string>()));
+    }
+    if (tool == Tool::kHealthCheck && answer.value("status", "") != "healthy") {
+      return absl::UnavailableError(
+          absl::StrCat(service, " is not healthy: see `wsctl workers list`"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Json> ParseAnswer(const std::string& text) {
+  Json answer = ParseOrderedJson(text);
+  if (!answer.is_object()) return absl::InternalError("control's answer is no JSON object");
+  return answer;
+}
+
+Answers ByService(const std::string& asked, const Json& answer) {
+  Answers answers;
+  const auto services = answer.find("services");
+  if (services != answer.end() && services->is_object()) {
+    for (const auto& [service, entry] : services->items()) answers.emplace_back(service, entry);
+  } else {
+    answers.emplace_back(asked.empty() ? "(default)" : asked, answer);
+  }
+  return answers;
+}
+
+}  // namespace
+
+std::string ToolErrorJson(const ToolOptions& options, const absl::Status& status) {
+  const std::string error(status.message());
+  switch (options.tool) {
+    case Tool::kHealthCheck: {
+      // Only of the default service are host and port known without asking.
+      const bool known = options.service.empty() || options.service == kDefaultService;
+      return Dump({{"status", "error"},
+                   {"error", error},
+                   {"host", known ? Json(kDefaultHost) : Json(nullptr)},
+                   {"port", known ? Json(kDefaultPort) : Json(nullptr)}});
+    }
+    case Tool::kGetStatus:
+      return Dump({{"error", error},
+                   {"server", {{"status", "error"}}},
+                   {"connections", Json::array()},
+                   {"rooms", Json::object()}});
+    case Tool::kListRooms:
+      return Dump({{"error", error}, {"rooms", Json::object()}, {"total_rooms", 0}});
+    case Tool::kGetMetrics:
+      break;
+  }
+  return Dump({{"error", error}, {"uptime_seconds", 0}, {"total_broadcasts", 0}});
+}
+
+std::string TestEventErrorJson(const TestEventOptions& options, const absl::Status& status) {
+  return Dump({{"status", "error"},
+               {"error", std::string(status.message())},
+               {"event_type", options.event_type},
+               {"room", options.room}});
+}
+
+absl::Status RunTool(const ToolOptions& options, AdminClient& admin, Output& out) {
+  const absl::StatusOr<std::string> text = admin.CallTool(
+      options.tool, {.service = options.service,
+                     .default_service = options.by_tool_name && options.service.empty()});
+  if (!text.ok()) {
+    if (out.json()) out.Line(ToolErrorJson(options, text.status()));
+    return text.status();
+  }
+  const absl::StatusOr<Json> answer = ParseAnswer(*text);
+  if (!answer.ok()) return answer.status();
+  const Answers answers = ByService(options.service, *answer);
+  if (out.json()) {
+    out.Line(*text);
+  } else {
+    PrintForPeople(options.tool, answers, out);
+  }
+  return Verdict(options.tool, answers);
+}
+
+absl::Status RunTestEvent(const TestEventOptions& options, AdminClient& admin, Output& out) {
+  const absl::StatusOr<std::string> text =
+      admin.BroadcastTestEvent({.service = options.service,
+                                .event_type = options.event_type,
+                                .room = options.room,
+                                .data = options.data});
+  if (!text.ok()) {
+    if (out.json()) out.Line(TestEventErrorJson(options, text.status()));
+    return text.status();
+  }
+  const absl::StatusOr<Json> answer = ParseAnswer(*text);
+  if (!answer.ok()) return answer.status();
+  if (out.json()) out.Line(*text);
+  if (const std::string error = answer->value("error", ""); !error.empty()) {
+    return absl::UnknownError(error);
+  }
+  if (!out.json()) {
+    out.Print({{"event", options.event_type},
+               {"room", options.room},
+               {"subscribers", Field(*answer, "subscribers")}});
+  }
+  return absl::OkStatus();
+}
+
+namespace {
+
+void AddTool(Command root, Tool tool, const std::string& command, const std::string& tool_name,
+             const std::string& summary) {
+  for (const bool by_tool_name : {false, true}) {
+    auto options = std::make_shared<ToolOptions>();
+    options->tool = tool;
+    options->by_tool_name = by_tool_name;
+    const std::string& name = by_tool_name ? tool_name : command;
+    Command added = root.AddCommand(
+        name, summary, absl::StrCat("wsctl ", name, " --service mahavishnu --output json"),
+        [options](Invocation& run) {
+          return run.WithAdmin(
+              [&](AdminClient& admin) { return RunTool(*options, admin, run.out()); });
+        });
+    added.Text("--service", "NAME", &options->service,
+               by_tool_name ? "Which service; default the configured default_service"
+                            : "Which service; default all",
+               Values::kServices);
+    if (by_tool_name) added.Hidden();
+  }
+}
+
+}  // namespace
+
+void AddToolCommands(Command root) {
+  AddTool(root, Tool::kHealthCheck, "health-check", "websocket_health_check",
+          "Say whether services are healthy");
+  AddTool(root, Tool::kGetStatus, "get-status", "websocket_get_status",
+          "Show connections and rooms of services");
+  AddTool(root, Tool::kListRooms, "list-rooms", "websocket_list_rooms",
+          "List rooms and their subscribers");
+  AddTool(root, Tool::kGetMetrics, "get-metrics", "websocket_get_metrics",
+          "Show uptime, broadcasts and connections of services");
+  for (const char* name : {"broadcast-test-event", "websocket_broadcast_test_event"}) {
+    auto options = std::make_shared<TestEventOptions>();
+    Command added = root.AddCommand(
+        name, "Publish an event marked `test: true`",
+        absl::StrCat("wsctl ", name,
+                     " workflow.started workflow:wf_1 '{\"workflow_id\": \"wf_1\"}'"),
+        [options](Invocation& run) {
+          return run.WithAdmin(
+              [&](AdminClient& admin) { return RunTestEvent(*options, admin, run.out()); });
+        });
+    added.Argument("EVENT_TYPE", &options->event_type, "Name of the event")
+        .Argument("ROOM", &options->room, "Channel")
+        .OptionalArgument("JSON", &options->data, "Data, a JSON object; default {}")
+        .Text("--service", "NAME", &options->service,
+              "Which service; default the configured default_service", Values::kServices);
+    if (absl::string_view(name) == "websocket_broadcast_test_event") added.Hidden();
+  }
+}
+
+}  // namespace fanwire::cli

@@ -1,0 +1,51 @@
+// Between the messages of proto/fanwire/v1 and the values of cli/model.h.
+//
+// Threading: pure functions.
+#pragma once
+
+#include <string>
+
+#include "cli/model.h"
+
+namespace google::protobuf {
+class Duration;
+class Timestamp;
+}  // namespace google::protobuf
+
+namespace fanwire::v1 {
+class ChannelInfo;
+class ConnectionFilter;
+class ConnectionInfo;
+class Event;
+class LedgerEntry;
+class Position;
+class Publication;
+class Receipt;
+class ServiceInfo;
+class WorkerInfo;
+}  // namespace fanwire::v1
+
+namespace fanwire::cli {
+
+absl::Time FromProto(const google::protobuf::Timestamp& time);
+absl::Duration FromProto(const google::protobuf::Duration& duration);
+void ToProto(absl::Duration duration, google::protobuf::Duration* out);
+
+Position FromProto(const v1::Position& position);
+void ToProto(const Position& position, v1::Position* out);
+
+Receipt FromProto(const v1::Receipt& receipt);
+Publication FromProto(const v1::Publication& publication);
+ServiceInfo FromProto(const v1::ServiceInfo& service);
+ChannelInfo FromProto(const v1::ChannelInfo& channel);
+ConnectionInfo FromProto(const v1::ConnectionInfo& connection);
+WorkerInfo FromProto(const v1::WorkerInfo& worker);
+LedgerEntry FromProto(const v1::LedgerEntry& entry);
+
+void ToProto(const Event& event, v1::Event* out);
+void ToProto(const ConnectionFilter& filter, v1::ConnectionFilter* out);
+
+// The number of a ReceiptLevel on the wire.
+int ToProto(ReceiptLevel level);
+
+}  // namespace fanwire::cli

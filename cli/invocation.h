@@ -1,0 +1,75 @@
+// Invocation is what one run of wsctl works with: its output, its input and, made at first use, its
+// clients.
+//
+// Threading: main thread.
+// Ownership: owns the clients.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cli/admin_client.h"
+#include "cli/context.h"
+#include "cli/output.h"
+#include "cli/publish_client.h"
+#include "common/clock.h"
+
+namespace fanwire::cli {
+
+// Flags of every command.
+struct GlobalOptions {
+  ServerChoice server;
+  Format format = Format::kTable;
+  std::optional<absl::Duration> timeout;  // absent: 10 s for calls, none for streams
+  bool no_color = false;
+  bool verbose = false;
+};
+
+struct Clients {
+  std::unique_ptr<AdminClient> admin;
+  std::unique_ptr<PublishClient> publish;
+};
+
+// The world around wsctl; tests bring their own.
+struct World {
+  Sink* results = nullptr;
+  Sink* notes = nullptr;
+  bool results_terminal = false;
+  bool notes_terminal = false;
+  int width = 0;  // of the terminal; 0: none
+  int stdin_fd = 0;
+  Environment environment;
+  const Clock* clock = nullptr;
+  // Dials nothing yet.
+  std::function<absl::StatusOr<Clients>(const ServerTarget&, const GlobalOptions&)> connect;
+};
+
+class Invocation {
+ public:
+  // Both must outlive the invocation.
+  Invocation(const World* world, const GlobalOptions* options);
+
+  Output& out() { return out_; }
+  int stdin_fd() const { return world_->stdin_fd; }
+  const Environment& environment() const { return world_->environment; }
+  const GlobalOptions& options() const { return *options_; }
+
+  // Runs `use` with the client, or says why there is none.
+  absl::Status WithAdmin(const std::function<absl::Status(AdminClient&)>& use);
+  absl::Status WithPublisher(const std::function<absl::Status(PublishClient&)>& use);
+
+ private:
+  absl::Status Connect();
+
+  const World* const world_;
+  const GlobalOptions* const options_;
+  Output out_;
+  bool connected_ = false;
+  Clients clients_;
+};
+
+}  // namespace fanwire::cli

@@ -1,0 +1,43 @@
+// The JSON of --output json: keys in snake_case, offsets and counts as numbers, times RFC 3339 or
+// null, positions {"epoch", "offset"} or absent, status codes by name.  Documented in docs/cli.md.
+//
+// Threading: pure functions.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cli/model.h"
+
+namespace fanwire::cli {
+
+nlohmann::ordered_json ToJson(const Position& position);
+nlohmann::ordered_json ToJson(const ServiceInfo& service);
+nlohmann::ordered_json ToJson(const ChannelInfo& channel);
+nlohmann::ordered_json ToJson(const ConnectionInfo& connection);
+nlohmann::ordered_json ToJson(const WorkerInfo& worker);
+nlohmann::ordered_json ToJson(const LedgerEntry& entry);
+nlohmann::ordered_json ToJson(const ReloadResult& result);
+
+// {"position": {"epoch", "offset"}, "level", "id", …} or {"status": {"code", "message"}}.
+nlohmann::ordered_json ToJson(const Receipt& receipt);
+
+// The array of `values`.
+template <typename Value>
+nlohmann::ordered_json ToJsonArray(const std::vector<Value>& values);
+
+// One line that holds `publication`, its envelope spliced in byte for byte: numbers keep all their
+// digits.  Without a newline.
+std::string PublicationLine(const Publication& publication);
+
+absl::string_view LevelName(ReceiptLevel level);
+
+// "4 conflated, 1 slow_closed"; "0" if there is none.
+std::string DropsText(const DropCounts& drops);
+int64_t Sum(const DropCounts& drops);
+
+}  // namespace fanwire::cli

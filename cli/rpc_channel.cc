@@ -1,0 +1,139 @@
+#include "cli/rpc_channel.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/address.h"
+#include "common/rpc_status.h"
+
+namespace fanwire::cli {
+namespace {
+
+// A history answer may hold 1000 events of 1 MiB; anything above this is no answer of control.
+constexpr int kMaxReceiveBytes = 1 << 30;
+
+absl::StatusOr<std::string> ReadPem(const std::string& file) {
+  if (file.empty()) return std::string();
+  std::ifstream stream(file, std::ios::binary);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  if (!stream) return absl::NotFoundError(absl::StrCat("cannot read \"", file, "\""));
+  return text.str();
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const ServerTarget& target) {
+  if (!target.tls) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  for (const auto& [file, pem] : {std::pair(&target.ca_file, &options.pem_root_certs),
+                                  std::pair(&target.cert_file, &options.pem_cert_chain),
+                                  std::pair(&target.key_file, &options.pem_private_key)}) {
+    absl::StatusOr<std::string> text = ReadPem(*file);
+    if (!text.ok()) return text.status();
+    *pem = *std::move(text);
+  }
+  return grpc::SslCredentials(options);
+}
+
+std::chrono::system_clock::time_point DeadlineIn(absl::Duration duration) {
+  return absl::ToChronoTime(absl::Now() + duration);
+}
+
+// Whether gRPC, not control, made this status: no connection came about, or it broke.
+bool IsConnectionFailure(const std::string& message) {
+  for (const char* words :
+       {"failed to connect", "connections to all backends", "Connection re", "Socket closed",
+        "Broken pipe", "Endpoint read failed", "GOAWAY received", "Stream removed",
+        "Transport closed", "keepalive", "DNS resolution failed"}) {
+    if (absl::StrContains(message, words)) return true;
+  }
+  return false;
+}
+
+// What was wrong in the end, of a message that repeats itself on the way there.
+absl::string_view Cause(absl::string_view message) {
+  const size_t last = message.rfind("last error: ");
+  if (last != absl::string_view::npos) message.remove_prefix(last + strlen("last error: "));
+  return absl::StripPrefix(message, "UNKNOWN: ");
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<RpcChannel>> RpcChannel::Make(
+    const ServerTarget& target, absl::Duration timeout,
+    std::optional<absl::Duration> stream_timeout) {
+  const absl::StatusOr<Address> address = ParseAddress(target.address);
+  if (!address.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("server address of ", target.source, ": ", address.status().message()));
+  }
+  const bool local = address->is_unix() || IsLoopback(address->host);
+  if (!target.token.empty() && !target.tls && !local) {
+    return absl::FailedPreconditionError(absl::StrCat("the token would travel in the clear to ",
+                                                      target.address,
+                                                      ": set `tls: true` for this server"));
+  }
+  absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> credentials = Credentials(target);
+  if (!credentials.ok()) return credentials.status();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  // control is inside: a proxy that the environment names for the web is none for it.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetUserAgentPrefix("wsctl");
+  return std::shared_ptr<RpcChannel>(new RpcChannel(
+      target, grpc::CreateCustomChannel(address->ToString(), *credentials, arguments), timeout,
+      stream_timeout));
+}
+
+RpcChannel::RpcChannel(const ServerTarget& target, std::shared_ptr<grpc::Channel> channel,
+                       absl::Duration timeout, std::optional<absl::Duration> stream_timeout)
+    : target_(target),
+      channel_(std::move(channel)),
+      timeout_(timeout),
+      stream_timeout_(stream_timeout) {}
+
+void RpcChannel::PrepareCall(grpc::ClientContext* context, absl::Duration extra) const {
+  context->set_deadline(DeadlineIn(timeout_ + extra));
+  AddToken(context);
+}
+
+void RpcChannel::PrepareStream(grpc::ClientContext* context) const {
+  if (stream_timeout_.has_value()) context->set_deadline(DeadlineIn(*stream_timeout_));
+  AddToken(context);
+}
+
+void RpcChannel::AddToken(grpc::ClientContext* context) const {
+  if (!target_.token.empty()) {
+    context->AddMetadata("authorization", absl::StrCat("Bearer ", target_.token));
+  }
+}
+
+absl::Status RpcChannel::ToStatus(const grpc::Status& status) const {
+  absl::Status plain = FromGrpcStatus(status);
+  if (absl::IsUnavailable(plain) && IsConnectionFailure(status.error_message())) {
+    return absl::UnavailableError(absl::StrCat(
+        "control is not reachable at ", target_.address, " (", target_.source,
+        "): is fanwire-control running? Try `fanwire-control --config FILE`, or name another with "
+        "--server ADDR [",
+        Cause(status.error_message()), "]"));
+  }
+  if (absl::IsDeadlineExceeded(plain)) {
+    return absl::DeadlineExceededError(absl::StrCat("no answer in time from control at ",
+                                                    target_.address, ": try a longer --timeout [",
+                                                    status.error_message(), "]"));
+  }
+  if (absl::IsUnimplemented(plain)) {
+    return absl::UnimplementedError(absl::StrCat(
+        "control at ", target_.address, " does not know this call: compare `wsctl version` [",
+        status.error_message(), "]"));
+  }
+  return plain;
+}
+
+}  // namespace fanwire::cli

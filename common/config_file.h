@@ -1,0 +1,75 @@
+// A configuration file: YAML read into a protobuf message by reflection, so that the proto is both
+// schema and manual.
+//
+// Keys are the fields' names.  Durations are written "250ms", "5s", "1h30m"; integer fields whose
+// name ends in `_bytes` take "64KiB" or "1MiB" too; enums the lower-case name without its prefix;
+// Struct and Value fields any YAML.  In texts `${NAME}` and `${NAME:-default}` stand for
+// environment variables, and `$${` for `${`.
+//
+// Threading: none.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace fanwire {
+
+// Where each value of a message came from, for the messages of later checks.
+class ConfigSource {
+ public:
+  explicit ConfigSource(std::string file = "config") : file_(std::move(file)) {}
+
+  // "fanwire.yaml:12:5" for the path of a field, "services[2].port"; of a field that was not given,
+  // the nearest one around it.
+  std::string Where(absl::string_view path) const;
+
+  // "fanwire.yaml:12:5: services[2].port: TEXT".
+  std::string Message(absl::string_view path, absl::string_view text) const;
+
+  void Set(const std::string& path, std::string where) { where_[path] = std::move(where); }
+  const std::string& file() const { return file_; }
+
+ private:
+  std::string file_;
+  std::map<std::string, std::string> where_;
+};
+
+// An environment variable's value, or null.
+using EnvironmentLookup = std::function<const char*(const std::string& name)>;
+EnvironmentLookup ProcessEnvironment();
+
+// Reads `text` into `message` (merging), and where its values stand into `source`.  Returns every
+// fault found, each as "file:line:column: path: what is wrong"; empty: all is well.
+std::vector<std::string> ParseConfig(absl::string_view text, const EnvironmentLookup& environment,
+                                     google::protobuf::Message* message, ConfigSource* source);
+
+// Sets one field by its path, "limits.max_event_bytes" (or services.NAME.port for the element of a
+// list whose `name` is NAME), as a flag or a variable does.  `origin` is what errors blame.
+//   INVALID_ARGUMENT  `--set limits.x: no such key; did you mean limits.y?`
+absl::Status OverrideConfig(absl::string_view path, absl::string_view value,
+                            absl::string_view origin, google::protobuf::Message* message,
+                            ConfigSource* source);
+
+// Applies each PREFIX_A__B=value of `variables` ("NAME=value") as an override of a.b.
+std::vector<std::string> OverrideFromEnvironment(absl::string_view prefix,
+                                                 const std::vector<std::string>& variables,
+                                                 google::protobuf::Message* message,
+                                                 ConfigSource* source);
+
+// All environment variables of this process, as "NAME=value".
+std::vector<std::string> EnvironmentVariables();
+
+// `message` as YAML that ParseConfig() reads back; texts of fields whose name has "secret" or
+// "token" as "***".
+std::string ConfigToYaml(const google::protobuf::Message& message);
+
+}  // namespace fanwire

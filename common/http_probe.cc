@@ -1,0 +1,191 @@
+#include "common/http_probe.h"
+
+#include <algorithm>
+#include <array>
+#include <asio.hpp>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace fanwire {
+namespace {
+
+constexpr size_t kMaxRequestBytes = 8192;
+constexpr auto kTimeout = std::chrono::seconds(5);
+constexpr int kMaxConnections = 64;
+
+using asio::ip::tcp;
+
+std::string Response(int status, absl::string_view reason, absl::string_view type,
+                     absl::string_view body, absl::string_view extra = "") {
+  return absl::StrCat("HTTP/1.1 ", status, " ", reason, "\r\nContent-Type: ", type,
+                      "\r\nContent-Length: ", body.size(), "\r\n", extra,
+                      "Connection: close\r\n\r\n", body);
+}
+
+class Probe final : public HttpProbe {
+ public:
+  explicit Probe(Options options) : options_(std::move(options)), acceptor_(io_) {}
+
+  ~Probe() override {
+    io_.stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  absl::Status Listen() {
+    asio::error_code error;
+    const std::string host =
+        options_.listen.host == "localhost" ? "127.0.0.1" : options_.listen.host;
+    const auto ip = asio::ip::make_address(host, error);
+    if (error) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("ops address \"", host, "\": ", error.message()));
+    }
+    for (int i = 0; i < std::max(1, options_.ports_to_try); ++i) {
+      const auto port = static_cast<uint16_t>(options_.listen.port + i);
+      const tcp::endpoint endpoint(ip, port);
+      acceptor_ = tcp::acceptor(io_);
+      acceptor_.open(endpoint.protocol(), error);
+      if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+      if (!error) acceptor_.bind(endpoint, error);
+      if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
+      if (!error) break;
+    }
+    if (error) {
+      return absl::UnavailableError(
+          absl::StrCat("ops address ", options_.listen.ToString(), ": ", error.message()));
+    }
+    address_ = options_.listen;
+    address_.port = acceptor_.local_endpoint().port();
+    Accept();
+    thread_ = std::thread([this] { io_.run(); });
+    return absl::OkStatus();
+  }
+
+  const Address& address() const override { return address_; }
+
+ private:
+  class Client : public std::enable_shared_from_this<Client> {
+   public:
+    Client(Probe* probe, tcp::socket socket)
+        : probe_(probe), socket_(std::move(socket)), timer_(probe->io_) {
+      ++probe_->connections_;
+    }
+    ~Client() { --probe_->connections_; }
+
+    void Start() {
+      timer_.expires_after(kTimeout);
+      timer_.async_wait([self = shared_from_this()](asio::error_code error) {
+        asio::error_code ignored;
+        if (!error) self->socket_.close(ignored);
+      });
+      Read();
+    }
+
+   private:
+    void Read() {
+      socket_.async_read_some(asio::buffer(buffer_),
+                              [self = shared_from_this()](asio::error_code error, size_t size) {
+                                if (error) {
+                                  self->timer_.cancel();
+                                  return;
+                                }
+                                self->request_.append(self->buffer_.data(), size);
+                                if (self->request_.find("\r\n\r\n") != std::string::npos) {
+                                  self->Answer(self->probe_->Handle(self->request_));
+                                } else if (self->request_.size() > kMaxRequestBytes) {
+                                  self->Answer(Response(431, "Request Header Fields Too Large",
+                                                        "text/plain", "request over 8 KiB\n"));
+                                } else {
+                                  self->Read();
+                                }
+                              });
+    }
+
+    void Answer(std::string response) {
+      response_ = std::move(response);
+      asio::async_write(socket_, asio::buffer(response_),
+                        [self = shared_from_this()](asio::error_code, size_t) {
+                          asio::error_code ignored;
+                          self->socket_.shutdown(tcp::socket::shutdown_both, ignored);
+                          self->timer_.cancel();
+                        });
+    }
+
+    Probe* const probe_;
+    tcp::socket socket_;
+    asio::steady_timer timer_;
+    std::array<char, 2048> buffer_;
+    std::string request_;
+    std::string response_;
+  };
+
+  void Accept() {
+    acceptor_.async_accept([this](asio::error_code error, tcp::socket socket) {
+      if (error == asio::error::operation_aborted) return;
+      if (!error && connections_ < kMaxConnections) {
+        std::make_shared<Client>(this, std::move(socket))->Start();
+      } else if (error) {
+        // Out of descriptors, most likely: not to spin, look again a little later.
+        retry_.expires_after(std::chrono::milliseconds(100));
+        retry_.async_wait([this](asio::error_code cancelled) {
+          if (!cancelled) Accept();
+        });
+        return;
+      }
+      Accept();
+    });
+  }
+
+  std::string Handle(absl::string_view request) const {
+    const absl::string_view line = request.substr(0, request.find("\r\n"));
+    const size_t method_end = line.find(' ');
+    const size_t path_end = line.rfind(' ');
+    if (method_end == absl::string_view::npos || path_end <= method_end ||
+        !absl::StartsWith(line.substr(path_end + 1), "HTTP/1.")) {
+      return Response(400, "Bad Request", "text/plain", "not an HTTP/1.1 request\n");
+    }
+    const absl::string_view method = line.substr(0, method_end);
+    absl::string_view path = line.substr(method_end + 1, path_end - method_end - 1);
+    path = path.substr(0, path.find('?'));
+    if (path != "/metrics" && path != "/healthz" && path != "/readyz") {
+      return Response(404, "Not Found", "text/plain", "try /metrics, /healthz or /readyz\n");
+    }
+    if (method != "GET") {
+      return Response(405, "Method Not Allowed", "text/plain", "GET only\n", "Allow: GET\r\n");
+    }
+    if (path == "/metrics") {
+      return Response(200, "OK", "text/plain; version=0.0.4; charset=utf-8", options_.metrics());
+    }
+    if (path == "/healthz") {
+      return Response(200, "OK", "application/json", "{\"status\":\"alive\"}\n");
+    }
+    const Readiness readiness = options_.ready();
+    return readiness.ready
+               ? Response(200, "OK", "application/json", absl::StrCat(readiness.json, "\n"))
+               : Response(503, "Service Unavailable", "application/json",
+                          absl::StrCat(readiness.json, "\n"));
+  }
+
+  const Options options_;
+  // Before what lives on it: a client that still waits ends with the context.
+  int connections_ = 0;
+  asio::io_context io_{1};
+  tcp::acceptor acceptor_;
+  asio::steady_timer retry_{io_};
+  Address address_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HttpProbe>> HttpProbe::Start(Options options) {
+  auto probe = std::make_unique<Probe>(std::move(options));
+  if (absl::Status status = probe->Listen(); !status.ok()) return status;
+  return probe;
+}
+
+}  // namespace fanwire

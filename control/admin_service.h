@@ -1,0 +1,40 @@
+// The gRPC face for operators: asks Router, workers, ledger and the process, and writes down what
+// they say.
+//
+// Threading: safe from every thread; calls are handled on gRPC's callback threads without blocking.
+// Ownership: borrows all parts; they outlive the server.
+// Source:    proto/fanwire/v1/admin.proto
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace fanwire {
+
+class AdminHost;
+class Ledger;
+class Router;
+class TailHub;
+class Tools;
+class WorkerRegistry;
+
+struct AdminParts {
+  Router* router = nullptr;
+  WorkerRegistry* registry = nullptr;
+  const Ledger* ledger = nullptr;
+  Tools* tools = nullptr;
+  TailHub* tail = nullptr;
+  AdminHost* host = nullptr;
+  std::string engine;  // its name: "memory"
+  absl::Time started_at = absl::InfinitePast();
+};
+
+std::unique_ptr<grpc::Service> MakeAdminService(const AdminParts& parts);
+
+}  // namespace fanwire

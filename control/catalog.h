@@ -1,0 +1,49 @@
+// Catalog: the events that a service publishes, where, and with what data.
+//
+// Threading: immutable.
+// Source:    docs/configuration.md "CatalogEvent"
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+
+namespace fanwire {
+
+class Catalog {
+ public:
+  enum class Check { kOff, kWarn, kEnforce };
+
+  struct Event {
+    std::string name;
+    std::vector<std::string> channels;        // templates: "workflow:{workflow_id}"
+    std::map<std::string, std::string> data;  // key -> s, i, n, b, o, l; "?" behind: optional
+  };
+
+  Catalog() = default;
+  Catalog(std::vector<Event> events, Check check);
+
+  Check check() const { return check_; }
+  const std::vector<Event>& events() const { return events_; }
+
+  // What of the event goes against the catalog; empty if nothing.  `data` is a valid JSON object.
+  std::vector<std::string> Faults(absl::string_view event, absl::string_view channel,
+                                  absl::string_view data) const;
+
+  // Whether `prefix` is a kind of channel that the catalog names ("workflow"); for metric labels.
+  bool KnowsKind(absl::string_view kind) const;
+
+ private:
+  std::vector<Event> events_;
+  absl::flat_hash_map<std::string, size_t> by_name_;
+  Check check_ = Check::kOff;
+};
+
+// Whether `channel` fits `channel_template`, whose "{…}" parts stand for any text without ':' in
+// the middle, and for any rest at the end.
+bool FitsTemplate(absl::string_view channel_template, absl::string_view channel);
+
+}  // namespace fanwire

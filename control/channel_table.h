@@ -1,0 +1,129 @@
+// ChannelTable finds the state of a channel and guards it: many shards, a mutex each.
+//
+// Channels that mirror rules copy to have shards of their own, so that a busy `global` does not
+// make the origins of its shard wait.  Which those are is fixed when a service is first seen; a
+// rule that a reload adds only costs some waiting.
+//
+// Threading: safe from every thread.  Shards are locked in ascending index, origins before mirror
+//            targets.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "common/mutex.h"
+#include "control/channel_state.h"
+#include "control/idempotency.h"
+#include "control/pattern_table.h"
+#include "control/publication_observer.h"
+
+namespace fanwire {
+
+// What Router keeps of one service; made when a configuration first names it, never deleted.
+struct ServiceState {
+  ServiceState(std::string service_name, absl::Duration window, uint32_t max_keys)
+      : name(std::move(service_name)), idempotency(window, max_keys) {}
+
+  const std::string name;
+  IdempotencyWindow idempotency;
+  std::array<PatternTable, 2> patterns;  // by dialect
+  // Fixed beginnings of the channels that mirror rules name: "global", "worker:".
+  std::vector<std::string> mirror_prefixes;
+
+  std::atomic<int64_t> accepted{0};
+  std::atomic<int64_t> mirrored{0};
+  std::atomic<int64_t> refused{0};
+  std::atomic<int64_t> duplicates{0};
+  std::atomic<int64_t> catalog_warnings{0};
+  std::atomic<int64_t> channels{0};
+  std::atomic<int64_t> dialect_channels{0};  // of them, those of other dialects than the common one
+
+  PatternTable& patterns_of(ChannelDialect dialect) {
+    return patterns[static_cast<size_t>(dialect)];
+  }
+};
+
+// A channel's identity, with its hash made once.
+struct ChannelKey {
+  ChannelKey(ServiceState* service, ChannelDialect dialect, absl::string_view name)
+      : service(service),
+        dialect(dialect),
+        name(name),
+        hash(absl::HashOf(service, static_cast<int>(dialect), name)) {}
+
+  ServiceState* service;
+  ChannelDialect dialect;
+  absl::string_view name;
+  uint64_t hash;
+};
+
+class ChannelTable {
+ public:
+  static constexpr size_t kOriginShards = 64;
+  static constexpr size_t kMirrorShards = 16;
+  static constexpr size_t kShards = kOriginShards + kMirrorShards;
+
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(const ChannelKey& key) const { return key.hash; }
+    size_t operator()(const std::shared_ptr<ChannelState>& state) const { return state->hash; }
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const std::shared_ptr<ChannelState>& a,
+                    const std::shared_ptr<ChannelState>& b) const {
+      return a == b;
+    }
+    bool operator()(const std::shared_ptr<ChannelState>& a, const ChannelKey& b) const {
+      return a->hash == b.hash && a->service == b.service && a->dialect == b.dialect &&
+             a->name == b.name;
+    }
+    bool operator()(const ChannelKey& a, const std::shared_ptr<ChannelState>& b) const {
+      return (*this)(b, a);
+    }
+  };
+
+  struct Shard {
+    Mutex mu;
+    absl::flat_hash_set<std::shared_ptr<ChannelState>, Hash, Equal> channels ABSL_GUARDED_BY(mu);
+    std::vector<PublicationObserver*> observers ABSL_GUARDED_BY(mu);
+  };
+
+  // Index of the shard of a channel.
+  size_t IndexOf(const ChannelKey& key) const;
+  size_t IndexOf(const ChannelState& state) const;
+
+  Shard& shard(size_t index) { return shards_[index]; }
+
+  // The channel's state, or null; its shard must be locked.
+  static const std::shared_ptr<ChannelState>* Find(Shard& shard, const ChannelKey& key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
+
+ private:
+  std::array<Shard, kShards> shards_;
+};
+
+// Holds the locks of the shards with these indices, in order, each once.  (The analysis cannot
+// follow a number of locks that is only known at run time.)
+class ShardLocks {
+ public:
+  // Sorts `indices`, which must outlive this, and drops what is in it twice.
+  ShardLocks(ChannelTable* table, std::vector<size_t>* indices) ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  ~ShardLocks() ABSL_NO_THREAD_SAFETY_ANALYSIS;
+  ShardLocks(const ShardLocks&) = delete;
+  ShardLocks& operator=(const ShardLocks&) = delete;
+
+ private:
+  ChannelTable* const table_;
+  std::vector<size_t>* const indices_;
+};
+
+}  // namespace fanwire

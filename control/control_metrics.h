@@ -1,0 +1,33 @@
+// The metrics of the control process.
+//
+// Threading: called on the scraping thread; the parts are safe from every thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "common/metrics.h"
+
+namespace fanwire {
+
+class Engine;
+class Ledger;
+class RetainedState;
+class Router;
+class ServiceTable;
+class TailHub;
+class WorkerRegistry;
+
+struct MetricsParts {
+  Router* router = nullptr;
+  WorkerRegistry* registry = nullptr;
+  const Ledger* ledger = nullptr;
+  const Engine* engine = nullptr;
+  const TailHub* tail = nullptr;
+  const RetainedState* retained = nullptr;
+  std::function<std::shared_ptr<const ServiceTable>()> services;
+};
+
+void CollectControl(const MetricsParts& parts, MetricSink& sink);
+
+}  // namespace fanwire

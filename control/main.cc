@@ -1,0 +1,87 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <climits>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/config_file.h"
+#include "common/log.h"
+#include "common/signals.h"
+#include "common/version.h"
+#include "control/server.h"
+
+namespace {
+
+// The worker's program lies beside this one.
+std::string WorkerProgram() {
+  char path[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
+  if (size <= 0) return "fanwire-fanout";
+  const std::string self(path, static_cast<size_t>(size));
+  return self.substr(0, self.rfind('/') + 1) + "fanwire-fanout";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  fanwire::ServerOptions options;
+  options.worker_program = WorkerProgram();
+  options.overrides.environment = fanwire::ProcessEnvironment();
+  options.overrides.variables = fanwire::EnvironmentVariables();
+  bool check = false;
+  CLI::App app{
+      "fanwire-control accepts publications over gRPC, keeps their history, routes them to its\n"
+      "fan-out workers and starts and watches those.",
+      "fanwire-control"};
+  app.set_version_flag("--version", absl::StrCat("fanwire-control ", fanwire::kVersion));
+  app.add_option("--config", options.config_file, "Configuration, a YAML file")->required();
+  app.add_option("--set", options.overrides.settings,
+                 "A setting that beats file and environment: PATH=VALUE, as in "
+                 "limits.max_channels=1000; may be repeated")
+      ->allow_extra_args(false);
+  app.add_flag("--check-config", check,
+               "Check the configuration, print its faults and warnings, and end: 0 if it is good");
+  app.add_option("--worker-program", options.worker_program, "Path of fanwire-fanout")
+      ->capture_default_str();
+  app.footer(
+      "Signals: TERM and INT drain the workers and end; a second one ends at once.  HUP reads the\n"
+      "configuration again.  Every setting can also come from the environment:\n"
+      "FANWIRE_LIMITS__MAX_CHANNELS=1000.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+
+  const auto text = fanwire::ReadConfigFile(options.config_file);
+  if (!text.ok()) {
+    std::cerr << text.status().message() << "\n";
+    return 2;
+  }
+  fanwire::LoadedConfig config = fanwire::LoadConfig(*text, options.config_file, options.overrides);
+  for (const std::string& warning : config.warnings) {
+    std::cerr << "warning: " << warning << "\n";
+  }
+  if (!config.ok()) {
+    for (const std::string& fault : config.errors) std::cerr << fault << "\n";
+    return 2;
+  }
+  if (check) {
+    std::cout << options.config_file << ": good\n";
+    return 0;
+  }
+
+  fanwire::SignalWaiter signals;
+  auto server = fanwire::Server::Start(options, std::move(config));
+  if (!server.ok()) {
+    fanwire::LogError("control.failed", {{"reason", server.status()}});
+    return 1;
+  }
+  while (signals.Wait() == fanwire::ProcessSignal::kReload) (*server)->Reload();
+  (*server)->Stop();
+  return 0;
+}

@@ -1,0 +1,531 @@
+#include "control/server.h"
+
+#include <fcntl.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/service_type.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/address.h"
+#include "common/clock.h"
+#include "common/http_probe.h"
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/mutex.h"
+#include "common/version.h"
+#include "control/admin_host.h"
+#include "control/admin_service.h"
+#include "control/control_metrics.h"
+#include "control/engine.h"
+#include "control/history_request.h"
+#include "control/ledger.h"
+#include "control/memory_engine.h"
+#include "control/process_host.h"
+#include "control/publish_service.h"
+#include "control/retained_state.h"
+#include "control/router.h"
+#include "control/service_table.h"
+#include "control/session_buddy_feed.h"
+#include "control/supervisor.h"
+#include "control/tail.h"
+#include "control/timer_queue.h"
+#include "control/tools.h"
+#include "control/worker_orders.h"
+#include "control/worker_registry.h"
+#include "control/worker_service.h"
+#include "fanwire/v1/admin.pb.h"
+#include "fanwire/v1/config.pb.h"
+#include "fanwire/v1/worker.pb.h"
+
+namespace fanwire {
+namespace {
+
+// Largest message that a publisher or worker may send.
+constexpr int kMaxReceiveBytes = 64 << 20;
+
+// How long a reload waits for the workers' acknowledgements.
+constexpr absl::Duration kReloadWait = absl::Seconds(5);
+constexpr absl::Duration kReloadPoll = absl::Milliseconds(20);
+
+// How long a stop waits until what was accepted has reached the workers; half of its time at most.
+constexpr absl::Duration kFlushWait = absl::Seconds(5);
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+SupervisorSettings SettingsOf(const v1::Config& config) {
+  return {.workers = WorkerCount(config),
+          .frozen_kill_after = FromProto(config.control().frozen_kill_after()),
+          .drain_window = FromProto(config.worker().drain_window()),
+          .drain_deadline = FromProto(config.worker().drain_deadline())};
+}
+
+// Puts back what cannot change while running, and says what that was.
+std::vector<std::string> KeepFixed(const v1::Config& before, v1::Config* after) {
+  std::vector<std::string> kept;
+  for (const std::string& path : ConfigDifference(before, *after)) {
+    if (NeedsRestart(path)) kept.push_back(path);
+  }
+  if (kept.empty()) return kept;
+  *after->mutable_engine() = before.engine();
+  after->mutable_worker()->set_ops_listen(before.worker().ops_listen());
+  v1::ControlConfig* const control = after->mutable_control();
+  const v1::ControlConfig& old = before.control();
+  control->set_grpc_listen(old.grpc_listen());
+  control->set_socket(old.socket());
+  control->set_ops_listen(old.ops_listen());
+  control->set_allow_insecure(old.allow_insecure());
+  control->set_worker_queue_bytes(old.worker_queue_bytes());
+  control->set_worker_queue_publications(old.worker_queue_publications());
+  control->set_worker_window_bytes(old.worker_window_bytes());
+  control->set_worker_window_publications(old.worker_window_publications());
+  *control->mutable_adopt_window() = old.adopt_window();
+  *control->mutable_heartbeat_interval() = old.heartbeat_interval();
+  *control->mutable_idempotency_window() = old.idempotency_window();
+  control->set_idempotency_max_keys(old.idempotency_max_keys());
+  *control->mutable_max_receipt_wait() = old.max_receipt_wait();
+  return kept;
+}
+
+absl::Status SystemError(absl::string_view what) {
+  return absl::FailedPreconditionError(absl::StrCat(what, ": ", std::strerror(errno)));
+}
+
+// The folder of the socket and of the workers' locks, which one control at a time holds.
+class RuntimeDir {
+ public:
+  ~RuntimeDir() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+  absl::Status Take(const std::string& socket) {
+    path_ = socket.substr(0, std::max<size_t>(socket.rfind('/'), 1));
+    if (mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) return SystemError(path_);
+    struct stat info = {};
+    if (lstat(path_.c_str(), &info) != 0) return SystemError(path_);
+    // In a folder that all may write to, somebody else may have been first.
+    if (!S_ISDIR(info.st_mode) || (info.st_uid != geteuid() && geteuid() != 0)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path_, ": no folder of this user; set control.socket to another place"));
+    }
+    const std::string lock = path_ + "/control.lock";
+    fd_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd_ < 0) return SystemError(lock);
+    if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          lock, ": another control runs here; stop it, or set control.socket to another place"));
+    }
+    unlink(socket.c_str());  // of one that is gone
+    return absl::OkStatus();
+  }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+};
+
+class ServerImpl final : public Server, public AdminHost {
+ public:
+  ServerImpl(const ServerOptions& options, LoadedConfig config)
+      : options_(options), config_(std::move(config.config)) {}
+  ~ServerImpl() override { StopParts(); }
+
+  absl::Status Start();
+
+  // ---- Server
+
+  void Reload() override;
+  void Stop() override;
+
+  // ---- AdminHost
+
+  ConfigInForce config() const override {
+    MutexLock lock(&mu_);
+    return {.config = config_,
+            .services = services_,
+            .file = options_.config_file,
+            .version = version_};
+  }
+  ConfigOverrides config_overrides() const override { return options_.overrides; }
+  void Reload(std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)> done) override;
+  std::vector<SlotInfo> Slots() const override { return supervisor_->Slots(); }
+  absl::Status DrainSlot(absl::string_view worker_id, const DrainOrder& order,
+                         std::function<void(int64_t, bool)> progress) override {
+    return supervisor_->Drain(worker_id, order, std::move(progress));
+  }
+  absl::Status RestartSlots(const std::vector<std::string>& worker_ids, bool only_stopped,
+                            std::function<void(const RestartProgress&)> progress) override {
+    return supervisor_->Restart(worker_ids, only_stopped, std::move(progress));
+  }
+
+ private:
+  using ReloadDone = std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)>;
+
+  std::shared_ptr<const ServiceTable> services() const {
+    MutexLock lock(&mu_);
+    return services_;
+  }
+  void MakeParts();
+  absl::Status Listen();
+  absl::Status StartOps();
+  void PushConfig(const v1::Config& config, uint64_t version);
+  void AwaitAcks(v1::ReloadConfigResponse response, absl::Duration deadline, ReloadDone done);
+  Readiness Ready() const;
+  void AwaitDelivery(absl::Duration timeout);
+  void StopParts();
+
+  const ServerOptions options_;
+  const Clock* const clock_ = Clock::Real();
+  RuntimeDir runtime_;
+
+  mutable Mutex mu_;  // a leaf
+  std::shared_ptr<const v1::Config> config_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<const ServiceTable> services_ ABSL_GUARDED_BY(mu_);
+  uint64_t version_ ABSL_GUARDED_BY(mu_) = 1;
+  bool reloading_ ABSL_GUARDED_BY(mu_) = false;
+
+  // In the order in which they are made.
+  std::unique_ptr<TimerQueue> timers_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Router> router_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<WorkerRegistry> registry_;
+  std::unique_ptr<RetainedState> retained_;
+  std::unique_ptr<SessionBuddyFeed> feed_;
+  std::unique_ptr<ClientRequestHandler> history_;
+  std::unique_ptr<TailHub> tail_;
+  std::unique_ptr<Tools> tools_;
+  std::unique_ptr<ProcessHost> processes_;
+  std::unique_ptr<WorkerOrders> orders_;
+  std::unique_ptr<Supervisor> supervisor_;
+  std::unique_ptr<PublishService> publish_service_;
+  std::unique_ptr<grpc::Service> worker_service_;
+  std::unique_ptr<grpc::Service> admin_service_;
+  std::unique_ptr<grpc::Server> grpc_;
+  MetricsRegistry metrics_;
+  std::unique_ptr<HttpProbe> ops_;
+  bool stopped_ = false;
+};
+
+// ------------------------------------------------------------------------------- starting
+
+absl::Status ServerImpl::Start() {
+  const std::shared_ptr<const v1::Config> config = this->config().config;
+  LogLevel level;
+  if (ParseLogLevel(config->log().level(), &level)) SetLogLevel(level);
+  SetLogFormat(config->log().format() == "json" ? LogFormat::kJson : LogFormat::kText);
+  if (absl::Status status = runtime_.Take(config->control().socket()); !status.ok()) return status;
+  MakeParts();
+  if (absl::Status status = Listen(); !status.ok()) return status;
+  if (absl::Status status = StartOps(); !status.ok()) return status;
+  supervisor_->Start();
+  LogInfo("control.started", {{"version", kVersion},
+                              {"config", options_.config_file},
+                              {"socket", config->control().socket()},
+                              {"workers", WorkerCount(*config)},
+                              {"services", config->services_size()},
+                              {"engine", engine_->name()}});
+  return absl::OkStatus();
+}
+
+void ServerImpl::MakeParts() {
+  const std::shared_ptr<const v1::Config> config = this->config().config;
+  const v1::ControlConfig& control = config->control();
+  const auto services = ServiceTable::Make(*config);
+  {
+    MutexLock lock(&mu_);
+    services_ = services;
+  }
+  timers_ = std::make_unique<TimerQueue>(clock_);
+  engine_ = MakeMemoryEngine(config->engine().max_history_bytes());
+  router_ = Router::Make({.idempotency_window = FromProto(control.idempotency_window()),
+                          .idempotency_max_keys = control.idempotency_max_keys(),
+                          .max_receipt_wait = FromProto(control.max_receipt_wait()),
+                          .channel_idle_ttl = FromProto(config->engine().channel_idle_ttl())},
+                         engine_.get(), clock_, timers_.get(), services);
+  ledger_ = std::make_unique<Ledger>();
+  registry_ = WorkerRegistry::Make(
+      {.heartbeat_interval = FromProto(control.heartbeat_interval()),
+       .control_incarnation = static_cast<uint64_t>(absl::ToUnixNanos(clock_->WallNow()))},
+      router_.get(), ledger_.get(), clock_, timers_.get());
+  retained_ = std::make_unique<RetainedState>(*config);
+  feed_ = std::make_unique<SessionBuddyFeed>(router_.get(), timers_.get(), clock_);
+  feed_->SetServices(*services);
+  history_ = MakeHistoryRequestHandler(router_.get());
+  tail_ = std::make_unique<TailHub>(clock_, timers_.get());
+  tools_ = std::make_unique<Tools>(Tools::Parts{.router = router_.get(),
+                                                .registry = registry_.get(),
+                                                .ledger = ledger_.get(),
+                                                .clock = clock_,
+                                                .services = [this] { return this->services(); }});
+  processes_ = ProcessHost::Make();
+  orders_ = WorkerOrders::Make(registry_.get());
+  supervisor_ = std::make_unique<Supervisor>(
+      SupervisorOptions{.worker_program = options_.worker_program,
+                        .control_address = absl::StrCat("unix:", control.socket()),
+                        .runtime_dir = runtime_.path(),
+                        .settings = SettingsOf(*config),
+                        .adopt_window = FromProto(control.adopt_window())},
+      clock_, processes_.get(), orders_.get());
+
+  router_->AddObserver(retained_.get());
+  router_->AddObserver(feed_.get());
+  router_->AddObserver(tail_.get());
+  registry_->SetRequestHandler("history", history_.get());
+  registry_->SetDefaultRequestHandler(retained_.get());
+  registry_->AddObserver(supervisor_.get());
+  PushConfig(*config, 1);
+
+  publish_service_ = PublishService::Make(
+      {.max_batch = [this] { return this->services()->max_batch(); }}, router_.get());
+  worker_service_ = MakeWorkerService({.max_queued_bytes = control.worker_queue_bytes(),
+                                       .max_queued_items = control.worker_queue_publications(),
+                                       .window_bytes = control.worker_window_bytes(),
+                                       .window_items = control.worker_window_publications()},
+                                      router_.get(), registry_.get(), clock_);
+  admin_service_ = MakeAdminService({.router = router_.get(),
+                                     .registry = registry_.get(),
+                                     .ledger = ledger_.get(),
+                                     .tools = tools_.get(),
+                                     .tail = tail_.get(),
+                                     .host = this,
+                                     .engine = std::string(engine_->name()),
+                                     .started_at = clock_->WallNow()});
+  timers_->Every(FromProto(control.heartbeat_interval()), [this] { registry_->Tick(); });
+  timers_->Every(absl::Seconds(1), [this] { router_->Sweep(); });
+  timers_->Start();
+}
+
+void ServerImpl::PushConfig(const v1::Config& config, uint64_t version) {
+  auto worker = std::make_shared<v1::WorkerConfig>();
+  BuildWorkerConfig(config, worker.get());
+  worker->set_version(version);
+  for (const v1::WorkerService& service : worker->services()) {
+    registry_->SetSlotLimit(service.name(), service.limits().max_connections());
+  }
+  registry_->SetConfig(std::move(worker));
+}
+
+absl::Status ServerImpl::Listen() {
+  const std::shared_ptr<const v1::Config> config = this->config().config;
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  // Two controls must not share a port by accident.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddListeningPort(absl::StrCat("unix:", config->control().socket()),
+                           grpc::InsecureServerCredentials());
+  int port = 0;
+  builder.AddListeningPort(config->control().grpc_listen(), grpc::InsecureServerCredentials(),
+                           &port);
+  builder.RegisterService(publish_service_->service());
+  builder.RegisterService(worker_service_.get());
+  builder.RegisterService(admin_service_.get());
+  grpc_ = builder.BuildAndStart();
+  if (grpc_ == nullptr || port == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("control.grpc_listen: cannot listen on ", config->control().grpc_listen(),
+                     " or on ", config->control().socket(), "; is another program using it?"));
+  }
+  chmod(config->control().socket().c_str(), 0660);
+  LogInfo("grpc.listening", {{"address", config->control().grpc_listen()}, {"port", port}});
+  return absl::OkStatus();
+}
+
+absl::Status ServerImpl::StartOps() {
+  const std::string listen = this->config().config->control().ops_listen();
+  const auto address = ParseAddress(listen);
+  if (!address.ok()) return address.status();
+  metrics_.Add(CollectProcess);
+  metrics_.Add([this](MetricSink& sink) {
+    CollectControl({.router = router_.get(),
+                    .registry = registry_.get(),
+                    .ledger = ledger_.get(),
+                    .engine = engine_.get(),
+                    .tail = tail_.get(),
+                    .retained = retained_.get(),
+                    .services = [this] { return services(); }},
+                   sink);
+    supervisor_->CollectMetrics(sink);
+  });
+  HttpProbe::Options options;
+  options.listen = *address;
+  options.metrics = [this] { return metrics_.Text(); };
+  options.ready = [this] { return Ready(); };
+  auto ops = HttpProbe::Start(std::move(options));
+  if (!ops.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("control.ops_listen: ", listen, ": ", ops.status().message()));
+  }
+  ops_ = *std::move(ops);
+  LogInfo("ops.listening", {{"address", ops_->address().ToString()}});
+  return absl::OkStatus();
+}
+
+Readiness ServerImpl::Ready() const {
+  const absl::Status engine = engine_->Health();
+  const int32_t attached = registry_->attached_count();
+  const bool workers = attached > 0 || WorkerCount(*config().config) == 0;
+  return {engine.ok() && workers,
+          absl::StrCat("{\"ready\":", engine.ok() && workers ? "true" : "false", ",\"engine\":",
+                       engine.ok() ? "true" : "false", ",\"workers_attached\":", attached, "}")};
+}
+
+// ------------------------------------------------------------------------------- reloading
+
+void ServerImpl::Reload() {
+  Reload([](const absl::StatusOr<v1::ReloadConfigResponse>& response) {
+    if (!response.ok()) {
+      LogError("config.reload_refused", {{"reason", response.status()}});
+      return;
+    }
+    LogInfo("config.reloaded", {{"version", response->version()},
+                                {"applied", absl::StrJoin(response->applied(), ",")},
+                                {"needs_restart", absl::StrJoin(response->needs_restart(), ",")}});
+  });
+}
+
+void ServerImpl::Reload(ReloadDone done) {
+  {
+    MutexLock lock(&mu_);
+    if (reloading_) {
+      return done(absl::FailedPreconditionError("another reload is under way: try again"));
+    }
+    reloading_ = true;
+  }
+  const auto refuse = [&](absl::Status status) {
+    {
+      MutexLock lock(&mu_);
+      reloading_ = false;
+    }
+    done(std::move(status));
+  };
+  const auto text = ReadConfigFile(options_.config_file);
+  if (!text.ok()) return refuse(absl::InvalidArgumentError(text.status().message()));
+  LoadedConfig loaded = LoadConfig(*text, options_.config_file, options_.overrides);
+  if (!loaded.ok()) return refuse(absl::InvalidArgumentError(loaded.ErrorText()));
+
+  const ConfigInForce before = config();
+  v1::ReloadConfigResponse response;
+  for (std::string& path : KeepFixed(*before.config, loaded.config.get())) {
+    response.add_needs_restart(std::move(path));
+  }
+  for (std::string& path : ConfigDifference(*before.config, *loaded.config)) {
+    response.add_applied(std::move(path));
+  }
+  uint64_t version = before.version;
+  if (response.applied_size() > 0) {
+    const std::shared_ptr<const v1::Config> config = std::move(loaded.config);
+    const auto services = ServiceTable::Make(*config);
+    {
+      MutexLock lock(&mu_);
+      config_ = config;
+      services_ = services;
+      version = ++version_;
+    }
+    LogLevel level;
+    if (ParseLogLevel(config->log().level(), &level)) SetLogLevel(level);
+    SetLogFormat(config->log().format() == "json" ? LogFormat::kJson : LogFormat::kText);
+    router_->SetServices(services);
+    retained_->SetServices(*config);
+    feed_->SetServices(*services);
+    supervisor_->Apply(SettingsOf(*config));
+    PushConfig(*config, version);
+  }
+  response.set_version(version);
+  AwaitAcks(std::move(response), clock_->Now() + kReloadWait, std::move(done));
+}
+
+void ServerImpl::AwaitAcks(v1::ReloadConfigResponse response, absl::Duration deadline,
+                           ReloadDone done) {
+  std::vector<v1::WorkerConfigState> states = registry_->ConfigStates();
+  const bool waiting =
+      std::any_of(states.begin(), states.end(),
+                  [](const v1::WorkerConfigState& state) { return state.pending(); });
+  if (waiting && clock_->Now() < deadline) {
+    timers_->At(clock_->Now() + kReloadPoll,
+                [this, response = std::move(response), deadline, done = std::move(done)]() mutable {
+                  AwaitAcks(std::move(response), deadline, std::move(done));
+                });
+    return;
+  }
+  for (v1::WorkerConfigState& state : states) *response.add_workers() = std::move(state);
+  {
+    MutexLock lock(&mu_);
+    reloading_ = false;
+  }
+  done(std::move(response));
+}
+
+// ------------------------------------------------------------------------------- stopping
+
+void ServerImpl::AwaitDelivery(absl::Duration timeout) {
+  const absl::Duration deadline = clock_->Now() + timeout;
+  while (clock_->Now() < deadline) {
+    bool busy = false;
+    for (const v1::WorkerInfo& worker : registry_->Workers()) {
+      busy |= worker.state() != v1::WORKER_STATE_DEAD &&
+              (worker.queue_publications() > 0 || worker.in_flight_bytes() > 0);
+    }
+    if (!busy) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+void ServerImpl::Stop() {
+  if (stopped_) return;
+  LogInfo("control.stopping");
+  const absl::Duration timeout = FromProto(config().config->control().shutdown_timeout());
+  const absl::Duration deadline = clock_->Now() + timeout;
+  router_->StopPublishing();
+  publish_service_->GoAway("control is stopping");
+  // What was accepted reaches the sessions before they are told goodbye.
+  AwaitDelivery(std::min(kFlushWait, timeout / 2));
+  supervisor_->Stop(std::max(deadline - clock_->Now(), absl::Seconds(1)));
+  StopParts();
+  LogInfo("control.stopped");
+}
+
+void ServerImpl::StopParts() {
+  if (std::exchange(stopped_, true)) return;
+  if (tail_ != nullptr) tail_->EndAll(absl::UnavailableError("control is stopping"));
+  if (registry_ != nullptr) registry_->CloseAll(absl::UnavailableError("control is stopping"));
+  if (grpc_ != nullptr) {
+    // Clients that are idle may not notice that they should go.
+    grpc_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
+    grpc_->Wait();
+  }
+  ops_ = nullptr;
+  if (timers_ != nullptr) timers_->Stop();
+  if (router_ != nullptr) {
+    router_->RemoveObserver(tail_.get());
+    router_->RemoveObserver(feed_.get());
+    router_->RemoveObserver(retained_.get());
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+                                                      LoadedConfig config) {
+  auto server = std::make_unique<ServerImpl>(options, std::move(config));
+  if (absl::Status status = server->Start(); !status.ok()) return status;
+  return server;
+}
+
+}  // namespace fanwire

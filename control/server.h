@@ -1,0 +1,39 @@
+// Server is the control process: it builds its parts, starts them in order and stops them in order.
+//
+// Threading: all functions belong to the thread that made it.
+// Source:    docs/architecture.md, "Processes"
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "control/options.h"
+
+namespace fanwire {
+
+struct ServerOptions {
+  std::string config_file;  // empty: there is none, and no reload
+  ConfigOverrides overrides;
+  std::string worker_program;  // path of fanwire-fanout
+};
+
+class Server {
+ public:
+  // Starts with `config`, as LoadConfig() made it of the file.
+  //   FAILED_PRECONDITION  another control uses the same socket; an address cannot be listened on
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
+                                                       LoadedConfig config);
+
+  virtual ~Server() = default;
+
+  // Reads the configuration again, as `wsctl config reload` does; says in the log what came of it.
+  virtual void Reload() = 0;
+
+  // Refuses publishers, drains the workers, finishes receipts and ends.  Takes at most
+  // control.shutdown_timeout.
+  virtual void Stop() = 0;
+};
+
+}  // namespace fanwire

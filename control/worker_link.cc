@@ -1,0 +1,419 @@
+#include "control/worker_link.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "control/batch_writer.h"
+#include "control/link_item.h"
+#include "fanwire/v1/worker.pb.h"
+
+namespace fanwire {
+namespace {
+
+// Bounds of one batch; the item that crosses the second still goes with it.
+constexpr size_t kBatchItems = 256;
+constexpr size_t kBatchBytes = 256 << 10;
+
+// How much later than it was received a publication may be queued: what was received that much
+// before one that was not applied may not have been applied either.
+constexpr absl::Duration kReceptionMargin = absl::Seconds(1);
+
+// When the first of the publications in `items` was received: what is repaired stands behind
+// younger ones of other channels.
+template <typename Items>
+absl::Duration EarliestReceived(const Items& items) {
+  absl::Duration earliest = absl::InfiniteDuration();
+  for (const auto& item : items) {
+    if (item.publication != nullptr) earliest = std::min(earliest, item.publication->received_at());
+  }
+  return earliest;
+}
+
+}  // namespace
+
+WorkerLink::WorkerLink(uint64_t id, const Options& options, const Clock* clock,
+                       LinkTransport* transport, LinkOwner* owner)
+    : id_(id),
+      options_(options),
+      clock_(clock),
+      transport_(transport),
+      owner_(owner),
+      batch_(std::make_unique<BatchWriter>()) {}
+
+WorkerLink::~WorkerLink() = default;
+
+// ------------------------------------------------------------------------------- channel lane
+
+void WorkerLink::Push(Item item) {
+  if (closing_) return;
+  queued_bytes_ += item.bytes;
+  queue_.push_back(std::move(item));
+}
+
+uint32_t WorkerLink::Introduce(const ChannelIntroduction& channel) {
+  Item item{.kind = Item::Kind::kIntroduce};
+  item.introduction = std::make_unique<OwnedIntroduction>(
+      OwnedIntroduction{.service = std::string(channel.service),
+                        .channel = std::string(channel.channel),
+                        .dialect = channel.dialect,
+                        .epoch = channel.epoch,
+                        .backlog_policy = channel.backlog_policy,
+                        .gap_policy = channel.gap_policy,
+                        .offset = channel.offset});
+  MutexLock lock(&mu_);
+  item.handle = next_handle_++;
+  const uint32_t handle = item.handle;
+  Push(std::move(item));
+  return handle;
+}
+
+void WorkerLink::Release(uint32_t handle) {
+  MutexLock lock(&mu_);
+  Push({.kind = Item::Kind::kRelease, .handle = handle});
+}
+
+LinkOffer WorkerLink::Deliver(uint32_t handle, const PublicationPtr& publication, bool repair) {
+  const size_t bytes = publication->envelope().size();
+  MutexLock lock(&mu_);
+  if (closing_) return LinkOffer::kClosed;
+  if (!repair && (queue_.size() >= options_.max_queued_items ||
+                  queued_bytes_ + bytes > options_.max_queued_bytes)) {
+    return LinkOffer::kFull;
+  }
+  Push(
+      {.kind = Item::Kind::kDeliver, .handle = handle, .publication = publication, .bytes = bytes});
+  return LinkOffer::kQueued;
+}
+
+void WorkerLink::Gap(uint32_t handle, int64_t from, int64_t to, const char* reason, Epoch epoch) {
+  Item item{.kind = Item::Kind::kGap, .handle = handle};
+  item.gap =
+      std::make_unique<LinkGap>(LinkGap{.from = from, .to = to, .reason = reason, .epoch = epoch});
+  MutexLock lock(&mu_);
+  ++stats_.gaps;
+  Push(std::move(item));
+}
+
+void WorkerLink::Answer(SubscribeAnswer answer) {
+  Item item{.kind = Item::Kind::kAnswer, .handle = answer.handle};
+  for (const PublicationPtr& publication : answer.publications) {
+    item.bytes += publication->envelope().size();
+  }
+  item.answer = std::make_unique<SubscribeAnswer>(std::move(answer));
+  MutexLock lock(&mu_);
+  Push(std::move(item));
+}
+
+void WorkerLink::CountDropped() {
+  MutexLock lock(&mu_);
+  ++stats_.dropped;
+}
+
+// ------------------------------------------------------------------------------- what waits
+
+void WorkerLink::MarkDirty(std::shared_ptr<ChannelState> channel) {
+  MutexLock lock(&mu_);
+  if (closing_) return;
+  dirty_since_ = std::min(dirty_since_, clock_->Now());
+  dirty_.push_back(std::move(channel));
+}
+
+void WorkerLink::Defer(SubscribeRequest request) {
+  MutexLock lock(&mu_);
+  if (closing_) return;
+  deferred_.push_back(std::move(request));
+}
+
+void WorkerLink::SetHeld(bool held) {
+  MutexLock lock(&mu_);
+  held_ = held;
+}
+
+bool WorkerLink::held() const {
+  MutexLock lock(&mu_);
+  return held_;
+}
+
+void WorkerLink::BeginSnapshot() {
+  MutexLock lock(&mu_);
+  if (std::exchange(had_snapshot_, true)) missed_since_ = UnappliedSinceLocked();
+  held_ = true;
+}
+
+void WorkerLink::SetMissedSince(absl::Duration since) {
+  MutexLock lock(&mu_);
+  missed_since_ = since;
+}
+
+absl::Duration WorkerLink::missed_since() const {
+  MutexLock lock(&mu_);
+  return missed_since_;
+}
+
+absl::Duration WorkerLink::UnappliedSinceLocked() const {
+  if (closing_) return ended_since_;
+  // It has not even told what it wants.
+  if (!had_snapshot_) return missed_since_;
+  absl::Duration since = std::min(clock_->Now(), dirty_since_);
+  // What it missed before is not all queued.
+  if (held_ || dirty_since_ != absl::InfiniteDuration()) since = std::min(since, missed_since_);
+  for (const auto& [items, received] : unacked_) since = std::min(since, received);
+  return std::min(since, EarliestReceived(queue_)) - kReceptionMargin;
+}
+
+void WorkerLink::ForgetAcked() {
+  while (!unacked_.empty() && unacked_.front().first <= acked_items_) unacked_.pop_front();
+}
+
+absl::Duration WorkerLink::unapplied_since() const {
+  MutexLock lock(&mu_);
+  return UnappliedSinceLocked();
+}
+
+std::shared_ptr<ChannelState> WorkerLink::NextDirty() {
+  MutexLock lock(&mu_);
+  if (held_ || dirty_.empty()) return nullptr;
+  std::shared_ptr<ChannelState> channel = std::move(dirty_.front());
+  dirty_.pop_front();
+  return channel;
+}
+
+bool WorkerLink::NextDeferred(SubscribeRequest* request) {
+  MutexLock lock(&mu_);
+  if (held_ || deferred_.empty() || !dirty_.empty()) return false;
+  *request = std::move(deferred_.front());
+  deferred_.pop_front();
+  return true;
+}
+
+void WorkerLink::CountRepair() {
+  MutexLock lock(&mu_);
+  ++stats_.repairs;
+}
+
+bool WorkerLink::HasRoomLocked() const {
+  return queued_bytes_ <= options_.max_queued_bytes / 4 &&
+         queue_.size() <= options_.max_queued_items / 4;
+}
+
+bool WorkerLink::HasRoom() const {
+  MutexLock lock(&mu_);
+  return !closing_ && HasRoomLocked();
+}
+
+bool WorkerLink::AcceptsAnswers() const {
+  MutexLock lock(&mu_);
+  return !held_ && queued_bytes_ < options_.max_queued_bytes &&
+         queue_.size() < options_.max_queued_items;
+}
+
+bool WorkerLink::RoomWanted() const {
+  return !closing_ && !held_ && !repairing_ && (!dirty_.empty() || !deferred_.empty()) &&
+         HasRoomLocked();
+}
+
+bool WorkerLink::BeginRepair() {
+  MutexLock lock(&mu_);
+  if (repairing_) {
+    repair_again_ = true;
+    return false;
+  }
+  repairing_ = true;
+  repair_again_ = false;
+  return true;
+}
+
+bool WorkerLink::EndRepair() {
+  MutexLock lock(&mu_);
+  if (std::exchange(repair_again_, false)) return true;
+  repairing_ = false;
+  if (dirty_.empty()) dirty_since_ = absl::InfiniteDuration();
+  return false;
+}
+
+// ------------------------------------------------------------------------------- writing
+
+bool WorkerLink::CanSendBatch() const {
+  return !queue_.empty() && sent_items_ - acked_items_ < options_.window_items &&
+         sent_bytes_ - acked_bytes_ < options_.window_bytes;
+}
+
+void WorkerLink::TakeBatch() {
+  size_t bytes = 0;
+  while (!queue_.empty() && sending_.size() < kBatchItems && bytes < kBatchBytes) {
+    bytes += queue_.front().bytes;
+    queued_bytes_ -= queue_.front().bytes;
+    sending_.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  if (const absl::Duration received = EarliestReceived(sending_);
+      received != absl::InfiniteDuration()) {
+    unacked_.emplace_back(UINT64_MAX, received);
+  }
+}
+
+void WorkerLink::Flush() {
+  enum class Next { kNothing, kControl, kBatch, kFinish };
+  Next next = Next::kNothing;
+  bool room = false;
+  absl::Status status;
+  {
+    MutexLock lock(&mu_);
+    if (!writing_ && !finished_) {
+      if (closing_) {
+        finished_ = true;
+        status = close_status_;
+        next = Next::kFinish;
+      } else if (!control_.empty()) {
+        control_in_flight_ = std::move(control_.front());
+        control_.pop_front();
+        control_bytes_ -= std::min(control_bytes_, control_in_flight_->ByteSizeLong());
+        writing_ = true;
+        next = Next::kControl;
+      } else if (CanSendBatch()) {
+        TakeBatch();
+        writing_ = true;
+        next = Next::kBatch;
+      }
+    }
+    room = RoomWanted();
+  }
+  switch (next) {
+    case Next::kNothing:
+      break;
+    case Next::kControl:
+      transport_->Write(*control_in_flight_);
+      break;
+    case Next::kBatch:
+      WriteBatch();
+      break;
+    case Next::kFinish:
+      transport_->Finish(status);
+      return;
+  }
+  if (room) owner_->OnRoom(shared_from_this());
+}
+
+void WorkerLink::WriteBatch() {
+  const BatchWriter::Written written = batch_->Fill(&sending_, clock_->Now());
+  {
+    MutexLock lock(&mu_);
+    sent_items_ += written.items;
+    sent_bytes_ += written.envelope_bytes;
+    if (!unacked_.empty() && unacked_.back().first == UINT64_MAX)
+      unacked_.back().first = sent_items_;
+    ForgetAcked();
+    stats_.sent_items += static_cast<int64_t>(written.items);
+    ++stats_.sent_batches;
+  }
+  // After the write has begun this thread may be overtaken by its end, and must not touch what
+  // belongs to the writer any more.
+  if (written.items > 0) {
+    transport_->Write(batch_->message());
+  } else {
+    OnWriteDone(true);
+  }
+  for (const uint64_t tracking_id : written.expired) owner_->OnExpired(this, tracking_id);
+}
+
+bool WorkerLink::Send(std::unique_ptr<v1::ControlMessage> message) {
+  const size_t bytes = message->ByteSizeLong();
+  {
+    MutexLock lock(&mu_);
+    if (closing_) return false;
+    if (message->has_client_replies() && control_bytes_ + bytes > options_.max_reply_bytes) {
+      return false;
+    }
+    control_bytes_ += bytes;
+    control_.push_back(std::move(message));
+  }
+  Flush();
+  return true;
+}
+
+void WorkerLink::OnWriteDone(bool ok) {
+  {
+    MutexLock lock(&mu_);
+    FANWIRE_CHECK(writing_);
+    writing_ = false;
+    if (!ok) EndLocked(absl::UnavailableError("the worker's stream broke"));
+  }
+  Flush();
+}
+
+void WorkerLink::OnAck(uint64_t items, uint64_t bytes) {
+  {
+    MutexLock lock(&mu_);
+    // A worker that acknowledges what was never sent must not open the window beyond all bounds.
+    acked_items_ = std::clamp(items, acked_items_, sent_items_);
+    acked_bytes_ = std::clamp(bytes, acked_bytes_, sent_bytes_);
+    ForgetAcked();
+  }
+  Flush();
+}
+
+void WorkerLink::Close(absl::Status status) {
+  {
+    MutexLock lock(&mu_);
+    if (closing_) return;
+    EndLocked(std::move(status));
+  }
+  Flush();
+}
+
+void WorkerLink::EndLocked(absl::Status status) {
+  if (closing_) return;
+  ended_since_ = UnappliedSinceLocked();
+  closing_ = true;
+  close_status_ = std::move(status);
+  queue_.clear();
+  queued_bytes_ = 0;
+  control_.clear();
+  control_bytes_ = 0;
+  dirty_.clear();
+  deferred_.clear();
+}
+
+bool WorkerLink::closed() const {
+  MutexLock lock(&mu_);
+  return closing_;
+}
+
+WorkerLink::Stats WorkerLink::stats() const {
+  MutexLock lock(&mu_);
+  Stats stats = stats_;
+  stats.queued_items = static_cast<int64_t>(queue_.size());
+  stats.queued_bytes = static_cast<int64_t>(queued_bytes_);
+  stats.in_flight_items = static_cast<int64_t>(sent_items_ - acked_items_);
+  stats.in_flight_bytes = static_cast<int64_t>(sent_bytes_ - acked_bytes_);
+  stats.dirty_channels = static_cast<int64_t>(dirty_.size());
+  return stats;
+}
+
+// ------------------------------------------------------------------------------- digest
+
+void WorkerLink::AddToDigest(uint64_t hash) {
+  MutexLock lock(&mu_);
+  ++digest_count_;
+  digest_hash_ ^= hash;
+}
+
+void WorkerLink::RemoveFromDigest(uint64_t hash) {
+  MutexLock lock(&mu_);
+  --digest_count_;
+  digest_hash_ ^= hash;
+}
+
+void WorkerLink::ClearDigest() {
+  MutexLock lock(&mu_);
+  digest_count_ = 0;
+  digest_hash_ = 0;
+}
+
+std::pair<uint64_t, uint64_t> WorkerLink::digest() const {
+  MutexLock lock(&mu_);
+  return {digest_count_, digest_hash_};
+}
+
+}  // namespace fanwire

@@ -1,0 +1,112 @@
+// Backlog is what waits for one session: publications whose turn has not come because the client
+// reads too slowly, or because a confirmation must go first.  It applies the slow-subscriber
+// policies and remembers which notices are due.
+//
+// Threading: loop-confined.
+// Ownership: shares frames and channels; borrows tracks.
+// Cost:      72 bytes an item; nothing exists for a session without a backlog.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
+#include "fanout/channel.h"
+#include "fanout/counts.h"
+#include "fanout/frame.h"
+
+namespace fanwire {
+
+class Backlog {
+ public:
+  enum class Kind : uint8_t {
+    kEvent,      // a live publication: counted in the ledger
+    kRecovered,  // by recovery
+    kNotice,     // the worker's own
+  };
+
+  struct Item {
+    FramePtr frame = {};
+    ChannelRef channel = {};
+    int64_t offset = 0;
+    uint64_t conflate_key = 0;
+    absl::Duration expires_at = absl::InfiniteDuration();
+    Track* track = nullptr;
+    Kind kind = Kind::kEvent;
+  };
+
+  // Something left otherwise than by being sent.
+  using Dropped = absl::FunctionRef<void(const Item& item, DropReason reason)>;
+
+  enum class PushOutcome {
+    kKept,
+    kTooSlow,  // over the budget, and the policy closes; the item was not taken
+  };
+
+  // Appends an item, whatever the budget.
+  void Append(Item item);
+
+  // Appends an item as its channel's policy wants it; `budget` bounds bytes().
+  PushOutcome Push(Item item, size_t budget, Dropped dropped);
+
+  // Publications `from` to `to` of the channel do not come: a notice is due before its next event.
+  // Notices that wait are merged.  `reason` is a literal.
+  void Skip(const ChannelRef& channel, int64_t from, int64_t to, const char* reason);
+
+  // Takes from the front, until the frames exceed `max_bytes`, with notices where they are due; all
+  // that wait with the last item.  What has expired is dropped.  `make_notice` makes a notice's
+  // frame.
+  using MakeNotice = absl::FunctionRef<FramePtr(const Channel& channel, int64_t from, int64_t to,
+                                                const char* reason)>;
+  void Take(size_t max_bytes, absl::Duration now, std::vector<Item>* out, MakeNotice make_notice,
+            absl::FunctionRef<void(const Item&)> expired);
+
+  // Drops everything.
+  void Clear(absl::FunctionRef<void(const Item&)> dropped);
+  // Drops what waits of a channel, notices included.
+  void ClearChannel(const Channel* channel, absl::FunctionRef<void(const Item&)> dropped);
+
+  // The first position that waits of a channel, or that a notice due tells of; 0: none.
+  int64_t FirstOffset(const Channel* channel) const;
+
+  // Whether no item waits; a notice may still be due.
+  bool empty() const { return count_ == 0; }
+  bool notices_due() const { return !skipped_.empty(); }
+  size_t bytes() const { return bytes_; }
+  size_t size() const { return count_; }
+
+ private:
+  struct Skipped {
+    ChannelRef channel;
+    int64_t from = 0;
+    int64_t to = 0;
+    const char* reason = "";
+  };
+
+  using Key = std::pair<const Channel*, uint64_t>;
+
+  void PopFront();
+  // Forgets the item, whose place stays as a hole.
+  void Forget(Item* item);
+  // Closes the holes, and forgets keys of what has left, when they are many.
+  void Compact();
+  // Drops the oldest item whose policy lets it; false if there is none.
+  bool DropOldest(Dropped dropped);
+
+  std::deque<Item> items_;  // those without a frame are holes
+  uint64_t first_ = 0;      // number of items_.front()
+  uint64_t droppable_ = 0;  // no item before this number may be dropped as the oldest
+  size_t count_ = 0;        // holes not counted
+  size_t bytes_ = 0;
+  std::vector<Skipped> skipped_;
+  // Where the newest item of each key is; for the policy `latest` alone.
+  std::unique_ptr<absl::flat_hash_map<Key, uint64_t>> newest_;
+};
+
+}  // namespace fanwire

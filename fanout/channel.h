@@ -1,0 +1,160 @@
+// The tables that a fan-out walks: Channel, with the sessions that subscribe to it by name, and
+// PatternTable, with those that subscribe to a pattern.
+//
+// A subscriber is 16 bytes in a contiguous array, so that a large fan-out touches neither sessions
+// nor connections.  While a fan-out walks a table, what leaves it becomes a hole; what joins is put
+// at the end, where a fan-out that began earlier does not look.
+//
+// Threading: loop-confined.
+// Ownership: a table borrows its sessions, which leave before they are destroyed.  ChannelRef
+// counts
+//            references to a Channel; Hub owns PatternTables.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "fanout/frame.h"
+#include "fanout/track.h"
+#include "proto/channel_name.h"
+
+namespace fanwire {
+
+class Service;
+class Session;
+struct FanOutRun;  // hub.cc
+
+// As types.proto's Dialect.
+enum class ChannelDialect : uint8_t { kCommon = 0, kSessionBuddy = 1 };
+inline constexpr size_t kDialects = 2;
+
+// As config.proto's, never unspecified.
+enum class BacklogPolicy : uint8_t { kClose = 1, kDropOldest = 2, kLatest = 3 };
+enum class GapPolicy : uint8_t { kNotify = 1, kClose = 2 };
+
+// Why a subscriber's session must be asked.
+enum SubscriberFlag : uint8_t {
+  kSessionDecides = 1,  // it has filters, or subscriptions that overlap
+  // It is on several channels, or on a pattern, which may be: one send for all that a turn brings.
+  kSessionGathers = 2,
+};
+
+struct Subscriber {
+  Session* session = nullptr;      // null: a hole
+  int32_t fd = -1;                 // for SendTable
+  uint32_t subscription : 24 = 0;  // index in the session's list
+  uint32_t by_session : 8 = 0;     // SubscriberFlag bits; 0: straight into its socket
+};
+static_assert(sizeof(Subscriber) == 16);
+
+// Most subscriptions of one session that the index has room for.
+inline constexpr size_t kMaxSubscriptions = (size_t{1} << 24) - 1;
+
+class SubscriberTable {
+ public:
+  const std::vector<Subscriber>& entries() const { return entries_; }
+  // Subscribers, holes not counted.
+  size_t size() const { return entries_.size() - holes_; }
+  bool empty() const { return size() == 0; }
+
+  // Returns its index.
+  uint32_t Add(const Subscriber& subscriber);
+  // The last entry takes its place, and its session is told, unless the table is being walked.
+  void Remove(uint32_t index);
+  Subscriber& at(uint32_t index) { return entries_[index]; }
+
+  // Between these nothing moves.
+  void BeginWalk() { ++walks_; }
+  void EndWalk();
+  bool walked() const { return walks_ > 0; }
+
+ private:
+  void MoveLastTo(uint32_t index);
+
+  std::vector<Subscriber> entries_;
+  uint32_t walks_ = 0;
+  uint32_t holes_ = 0;
+};
+
+struct PatternTable {
+  PatternTable(Service* owner, ChannelDialect spoken, ChannelPattern parsed)
+      : service(owner), dialect(spoken), pattern(std::move(parsed)) {}
+
+  Service* const service;
+  const ChannelDialect dialect;
+  const ChannelPattern pattern;
+  SubscriberTable subscribers;
+  int32_t interest = 0;  // subscriptions and subscribes under way
+  uint64_t added = 0;    // the service's pattern version since which it exists
+};
+
+// One publication on its way to the subscribers of a channel.
+struct Delivery {
+  FramePtr frame;
+  int64_t offset = 0;  // 0: it has none
+  uint64_t conflate_key = 0;
+  absl::Duration expires_at = absl::InfiniteDuration();
+  Track* track = nullptr;
+  Session* excluded = nullptr;  // must not get it
+  uint32_t event = 0;           // handle of its name; 0: none
+  bool notice = false;          // the worker's own; not counted as a publication
+};
+
+struct Channel {
+  Service* service = nullptr;
+  ChannelDialect dialect = ChannelDialect::kCommon;
+  std::string name;
+
+  // Of the attachment.
+  uint32_t handle = 0;  // 0: control has not introduced it
+  std::string epoch;    // empty: not known
+  int64_t offset = 0;   // last position applied
+  BacklogPolicy backlog = BacklogPolicy::kClose;
+  GapPolicy gap = GapPolicy::kNotify;
+
+  SubscriberTable subscribers;  // by name
+  int32_t interest = 0;         // subscriptions and subscribes under way, by name
+
+  // Pattern tables that match, as of the service's pattern version.
+  std::vector<PatternTable*> patterns;
+  uint64_t pattern_version = 0;
+
+  // Of Hub: what came in this turn and is not committed yet; runs that are still to be walked.
+  std::vector<Delivery> arrived;
+  FanOutRun* first_run = nullptr;
+  FanOutRun* last_run = nullptr;
+  int64_t* broadcasts = nullptr;  // the service's count for this kind of channel
+  uint32_t references = 0;
+};
+
+// A counted reference; the last one deletes the channel.
+class ChannelRef {
+ public:
+  ChannelRef() = default;
+  explicit ChannelRef(Channel* channel) : channel_(channel) {
+    if (channel_ != nullptr) ++channel_->references;
+  }
+  ChannelRef(const ChannelRef& other) : ChannelRef(other.channel_) {}
+  ChannelRef(ChannelRef&& other) noexcept : channel_(std::exchange(other.channel_, nullptr)) {}
+  ChannelRef& operator=(ChannelRef other) noexcept {
+    std::swap(channel_, other.channel_);
+    return *this;
+  }
+  ~ChannelRef() {
+    if (channel_ != nullptr && --channel_->references == 0) delete channel_;
+  }
+
+  Channel* get() const { return channel_; }
+  Channel* operator->() const { return channel_; }
+  Channel& operator*() const { return *channel_; }
+  explicit operator bool() const { return channel_ != nullptr; }
+
+ private:
+  Channel* channel_ = nullptr;
+};
+
+}  // namespace fanwire

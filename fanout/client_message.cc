@@ -1,0 +1,183 @@
+#include "fanout/client_message.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/json_depth.h"
+#include "common/json_parse.h"
+
+namespace fanwire {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* kTypes[] = {"request",     "response", "event", "error", "subscribe",
+                                  "unsubscribe", "ping",     "pong",  "ack"};
+
+// A text or null; false if it is anything else.
+bool ReadOptional(const Json& object, const char* key, std::optional<std::string>* out) {
+  const auto it = object.find(key);
+  if (it == object.end() || it->is_null()) return true;
+  if (!it->is_string()) return false;
+  *out = it->get<std::string>();
+  return true;
+}
+
+// A text if present at all.
+bool ReadText(const Json& object, const char* key, std::optional<std::string>* out) {
+  const auto it = object.find(key);
+  if (it == object.end()) return true;
+  if (!it->is_string()) return false;
+  *out = it->get<std::string>();
+  return true;
+}
+
+void ReadChannelOptions(const Json& data, ChannelRequest* request) {
+  if (const auto it = data.find("recover"); it != data.end() && !it->is_null()) {
+    request->recover_is_bad = true;
+    if (it->is_object()) {
+      const auto epoch = it->find("epoch");
+      const auto offset = it->find("offset");
+      if (epoch != it->end() && epoch->is_string() && offset != it->end() &&
+          offset->is_number_integer() &&
+          (!offset->is_number_unsigned() || offset->get<uint64_t>() <= INT64_MAX) &&
+          offset->get<int64_t>() >= 0) {
+        request->recover = {epoch->get<std::string>(), offset->get<int64_t>()};
+        request->recover_is_bad = false;
+      }
+    }
+  }
+  if (const auto it = data.find("events"); it != data.end() && !it->is_null()) {
+    request->events_are_bad = true;
+    if (it->is_array()) {
+      std::vector<std::string> events;
+      bool texts = true;
+      for (const Json& event : *it) {
+        texts &= event.is_string();
+        if (texts) events.push_back(event.get<std::string>());
+      }
+      if (texts) {
+        request->events = std::move(events);
+        request->events_are_bad = false;
+      }
+    }
+  }
+}
+
+ChannelRequest ReadSingle(const Json& data, bool component_id_is_channel) {
+  ChannelRequest request;
+  for (const char* key : {"channel", "room"}) {
+    const auto it = data.find(key);
+    if (it == data.end()) continue;
+    if (it->is_string()) {
+      request.channel = it->get<std::string>();
+      request.channel_is_text = true;
+    }
+    ReadChannelOptions(data, &request);
+    return request;
+  }
+  if (component_id_is_channel) {
+    if (const auto it = data.find("component_id"); it != data.end() && it->is_string()) {
+      request.channel = absl::StrCat("component:", it->get_ref<const std::string&>());
+      request.channel_is_text = true;
+    }
+  }
+  ReadChannelOptions(data, &request);
+  return request;
+}
+
+void ReadChannels(const Json& data, bool component_id_is_channel, ClientMessage* message) {
+  const auto many = data.find("channels");
+  if (many == data.end()) {
+    message->channels.push_back(ReadSingle(data, component_id_is_channel));
+    return;
+  }
+  message->many = true;
+  if (!many->is_array() || many->size() > kMaxChannelsPerMessage) {
+    message->channels_are_bad = true;
+    return;
+  }
+  for (const Json& item : *many) {
+    if (item.is_object()) {
+      message->channels.push_back(ReadSingle(item, component_id_is_channel));
+    } else {
+      ChannelRequest request;
+      if (item.is_string()) {
+        request.channel = item.get<std::string>();
+        request.channel_is_text = true;
+      }
+      message->channels.push_back(std::move(request));
+    }
+  }
+}
+
+absl::Status Bad(absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("message: ", what));
+}
+
+}  // namespace
+
+absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
+                                                 bool component_id_is_channel) {
+  // Parsing does not recurse, writing a request's data again does.
+  if (JsonDepth(text) > kMaxJsonDepth) {
+    return Bad(absl::StrCat("nested deeper than ", kMaxJsonDepth));
+  }
+  const Json object = ParseJson(text);
+  if (object.is_discarded()) return Bad("not JSON");
+  if (!object.is_object()) return Bad("not a JSON object");
+  const auto type_it = object.find("type");
+  if (type_it == object.end()) return Bad("\"type\" is missing");
+  if (!type_it->is_string()) return Bad("\"type\" is no text");
+  const std::string& type = type_it->get_ref<const std::string&>();
+  bool known = false;
+  for (const char* candidate : kTypes) known |= type == candidate;
+  if (!known) return Bad("\"type\" is none of the known ones");
+
+  ClientMessage message;
+  std::optional<std::string> unused;
+  if (!ReadText(object, "id", &message.id)) return Bad("\"id\" is no text");
+  if (!ReadText(object, "timestamp", &unused)) return Bad("\"timestamp\" is no text");
+  if (!ReadOptional(object, "correlation_id", &message.correlation_id)) {
+    return Bad("\"correlation_id\" is neither text nor null");
+  }
+  if (!ReadOptional(object, "event", &message.event)) {
+    return Bad("\"event\" is neither text nor null");
+  }
+  for (const char* key : {"room", "error_code", "error_message"}) {
+    unused.reset();
+    if (!ReadOptional(object, key, &unused)) {
+      return Bad(absl::StrCat("\"", key, "\" is neither text nor null"));
+    }
+  }
+  static const Json kEmpty = Json::object();
+  const auto data_it = object.find("data");
+  if (data_it != object.end() && !data_it->is_object()) return Bad("\"data\" is no object");
+  const Json& data = data_it == object.end() ? kEmpty : *data_it;
+
+  const bool command = type == "request" || type == "event";
+  if (type == "subscribe" || (command && message.event == "subscribe")) {
+    message.kind = ClientMessage::Kind::kSubscribe;
+    ReadChannels(data, component_id_is_channel, &message);
+  } else if (type == "unsubscribe" || (command && message.event == "unsubscribe")) {
+    message.kind = ClientMessage::Kind::kUnsubscribe;
+    ReadChannels(data, component_id_is_channel, &message);
+  } else if (type == "ping" || (type == "request" && message.event == "ping")) {
+    message.kind = ClientMessage::Kind::kPing;
+  } else if (type == "request" && message.event == "auth") {
+    message.kind = ClientMessage::Kind::kAuth;
+    if (const auto it = data.find("token"); it != data.end() && it->is_string()) {
+      message.token = it->get<std::string>();
+    }
+  } else if (type == "request") {
+    message.kind = ClientMessage::Kind::kRequest;
+    message.data = data.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (const auto it = data.find("channel"); it != data.end() && it->is_string()) {
+      message.channel = it->get<std::string>();
+    }
+  }
+  return message;
+}
+
+}  // namespace fanwire

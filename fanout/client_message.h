@@ -1,0 +1,68 @@
+// What clients of the common protocol say, from JSON text to a struct: strict where existing
+// servers are strict, and every form of subscribe that existing clients use.
+//
+// Threading: pure functions.
+// Source:    docs/protocol.md "Envelope", "Subscribing"
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace fanwire {
+
+// From where a session wants what it missed.
+struct RecoverPosition {
+  std::string epoch;
+  int64_t offset = 0;
+};
+
+// One channel of a subscribe or unsubscribe.
+struct ChannelRequest {
+  std::string channel;
+  bool channel_is_text = false;  // else it was missing or of another type
+  std::optional<RecoverPosition> recover;
+  bool recover_is_bad = false;
+  std::optional<std::vector<std::string>> events;
+  bool events_are_bad = false;
+};
+
+struct ClientMessage {
+  enum class Kind : uint8_t {
+    kSubscribe,
+    kUnsubscribe,
+    kAuth,
+    kPing,
+    kRequest,  // any other request
+    kIgnored,  // an event, response … that is no command
+  };
+
+  Kind kind = Kind::kIgnored;
+  std::optional<std::string> id;              // as given
+  std::optional<std::string> correlation_id;  // as given
+  std::optional<std::string> event;
+  std::string data = "{}";             // as given: a JSON object; kRequest only
+  std::optional<std::string> channel;  // data.channel, if it is a text; kRequest only
+
+  // kSubscribe, kUnsubscribe: what it names; `many` if it came as data.channels.
+  std::vector<ChannelRequest> channels;
+  bool many = false;
+  bool channels_are_bad = false;  // data.channels is no list
+
+  std::optional<std::string> token;  // kAuth: data.token, if it is a text
+};
+
+// Most channels that one message may name.
+inline constexpr size_t kMaxChannelsPerMessage = 10'000;
+
+// Reads one message.  `component_id_is_channel`: a subscribe that has data.component_id and no
+// channel means "component:{id}".
+//   INVALID_ARGUMENT  the text of a DECODE_ERROR
+absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
+                                                 bool component_id_is_channel);
+
+}  // namespace fanwire

@@ -1,0 +1,379 @@
+#include "fanout/control_link.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "common/backoff.h"
+#include "common/log.h"
+#include "common/mutex.h"
+#include "common/rpc_status.h"
+#include "fanwire/v1/worker.grpc.pb.h"
+
+namespace fanwire {
+
+LinkItem::LinkItem() = default;
+LinkItem::LinkItem(LinkItem&&) noexcept = default;
+LinkItem& LinkItem::operator=(LinkItem&&) noexcept = default;
+LinkItem::~LinkItem() = default;
+
+namespace {
+
+// Missed heartbeats after which control counts as gone.
+constexpr int kMissedHeartbeats = 3;
+
+// A message that has grown so long is written before its turn ends.
+constexpr size_t kMessageBytes = 512 << 10;
+
+// One message of control, taken apart.
+struct Incoming {
+  std::vector<LinkItem> items;
+  std::unique_ptr<v1::ControlMessage> message;  // set: no batch
+};
+
+// Where a stream's callbacks leave what they have for the loop.
+class Mailbox {
+ public:
+  virtual ~Mailbox() = default;
+  virtual void OnIncoming(uint64_t generation, Incoming incoming) = 0;
+  virtual void OnWritten(uint64_t generation) = 0;
+  virtual void OnStreamOver(uint64_t generation, absl::Status status) = 0;
+};
+
+Incoming TakeApart(v1::ControlMessage* message) {
+  Incoming incoming;
+  if (!message->has_batch()) {
+    incoming.message = std::make_unique<v1::ControlMessage>();
+    incoming.message->Swap(message);
+    return incoming;
+  }
+  incoming.items.reserve(static_cast<size_t>(message->batch().items_size()));
+  for (v1::BatchItem& from : *message->mutable_batch()->mutable_items()) {
+    LinkItem& item = incoming.items.emplace_back();
+    if (!from.has_deliver()) {
+      item.other = std::make_unique<v1::BatchItem>();
+      item.other->Swap(&from);
+      continue;
+    }
+    v1::Deliver& deliver = *from.mutable_deliver();
+    item.handle = deliver.handle();
+    item.event = deliver.event();
+    item.offset = deliver.offset();
+    item.conflate_key = deliver.conflate_key();
+    item.ttl_ms = deliver.ttl_ms();
+    item.publication_id = deliver.publication_id();
+    item.frame = Frame::Text(deliver.envelope());
+    item.envelope_bytes = static_cast<uint32_t>(deliver.envelope().size());
+    item.exclude_connection.swap(*deliver.mutable_exclude_connection());
+  }
+  return incoming;
+}
+
+// One attachment's stream.  It holds itself until gRPC is done with it.
+class Stream final : public grpc::ClientBidiReactor<v1::WorkerMessage, v1::ControlMessage> {
+ public:
+  Stream(uint64_t generation, Mailbox* mailbox) : generation_(generation), mailbox_(mailbox) {}
+
+  void Start(std::shared_ptr<Stream> self, v1::Workers::Stub* stub) {
+    self_ = std::move(self);
+    stub->async()->Attach(&context_, this);
+    AddHold();  // writes come from outside of callbacks
+    StartRead(&reading_);
+    StartCall();
+  }
+
+  // One at a time: the next after Mailbox::OnWritten().
+  void Write(v1::WorkerMessage message) {
+    {
+      MutexLock lock(&mu_);
+      if (over_) return;
+      ++starting_;
+    }
+    writing_ = std::move(message);
+    StartWrite(&writing_);
+    bool release = false;
+    {
+      MutexLock lock(&mu_);
+      release = --starting_ == 0 && over_;
+    }
+    if (release) RemoveHold();
+  }
+
+  void Cancel() { context_.TryCancel(); }
+
+  void OnReadDone(bool ok) override {
+    if (ok) {
+      mailbox_->OnIncoming(generation_, TakeApart(&reading_));
+      StartRead(&reading_);
+      return;
+    }
+    bool release = false;
+    {
+      MutexLock lock(&mu_);
+      over_ = true;
+      release = starting_ == 0;
+    }
+    if (release) RemoveHold();
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (ok) mailbox_->OnWritten(generation_);
+  }
+
+  void OnDone(const grpc::Status& status) override {
+    // The mailbox may go, and the process end, as soon as it knows: by then this thread must hold
+    // nothing of gRPC's any more.
+    Mailbox* const mailbox = mailbox_;
+    const uint64_t generation = generation_;
+    absl::Status reason = FromGrpcStatus(status);
+    std::shared_ptr<Stream>(std::move(self_)).reset();
+    mailbox->OnStreamOver(generation, std::move(reason));
+  }
+
+ private:
+  std::shared_ptr<Stream> self_;
+  const uint64_t generation_;
+  Mailbox* const mailbox_;
+  grpc::ClientContext context_;
+  v1::ControlMessage reading_;
+  v1::WorkerMessage writing_;
+  Mutex mu_;
+  int starting_ ABSL_GUARDED_BY(mu_) = 0;
+  bool over_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+class ControlLinkImpl final : public ControlLink, public Mailbox {
+ public:
+  ControlLinkImpl(const Options& options, EventLoop* loop, ControlLinkHandler* handler)
+      : loop_(loop), handler_(handler), backoff_(options.first_retry, options.last_retry) {
+    grpc::ChannelArguments arguments;
+    // The backoff is ours: gRPC's own only delays it.
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
+    arguments.SetMaxReceiveMessageSize(64 << 20);
+    channel_ =
+        grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
+    stub_ = v1::Workers::NewStub(channel_);
+    hook_ = loop_->AddTurnHook([this] { WriteOut(); });
+  }
+
+  ~ControlLinkImpl() override {
+    loop_->RemoveTurnHook(hook_);
+    loop_->Cancel(timer_);
+    if (stream_ != nullptr) stream_->Cancel();
+    stream_ = nullptr;
+    MutexLock lock(&mu_);
+    while (live_streams_ > 0) over_.Wait(&mu_);
+  }
+
+  void Start() override {
+    outgoing_ = v1::WorkerMessage();
+    handler_->FillHello(outgoing_.add_items()->mutable_hello());
+    ++generation_;
+    attached_ = false;
+    writing_ = false;
+    last_heard_ = loop_->Now();
+    stream_ = std::make_shared<Stream>(generation_, this);
+    {
+      MutexLock lock(&mu_);
+      ++live_streams_;
+    }
+    stream_->Start(stream_, stub_.get());
+    greeting_ = true;
+    WriteOut();
+    ArmWatch();
+  }
+
+  void Stop(absl::Duration timeout, absl::AnyInvocable<void()> done) override {
+    stopping_ = true;
+    stopped_ = std::move(done);
+    if (!attached_) {
+      loop_->Cancel(timer_);  // no further attempt
+      return EndStop();
+    }
+    stop_timer_ = loop_->RunAfter(timeout, [this] { EndStop(); });
+    WriteOut();
+    MaybeEndStop();
+  }
+
+  bool attached() const override { return attached_; }
+
+  void Send(std::unique_ptr<v1::WorkerItem> item) override {
+    if (!attached_) return;
+    outgoing_bytes_ += item->ByteSizeLong();
+    outgoing_.mutable_items()->AddAllocated(item.release());
+    if (outgoing_bytes_ > kMessageBytes) Seal();
+  }
+
+  void SetHeartbeatInterval(absl::Duration interval) override { heartbeat_ = interval; }
+
+  // ---- Mailbox; on gRPC's threads
+
+  void OnIncoming(uint64_t generation, Incoming incoming) override {
+    {
+      MutexLock lock(&mu_);
+      incoming_.emplace_back(generation, std::move(incoming));
+      if (std::exchange(posted_, true)) return;
+    }
+    loop_->Post([this] { TakeIncoming(); });
+  }
+
+  void OnWritten(uint64_t generation) override {
+    loop_->Post([this, generation] {
+      if (generation != generation_) return;
+      writing_ = false;
+      WriteOut();
+      MaybeEndStop();
+    });
+  }
+
+  void OnStreamOver(uint64_t generation, absl::Status status) override {
+    // The loop may have ended; then only the destructor waits.
+    loop_->Post([this, generation, status] {
+      if (generation == generation_) Detached(status);
+    });
+    MutexLock lock(&mu_);
+    --live_streams_;
+    over_.SignalAll();
+  }
+
+ private:
+  void TakeIncoming() {
+    std::vector<std::pair<uint64_t, Incoming>> taken;
+    {
+      MutexLock lock(&mu_);
+      taken.swap(incoming_);
+      posted_ = false;
+    }
+    for (auto& [generation, incoming] : taken) {
+      if (generation != generation_ || stopping_) continue;
+      last_heard_ = loop_->Now();
+      if (incoming.message != nullptr) {
+        if (incoming.message->has_welcome()) {
+          attached_ = true;
+          backoff_.Reset();
+          LogInfo("link.attached");
+          handler_->OnAttached(*incoming.message);
+        } else {
+          handler_->OnControlMessage(*incoming.message);
+        }
+        continue;
+      }
+      for (LinkItem& item : incoming.items) handler_->OnItem(std::move(item));
+    }
+    handler_->OnTurn();
+  }
+
+  void Detached(const absl::Status& status) {
+    loop_->Cancel(timer_);
+    timer_ = 0;
+    if (stopping_) return EndStop();
+    const bool was = std::exchange(attached_, false);
+    stream_ = nullptr;
+    ++generation_;  // what it still posted is of no use
+    sealed_.clear();
+    outgoing_.Clear();
+    outgoing_bytes_ = 0;
+    if (was) {
+      LogWarning("link.detached", {{"reason", status}});
+      handler_->OnDetached(status);
+    } else {
+      LogDebug("link.failed", {{"reason", status}});
+    }
+    if (absl::IsFailedPrecondition(status)) return handler_->OnFenced(status);
+    timer_ = loop_->RunAfter(backoff_.Next(), [this] {
+      timer_ = 0;
+      Start();
+    });
+  }
+
+  // Looks now and then whether control is still there.
+  void ArmWatch() {
+    timer_ = loop_->RunAfter(heartbeat_, [this] {
+      timer_ = 0;
+      if (loop_->Now() - last_heard_ > heartbeat_ * kMissedHeartbeats) {
+        LogWarning("link.silent", {{"for", loop_->Now() - last_heard_}});
+        return stream_->Cancel();
+      }
+      ArmWatch();
+    });
+  }
+
+  void Seal() {
+    if (outgoing_.items_size() == 0) return;
+    sealed_.push_back(std::move(outgoing_));
+    outgoing_ = v1::WorkerMessage();
+    outgoing_bytes_ = 0;
+  }
+
+  void WriteOut() {
+    if (writing_ || (!attached_ && !greeting_)) return;
+    v1::WorkerMessage message;
+    if (!sealed_.empty()) {
+      message = std::move(sealed_.front());
+      sealed_.erase(sealed_.begin());
+    } else if (outgoing_.items_size() > 0) {
+      message = std::move(outgoing_);
+      outgoing_ = v1::WorkerMessage();
+      outgoing_bytes_ = 0;
+    } else {
+      return;
+    }
+    greeting_ = false;
+    writing_ = true;
+    stream_->Write(std::move(message));
+  }
+
+  void MaybeEndStop() {
+    if (!stopping_ || !stopped_ || writing_) return;
+    if (attached_ && (outgoing_.items_size() > 0 || !sealed_.empty())) return;
+    EndStop();
+  }
+
+  void EndStop() {
+    if (!stopped_) return;
+    loop_->Cancel(stop_timer_);
+    std::exchange(stopped_, nullptr)();
+  }
+
+  EventLoop* const loop_;
+  ControlLinkHandler* const handler_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::Workers::Stub> stub_;
+  EventLoop::HookId hook_ = 0;
+
+  // Of the loop.
+  std::shared_ptr<Stream> stream_;
+  Backoff backoff_;
+  uint64_t generation_ = 0;
+  bool attached_ = false;
+  bool greeting_ = false;
+  bool writing_ = false;
+  bool stopping_ = false;
+  absl::AnyInvocable<void()> stopped_;
+  EventLoop::TimerId stop_timer_ = 0;
+  EventLoop::TimerId timer_ = 0;  // of the retry, or of the watch
+  absl::Duration heartbeat_ = absl::Seconds(1);
+  absl::Duration last_heard_;
+  v1::WorkerMessage outgoing_;
+  size_t outgoing_bytes_ = 0;
+  std::vector<v1::WorkerMessage> sealed_;
+
+  Mutex mu_;
+  CondVar over_;
+  int live_streams_ ABSL_GUARDED_BY(mu_) = 0;
+  std::vector<std::pair<uint64_t, Incoming>> incoming_ ABSL_GUARDED_BY(mu_);
+  bool posted_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace
+
+std::unique_ptr<ControlLink> ControlLink::Make(const Options& options, EventLoop* loop,
+                                               ControlLinkHandler* handler) {
+  return std::make_unique<ControlLinkImpl>(options, loop, handler);
+}
+
+}  // namespace fanwire

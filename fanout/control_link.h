@@ -1,0 +1,100 @@
+// ControlLink keeps this worker attached to control: dials, says Hello, notices silence, dials
+// again with backoff.
+//
+// What control sends is taken apart on gRPC's thread, frames included, and handed to the loop
+// through one queue with one wake-up; what the loop sends in a turn leaves as one message at its
+// end.
+//
+// Threading: the public functions belong to the loop; the handler is called there.
+// Ownership: borrows loop and handler.
+// Cost:      one mutex per message each way.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "fanout/event_loop.h"
+#include "fanout/frame.h"
+
+namespace fanwire {
+
+namespace v1 {
+class BatchItem;
+class ControlMessage;
+class Hello;
+class WorkerItem;
+}  // namespace v1
+
+// One item of a Batch: a publication with its frame ready, or something rarer as it came.
+struct LinkItem {
+  LinkItem();
+  LinkItem(LinkItem&&) noexcept;
+  LinkItem& operator=(LinkItem&&) noexcept;
+  ~LinkItem();
+
+  uint32_t handle = 0;
+  uint32_t event = 0;
+  int64_t offset = 0;
+  uint64_t conflate_key = 0;
+  int64_t ttl_ms = 0;
+  uint64_t publication_id = 0;
+  FramePtr frame;
+  uint32_t envelope_bytes = 0;
+  std::string exclude_connection;
+
+  std::unique_ptr<v1::BatchItem> other;  // set: no publication
+};
+
+class ControlLinkHandler {
+ public:
+  virtual ~ControlLinkHandler() = default;
+
+  // Fills what the worker says of itself.
+  virtual void FillHello(v1::Hello* hello) = 0;
+  // The first message of an attachment was `welcome`; anything may be sent from now on.
+  virtual void OnAttached(const v1::ControlMessage& welcome) = 0;
+  virtual void OnItem(LinkItem item) = 0;
+  // Any message that is no batch.
+  virtual void OnControlMessage(const v1::ControlMessage& message) = 0;
+  // All that had come was handed over.
+  virtual void OnTurn() = 0;
+  virtual void OnDetached(const absl::Status& status) = 0;
+  // A later process has taken this worker's place: it must end.
+  virtual void OnFenced(const absl::Status& status) = 0;
+};
+
+class ControlLink {
+ public:
+  struct Options {
+    std::string address;  // as gRPC takes it: "unix:/run/…/control.sock", "127.0.0.1:8701"
+    absl::Duration first_retry = absl::Milliseconds(50);
+    absl::Duration last_retry = absl::Seconds(2);
+  };
+
+  static std::unique_ptr<ControlLink> Make(const Options& options, EventLoop* loop,
+                                           ControlLinkHandler* handler);
+  // Ends the attachment and waits until gRPC is done with it.  The loop must not run any more.
+  virtual ~ControlLink() = default;
+
+  virtual void Start() = 0;
+  // Ends the attachment for good, after what was sent has left or `timeout` has passed; `done` is
+  // called on the loop.
+  virtual void Stop(absl::Duration timeout, absl::AnyInvocable<void()> done) = 0;
+
+  virtual bool attached() const = 0;
+
+  // Queues an item; it leaves at the end of the turn.  Dropped while not attached: what must not be
+  // lost is told again after OnAttached().
+  virtual void Send(std::unique_ptr<v1::WorkerItem> item) = 0;
+
+  // How often control says something, by its Welcome.
+  virtual void SetHeartbeatInterval(absl::Duration interval) = 0;
+};
+
+}  // namespace fanwire

@@ -1,0 +1,57 @@
+// Drain says goodbye to all sessions of a worker, spread over a window, so that clients that come
+// back do not come back at once; whoever has not gone by the deadline is cut off.
+//
+// Threading: loop-confined.
+// Ownership: borrows loop and ports.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+#include "fanout/event_loop.h"
+#include "fanout/service_ports.h"
+#include "proto/close_code.h"
+
+namespace fanwire {
+
+struct DrainOrder {
+  absl::Duration window = absl::Seconds(5);
+  absl::Duration deadline = absl::Seconds(15);
+  absl::Duration reconnect_after_min = absl::Milliseconds(100);
+  absl::Duration reconnect_after_max = absl::Seconds(5);
+  CloseCode code = CloseCode::kServiceRestart;
+  std::string reason;  // told in server.draining and in the close frame
+};
+
+class Drain {
+ public:
+  Drain(EventLoop* loop, ServicePorts* ports);
+  ~Drain();
+
+  // Begins; a second call is ignored.  `progress` is told now and then how many sessions are left,
+  // and at last, with `done`, that none is.
+  void Start(const DrainOrder& order,
+             absl::AnyInvocable<void(int64_t remaining, bool done)> progress);
+
+  bool started() const { return started_; }
+  bool done() const { return done_; }
+
+ private:
+  void Step();
+  int64_t Remaining() const;
+
+  EventLoop* const loop_;
+  ServicePorts* const ports_;
+  DrainOrder order_;
+  absl::AnyInvocable<void(int64_t, bool)> progress_;
+  bool started_ = false;
+  bool done_ = false;
+  absl::Duration began_;
+  int64_t total_ = 0;
+  int64_t told_goodbye_ = 0;
+  EventLoop::TimerId timer_ = 0;
+};
+
+}  // namespace fanwire

@@ -1,0 +1,255 @@
+#include "fanout/interest.h"
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "fanout/service.h"
+#include "fanout/session.h"
+#include "fanwire/v1/worker.pb.h"
+
+namespace fanwire {
+namespace {
+
+// Bytes of names in one message of a snapshot.
+constexpr size_t kSnapshotBytes = 256 << 10;
+
+// FNV-1a 64 of "service\0dialect\0channel".
+uint64_t InterestHash(absl::string_view service, ChannelDialect dialect, absl::string_view name) {
+  uint64_t hash = 0xcbf29ce484222325;
+  const auto mix = [&hash](absl::string_view text) {
+    for (const char c : text) {
+      hash ^= static_cast<unsigned char>(c);
+      hash *= 0x100000001b3;
+    }
+  };
+  const absl::string_view zero("\0", 1);
+  mix(service);
+  mix(zero);
+  mix(absl::StrCat(static_cast<int>(dialect)));
+  mix(zero);
+  mix(name);
+  return hash;
+}
+
+void Fill(const Service& service, ChannelDialect dialect, absl::string_view name, bool pattern,
+          v1::Interest* out) {
+  out->set_service(service.name());
+  out->set_channel(std::string(name));
+  out->set_pattern(pattern);
+  out->set_dialect(static_cast<v1::Dialect>(dialect));
+}
+
+// A refusal in the words of the client protocol.
+std::string ErrorCodeOf(int code) {
+  switch (static_cast<absl::StatusCode>(code)) {
+    case absl::StatusCode::kInvalidArgument:
+      return "INVALID_CHANNEL";
+    case absl::StatusCode::kResourceExhausted:
+      return "LIMIT_EXCEEDED";
+    case absl::StatusCode::kUnavailable:
+      return "UNAVAILABLE";
+    case absl::StatusCode::kNotFound:
+      return "NOT_FOUND";
+    default:
+      return "INTERNAL_ERROR";
+  }
+}
+
+}  // namespace
+
+Interest::Interest(ControlLink* link, std::function<std::vector<Service*>()> services)
+    : link_(link), services_(std::move(services)) {}
+
+void Interest::Tell(bool add, const Service* service, ChannelDialect dialect,
+                    absl::string_view name, bool pattern) {
+  count_ += add ? 1 : -1;
+  hash_ ^= InterestHash(service->name(), dialect, name);
+  if (!link_->attached()) return;
+  auto item = std::make_unique<v1::WorkerItem>();
+  v1::InterestDelta* const delta = item->mutable_interest_delta();
+  Fill(*service, dialect, name, pattern, add ? delta->add_add() : delta->add_remove());
+  link_->Send(std::move(item));
+}
+
+void Interest::Want(Channel* channel) {
+  if (channel->interest++ == 0) {
+    Tell(true, channel->service, channel->dialect, channel->name, false);
+  }
+}
+
+void Interest::Unwant(Channel* channel) {
+  if (--channel->interest > 0) return;
+  Tell(false, channel->service, channel->dialect, channel->name, false);
+  channel->service->ForgetIfIdle(channel);
+}
+
+void Interest::Want(PatternTable* table) {
+  if (table->interest++ == 0) {
+    Tell(true, table->service, table->dialect, table->pattern.text(), true);
+  }
+}
+
+void Interest::Unwant(PatternTable* table) {
+  if (--table->interest > 0) return;
+  Tell(false, table->service, table->dialect, table->pattern.text(), true);
+  table->service->ForgetIfIdle(table);
+}
+
+uint64_t Interest::Ask(Session* session, const SubscribeAsk& ask) {
+  const uint64_t id = next_ask_++;
+  Open& open = asks_[id];
+  open.session = session;
+  open.subscribe = ask;
+  open.channel = ChannelRef(ask.channel);
+  Send(id, open);
+  return id;
+}
+
+uint64_t Interest::Request(Session* session, absl::string_view request, absl::string_view data) {
+  const uint64_t id = next_ask_++;
+  Open& open = asks_[id];
+  open.session = session;
+  open.request = std::string(request);
+  open.data = std::string(data);
+  Send(id, open);
+  return id;
+}
+
+void Interest::Forget(uint64_t ask) { asks_.erase(ask); }
+
+void Interest::Send(uint64_t ask, const Open& open) {
+  if (!link_->attached()) return;
+  auto item = std::make_unique<v1::WorkerItem>();
+  if (!open.request.empty()) {
+    v1::ClientRequest* const request = item->mutable_client_request();
+    request->set_request_id(ask);
+    request->set_service(open.session->service()->name());
+    request->set_connection_id(std::string(open.session->id()));
+    request->set_user_id(std::string(open.session->user()));
+    request->set_request(open.request);
+    request->set_data(open.data);
+    return link_->Send(std::move(item));
+  }
+  v1::SubscribeQuery* const query = item->mutable_subscribe_query();
+  query->set_query_id(ask);
+  if (open.subscribe.pattern != nullptr) {
+    query->set_service(open.subscribe.pattern->service->name());
+    query->set_channel(open.subscribe.pattern->pattern.text());
+    query->set_pattern(true);
+    query->set_dialect(static_cast<v1::Dialect>(open.subscribe.pattern->dialect));
+  } else {
+    query->set_service(open.channel->service->name());
+    query->set_channel(open.channel->name);
+    query->set_dialect(static_cast<v1::Dialect>(open.channel->dialect));
+  }
+  if (open.subscribe.recover) {
+    query->mutable_recover()->set_epoch(open.subscribe.epoch);
+    query->mutable_recover()->set_offset(open.subscribe.offset);
+  }
+  query->set_page_bytes(open.subscribe.page_bytes);
+  link_->Send(std::move(item));
+}
+
+void Interest::TellAll() {
+  TellInterest();
+  std::vector<uint64_t> asks;
+  asks.reserve(asks_.size());
+  for (const auto& [ask, open] : asks_) asks.push_back(ask);
+  std::sort(asks.begin(), asks.end());  // as they were asked
+  for (const uint64_t ask : asks) Send(ask, asks_[ask]);
+}
+
+void Interest::TellInterest() {
+  std::unique_ptr<v1::WorkerItem> item;
+  v1::InterestSnapshot* snapshot = nullptr;
+  size_t bytes = 0;
+  const auto begin = [&](bool first) {
+    item = std::make_unique<v1::WorkerItem>();
+    snapshot = item->mutable_interest_snapshot();
+    snapshot->set_first(first);
+    bytes = 0;
+  };
+  const auto grow = [&](size_t by) {
+    bytes += by + 64;
+    if (bytes < kSnapshotBytes) return;
+    link_->Send(std::move(item));
+    begin(false);
+  };
+  begin(true);
+  for (Service* const service : services_()) {
+    for (size_t d = 0; d < kDialects; ++d) {
+      const auto dialect = static_cast<ChannelDialect>(d);
+      for (const auto& [text, table] : service->patterns(dialect)) {
+        if (table->interest == 0) continue;
+        Fill(*service, dialect, text, true, snapshot->add_interests());
+        grow(text.size());
+      }
+      for (const auto& [name, channel] : service->channels(dialect)) {
+        if (channel->interest > 0) {
+          Fill(*service, dialect, name, false, snapshot->add_interests());
+          grow(name.size());
+        }
+      }
+    }
+  }
+  // Positions after all interest: control resumes channels that are wanted by then.
+  for (Service* const service : services_()) {
+    for (const auto& [name, channel] : service->channels(ChannelDialect::kCommon)) {
+      if (channel->epoch.empty()) continue;
+      if (channel->subscribers.empty() && service->PatternsOf(channel.get()).empty()) continue;
+      v1::ChannelPosition* const at = snapshot->add_positions();
+      at->set_service(service->name());
+      at->set_channel(std::string(name));
+      at->mutable_position()->set_epoch(channel->epoch);
+      at->mutable_position()->set_offset(channel->offset);
+      grow(name.size());
+    }
+  }
+  snapshot->set_last(true);
+  link_->Send(std::move(item));
+}
+
+void Interest::OnSubscribeResult(const v1::SubscribeResult& result) {
+  const auto it = asks_.find(result.query_id());
+  if (it == asks_.end()) return;
+  Session* const session = it->second.session;
+  // The channel must outlive the answer's use.
+  const ChannelRef channel = it->second.channel;
+  asks_.erase(it);
+  SubscribeReply reply;
+  if (result.has_status() && result.status().code() != 0) {
+    reply.error_code = ErrorCodeOf(result.status().code());
+    reply.error_message = result.status().message();
+    return session->OnSubscribeReply(result.query_id(), std::move(reply));
+  }
+  reply.epoch = result.head().epoch();
+  reply.offset = result.head().offset();
+  reply.recovered = result.recovered();
+  reply.reason = result.reason();
+  reply.recover_count = result.recover_count();
+  reply.last_page = result.last_page();
+  reply.next_offset = result.next().offset();
+  for (const v1::RecoveredPublication& publication : result.publications()) {
+    RecoveredEvent& event = reply.events.emplace_back();
+    event.offset = publication.offset();
+    if (!publication.envelope().empty()) event.frame = Frame::Text(publication.envelope());
+    event.event = publication.event();
+    event.exclude_connection = publication.exclude_connection();
+  }
+  session->OnSubscribeReply(result.query_id(), std::move(reply));
+}
+
+void Interest::OnClientReplies(const v1::ClientReplies& replies) {
+  for (const v1::ClientReply& reply : replies.replies()) {
+    const auto it = asks_.find(reply.request_id());
+    if (it == asks_.end()) continue;
+    Session* const session = it->second.session;
+    asks_.erase(it);
+    session->OnRequestReply(reply.request_id(), {.data = reply.data().empty() ? "{}" : reply.data(),
+                                                 .error_code = reply.error_code(),
+                                                 .error_message = reply.error_message()});
+  }
+}
+
+}  // namespace fanwire

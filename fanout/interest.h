@@ -1,0 +1,79 @@
+// Interest tells control what this worker wants: channels and patterns gained and lost, sessions'
+// subscribes and requests; after each attachment all of it again.  It finds the session again when
+// an answer comes.
+//
+// Threading: loop-confined.
+// Ownership: borrows link, services and sessions; a session forgets its asks before it is
+// destroyed. Cost:      a message item per channel gained or lost, and per ask.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "fanout/channel.h"
+#include "fanout/control_link.h"
+#include "fanout/hub.h"
+#include "fanout/upstream.h"
+
+namespace fanwire {
+
+namespace v1 {
+class ClientReplies;
+class SubscribeResult;
+}  // namespace v1
+
+class Interest {
+ public:
+  // `services` lists the services of this worker.
+  Interest(ControlLink* link, std::function<std::vector<Service*>()> services);
+
+  // As the functions of Upstream.
+  void Want(Channel* channel);
+  void Unwant(Channel* channel);
+  void Want(PatternTable* table);
+  void Unwant(PatternTable* table);
+  uint64_t Ask(Session* session, const SubscribeAsk& ask);
+  uint64_t Request(Session* session, absl::string_view request, absl::string_view data);
+  void Forget(uint64_t ask);
+
+  // Sends all interest with the positions applied, then what is still without an answer.
+  void TellAll();
+  // Sends the interest alone: control has lost track.
+  void TellInterest();
+
+  void OnSubscribeResult(const v1::SubscribeResult& result);
+  void OnClientReplies(const v1::ClientReplies& replies);
+
+  // Count and xor of the hashes of all that is wanted.
+  std::pair<uint64_t, uint64_t> digest() const { return {count_, hash_}; }
+  size_t asks() const { return asks_.size(); }
+
+ private:
+  // A subscribe or request without an answer.
+  struct Open {
+    Session* session = nullptr;
+    SubscribeAsk subscribe;
+    ChannelRef channel;   // keeps subscribe.channel
+    std::string request;  // set: a request
+    std::string data;
+  };
+
+  void Tell(bool add, const Service* service, ChannelDialect dialect, absl::string_view name,
+            bool pattern);
+  void Send(uint64_t ask, const Open& open);
+
+  ControlLink* const link_;
+  const std::function<std::vector<Service*>()> services_;
+  absl::flat_hash_map<uint64_t, Open> asks_;
+  uint64_t next_ask_ = 1;
+  uint64_t count_ = 0;
+  uint64_t hash_ = 0;
+};
+
+}  // namespace fanwire

@@ -1,0 +1,27 @@
+#include <unistd.h>
+
+#include <csignal>
+
+#include "common/log.h"
+#include "common/signals.h"
+#include "fanout/options.h"
+#include "fanout/worker.h"
+
+int main(int argc, char** argv) {
+  int exit = -1;
+  const fanwire::WorkerOptions options = fanwire::ParseWorkerOptions(argc, argv, &exit);
+  if (exit >= 0) return exit;
+  fanwire::SetLogLevel(options.log_level);
+  fanwire::SignalWaiter signals;
+  const auto lock = fanwire::SlotLock::Take(options.runtime_dir, options.slot);
+  if (!lock.ok()) {
+    fanwire::LogError("worker.no_slot", {{"reason", lock.status()}});
+    return 1;
+  }
+  // A worker that ends by itself wakes this thread as a reload would.
+  const auto worker = fanwire::Worker::Start(options, [] { kill(getpid(), SIGHUP); });
+  while (!worker->finished()) {
+    if (signals.Wait() == fanwire::ProcessSignal::kStop) worker->Stop();
+  }
+  return worker->exit_code();
+}

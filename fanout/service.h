@@ -1,0 +1,97 @@
+// Service is one service on this worker: its settings, sessions, channels, patterns and counts.
+//
+// Threading: loop-confined.
+// Ownership: owns patterns and references to channels; borrows sessions.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "fanout/channel.h"
+#include "fanout/counts.h"
+#include "fanout/service_settings.h"
+#include "fanout/slot_lease.h"
+
+namespace fanwire {
+
+class Service {
+ public:
+  explicit Service(std::shared_ptr<const ServiceSettings> settings)
+      : settings_(std::move(settings)), name_(settings_->name) {}
+  ~Service();
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  const std::string& name() const { return name_; }
+  const ServiceSettings& settings() const { return *settings_; }
+  void set_settings(std::shared_ptr<const ServiceSettings> settings) {
+    settings_ = std::move(settings);
+  }
+
+  ServiceCounts& counts() { return counts_; }
+  const ServiceCounts& counts() const { return counts_; }
+  SlotLease& slots() { return slots_; }
+  // Publications that arrived, by kind of channel.
+  const std::map<std::string, int64_t>& broadcasts() const { return broadcasts_; }
+
+  // ---- sessions; the key is the session's own text
+
+  void AddSession(absl::string_view id, Session* session);
+  void RemoveSession(absl::string_view id);
+  // Null if there is none.
+  Session* FindSession(absl::string_view id) const;
+  const absl::flat_hash_map<absl::string_view, Session*>& sessions() const { return sessions_; }
+
+  // ---- channels and patterns
+
+  using Channels = absl::flat_hash_map<absl::string_view, ChannelRef>;  // the key is its name
+  using Patterns = absl::flat_hash_map<std::string, std::unique_ptr<PatternTable>>;
+
+  Channel* FindChannel(ChannelDialect dialect, absl::string_view name) const;
+  Channel* FindOrMakeChannel(ChannelDialect dialect, absl::string_view name);
+  // Forgets the channel unless it is of use: subscribers, a handle, work under way, or a position
+  // from which a pattern's subscribers go on after the next attachment.
+  void ForgetIfIdle(Channel* channel);
+  const Channels& channels(ChannelDialect dialect) const {
+    return channels_[static_cast<size_t>(dialect)];
+  }
+
+  PatternTable* FindPattern(ChannelDialect dialect, absl::string_view text) const;
+  PatternTable* FindOrMakePattern(ChannelDialect dialect, const ChannelPattern& pattern);
+  void ForgetIfIdle(PatternTable* table);
+  const Patterns& patterns(ChannelDialect dialect) const {
+    return patterns_[static_cast<size_t>(dialect)];
+  }
+
+  // The tables of patterns that match the channel; brings its cache up to date.
+  const std::vector<PatternTable*>& PatternsOf(Channel* channel);
+
+ private:
+  std::shared_ptr<const ServiceSettings> settings_;
+  const std::string name_;
+  ServiceCounts counts_;
+  SlotLease slots_;
+  std::map<std::string, int64_t> broadcasts_;  // channels point to its values
+  absl::flat_hash_map<absl::string_view, Session*> sessions_;
+  std::array<Channels, kDialects> channels_;
+  std::array<Patterns, kDialects> patterns_;
+
+  // A table came or went; `table` is null if it came and is gone again.
+  struct PatternChange {
+    PatternTable* table = nullptr;
+    bool added = false;
+  };
+  void LogPatternChange(PatternTable* table, bool added);
+
+  uint64_t pattern_version_ = 1;
+  std::deque<PatternChange> pattern_changes_;  // the last ones, up to pattern_version_
+};
+
+}  // namespace fanwire

@@ -1,0 +1,342 @@
+#include "fanout/service_ports.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/time_format.h"
+#include "common/version.h"
+#include "fanwire/v1/worker.pb.h"
+
+namespace fanwire {
+namespace {
+
+// Longest user agent that is kept, and how many different ones.
+constexpr size_t kMaxAgentBytes = 200;
+constexpr size_t kMaxAgents = 1000;
+
+void Add(const ConnectionCounters& from, ConnectionCounters* to) {
+  to->accepted += from.accepted;
+  to->opened += from.opened;
+  to->rejected_requests += from.rejected_requests;
+  to->http_requests += from.http_requests;
+  to->handshake_timeouts += from.handshake_timeouts;
+  to->closed_by_peer += from.closed_by_peer;
+  to->lost += from.lost;
+  to->protocol_errors += from.protocol_errors;
+  to->pings_sent += from.pings_sent;
+  to->pong_timeouts += from.pong_timeouts;
+  to->close_timeouts += from.close_timeouts;
+  to->bytes_received += from.bytes_received;
+  to->messages_received += from.messages_received;
+}
+
+void Add(const ListenerCounters& from, ListenerCounters* to) {
+  to->accepted += from.accepted;
+  to->refused_cap += from.refused_cap;
+  to->refused_descriptors += from.refused_descriptors;
+  to->paced += from.paced;
+  to->errors += from.errors;
+}
+
+ConnectionOptions OptionsFor(const ServiceSettings& settings) {
+  ConnectionOptions options;
+  options.limits.max_message_bytes = settings.max_message_bytes;
+  options.handshake_timeout = settings.handshake_timeout;
+  options.ping_interval = settings.ping_interval;
+  options.pong_timeout = settings.pong_timeout;
+  options.close_timeout = settings.close_timeout;
+  return options;
+}
+
+bool Same(const ConnectionOptions& a, const ConnectionOptions& b) {
+  return a.limits.max_message_bytes == b.limits.max_message_bytes &&
+         a.handshake_timeout == b.handshake_timeout && a.ping_interval == b.ping_interval &&
+         a.pong_timeout == b.pong_timeout && a.close_timeout == b.close_timeout;
+}
+
+}  // namespace
+
+// One listening port of a service.
+class ServicePorts::Port final : public ConnectionHost {
+ public:
+  Port(ServicePorts* owner, Service* service, ChannelDialect dialect, bool auth_required)
+      : owner_(owner), service_(service), dialect_(dialect), auth_required_(auth_required) {}
+
+  absl::Status Open(const ListenerOptions& listener, const ConnectionOptions& connections) {
+    listener_options_ = listener;
+    AddGroup(connections);
+    auto opened =
+        Listener::Open(listener, owner_->sessions_->loop, owner_->sockets_,
+                       [this](int fd, const PeerAddress& peer) { groups_.back()->Add(fd, peer); });
+    if (!opened.ok()) return opened.status();
+    listener_ = *std::move(opened);
+    return absl::OkStatus();
+  }
+
+  void Close() {
+    if (listener_ == nullptr) return;
+    Add(listener_->counters(), &owner_->retired_listened_);
+    listener_ = nullptr;
+  }
+
+  // Whether this port is what the configuration asks for.
+  bool Fits(const Service* service, const v1::ListenerConfig& config) const {
+    return service == service_ && config.host() == listener_options_.address &&
+           config.port() == listener_options_.port;
+  }
+  // Other rules for connections accepted from now on.
+  void Update(ChannelDialect dialect, bool auth_required, const ListenerOptions& listener,
+              const ConnectionOptions& connections) {
+    dialect_ = dialect;
+    auth_required_ = auth_required;
+    listener_options_ = listener;
+    listener_->Update(listener.accepts_per_second, listener.socket);
+    if (!Same(connections, groups_.back()->options())) AddGroup(connections);
+  }
+
+  Service* service() const { return service_; }
+  const ListenerOptions& listener_options() const { return listener_options_; }
+  uint16_t port() const { return listener_->port(); }
+  bool listening() const { return listener_ != nullptr; }
+  // Destroys groups of former rules that are empty; whether nothing at all is left.
+  bool Sweep() {
+    for (size_t i = 0; i < groups_.size();) {
+      const bool current = listening() && i + 1 == groups_.size();
+      if (current || groups_[i]->size() > 0) {
+        ++i;
+        continue;
+      }
+      Add(groups_[i]->counters(), &owner_->retired_[service_]);
+      groups_.erase(groups_.begin() + static_cast<ptrdiff_t>(i));
+    }
+    return groups_.empty();
+  }
+  void AddCounters(ConnectionCounters* sum) const {
+    for (const auto& group : groups_) Add(group->counters(), sum);
+  }
+  ListenerCounters listened() const {
+    return listener_ == nullptr ? ListenerCounters() : listener_->counters();
+  }
+
+  // ---- ConnectionHost
+
+  ConnectionHandler* OnUpgrade(Connection* connection, const HttpRequest& request,
+                               HttpResponse* /*refusal*/) override {
+    const ServiceSettings& settings = service_->settings();
+    SessionStart start;
+    start.dialect = dialect_;
+    start.auth_required = auth_required_;
+    start.user_agent = owner_->Agent(request.Header("user-agent"));
+    if (settings.verifier.has_keys()) {
+      std::string token;
+      if (settings.token_in_header) token = std::string(request.BearerToken());
+      if (token.empty() && settings.token_in_query) {
+        token = request.QueryParameter("token").value_or("");
+      }
+      if (!token.empty()) {
+        absl::StatusOr<Identity> identity =
+            settings.verifier.Verify(token, owner_->sessions_->clock->WallNow());
+        if (identity.ok()) {
+          start.identity = std::make_unique<Identity>(*std::move(identity));
+        } else {
+          start.bad_token = true;
+        }
+      }
+    }
+    return new Session(owner_->sessions_, service_, connection, std::move(start));
+  }
+
+  bool OnHttpRequest(const HttpRequest& request, HttpResponse* response) override {
+    const Health health = owner_->health_();
+    if (request.path == "/readyz") {
+      response->status = health.ready ? 200 : 503;
+      response->content_type = "application/json";
+      response->body = health.ready ? "{\"ready\":true}" : "{\"ready\":false}";
+      return true;
+    }
+    if (request.path != "/health" && request.path != "/healthz") return false;
+    const ServiceCounts& counts = service_->counts();
+    std::string server;
+    AppendJsonText(service_->settings().server_name, &server);
+    response->status = 200;
+    response->content_type = "application/json";
+    response->body =
+        absl::StrCat("{\"status\":\"healthy\",\"server\":", server, ",\"version\":\"", kVersion,
+                     "\",\"timestamp\":\"", FormatIso8601(owner_->sessions_->clock->WallNow()),
+                     "\",\"checks\":{\"websocket\":\"passing\",\"control\":\"",
+                     health.control ? "passing" : "failing",
+                     "\"},\"metrics\":{\"active_connections\":", service_->sessions().size(),
+                     ",\"total_connections\":", counts.sessions_opened,
+                     ",\"uptime_seconds\":", absl::ToInt64Seconds(health.uptime), "}}");
+    return true;
+  }
+
+ private:
+  void AddGroup(const ConnectionOptions& options) {
+    groups_.push_back(std::make_unique<ConnectionGroup>(options, owner_->sessions_->loop,
+                                                        owner_->sockets_, this));
+  }
+
+  ServicePorts* const owner_;
+  Service* const service_;
+  ChannelDialect dialect_;
+  bool auth_required_;
+  ListenerOptions listener_options_;
+  std::vector<std::unique_ptr<ConnectionGroup>> groups_;  // the last one gets what is accepted
+  std::unique_ptr<Listener> listener_;
+};
+
+ServicePorts::ServicePorts(const SessionContext* sessions, SendTable* sockets,
+                           std::function<Health()> health)
+    : sessions_(sessions), sockets_(sockets), health_(std::move(health)) {}
+
+ServicePorts::~ServicePorts() {
+  // Connections first: their sessions leave their services.
+  ports_.clear();
+  former_.clear();
+}
+
+absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* ack) {
+  const v1::WorkerProcessConfig& worker = config.worker();
+  const double accept_rate = static_cast<double>(worker.accept_rate()) /
+                             std::max(1, static_cast<int>(config.attached_workers()));
+  struct Wanted {
+    std::unique_ptr<Port> opened;  // null: `kept` stays
+    Port* kept = nullptr;
+    ChannelDialect dialect;
+    bool auth_required;
+    ListenerOptions listener;
+    ConnectionOptions connections;
+  };
+  std::vector<Wanted> wanted;
+  std::vector<std::pair<Service*, std::shared_ptr<const ServiceSettings>>> settings;
+  absl::flat_hash_map<std::string, std::unique_ptr<Service>> made;
+  for (const v1::WorkerService& from : config.services()) {
+    auto next = std::make_shared<const ServiceSettings>(from);
+    Service* service = Find(from.name());
+    if (service == nullptr) {
+      made.emplace(from.name(), std::make_unique<Service>(next));
+      service = made[from.name()].get();
+    }
+    settings.emplace_back(service, next);
+    const ConnectionOptions connections = OptionsFor(*next);
+    for (const v1::ListenerConfig& listener : from.listeners()) {
+      ListenerOptions options;
+      options.address = listener.host();
+      options.port = static_cast<uint16_t>(listener.port());
+      options.socket.notsent_lowat_bytes = static_cast<int>(worker.notsent_lowat_bytes());
+      options.socket.send_buffer_bytes = static_cast<int>(worker.send_buffer_bytes());
+      options.accepts_per_second = accept_rate;
+      options.max_open = MaxConnections();
+      const auto dialect = static_cast<ChannelDialect>(listener.dialect());
+      Port* kept = nullptr;
+      for (const std::unique_ptr<Port>& port : ports_) {
+        // Several ports of a service may ask for any free one: each keeps its own.
+        const bool taken = std::any_of(wanted.begin(), wanted.end(),
+                                       [&](const Wanted& want) { return want.kept == port.get(); });
+        if (taken || !port->Fits(service, listener)) continue;
+        kept = port.get();
+        break;
+      }
+      Wanted& want = wanted.emplace_back(Wanted{.opened = nullptr,
+                                                .kept = kept,
+                                                .dialect = dialect,
+                                                .auth_required = listener.auth_required(),
+                                                .listener = options,
+                                                .connections = connections});
+      if (kept != nullptr) continue;
+      want.opened = std::make_unique<Port>(this, service, dialect, listener.auth_required());
+      if (absl::Status status = want.opened->Open(options, connections); !status.ok()) {
+        return absl::Status(status.code(),
+                            absl::StrCat("service \"", from.name(), "\", ", listener.host(), ":",
+                                         listener.port(), ": ", status.message()));
+      }
+    }
+  }
+  // Nothing fails from here on.
+  for (auto& [name, service] : made) services_.emplace(name, std::move(service));
+  for (auto& [service, next] : settings) service->set_settings(std::move(next));
+  std::vector<std::unique_ptr<Port>> ports;
+  for (Wanted& want : wanted) {
+    if (want.kept != nullptr) {
+      const auto it = std::find_if(ports_.begin(), ports_.end(),
+                                   [&](const auto& port) { return port.get() == want.kept; });
+      want.kept->Update(want.dialect, want.auth_required, want.listener, want.connections);
+      ports.push_back(std::move(*it));
+      ports_.erase(it);
+    } else {
+      LogDebug("listener.open", {{"service", want.opened->service()->name()},
+                                 {"address", want.opened->listener_options().address},
+                                 {"port", want.opened->port()}});
+      ports.push_back(std::move(want.opened));
+    }
+  }
+  for (std::unique_ptr<Port>& port : ports_) {
+    port->Close();
+    former_.push_back(std::move(port));
+  }
+  ports_ = std::move(ports);
+  for (const std::unique_ptr<Port>& port : ports_) {
+    v1::BoundListener* const bound = ack->add_listeners();
+    bound->set_service(port->service()->name());
+    bound->set_configured_port(port->listener_options().port);
+    bound->set_port(port->port());
+  }
+  return absl::OkStatus();
+}
+
+void ServicePorts::CloseListeners() {
+  for (const std::unique_ptr<Port>& port : ports_) port->Close();
+}
+
+bool ServicePorts::listening() const {
+  return !ports_.empty() && std::all_of(ports_.begin(), ports_.end(),
+                                        [](const auto& port) { return port->listening(); });
+}
+
+std::vector<Service*> ServicePorts::services() const {
+  std::vector<Service*> services;
+  for (const auto& [name, service] : services_) services.push_back(service.get());
+  std::sort(services.begin(), services.end(),
+            [](const Service* a, const Service* b) { return a->name() < b->name(); });
+  return services;
+}
+
+Service* ServicePorts::Find(absl::string_view name) const {
+  const auto it = services_.find(name);
+  return it == services_.end() ? nullptr : it->second.get();
+}
+
+void ServicePorts::Sweep() {
+  for (const std::unique_ptr<Port>& port : ports_) port->Sweep();
+  std::erase_if(former_, [](const std::unique_ptr<Port>& port) { return port->Sweep(); });
+}
+
+ConnectionCounters ServicePorts::Counters(const Service* service) const {
+  ConnectionCounters sum;
+  if (const auto it = retired_.find(service); it != retired_.end()) sum = it->second;
+  for (const auto* list : {&ports_, &former_}) {
+    for (const std::unique_ptr<Port>& port : *list) {
+      if (port->service() == service) port->AddCounters(&sum);
+    }
+  }
+  return sum;
+}
+
+ListenerCounters ServicePorts::Listened() const {
+  ListenerCounters sum = retired_listened_;
+  for (const std::unique_ptr<Port>& port : ports_) Add(port->listened(), &sum);
+  return sum;
+}
+
+const std::string* ServicePorts::Agent(absl::string_view text) {
+  text = text.substr(0, kMaxAgentBytes);
+  const auto known = agents_.find(text);
+  if (known != agents_.end()) return &*known;
+  if (text.empty() || agents_.size() >= kMaxAgents) return nullptr;
+  return &*agents_.emplace(text).first;
+}
+
+}  // namespace fanwire

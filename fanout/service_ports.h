@@ -1,0 +1,88 @@
+// ServicePorts opens the listeners of the services as the configuration wants them, and makes a
+// Session of each connection.
+//
+// Apply() puts a configuration in force as a whole: first every new port is opened, and if one
+// cannot be, nothing has changed.
+//
+// Threading: loop-confined.
+// Ownership: owns services, listeners and, through their groups, connections.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/node_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "fanout/connection_group.h"
+#include "fanout/listener.h"
+#include "fanout/service.h"
+#include "fanout/session.h"
+
+namespace fanwire {
+
+namespace v1 {
+class ConfigAck;
+class WorkerConfig;
+}  // namespace v1
+
+class ServicePorts {
+ public:
+  // What plain HTTP requests on a service port are told.
+  struct Health {
+    bool ready = false;
+    bool control = false;  // attached
+    absl::Duration uptime;
+  };
+
+  ServicePorts(const SessionContext* sessions, SendTable* sockets, std::function<Health()> health);
+  ~ServicePorts();
+  ServicePorts(const ServicePorts&) = delete;
+  ServicePorts& operator=(const ServicePorts&) = delete;
+
+  // On success the bound listeners are added to `ack`.
+  //   UNAVAILABLE, INVALID_ARGUMENT, ALREADY_EXISTS  a port cannot be opened
+  absl::Status Apply(const v1::WorkerConfig& config, v1::ConfigAck* ack);
+
+  // Accepts nothing more.
+  void CloseListeners();
+  bool listening() const;
+
+  // Services that were ever configured, by name.
+  std::vector<Service*> services() const;
+  // Null if there is none.
+  Service* Find(absl::string_view name) const;
+
+  // Destroys groups of former configurations that have no connections any more.
+  void Sweep();
+
+  // Sums over all ports of a service.
+  ConnectionCounters Counters(const Service* service) const;
+  // Over all ports.
+  ListenerCounters Listened() const;
+  size_t connections() const { return sockets_->open_sockets(); }
+
+ private:
+  class Port;
+
+  // Where `text` is kept; null if it is empty or too many different ones are.
+  const std::string* Agent(absl::string_view text);
+
+  const SessionContext* const sessions_;
+  SendTable* const sockets_;
+  const std::function<Health()> health_;
+  absl::flat_hash_map<std::string, std::unique_ptr<Service>> services_;
+  std::vector<std::unique_ptr<Port>> ports_;
+  std::vector<std::unique_ptr<Port>> former_;  // closed, with connections left
+  // What groups and listeners that are gone had counted.
+  absl::flat_hash_map<const Service*, ConnectionCounters> retired_;
+  ListenerCounters retired_listened_;
+  // User agents that sessions refer to.
+  absl::node_hash_set<std::string> agents_;
+};
+
+}  // namespace fanwire

@@ -1,0 +1,53 @@
+#include "fanout/service_settings.h"
+
+#include "fanwire/v1/worker.pb.h"
+
+namespace fanwire {
+namespace {
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+CorrelationMode ModeOf(v1::CorrelationMode mode) {
+  switch (mode) {
+    case v1::CORRELATION_MODE_ID:
+      return CorrelationMode::kId;
+    case v1::CORRELATION_MODE_ECHO:
+      return CorrelationMode::kEcho;
+    default:
+      return CorrelationMode::kAuto;
+  }
+}
+
+}  // namespace
+
+ServiceSettings::ServiceSettings(const v1::WorkerService& service)
+    : name(service.name()),
+      server_name(service.server_name()),
+      welcome_message(service.welcome_message()),
+      verifier(service),
+      correlation(ModeOf(service.correlation())),
+      subscribe_by_component_id(service.subscribe_by_component_id()),
+      token_in_header(service.token_in_header()),
+      token_in_query(service.token_in_query()),
+      requests(service.requests().begin(), service.requests().end()),
+      channel_kinds(service.channel_kinds().begin(), service.channel_kinds().end()) {
+  const v1::LimitsConfig& limits = service.limits();
+  max_channel_bytes = limits.max_channel_bytes();
+  max_channels_per_session = limits.max_channels_per_session();
+  max_message_bytes = limits.max_message_bytes();
+  session_backlog_bytes = limits.session_backlog_bytes();
+  message_rate_limit = limits.message_rate_limit();
+  message_rate_burst = limits.message_rate_burst();
+  max_connections = limits.max_connections();
+  handshake_timeout = FromProto(limits.handshake_timeout());
+  auth_timeout = FromProto(limits.auth_timeout());
+  ping_interval = FromProto(limits.ping_interval());
+  pong_timeout = FromProto(limits.pong_timeout());
+  close_timeout = FromProto(limits.close_timeout());
+  recovery_timeout = FromProto(limits.recovery_timeout());
+  control_wait = FromProto(limits.control_wait());
+}
+
+}  // namespace fanwire

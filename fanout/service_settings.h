@@ -1,0 +1,58 @@
+// ServiceSettings is what a worker's sessions need to know of one service's configuration.
+//
+// Threading: immutable; replaced whole by a new configuration.
+// Source:    proto/fanwire/v1/worker.proto WorkerService, as control resolved it
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "fanout/reply.h"
+#include "fanout/token_verifier.h"
+
+namespace fanwire::v1 {
+class WorkerService;
+}
+
+namespace fanwire {
+
+struct ServiceSettings {
+  explicit ServiceSettings(const v1::WorkerService& service);
+
+  std::string name;
+  std::string server_name;  // the welcome's data.server
+  std::string welcome_message;
+  TokenVerifier verifier;
+  CorrelationMode correlation = CorrelationMode::kAuto;
+  bool subscribe_by_component_id = false;
+  bool token_in_header = true;
+  bool token_in_query = true;
+  absl::flat_hash_set<std::string> requests;       // that control answers, beside "history"
+  absl::flat_hash_set<std::string> channel_kinds;  // that metrics name
+
+  uint32_t max_channel_bytes = 256;
+  uint32_t max_channels_per_session = 1000;
+  uint64_t max_message_bytes = 1 << 20;
+  uint64_t session_backlog_bytes = 1 << 20;
+  double message_rate_limit = 100;  // 0: unlimited
+  double message_rate_burst = 150;
+  uint32_t max_connections = 1000;
+  absl::Duration handshake_timeout = absl::Seconds(10);
+  absl::Duration auth_timeout = absl::Seconds(10);
+  absl::Duration ping_interval = absl::Seconds(20);
+  absl::Duration pong_timeout = absl::Seconds(20);
+  absl::Duration close_timeout = absl::Seconds(10);
+  absl::Duration recovery_timeout = absl::Seconds(30);
+  absl::Duration control_wait = absl::Seconds(30);
+
+  // Whether control answers this request of clients.
+  bool Answers(absl::string_view request) const {
+    return request == "history" || requests.contains(request);
+  }
+};
+
+}  // namespace fanwire

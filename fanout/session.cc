@@ -1,0 +1,558 @@
+#include "fanout/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/log.h"
+#include "common/uuid.h"
+#include "proto/channel_name.h"
+
+namespace fanwire {
+namespace {
+
+// How long a client waits for a connection slot that control has to grant.
+constexpr absl::Duration kSlotWait = absl::Seconds(1);
+
+// What session-buddy's clients have to authenticate.
+constexpr absl::Duration kBuddyAuthTimeout = absl::Seconds(5);
+
+// Messages that may come before the session has its slot, in bytes.
+constexpr size_t kMaxEarlyBytes = 64 << 10;
+
+// Requests of one session that control has not answered, and their data; a single one may be
+// larger.
+constexpr size_t kMaxRequests = 256;
+constexpr size_t kMaxRequestBytes = 1 << 20;
+
+// Channels that Describe() lists.
+constexpr size_t kListedChannels = 1000;
+
+constexpr absl::string_view kBuddyChannel = "metrics";
+
+constexpr absl::string_view kBadToken = "Invalid or expired token";
+constexpr absl::string_view kNoToken = "Missing or malformed auth token";
+
+}  // namespace
+
+Session::Session(const SessionContext* context, Service* service, Connection* connection,
+                 SessionStart start)
+    : context_(context),
+      service_(service),
+      connection_(connection),
+      dialect_(start.dialect),
+      auth_required_(start.auth_required),
+      bad_token_(start.bad_token),
+      tokens_(static_cast<float>(service->settings().message_rate_burst)),
+      tokens_at_(context->loop->Now()),
+      identity_(std::move(start.identity)),
+      user_agent_(start.user_agent),
+      connected_us_(absl::ToUnixMicros(context->clock->WallNow())) {
+  const std::string id = NewUuid();
+  std::copy_n(id.begin(), id_.size(), id_.begin());
+}
+
+Session::Pending& Session::pending() {
+  if (pending_ == nullptr) pending_ = std::make_unique<Pending>();
+  return *pending_;
+}
+
+absl::string_view Session::user() const {
+  return identity_ == nullptr ? absl::string_view() : absl::string_view(identity_->user);
+}
+
+// ------------------------------------------------------------------------------- beginning
+
+void Session::OnOpen() {
+  if (service_->slots().Take()) {
+    has_slot_ = true;
+    context_->upstream->SlotsChanged(service_);
+    return Admit();
+  }
+  auth_deadline_ = Now() + kSlotWait;
+  Rearm();
+  context_->upstream->WaitForSlot(this);
+}
+
+void Session::OnSlot() {
+  has_slot_ = true;
+  auth_deadline_ = absl::InfiniteDuration();
+  Admit();
+  if (pending_ == nullptr) return;
+  for (const std::string& message : std::exchange(pending_->early, {})) {
+    if (state_ == State::kClosed) return;
+    OnMessage(message);
+  }
+}
+
+void Session::Admit() {
+  service_->AddSession(id(), this);
+  state_ = State::kAuthenticating;
+  if (bad_token_) {
+    counts().Count(CountedError::kAuthFailed);
+    if (dialect_ == ChannelDialect::kCommon) ReplyError({}, "AUTH_FAILED", kBadToken);
+    return Close(dialect_ == ChannelDialect::kCommon ? CloseCode::kPolicyViolation
+                                                     : CloseCode::kSessionBuddyAuthFailed,
+                 "Authentication failed");
+  }
+  if (auth_required_ && identity_ == nullptr) {
+    auth_deadline_ =
+        Now() + (dialect_ == ChannelDialect::kCommon ? settings().auth_timeout : kBuddyAuthTimeout);
+    return Rearm();
+  }
+  Welcome(nullptr);
+}
+
+void Session::Welcome(const ReplyContext* auth_context) {
+  state_ = State::kActive;
+  auth_deadline_ = absl::InfiniteDuration();
+  if (auth_context != nullptr && dialect_ == ChannelDialect::kCommon) {
+    Reply(AuthenticatedText(*auth_context, identity_->user, WallNow()));
+  }
+  if (dialect_ == ChannelDialect::kSessionBuddy) {
+    Reply(BuddyConnectedText(identity_ != nullptr, WallNow()));
+    MoveBuddyTo(kBuddyChannel);
+    return Rearm();
+  }
+  WelcomeFacts facts;
+  facts.connection_id = std::string(id());
+  facts.server = settings().server_name;
+  facts.message = settings().welcome_message;
+  facts.authenticated = identity_ != nullptr;
+  facts.rate_limit = settings().message_rate_limit;
+  facts.burst = settings().message_rate_burst;
+  facts.max_message_bytes = settings().max_message_bytes;
+  facts.max_channels = settings().max_channels_per_session;
+  if (identity_ != nullptr) facts.expires_at = identity_->expires_at;
+  Reply(WelcomeText(facts, WallNow()));
+  Rearm();
+}
+
+void Session::RefuseToken(const ReplyContext& context, absl::string_view message) {
+  counts().Count(message == kNoToken ? CountedError::kAuthMissing : CountedError::kAuthFailed);
+  ReplyError(context, "AUTH_FAILED", message);
+}
+
+void Session::Authenticate(absl::string_view payload) {
+  absl::StatusOr<Identity> identity = absl::UnauthenticatedError("no token");
+  if (dialect_ == ChannelDialect::kSessionBuddy) {
+    const BuddyMessage message = ParseBuddyMessage(payload);
+    if (!message.token.empty()) identity = settings().verifier.Verify(message.token, WallNow());
+    if (!identity.ok()) {
+      counts().Count(CountedError::kAuthFailed);
+      return Close(CloseCode::kSessionBuddyAuthFailed, "Authentication failed");
+    }
+    identity_ = std::make_unique<Identity>(*std::move(identity));
+    return Welcome(nullptr);
+  }
+  const absl::StatusOr<ClientMessage> message =
+      ParseClientMessage(payload, settings().subscribe_by_component_id);
+  if (!message.ok() || message->kind != ClientMessage::Kind::kAuth) {
+    counts().Count(message.ok() ? CountedError::kAuthRequired : CountedError::kAuthError);
+    ReplyError({}, "AUTH_REQUIRED", "Authentication required");
+    return Close(CloseCode::kPolicyViolation, "Authentication required");
+  }
+  const ReplyContext context = ContextOf(*message, settings().correlation);
+  if (message->token.has_value()) {
+    identity = settings().verifier.Verify(*message->token, WallNow());
+  }
+  if (!identity.ok()) {
+    LogDebug("session.auth_failed", {{"session", id()}, {"reason", identity.status()}});
+    RefuseToken(context, message->token.has_value() ? kBadToken : kNoToken);
+    return Close(CloseCode::kPolicyViolation, "Authentication failed");
+  }
+  identity_ = std::make_unique<Identity>(*std::move(identity));
+  Welcome(&context);
+}
+
+// ------------------------------------------------------------------------------- messages
+
+void Session::OnText(absl::string_view payload) {
+  ++received_;
+  ++counts().messages_received;
+  if (state_ != State::kWaiting) return OnMessage(payload);
+  Pending& pending = this->pending();
+  pending.early_bytes += payload.size();
+  if (pending.early_bytes > kMaxEarlyBytes) {
+    return Close(CloseCode::kPolicyViolation, "too much before the welcome");
+  }
+  pending.early.emplace_back(payload);
+}
+
+void Session::OnMessage(absl::string_view payload) {
+  if (state_ == State::kAuthenticating) return Authenticate(payload);
+  if (state_ != State::kActive) return;
+  if (dialect_ == ChannelDialect::kSessionBuddy) return OnBuddyMessage(payload);
+  absl::StatusOr<ClientMessage> message =
+      ParseClientMessage(payload, settings().subscribe_by_component_id);
+  if (!message.ok()) {
+    counts().Count(CountedError::kDecodeError);
+    return ReplyError({}, "DECODE_ERROR", message.status().message());
+  }
+  ReplyContext context = ContextOf(*message, settings().correlation);
+  if (!Afford(context)) return;
+  switch (message->kind) {
+    case ClientMessage::Kind::kSubscribe:
+    case ClientMessage::Kind::kUnsubscribe:
+      return OnSubscribe(*std::move(message), std::move(context));
+    case ClientMessage::Kind::kAuth:
+      return OnAuth(*message, context);
+    case ClientMessage::Kind::kPing:
+      return Reply(PongText(context, WallNow()));
+    case ClientMessage::Kind::kRequest:
+      return OnRequest(*message, context);
+    case ClientMessage::Kind::kIgnored:
+      return;
+  }
+}
+
+bool Session::Afford(const ReplyContext& context) {
+  const double rate = settings().message_rate_limit;
+  if (rate <= 0) return true;
+  const double passed = absl::ToDoubleSeconds(Now() - tokens_at_);
+  tokens_at_ = Now();
+  tokens_ = static_cast<float>(
+      std::min(settings().message_rate_burst, static_cast<double>(tokens_) + passed * rate));
+  if (tokens_ >= 1) {
+    tokens_ -= 1;
+    return true;
+  }
+  counts().Count(CountedError::kRateLimited);
+  ReplyError(context, "RATE_LIMIT_EXCEEDED",
+             absl::StrFormat("Message rate limit exceeded. Retry after %.3f seconds.",
+                             (1 - static_cast<double>(tokens_)) / rate));
+  return false;
+}
+
+void Session::OnAuth(const ClientMessage& message, const ReplyContext& context) {
+  if (!message.token.has_value()) return RefuseToken(context, kNoToken);
+  absl::StatusOr<Identity> identity = settings().verifier.Verify(*message.token, WallNow());
+  if (!identity.ok()) return RefuseToken(context, kBadToken);
+  identity_ = std::make_unique<Identity>(*std::move(identity));
+  Reply(AuthenticatedText(context, identity_->user, WallNow()));
+  Rearm();
+}
+
+void Session::OnRequest(const ClientMessage& message, const ReplyContext& context) {
+  if (!message.event.has_value() || !settings().Answers(*message.event)) {
+    return ReplyError(context, "UNKNOWN_REQUEST",
+                      absl::StrCat("Unknown request event: ", message.event.value_or("None")));
+  }
+  if (message.event == "history" && message.channel.has_value() && identity_ != nullptr &&
+      !settings().verifier.MaySubscribe(*identity_, *message.channel)) {
+    return ReplyError(context, "FORBIDDEN",
+                      absl::StrCat("Not authorized to subscribe to ", *message.channel));
+  }
+  Pending& pending = this->pending();
+  if (pending.requests.size() >= kMaxRequests) {
+    return ReplyError(context, "LIMIT_EXCEEDED",
+                      absl::StrCat("more than ", kMaxRequests, " requests without an answer"));
+  }
+  const size_t bytes = message.data.size();
+  if (!pending.requests.empty() && pending.request_bytes + bytes > kMaxRequestBytes) {
+    return ReplyError(
+        context, "LIMIT_EXCEEDED",
+        absl::StrCat("requests without an answer have more than ", kMaxRequestBytes, " bytes"));
+  }
+  const uint64_t ask = context_->upstream->Request(this, *message.event, message.data);
+  pending.requests.emplace(
+      ask, PendingRequest{context, *message.event, bytes, Now() + settings().control_wait});
+  pending.request_bytes += bytes;
+  Rearm();
+}
+
+void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
+  if (pending_ == nullptr) return;
+  const auto it = pending_->requests.find(ask);
+  if (it == pending_->requests.end()) return;
+  const PendingRequest request = std::move(it->second);
+  pending_->requests.erase(it);
+  pending_->request_bytes -= request.bytes;
+  if (!reply.error_code.empty()) {
+    ReplyError(request.context, reply.error_code, reply.error_message);
+  } else {
+    Reply(ResponseText(request.context, request.event, reply.data, WallNow()));
+  }
+  Rearm();
+}
+
+// ------------------------------------------------------------------------------- session-buddy
+
+void Session::OnBuddyMessage(absl::string_view payload) {
+  const BuddyMessage message = ParseBuddyMessage(payload);
+  const double rate = settings().message_rate_limit;
+  if (rate > 0) {
+    // The dialect knows no errors: what comes too fast is ignored.
+    const double passed = absl::ToDoubleSeconds(Now() - tokens_at_);
+    tokens_at_ = Now();
+    tokens_ = static_cast<float>(
+        std::min(settings().message_rate_burst, static_cast<double>(tokens_) + passed * rate));
+    if (tokens_ < 1) {
+      counts().Count(CountedError::kRateLimited);
+      return;
+    }
+    tokens_ -= 1;
+  }
+  switch (message.kind) {
+    case BuddyMessage::Kind::kSubscribe:
+      MoveBuddyTo(message.skill.has_value() ? absl::StrCat(kBuddyChannel, ":", *message.skill)
+                                            : std::string(kBuddyChannel));
+      return Reply(BuddyConfirmedText(message.skill, WallNow()));
+    case BuddyMessage::Kind::kUnsubscribe:
+      return MoveBuddyTo(kBuddyChannel);
+    case BuddyMessage::Kind::kPing:
+      return Reply("{\"type\": \"pong\"}");
+    case BuddyMessage::Kind::kToken:
+    case BuddyMessage::Kind::kIgnored:
+      return;
+  }
+}
+
+void Session::MoveBuddyTo(absl::string_view name) {
+  if (!subscriptions_.empty()) {
+    if (subscriptions_.front().channel->name == name) return;
+    Channel* const left = subscriptions_.front().channel;
+    if (out_ != nullptr) {
+      out_->backlog.ClearChannel(
+          left, [&](const Backlog::Item& item) { CountDropped(item, DropReason::kConflated); });
+    }
+    RemoveSubscription(&subscriptions_.front());
+    context_->upstream->Unwant(left);
+  }
+  // A skill that makes no channel's name can never be among the top ten.
+  if (!CheckChannelName(name).ok()) return;
+  Channel* const channel = service_->FindOrMakeChannel(ChannelDialect::kSessionBuddy, name);
+  context_->upstream->Want(channel);
+  context_->hub->Commit(channel);
+  Subscribe(channel, nullptr, nullptr);
+}
+
+// ------------------------------------------------------------------------------- replies
+
+void Session::Reply(const std::string& text) {
+  if (state_ == State::kClosed || !connection_->open()) return;
+  ++replies_;
+  ++counts().replies;
+  if (connection_->SendText(text) != SendOutcome::kQueued) return;
+  out().in_flight.push_back({nullptr, Kind::kReply});
+  // Who asks and does not read must not make the queue grow without bound.
+  if (connection_->queued_bytes() >
+      settings().session_backlog_bytes + 2 * settings().max_message_bytes) {
+    return CloseSlow();
+  }
+  UpdateSlow();
+}
+
+void Session::ReplyError(const ReplyContext& context, absl::string_view code,
+                         absl::string_view message) {
+  Reply(ErrorText(context, code, message, WallNow()));
+}
+
+// ------------------------------------------------------------------------------- deadlines
+
+void Session::Rearm() {
+  if (state_ == State::kClosed) return Disarm();
+  absl::Duration next = auth_deadline_;
+  if (identity_ != nullptr && identity_->expires_at.has_value() && state_ == State::kActive) {
+    next =
+        std::min(next, Now() + std::max(*identity_->expires_at - WallNow(), absl::ZeroDuration()));
+  }
+  if (pending_ != nullptr) {
+    if (pending_->empty()) {
+      pending_ = nullptr;
+    } else {
+      if (!pending_->ops.empty()) next = std::min(next, pending_->ops.front().deadline);
+      if (!pending_->recoveries.empty()) next = std::min(next, pending_->recovery_deadline);
+      for (const auto& [ask, request] : pending_->requests) {
+        next = std::min(next, request.deadline);
+      }
+    }
+  }
+  if (next == absl::InfiniteDuration()) return Disarm();
+  // Tokens may live for years: the wheel need not.
+  context_->loop->Arm(this, std::min(std::max(next - Now(), absl::ZeroDuration()), absl::Hours(1)));
+}
+
+void Session::OnDeadline() {
+  const absl::Duration now = Now();
+  if (now >= auth_deadline_) {
+    auth_deadline_ = absl::InfiniteDuration();
+    if (state_ == State::kWaiting) {
+      counts().Count(CountedError::kMaxConnections);
+      return Close(CloseCode::kTryAgainLater, "Server at maximum capacity");
+    }
+    counts().Count(CountedError::kAuthRequired);
+    if (dialect_ == ChannelDialect::kSessionBuddy) {
+      return Close(CloseCode::kSessionBuddyAuthFailed, "Authentication failed");
+    }
+    ReplyError({}, "AUTH_REQUIRED", "Authentication required");
+    return Close(CloseCode::kPolicyViolation, "Authentication required");
+  }
+  if (state_ == State::kActive && identity_ != nullptr && identity_->expires_at.has_value() &&
+      WallNow() >= *identity_->expires_at) {
+    return Close(CloseCode::kTokenExpired, "token expired");
+  }
+  if (pending_ != nullptr) {
+    std::vector<uint64_t> late;
+    for (const auto& [ask, request] : pending_->requests) {
+      if (now >= request.deadline) late.push_back(ask);
+    }
+    for (const uint64_t ask : late) {
+      context_->upstream->Forget(ask);
+      OnRequestReply(ask, {.data = {},
+                           .error_code = "UNAVAILABLE",
+                           .error_message = "control is out of reach: try again"});
+    }
+  }
+  if (pending_ != nullptr && !pending_->recoveries.empty() && now >= pending_->recovery_deadline) {
+    return CloseSlow();
+  }
+  while (state_ == State::kActive && pending_ != nullptr && !pending_->ops.empty() &&
+         now >= pending_->ops.front().deadline) {
+    ExpireOp();
+    if (state_ == State::kActive) StartOp();
+  }
+  if (state_ != State::kClosed) Rearm();
+}
+
+// ------------------------------------------------------------------------------- the end
+
+void Session::Close(CloseCode code, absl::string_view reason, Connection::Backlog backlog) {
+  if (state_ == State::kClosed) return;
+  LeaveEverything();
+  const uint64_t queued = connection_->queued_messages();
+  connection_->Close(code, reason, backlog);
+  SettleUnsent(queued - connection_->queued_messages());
+}
+
+void Session::LeaveEverything() {
+  if (state_ == State::kWaiting && !has_slot_) context_->upstream->StopWaiting(this);
+  state_ = State::kClosed;
+  Disarm();
+  context_->hub->Forget(this);
+  if (pending_ != nullptr) {
+    for (SubscribeOp& op : pending_->ops) {
+      for (Target& target : op.targets) {
+        if (target.ask == 0) continue;
+        context_->upstream->Forget(target.ask);
+        if (target.channel) context_->upstream->Unwant(target.channel.get());
+        if (target.pattern != nullptr) context_->upstream->Unwant(target.pattern);
+      }
+    }
+    for (const Recovery& recovery : pending_->recoveries) {
+      if (recovery.ask != 0) context_->upstream->Forget(recovery.ask);
+      context_->upstream->Unwant(recovery.channel.get());
+    }
+    for (const auto& [ask, request] : pending_->requests) context_->upstream->Forget(ask);
+    pending_ = nullptr;
+    recovering_ = 0;
+  }
+  while (!subscriptions_.empty()) {
+    Subscription& last = subscriptions_.back();
+    Channel* const channel = last.channel;
+    PatternTable* const pattern = last.pattern;
+    RemoveSubscription(&last);
+    if (channel != nullptr) context_->upstream->Unwant(channel);
+    if (pattern != nullptr) context_->upstream->Unwant(pattern);
+  }
+}
+
+void Session::OnClosed(const CloseInfo& info) {
+  LeaveEverything();
+  // The last messages never went out whole; the ones before them did.
+  SettleUnsent(info.unsent_messages - unsent_settled_);
+  SettleInFlight();
+  UpdateSlow();
+  if (has_slot_) {
+    service_->RemoveSession(id());
+    service_->slots().Give();
+    context_->upstream->SlotsChanged(service_);
+  }
+  LogDebug("session.closed", {{"service", service_->name()},
+                              {"session", id()},
+                              {"code", info.code},
+                              {"by_peer", info.by_peer}});
+  delete this;
+}
+
+void Session::CloseForGap() {
+  Close(CloseCode::kGap, DefaultReason(CloseCode::kGap), Connection::Backlog::kDrop);
+}
+
+void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
+                         absl::string_view reason) {
+  if (state_ == State::kClosed) return;
+  if (out_ != nullptr) {
+    // All that waits goes out before the goodbye, as far as the close timeout lets it.
+    pauses_ = 0;
+    std::vector<Backlog::Item> rest = std::exchange(out_->turn, {});
+    out_->backlog.Take(
+        SIZE_MAX, Now(), &rest,
+        [&](const Channel& channel, int64_t from, int64_t to, const char* why) {
+          return Frame::Text(SkippedText(channel.name, from, to, why, "", WallNow()));
+        },
+        [&](const Backlog::Item& item) {
+          ++counts().expired;
+          if (item.track != nullptr) ++item.track->expired;
+          --counts().queued;
+          Settle(item.track);
+        });
+    SendItems(&rest, /*whatever_waits=*/true);
+  }
+  if (state_ == State::kActive && dialect_ == ChannelDialect::kCommon) {
+    Reply(std::string(draining_text));
+  }
+  Close(code, reason);
+}
+
+void Session::Disconnect(uint16_t code, absl::string_view reason) {
+  Close(static_cast<CloseCode>(code), reason);
+}
+
+void Session::Abort() {
+  LeaveEverything();
+  connection_->Abort();
+}
+
+// ------------------------------------------------------------------------------- for operators
+
+bool Session::SubscribesTo(absl::string_view name) const {
+  return std::any_of(subscriptions_.begin(), subscriptions_.end(), [&](const Subscription& s) {
+    return s.channel != nullptr ? s.channel->name == name : s.pattern->pattern.text() == name;
+  });
+}
+
+SessionInfo Session::Describe() const {
+  SessionInfo info;
+  info.id = std::string(id());
+  info.user = std::string(user());
+  info.address = connection_->peer().ToString();
+  for (const Subscription& subscription : subscriptions_) {
+    if (info.channels.size() == kListedChannels) break;
+    info.channels.push_back(subscription.channel != nullptr ? subscription.channel->name
+                                                            : subscription.pattern->pattern.text());
+  }
+  info.channel_count = static_cast<int64_t>(subscriptions_.size());
+  info.backlog_bytes = connection_->queued_bytes();
+  if (out_ != nullptr) {
+    info.backlog_bytes += out_->backlog.bytes();
+    info.backlog_frames = out_->backlog.size() + out_->in_flight.size();
+  }
+  info.delivered =
+      static_cast<int64_t>(connection_->messages_sent()) -
+      (replies_ - (out_ == nullptr ? 0
+                                   : std::count_if(out_->in_flight.begin(), out_->in_flight.end(),
+                                                   [](const InFlight& item) {
+                                                     return item.kind == Kind::kReply;
+                                                   })));
+  info.delivered = std::max<int64_t>(info.delivered, 0);
+  info.dropped = dropped_;
+  info.received = received_;
+  info.connected_at = absl::FromUnixMicros(connected_us_);
+  if (user_agent_ != nullptr) info.user_agent = *user_agent_;
+  info.dialect = dialect_;
+  return info;
+}
+
+}  // namespace fanwire

@@ -1,0 +1,80 @@
+// TrackTable follows the publications whose publisher waits for WRITTEN, and reports what became of
+// them: once when the fan-out is over, then while something changes, and at last finally.
+//
+// Threading: loop-confined.
+// Ownership: owns the tracks.  A track lives until its fan-out is over and nothing of it waits in a
+//            session any more.
+// Cost:      nothing for publications that nobody waits for.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+#include "fanout/counts.h"
+
+namespace fanwire {
+
+struct Track {
+  uint64_t publication_id = 0;
+  absl::Duration received;  // EventLoop's or Clock's Now()
+  int64_t matched = 0;
+  int64_t written = 0;
+  std::array<int64_t, kDropReasonCount> dropped = {};
+  int64_t lost_connection = 0;
+  int64_t expired = 0;
+  int64_t first_written_us = 0;  // after `received`; 0: nothing was written
+  int64_t last_written_us = 0;
+
+  int64_t waiting = 0;  // deliveries that wait in sessions
+  bool fanned_out = false;
+  bool changed = false;  // since the last report
+  size_t place = 0;      // in TrackTable's list
+
+  int64_t dropped_total() const {
+    int64_t sum = 0;
+    for (const int64_t count : dropped) sum += count;
+    return sum;
+  }
+};
+
+class TrackTable {
+ public:
+  using Report = absl::AnyInvocable<void(const Track&, bool final)>;
+
+  // `now` is a monotonic clock.
+  TrackTable(absl::AnyInvocable<absl::Duration()> now, Report report);
+  ~TrackTable();
+  TrackTable(const TrackTable&) = delete;
+  TrackTable& operator=(const TrackTable&) = delete;
+
+  Track* Open(uint64_t publication_id);
+
+  // `count` deliveries were handed to the kernel.
+  void Written(Track* track, int64_t count);
+  // The fan-out has visited every subscriber.
+  void FannedOut(Track* track);
+  // One delivery that waited (Track::waiting) has ended otherwise or as Written(); counts are set
+  // by the caller.  May end the track.
+  void Settled(Track* track);
+
+  // Reports what has changed; for a timer.
+  void ReportChanges();
+
+  bool empty() const { return tracks_.empty(); }
+
+  // Forgets what is not over: the attachment that wanted it is gone.
+  void Disown();
+
+ private:
+  void Finish(Track* track);
+
+  absl::AnyInvocable<absl::Duration()> now_;
+  Report report_;
+  std::vector<Track*> tracks_;
+};
+
+}  // namespace fanwire

@@ -1,0 +1,83 @@
+// Upstream is what a session asks of control, through the worker's one stream.
+//
+// Threading: loop-confined.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "fanout/channel.h"
+#include "fanout/frame.h"
+
+namespace fanwire {
+
+class Service;
+class Session;
+
+// A subscribe, or a further page of its recovery.
+struct SubscribeAsk {
+  Channel* channel = nullptr;  // one of the two
+  PatternTable* pattern = nullptr;
+  bool recover = false;
+  std::string epoch;
+  int64_t offset = 0;
+  uint64_t page_bytes = 0;  // 0: control's default
+};
+
+struct RecoveredEvent {
+  int64_t offset = 0;
+  FramePtr frame;  // null: it has expired
+  uint32_t event = 0;
+  std::string exclude_connection;
+};
+
+// Control's answer to a SubscribeAsk.
+struct SubscribeReply {
+  std::string error_code;  // of the client protocol; empty: it is granted
+  std::string error_message;
+  std::string epoch;  // head; empty: no position
+  int64_t offset = 0;
+  bool recovered = false;
+  std::string reason;
+  int64_t recover_count = 0;
+  std::vector<RecoveredEvent> events;
+  bool last_page = true;
+  int64_t next_offset = 0;  // not last: go on after it
+};
+
+struct RequestReply {
+  std::string data;        // a JSON object
+  std::string error_code;  // set: an error instead
+  std::string error_message;
+};
+
+class Upstream {
+ public:
+  virtual ~Upstream() = default;
+
+  // A subscription, or a subscribe under way, begins or ends: control is told of the first and of
+  // the last one.  May forget the channel or table.
+  virtual void Want(Channel* channel) = 0;
+  virtual void Unwant(Channel* channel) = 0;
+  virtual void Want(PatternTable* table) = 0;
+  virtual void Unwant(PatternTable* table) = 0;
+
+  // The answer comes as Session::OnSubscribeReply() with the number returned here, when control is
+  // there: never before this returns, unless Forget() was called.
+  virtual uint64_t Ask(Session* session, const SubscribeAsk& ask) = 0;
+  // A client's request; answered by Session::OnRequestReply().
+  virtual uint64_t Request(Session* session, absl::string_view request, absl::string_view data) = 0;
+  // No answer is wanted any more.
+  virtual void Forget(uint64_t ask) = 0;
+
+  // The session needs one of its service's slots and none is free: Session::OnSlot() is called when
+  // it has got one.
+  virtual void WaitForSlot(Session* session) = 0;
+  virtual void StopWaiting(Session* session) = 0;
+  // A slot was taken or given back.
+  virtual void SlotsChanged(Service* service) = 0;
+};
+
+}  // namespace fanwire

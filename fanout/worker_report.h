@@ -1,0 +1,53 @@
+// What a worker says of itself: the load in its heartbeats, and its metrics.
+//
+// Threading: WorkerSnapshot is a value made on the loop and read anywhere; the functions are pure.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/metrics.h"
+#include "fanout/connection_group.h"
+#include "fanout/counts.h"
+#include "fanout/listener.h"
+
+namespace fanwire {
+
+namespace v1 {
+class Heartbeat;
+}
+
+struct ServiceSnapshot {
+  std::string name;
+  std::string server_name;
+  ServiceCounts counts;
+  ConnectionCounters connections;
+  int64_t sessions = 0;
+  int64_t channels = 0;
+  std::map<std::string, int64_t> broadcasts;  // publications by kind of channel
+};
+
+struct WorkerSnapshot {
+  std::vector<ServiceSnapshot> services;
+  ListenerCounters listeners;
+  int64_t connections = 0;
+  bool attached = false;
+  bool ready = false;
+  bool draining = false;
+  int64_t attachments = 0;
+  int64_t asks = 0;           // of sessions, without an answer
+  int64_t pending_bytes = 0;  // of fan-outs under way
+  absl::Duration loop_lag;    // worst of the last second
+  uint64_t config_version = 0;
+};
+
+// Fills the services' loads.
+void FillLoads(const WorkerSnapshot& snapshot, v1::Heartbeat* heartbeat);
+
+// All metrics of a worker but those of the process.
+void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink);
+
+}  // namespace fanwire

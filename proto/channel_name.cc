@@ -1,0 +1,168 @@
+#include "proto/channel_name.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace fanwire {
+namespace {
+
+// A name as it may be shown in an error: cut, and with nothing that could break a log line.
+std::string Quoted(absl::string_view name) {
+  constexpr size_t kShown = 64;
+  std::string shown;
+  for (const char c : name.substr(0, kShown)) {
+    const auto byte = static_cast<unsigned char>(c);
+    shown += byte < 0x20 || byte >= 0x7f || c == '"' ? '?' : c;
+  }
+  return absl::StrCat("channel \"", shown, name.size() > kShown ? "…" : "", "\"");
+}
+
+// The byte at which `text` stops being UTF-8 (RFC 3629), or npos.
+size_t FirstBadUtf8(absl::string_view text) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
+  size_t i = 0;
+  while (i < text.size()) {
+    const uint8_t lead = bytes[i];
+    size_t length = 1;
+    uint8_t low = 0x80, high = 0xbf;  // range of the second byte
+    if (lead >= 0x80) {
+      if (lead >= 0xc2 && lead <= 0xdf) {
+        length = 2;
+      } else if (lead >= 0xe0 && lead <= 0xef) {
+        length = 3;
+        if (lead == 0xe0) low = 0xa0;
+        if (lead == 0xed) high = 0x9f;
+      } else if (lead >= 0xf0 && lead <= 0xf4) {
+        length = 4;
+        if (lead == 0xf0) low = 0x90;
+        if (lead == 0xf4) high = 0x8f;
+      } else {
+        return i;
+      }
+    }
+    if (i + length > text.size()) return i;
+    for (size_t k = 1; k < length; ++k) {
+      const uint8_t byte = bytes[i + k];
+      if (k == 1 ? (byte < low || byte > high) : (byte < 0x80 || byte > 0xbf)) return i;
+    }
+    i += length;
+  }
+  return absl::string_view::npos;
+}
+
+absl::Status CheckCommon(absl::string_view name, size_t max_bytes) {
+  if (name.empty()) return absl::InvalidArgumentError("channel name is empty");
+  const size_t limit = std::min(max_bytes, kMaxChannelNameBytes);
+  if (name.size() > limit) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(Quoted(name), ": ", name.size(), " bytes, at most ", limit));
+  }
+  if (name.front() == ' ') {
+    return absl::InvalidArgumentError(absl::StrCat(Quoted(name), ": space at the start"));
+  }
+  if (name.back() == ' ') {
+    return absl::InvalidArgumentError(absl::StrCat(Quoted(name), ": space at the end"));
+  }
+  if (name.front() == ':') {
+    return absl::InvalidArgumentError(absl::StrCat(Quoted(name), ": first segment is empty"));
+  }
+  for (size_t i = 0; i < name.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(name[i]);
+    if (byte < 0x20 || byte == 0x7f) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(Quoted(name), ": control character at byte ", i));
+    }
+  }
+  if (absl::StartsWith(name, "**:") || absl::StrContains(name, ":**:")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(Quoted(name), ": \"**\" can only be the last segment"));
+  }
+  const size_t bad = FirstBadUtf8(name);
+  if (bad != absl::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat(Quoted(name), ": not UTF-8 at byte ", bad));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+bool IsPattern(absl::string_view name) {
+  if (!absl::StrContains(name, '*')) return false;
+  size_t start = 0;
+  while (true) {
+    const size_t end = std::min(name.find(':', start), name.size());
+    const absl::string_view segment = name.substr(start, end - start);
+    if (segment == "*" || (segment == "**" && end == name.size())) return true;
+    if (end == name.size()) return false;
+    start = end + 1;
+  }
+}
+
+absl::string_view ChannelKind(absl::string_view name) {
+  return name.substr(0, std::min(name.find(':'), name.size()));
+}
+
+absl::Status CheckChannelName(absl::string_view name, size_t max_bytes) {
+  if (absl::Status status = CheckCommon(name, max_bytes); !status.ok()) return status;
+  if (IsPattern(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(Quoted(name), ": a wildcard is allowed in a subscription only"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckChannelOrPattern(absl::string_view name, size_t max_bytes) {
+  return CheckCommon(name, max_bytes);
+}
+
+ChannelPattern::ChannelPattern(absl::string_view text) : text_(text) {
+  segments_ = absl::StrSplit(text, ':');
+  if (segments_.back() == "**") {
+    open_ended_ = true;
+    segments_.pop_back();
+  }
+}
+
+absl::StatusOr<ChannelPattern> ChannelPattern::Parse(absl::string_view text) {
+  if (absl::Status status = CheckChannelOrPattern(text); !status.ok()) return status;
+  return ChannelPattern(text);
+}
+
+bool ChannelPattern::Matches(absl::string_view channel) const {
+  size_t start = 0;
+  bool exhausted = false;  // the name has no further segment
+  for (const std::string& wanted : segments_) {
+    if (exhausted) return false;
+    const size_t end = std::min(channel.find(':', start), channel.size());
+    const absl::string_view segment = channel.substr(start, end - start);
+    if (wanted != "*" && segment != wanted) return false;
+    if (end == channel.size()) {
+      exhausted = true;
+    } else {
+      start = end + 1;
+    }
+  }
+  return open_ended_ ? !exhausted : exhausted;
+}
+
+bool ChannelPattern::Covers(const ChannelPattern& other) const {
+  const size_t mine = segments_.size();
+  const size_t theirs = other.segments_.size();
+  if (open_ended_) {
+    // `other` must always have more than `mine` segments.
+    if (theirs + (other.open_ended_ ? 1 : 0) <= mine) return false;
+  } else if (other.open_ended_ || theirs != mine) {
+    return false;
+  }
+  for (size_t i = 0; i < mine; ++i) {
+    if (segments_[i] == "*") continue;
+    if (i >= theirs || segments_[i] != other.segments_[i]) return false;
+  }
+  return true;
+}
+
+}  // namespace fanwire

@@ -1,0 +1,63 @@
+// The grammar of channel names and subscription patterns, shared by control and the workers.
+//
+// A name is 1-256 bytes of UTF-8 without control characters (U+0000-001F, U+007F) and without a
+// leading or trailing space.  Segments are split at ':'; empty segments are allowed except the
+// first.  A segment that is exactly "*" matches one segment, a last segment "**" any rest of one
+// segment or more; both are wildcards in a subscription and an error anywhere else, and so is a
+// segment "**" that is not the last.
+//
+// Threading: pure functions and an immutable value.
+// Source:    docs/protocol.md "Channels and patterns"
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace fanwire {
+
+// Longest channel name or pattern, in bytes, whatever a configuration says.
+inline constexpr size_t kMaxChannelNameBytes = 256;
+
+// OK if `name` is a concrete channel: the grammar above without wildcards.
+//   INVALID_ARGUMENT  says what is wrong and at which byte: `channel "a b ": space at the end`
+absl::Status CheckChannelName(absl::string_view name, size_t max_bytes = kMaxChannelNameBytes);
+
+// OK if `name` is a concrete channel or a well-formed pattern.
+//   INVALID_ARGUMENT  as above
+absl::Status CheckChannelOrPattern(absl::string_view name, size_t max_bytes = kMaxChannelNameBytes);
+
+// Whether `name` has a wildcard segment.  Cheap: looks for '*' first.
+bool IsPattern(absl::string_view name);
+
+// The text before the first ':', or all of `name`: "workflow" of "workflow:wf_1".
+absl::string_view ChannelKind(absl::string_view name);
+
+// A subscription pattern, taken apart once and matched often.
+//
+// Cost: Matches() is one pass over the name and allocates nothing.
+class ChannelPattern {
+ public:
+  // Takes a pattern or a plain name (which then matches itself only).
+  //   INVALID_ARGUMENT  as CheckChannelOrPattern()
+  static absl::StatusOr<ChannelPattern> Parse(absl::string_view text);
+
+  bool Matches(absl::string_view channel) const;
+
+  // Whether every channel that `other` can match is matched by this pattern as well.
+  bool Covers(const ChannelPattern& other) const;
+
+  const std::string& text() const { return text_; }
+
+ private:
+  explicit ChannelPattern(absl::string_view text);
+
+  std::string text_;
+  std::vector<std::string> segments_;  // without the last "**"
+  bool open_ended_ = false;            // had a last "**"
+};
+
+}  // namespace fanwire

@@ -1,0 +1,150 @@
+// control/router: a publication from the checked call to history and to the batches of the workers
+// with interest, over a transport that writes nowhere and acknowledges at once.
+
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/clock.h"
+#include "control/memory_engine.h"
+#include "control/options.h"
+#include "control/router.h"
+#include "control/service_table.h"
+#include "control/timer_queue.h"
+#include "control/worker_link.h"
+#include "fanwire/v1/worker.pb.h"
+
+namespace fanwire {
+namespace {
+
+// Bytes and items are not looked at: the link takes no more than what it has sent.
+constexpr uint64_t kAll = UINT64_MAX;
+
+class NullTransport final : public LinkTransport {
+ public:
+  void Write(const v1::ControlMessage& message) override {
+    benchmark::DoNotOptimize(&message);
+    writing = true;
+  }
+  void Finish(const absl::Status&) override {}
+
+  bool writing = false;
+};
+
+class NullSink final : public ReceiptSink {
+ public:
+  void OnReceipt(uint64_t, const PublishOutcome& outcome) override {
+    FANWIRE_CHECK(outcome.status.ok());
+    ++receipts;
+  }
+
+  int64_t receipts = 0;
+};
+
+struct Attached {
+  NullTransport transport;
+  std::shared_ptr<WorkerLink> link;
+};
+
+class RouterBench {
+ public:
+  RouterBench(int64_t links, int64_t channels) : timers_(Clock::Real()) {
+    const LoadedConfig loaded =
+        LoadConfig("services:\n- name: bench\n  port: 8690\n", "bench.yaml", {});
+    FANWIRE_CHECK(loaded.ok());
+    router_ = Router::Make({}, engine_.get(), Clock::Real(), &timers_,
+                           ServiceTable::Make(*loaded.config));
+    for (int64_t i = 0; i < channels; ++i) channels_.push_back(absl::StrCat("bench:", i));
+    for (int64_t i = 0; i < links; ++i) {
+      auto attached = std::make_unique<Attached>();
+      attached->link =
+          std::make_shared<WorkerLink>(static_cast<uint64_t>(i + 1), WorkerLink::Options(),
+                                       Clock::Real(), &attached->transport, router_->link_owner());
+      router_->BeginSnapshot(attached->link);
+      for (const std::string& channel : channels_) {
+        router_->AddInterest(attached->link, {.service = "bench", .channel = channel});
+      }
+      router_->EndSnapshot(attached->link);
+      links_.push_back(std::move(attached));
+    }
+    Settle();
+  }
+
+  ~RouterBench() {
+    for (const auto& attached : links_) {
+      router_->ClearInterest(attached->link);
+      attached->link->Close(absl::OkStatus());
+    }
+  }
+
+  // Publishes so many events, round robin over the channels, as one caller's.
+  void Publish(int64_t events) {
+    {
+      PublishRun run(router_.get());
+      for (int64_t i = 0; i < events; ++i) {
+        EventView event;
+        event.service = "bench";
+        event.channel = channels_[next_++ % channels_.size()];
+        event.event = "bench.event";
+        event.json = data_;
+        run.Publish(event, {.level = ReceiptLevel::kAccepted}, &sink_, 0);
+      }
+    }
+    Settle();
+  }
+
+  int64_t sent() const {
+    int64_t sent = 0;
+    for (const auto& attached : links_) sent += attached->link->stats().sent_items;
+    return sent;
+  }
+
+ private:
+  // Ends the writes that were started until there is none.
+  void Settle() {
+    for (const auto& attached : links_) {
+      while (attached->transport.writing) {
+        attached->transport.writing = false;
+        attached->link->OnWriteDone(true);
+        attached->link->OnAck(kAll, kAll);
+      }
+    }
+  }
+
+  const std::string data_ = "{\"text\":\"" + std::string(501, 'x') + "\"}";  // 512 bytes
+  const std::unique_ptr<Engine> engine_ = MakeMemoryEngine(256 << 20);
+  TimerQueue timers_;
+  std::unique_ptr<Router> router_;
+  std::vector<std::string> channels_;
+  std::vector<std::unique_ptr<Attached>> links_;
+  NullSink sink_;
+  size_t next_ = 0;
+};
+
+void BM_RouterPublish(benchmark::State& state) {
+  const int64_t links = state.range(0);
+  const int64_t channels = state.range(1);
+  const int64_t events = state.range(2);
+  RouterBench bench(links, channels);
+  bench.Publish(channels);  // their state is there
+  const int64_t sent = bench.sent();
+  for (auto _ : state) bench.Publish(events);
+  FANWIRE_CHECK(links == 0 || bench.sent() - sent >= links * events);
+  state.SetItemsProcessed(state.iterations() * events);
+}
+BENCHMARK(BM_RouterPublish)
+    ->ArgNames({"links", "channels", "events"})
+    ->Args({0, 1, 1})
+    ->Args({1, 1, 1})
+    ->Args({0, 1, 256})
+    ->Args({1, 1, 256})
+    ->Args({4, 1, 256})
+    ->Args({0, 10000, 256})
+    ->Args({1, 10000, 256});
+
+}  // namespace
+}  // namespace fanwire

@@ -1,0 +1,21 @@
+// What another process has used, from /proc.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace fanwire::bench {
+
+struct ProcessUse {
+  double cpu_seconds = 0;   // all threads, user and kernel
+  double user_seconds = 0;  // the user part, at the kernel's tick resolution
+  int64_t pss_bytes = 0;    // proportional share of resident memory
+};
+
+// Sums over `pids`; one that is gone counts as 0.
+ProcessUse UseOf(const std::vector<int>& pids);
+
+// CLOCK_MONOTONIC in nanoseconds: the same in every process of this machine.
+int64_t MonotonicNs();
+
+}  // namespace fanwire::bench

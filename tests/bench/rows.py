@@ -1,0 +1,324 @@
+"""What the benchmark measures: groups of rows, and what is derived from them."""
+import functools
+from dataclasses import dataclass
+from typing import Callable
+
+import measure
+from servers import (Fanwire, FanwireFree, FanwireTwo, FloorJoined, FloorSend, Nats, Nchan, Node,
+                     Python, StockWebsocketpp)
+
+PEERS = [StockWebsocketpp, Python, Node, Nchan, Nats]
+
+GROUPS = {
+    "fanout": "One channel, many subscribers: how many deliveries a second one core of the server "
+              "makes. The floor is an epoll loop that only sends; with several publications in "
+              "flight a server may join them in one send, as the joined floor does.",
+    "latency": "From just before the publish call to the parsed frame in the client, at a fixed "
+               "rate that leaves the server mostly idle; and beside clients that never read.",
+    "idle": "What a connection costs the server while nothing is published.",
+    "targets": "What the Python servers that Fanwire replaces promised, measured on both.",
+    "publish": "How fast control accepts 512-byte events, history on, without a worker's interest "
+               "and with it; control has a core of its own. Latencies are those of a full pipe: "
+               "what is in flight divided by the rate.",
+    "channels": "Many channels with few subscribers each: nothing can be shared between "
+                "deliveries, so each costs more than in a wide fan-out.",
+    "fairness": "Twenty channels with one subscriber and 20 publications a second each, alone and "
+                "beside a channel that keeps the same worker busy all the time.",
+    "workers": "The same load on one worker and on two, nothing pinned: with two cores the load "
+               "generator takes its share of both.",
+}
+
+
+@dataclass
+class Metric:
+    """A number of a measurement.  `field` is its name in the program's output."""
+    key: str
+    title: str
+    field: str
+    unit: str
+    higher: bool = False  # more is better
+    only: str = ""        # of this case alone
+
+
+@dataclass
+class Case:
+    """One of those that a row compares."""
+    name: str
+    run: Callable  # of the folder of the programs; returns a dict
+    available: Callable = lambda: True
+
+
+@dataclass
+class Row:
+    """One measurement of several cases, in rounds that go round the cases."""
+    group: str
+    cases: list
+    metrics: list
+    rounds: int
+
+
+@dataclass
+class Curve:
+    """A line plot of `field`: for each series, points of x, a row's key and a case of it."""
+    key: str
+    group: str
+    title: str
+    x_label: str
+    unit: str
+    field: str
+    series: dict
+
+
+@dataclass
+class Shares:
+    """A stacked plot: parts of a whole (label -> field) for each case of a row."""
+    key: str
+    group: str
+    title: str
+    unit: str
+    row: str
+    fields: dict
+
+
+def load_case(server, args, seconds, *, name=None, idle=False):
+    return Case(name or server.name,
+                functools.partial(measure.load, server_class=server, args=args, seconds=seconds,
+                                  idle=idle),
+                server.available)
+
+
+def per_core(key, title):
+    return Metric(key, title, "deliveries_per_core", "/s per core", higher=True)
+
+
+class Plan:
+    """All rows of a run."""
+
+    def __init__(self, quick):
+        self.quick = quick
+        self.rounds = 1 if quick else 3
+        self.fewer_rounds = 1 if quick else 2  # for what the run can afford no more of
+        self.seconds = 0.5 if quick else 1.2
+        self.rows = []
+        self.curves = []
+        self.shares = []
+        self.fanout()
+        self.latency()
+        self.idle()
+        self.targets()
+        self.publish()
+        self.channels()
+        self.fairness()
+        self.workers()
+
+    def add(self, group, cases, metrics, rounds=None):
+        self.rows.append(Row(group, cases, metrics, rounds or self.rounds))
+
+    def fanout(self):
+        sizes = ([(100, 512), (1000, 512)] if self.quick else
+                 [(100, 512), (1000, 128), (1000, 512), (1000, 4096), (5000, 512), (10000, 512)])
+        for window, floor in ((1, FloorSend), (16, FloorJoined)):
+            for n, size in sizes:
+                who = [floor, Fanwire]
+                if (n, size) == (1000, 512) and not (self.quick and window == 16):
+                    who += PEERS
+                args = ["--connections", n, "--window", window, "--payload", size]
+                self.add("fanout", [load_case(s, args, self.seconds) for s in who],
+                         [per_core(f"fanout_{n}_{size}_w{window}",
+                                   f"fan-out to {n:,}, {size} B, {window} in flight")],
+                         self.rounds if n in (1000, 10000) and size == 512 else
+                         self.fewer_rounds)
+            self.curves.append(Curve(
+                f"growth_subscribers_w{window}", "fanout",
+                f"cost of a delivery, 512 B, {window} in flight", "subscribers", "ns",
+                "ns_per_delivery",
+                {s.name: [(n, f"fanout_{n}_512_w{window}", s.name) for n, size in sizes
+                          if size == 512] for s in (floor, Fanwire)}))
+
+    def latency(self):
+        def row(cases, metrics):
+            self.add("latency", cases, metrics)
+        both = [FloorSend, Fanwire]
+        args = ["--connections", 1000, "--rate", 20]
+        row([load_case(s, args, self.seconds) for s in both],
+            [Metric("rate_1000", "1,000 subscribers x 20/s: p99", "p99_ms", "ms")])
+        args = ["--connections", 1, "--rate", 200]
+        row([load_case(s, args, self.seconds) for s in both],
+            [Metric("rate_1", "1 subscriber x 200/s, end to end: p50", "p50_ms", "ms"),
+             Metric("rate_1_p99", "1 subscriber x 200/s, end to end: p99", "p99_ms", "ms")])
+        args = ["--connections", 200, "--rate", 1000, "--payload", 4096, "--receive-buffer", 4096]
+        row([load_case(Fanwire, args, self.seconds, name="all read"),
+             load_case(Fanwire, args + ["--never-read", 10], self.seconds,
+                       name="10 never read")],
+            [Metric("slow", "200 subscribers x 1,000/s x 4 KiB: p99 of those who read", "p99_ms",
+                    "ms")])
+
+    def idle(self):
+        n = 2000 if self.quick else 10000
+        who = [FloorSend, Fanwire, *PEERS]
+        rounds = self.fewer_rounds
+        self.add("idle", [load_case(s, ["--connections", n], 0.1, idle=True) for s in who],
+                 [Metric("idle_memory", f"{n:,} idle connections: memory each",
+                         "memory_bytes_per_connection", "B"),
+                  Metric("handshake", f"{n:,} handshakes: server CPU each", "handshake_cpu_us",
+                         "us")], rounds)
+        self.add("idle", [load_case(Fanwire, ["--connections", n], 1 if self.quick else 5,
+                                    idle=True)],
+                 [Metric("idle_cpu", f"{n:,} idle connections: CPU", "cpu_percent", "%")], rounds)
+
+    def targets(self):
+        both = [Fanwire, Python]
+        self.add("targets", [load_case(s, ["--connections", 1000], 0.1, idle=True) for s in both],
+                 [Metric("setup", "connection set-up: p50", "setup_p50_ms", "ms")],
+                 self.fewer_rounds)
+        args = ["--connections", 1000, "--rate", 10]
+        self.add("targets", [load_case(s, args, self.seconds) for s in both],
+                 [Metric("broadcast", "broadcast to 1,000: p50", "p50_ms", "ms")],
+                 self.fewer_rounds)
+        args = ["--connections", 1000, "--rate", 100]
+        self.add("targets", [load_case(s, args, self.seconds) for s in both],
+                 [Metric("hundred_each", "100/s on each of 1,000 connections: delivered",
+                         "deliveries_per_second", "/s", higher=True)], self.fewer_rounds)
+
+    def publish(self):
+        seconds = 0.5 if self.quick else 0.8
+
+        def case(name, kind, channels, *more, interest=False):
+            args = ["--kind", kind, "--channels", channels, "--warmup", 0.2, *more]
+            return Case(name, functools.partial(measure.publish, args=args, seconds=seconds,
+                                                interest=interest))
+
+        def add(key, what, cases, more=()):
+            self.add("publish", cases,
+                     [Metric(key, f"{what}: accepted", "accepted_per_second", "/s", higher=True),
+                      Metric(f"{key}_per_core", f"{what}: accepted per core of control",
+                             "accepted_per_core", "/s per core", higher=True),
+                      Metric(f"{key}_p99", f"{what}: p99 of receipts", "p99_ms", "ms"), *more],
+                     self.fewer_rounds)
+
+        for key, what, kind, more in (
+                ("publish_unary_64", "unary calls, 64 in flight", "unary", ("--in-flight", 64)),
+                ("publish_batch", "batches of 256, 4 in flight", "batch", ("--in-flight", 4))):
+            cases = [case("1,000 channels", kind, 1000, *more),
+                     case("1,000 channels, interest", kind, 1000, *more, interest=True)]
+            if not self.quick:
+                cases += [case("1 channel", kind, 1, *more),
+                          case("100,000 channels", kind, 100000, *more)]
+            add(key, what, cases)
+
+        stream = ("--in-flight", 8, "--memory")
+        what = "stream, messages of 256, 8 in flight"
+        cases = [case("1 stream", "stream", 1000, *stream),
+                 case("1 stream, interest", "stream", 1000, *stream, interest=True)]
+        if not self.quick:
+            more = ("--in-flight", 8, "--streams", 4)
+            cases += [case("4 streams", "stream", 1000, *more),
+                      case("4 streams, interest", "stream", 1000, *more, interest=True)]
+        add("publish_stream", f"{what}, 1,000 channels", cases)
+        counts = {"1": 1, "10k": 10000, "100k": 100000}
+        if self.quick:
+            del counts["1"], counts["10k"]
+        memory = [Metric("publish_channel_memory",
+                         "control's memory for a channel, 100,000 channels",
+                         "memory_bytes_per_channel", "B", only="1 stream"),
+                  Metric("publish_entry_memory",
+                         "control's memory for an entry of history, 512 B, 100,000 channels",
+                         "memory_bytes_per_entry", "B", only="1 stream")]
+        for name, channels in counts.items():
+            add(f"publish_stream_{name}_channels", f"{what}, {channels:,} channel"
+                + ("s" if channels > 1 else ""),
+                [case("1 stream", "stream", channels, *stream),
+                 case("1 stream, interest", "stream", channels, *stream, interest=True)],
+                memory if name == "100k" else ())
+
+        points = [(counts[n], f"publish_stream_{n}_channels") for n in counts]
+        points = sorted([*points, (1000, "publish_stream")])
+
+        def curve(key, title, unit, field, cases, first=0):
+            self.curves.append(Curve(
+                key, "publish", title, "channels", unit, field,
+                {label: [(x, row, name) for x, row in points if x >= first]
+                 for label, name in cases.items()}))
+
+        both = {"no interest": "1 stream", "interest": "1 stream, interest"}
+        curve("publish_growth_rate", "events accepted from one stream", "/s",
+              "accepted_per_second", both)
+        curve("publish_growth_cpu", "control's CPU for an event", "us", "cpu_us_per_event", both)
+        # A page of memory more or less says nothing about few channels.
+        curve("publish_growth_channel_memory", "control's memory for a channel", "B",
+              "memory_bytes_per_channel", {"a channel": "1 stream"}, first=1000)
+        curve("publish_growth_entry_memory", "control's memory for an entry of history, 512 B",
+              "B", "memory_bytes_per_entry", {"an entry": "1 stream"}, first=1000)
+
+    def channels(self):
+        clients, total = (500, 2500) if self.quick else (2000, 10000)
+
+        def case(name, args, seconds=self.seconds):
+            return load_case(Fanwire, args, seconds, name=name)
+
+        def mix(each):
+            return ["--connections", clients, "--channels-total", total * each // 20,
+                    "--channels-each", each]
+
+        def metrics(key, what):
+            return [per_core(key, what), Metric(f"{key}_p99", f"{what}: p99", "p99_ms", "ms"),
+                    Metric(f"{key}_memory", f"{what}: worker's memory for a subscription",
+                           "memory_bytes_per_subscription", "B")]
+
+        self.add("channels", [case("1 channel each", mix(1) + ["--window", 256]),
+                              case("20 channels each", mix(20) + ["--window", 256])],
+                 metrics("channels_mix", f"{clients:,} clients, 4 on each channel, 256 in flight"))
+        self.add("channels", [case("1 channel each", mix(1) + ["--rate", 2000]),
+                              case("20 channels each", mix(20) + ["--rate", 2000])],
+                 [Metric("channels_mix_rate_p50", f"{clients:,} clients, 2,000 publications/s: p50",
+                         "p50_ms", "ms"),
+                  Metric("channels_mix_rate_p99", f"{clients:,} clients, 2,000 publications/s: p99",
+                         "p99_ms", "ms")])
+        sessions, each, total = (200, 500, 10000) if self.quick else (1000, 1000, 100000)
+        self.add("channels",
+                 [case(f"{each:,} channels each",
+                       ["--connections", sessions, "--channels-total", total, "--channels-each",
+                        each, "--in-flight", 16, "--window", 256])],
+                 metrics("channels_million",
+                         f"{sessions * each:,} subscriptions of {sessions:,} sessions on {total:,} "
+                         "channels") +
+                 [Metric("channels_million_subscribes", "the same: subscribes",
+                         "subscribes_per_second", "/s", higher=True)],
+                 self.fewer_rounds)
+        self.add("channels",
+                 [case("by name, 1 channel", ["--connections", 200, "--window", 64]),
+                  case("by bench:*, 10,000 channels",
+                       ["--connections", 200, "--channels-total", 10000, "--pattern",
+                        "--window", 64])],
+                 [per_core("channels_pattern", "200 subscribers, 64 in flight")])
+
+    def fairness(self):
+        flood = 2000 if self.quick else 10000
+        seconds = self.seconds if self.quick else 2
+
+        def case(name, service):
+            return Case(name, functools.partial(measure.fairness, flood_connections=flood,
+                                                flood_service=service, seconds=seconds))
+
+        self.add("fairness",
+                 [case("alone", None), case("beside a flood", "bench"),
+                  case("beside a flood of another service", "other")],
+                 [Metric("fairness_p50", f"quiet channels, flood to {flood:,}: p50", "p50_ms",
+                         "ms"),
+                  Metric("fairness_p99", f"quiet channels, flood to {flood:,}: p99", "p99_ms",
+                         "ms")])
+
+    def workers(self):
+        for window in (16,) if self.quick else (1, 16):
+            args = ["--connections", 1000, "--window", window]
+            key = f"workers_1000_w{window}"
+            what = f"fan-out to 1,000, 512 B, {window} in flight"
+            self.add("workers", [load_case(s, args, self.seconds) for s in (FanwireFree,
+                                                                             FanwireTwo)],
+                     [Metric(key, f"{what}: delivered", "deliveries_per_second", "/s",
+                             higher=True),
+                      per_core(f"{key}_per_core", f"{what}: per core of the workers")])
+            self.shares.append(Shares(
+                f"{key}_shares", "workers", f"{what}: whose CPU a delivery takes", "ns", key,
+                {"workers": "ns_per_delivery", "control": "control_ns_per_delivery",
+                 "load generator": "generator_ns_per_delivery"}))

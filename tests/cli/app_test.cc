@@ -1,0 +1,223 @@
+#include "cli/app.h"
+
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
+#include "cli/exit_code.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/cli/cli_runner.h"
+
+namespace fanwire::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+// The words of an example as a shell would take them apart.
+std::vector<std::string> ShellWords(const std::string& line) {
+  std::vector<std::string> words(1);
+  bool quoted = false;
+  for (const char c : line) {
+    if (c == '\'') {
+      quoted = !quoted;
+    } else if (c == ' ' && !quoted) {
+      words.emplace_back();
+    } else {
+      words.back() += c;
+    }
+  }
+  return words;
+}
+
+TEST(AppTest, EveryExampleOfTheHelpParses) {
+  GlobalOptions options;
+  for (const std::string& example : MakeCommandTree(&options)->Examples()) {
+    std::vector<std::string> words = ShellWords(example.substr(0, example.find(" > ")));
+    ASSERT_EQ(words[0], "wsctl") << example;
+    words.erase(words.begin());
+    GlobalOptions fresh;
+    const auto tree = MakeCommandTree(&fresh);
+    const CommandTree::Parsed parsed = tree->Parse(words);
+    EXPECT_EQ(parsed.kind, CommandTree::Parsed::Kind::kRun) << example << "\n" << parsed.text;
+  }
+}
+
+TEST(AppTest, EveryCommandHasHelp) {
+  GlobalOptions options;
+  for (std::vector<std::string> path : MakeCommandTree(&options)->Paths()) {
+    path.emplace_back("--help");
+    CliRunner wsctl;
+    const Outcome outcome = wsctl.Run(path);
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_THAT(outcome.out, HasSubstr("Usage: wsctl")) << absl::StrJoin(path, " ");
+    EXPECT_EQ(outcome.err, "");
+  }
+}
+
+TEST(AppTest, TheCommandsPromisedAreThere) {
+  GlobalOptions options;
+  std::set<std::string> paths;
+  for (const auto& path : MakeCommandTree(&options)->Paths()) {
+    paths.insert(absl::StrJoin(path, " "));
+  }
+  EXPECT_THAT(paths, IsSupersetOf({"health-check",
+                                   "get-status",
+                                   "list-rooms",
+                                   "broadcast-test-event",
+                                   "get-metrics",
+                                   "websocket_health_check",
+                                   "websocket_get_status",
+                                   "websocket_list_rooms",
+                                   "websocket_broadcast_test_event",
+                                   "websocket_get_metrics",
+                                   "publish",
+                                   "tail",
+                                   "channels list",
+                                   "channels show",
+                                   "channels history",
+                                   "connections list",
+                                   "connections show",
+                                   "connections disconnect",
+                                   "workers list",
+                                   "workers drain",
+                                   "workers restart",
+                                   "services list",
+                                   "config check",
+                                   "config show",
+                                   "config reload",
+                                   "token mint",
+                                   "token inspect",
+                                   "version",
+                                   "ledger",
+                                   "log-level",
+                                   "completion"}));
+}
+
+TEST(AppTest, TheManualHasEveryCommandAndOption) {
+  std::ifstream stream(FANWIRE_SOURCE_DIR "/docs/cli.md");
+  const std::string manual(std::istreambuf_iterator<char>(stream), {});
+  ASSERT_FALSE(manual.empty());
+  GlobalOptions options;
+  const auto tree = MakeCommandTree(&options);
+  for (std::vector<std::string> words : tree->Paths()) {
+    const std::string path = absl::StrJoin(words, " ");
+    EXPECT_THAT(manual, HasSubstr("wsctl " + path));
+    words.emplace_back("--");
+    for (const std::string& flag :
+         tree->Complete(words, [](Values) { return std::vector<std::string>(); })) {
+      EXPECT_THAT(manual, HasSubstr(flag)) << path;
+    }
+  }
+}
+
+TEST(AppTest, UsageErrorsGoToStderrAndExitWithTwo) {
+  CliRunner wsctl;
+  const Outcome unknown = wsctl.Run({"wrokers"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_EQ(unknown.out, "");
+  EXPECT_THAT(unknown.err, HasSubstr("did you mean \"workers\"?"));
+  EXPECT_EQ(wsctl.Run({}).code, 2);
+  EXPECT_EQ(wsctl.Run({"health-check", "--output", "xml"}).code, 2);
+}
+
+TEST(AppTest, FailuresExitWithTheirCodeAndSayItOnStderr) {
+  CliRunner wsctl;
+  wsctl.admin.failure = absl::NotFoundError("no service \"x\"\nsecond line\x1b[2J");
+  const Outcome outcome = wsctl.Run({"services", "list"});
+  EXPECT_EQ(outcome.code, 69);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(outcome.err, "wsctl: NOT_FOUND: no service \"x\"\nsecond line\\x1b[2J\n");
+}
+
+TEST(AppTest, AReaderThatGoesAwayIsNoFailure) {
+  CliRunner wsctl;
+  wsctl.results.failure = BrokenPipe();
+  const Outcome outcome = wsctl.Run({"services", "list"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(wsctl.Run({"--help"}).code, 0);
+}
+
+TEST(AppTest, AFullDiskIsAFailure) {
+  CliRunner wsctl;
+  wsctl.results.failure = absl::DataLossError("cannot write the output: No space left on device");
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"services", "list"}, {"--help"}, {"completion", "bash"}}) {
+    const Outcome outcome = wsctl.Run(words);
+    EXPECT_EQ(outcome.code, 79);
+    EXPECT_THAT(outcome.err, HasSubstr("No space left on device"));
+  }
+}
+
+TEST(AppTest, GlobalFlagsReachTheConnection) {
+  CliRunner wsctl;
+  const Outcome outcome = wsctl.Run(
+      {"services", "list", "--server", "unix:/run/x.sock", "--timeout", "3s", "--verbose"});
+  EXPECT_EQ(wsctl.server.address, "unix:/run/x.sock");
+  EXPECT_EQ(wsctl.timeout, absl::Seconds(3));
+  EXPECT_EQ(outcome.err, "wsctl: control at unix:/run/x.sock (--server)\n");
+  wsctl.Run({"services", "list", "--server", "a:1"});
+  EXPECT_FALSE(wsctl.timeout.has_value());
+}
+
+TEST(AppTest, ABadContextEndsTheRunBeforeItConnects) {
+  CliRunner wsctl;
+  EXPECT_EQ(wsctl.Run({"services", "list", "--context", "production"}).code, 69);
+  EXPECT_EQ(wsctl.Run({"publish", "s", "c", "e", "--context", "production"}).code, 69);
+  EXPECT_EQ(wsctl.server.address, "");
+}
+
+TEST(AppTest, ColourOnATerminalUnlessSomethingSpeaksAgainstIt) {
+  CliRunner wsctl;
+  wsctl.admin.workers.workers.push_back({.id = "worker-0", .state = "ready"});
+  const std::vector<std::string> list = {"workers", "list"};
+  EXPECT_THAT(wsctl.Run(list).out, Not(HasSubstr("\x1b")));
+  wsctl.terminal = true;
+  EXPECT_THAT(wsctl.Run(list).out, HasSubstr("\x1b[32mready"));
+  EXPECT_THAT(wsctl.Run({"workers", "list", "--no-color"}).out, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(wsctl.Run({"workers", "list", "--output", "json"}).out, Not(HasSubstr("\x1b")));
+  wsctl.environment["TERM"] = "dumb";
+  EXPECT_THAT(wsctl.Run(list).out, Not(HasSubstr("\x1b")));
+  wsctl.environment.erase("TERM");
+  wsctl.environment["NO_COLOR"] = "1";
+  EXPECT_THAT(wsctl.Run(list).out, Not(HasSubstr("\x1b")));
+}
+
+TEST(AppTest, CompletionAsksTheControlOfTheLine) {
+  CliRunner wsctl;
+  wsctl.admin.services = {{.name = "mahavishnu"}, {.name = "akosha"}};
+  wsctl.admin.workers.workers = {{.id = "worker-0"}, {.id = "worker-1"}};
+  EXPECT_EQ(wsctl.Run({"__complete", "--", "--server", "a:1", "tail", ""}).out,
+            "akosha\nmahavishnu\n");
+  EXPECT_EQ(wsctl.server.address, "a:1");
+  EXPECT_EQ(wsctl.timeout, absl::Milliseconds(500));
+  EXPECT_EQ(wsctl.Run({"__complete", "--", "--server=b:2", "workers", "drain", "w"}).out,
+            "worker-0\nworker-1\n");
+  EXPECT_EQ(wsctl.server.address, "b:2");
+  // The words that are being typed choose no control yet.
+  wsctl.Run({"__complete", "--", "workers", "drain", "--server", "c"});
+  EXPECT_EQ(wsctl.server.address, "b:2");
+}
+
+TEST(AppTest, CompletionWithoutControlKnowsLessAndDoesNotFail) {
+  CliRunner wsctl;
+  wsctl.admin.failure = absl::UnavailableError("away");
+  for (const char* command : {"tail", "broadcast-test-event", "publish"}) {
+    const Outcome outcome = wsctl.Run({"__complete", "--", command, ""});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_THAT(outcome.out, IsEmpty());
+    EXPECT_EQ(outcome.err, "");
+  }
+  EXPECT_EQ(wsctl.Run({"__complete", "--", "workers", "drain", ""}).out, "");
+  EXPECT_EQ(wsctl.Run({"__complete", "work"}).out, "workers\n");
+}
+
+}  // namespace
+}  // namespace fanwire::cli

@@ -1,0 +1,172 @@
+#include "cli/commands/channels.h"
+
+#include <nlohmann/json.hpp>
+
+#include "cli/exit_code.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/cli/cli_runner.h"
+#include "tests/testing/status.h"
+
+namespace fanwire::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Pair;
+
+class ChannelsTest : public testing::Test {
+ protected:
+  ChannelsTest() {
+    channel_.service = "mahavishnu";
+    channel_.channel = "workflow:1";
+    channel_.head = {.epoch = "e1", .offset = 42};
+    channel_.history_publications = 40;
+    channel_.history_bytes = 2048;
+    channel_.oldest_offset = 3;
+    channel_.publications = 42;
+    channel_.last_published = absl::FromUnixSeconds(1'770'724'500);
+    channel_.workers = 2;
+    channel_.subscribers = 5;
+    channel_.history_size = 100;
+    channel_.history_ttl = absl::Minutes(5);
+    channel_.backlog_policy = "drop_oldest";
+    wsctl_.admin.channel = channel_;
+    wsctl_.admin.channels = {.channels = {channel_}, .total = 1};
+    for (int64_t offset = 1; offset <= 2; ++offset) {
+      wsctl_.admin.history.publications.push_back(
+          {.service = "mahavishnu",
+           .channel = "workflow:1",
+           .event = "a.b",
+           .position = {.epoch = "e1", .offset = offset},
+           .envelope = R"({"event":"a.b","data":{"n":1.50,"big":123456789012345678901234}})",
+           .received = absl::FromUnixSeconds(1'770'724'500 + offset)});
+    }
+  }
+
+  ChannelInfo channel_;
+  CliRunner wsctl_;
+};
+
+TEST_F(ChannelsTest, ListForPeople) {
+  const Outcome outcome = wsctl_.Run({"channels", "list"});
+  EXPECT_EQ(
+      outcome.out,
+      "SERVICE     OFFSET  PUBLICATIONS  HISTORY    BYTES  WORKERS  LAST PUBLISHED            "
+      "CHANNEL\n"
+      "mahavishnu      42            42       40  2.0 KiB        2  2026-02-10T11:55:00.000Z  "
+      "workflow:1\n");
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(wsctl_.admin.channel_query.limit, 1000);
+}
+
+TEST_F(ChannelsTest, ListAsJson) {
+  EXPECT_EQ(nlohmann::json::parse(wsctl_.Run({"channels", "list", "--output", "json"}).out),
+            nlohmann::json::parse(R"([{"service": "mahavishnu", "channel": "workflow:1",
+                "head": {"epoch": "e1", "offset": 42}, "history_publications": 40,
+                "history_bytes": 2048, "oldest_offset": 3, "publications": 42,
+                "last_published": "2026-02-10T11:55:00.000Z", "workers": 2, "subscribers": 5,
+                "history_size": 100, "history_ttl_seconds": 300.0,
+                "backlog_policy": "drop_oldest"}])"));
+}
+
+TEST_F(ChannelsTest, ListAsksForWhatTheFlagsSay) {
+  wsctl_.Run({"channels", "list", "--service", "akosha", "--pattern", "a:*", "--sort", "recent",
+              "--limit", "0"});
+  const ChannelQuery& query = wsctl_.admin.channel_query;
+  EXPECT_EQ(query.service, "akosha");
+  EXPECT_EQ(query.pattern, "a:*");
+  EXPECT_EQ(query.sort, ChannelSort::kRecent);
+  EXPECT_EQ(query.limit, 0);
+}
+
+TEST_F(ChannelsTest, AListThatWasCutSaysSo) {
+  wsctl_.admin.channels.total = 5;
+  EXPECT_THAT(wsctl_.Run({"channels", "list", "--limit", "1"}).err,
+              HasSubstr("1 of 5 channels: all with --limit 0"));
+}
+
+TEST_F(ChannelsTest, ShowForPeopleAndAsJson) {
+  const Outcome outcome = wsctl_.Run({"channels", "show", "mahavishnu", "workflow:1"});
+  EXPECT_THAT(outcome.out, HasSubstr("offset          42\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("history         40 of 100 publications\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("history ttl     5m\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("subscribers     5\n"));
+  EXPECT_THAT(wsctl_.admin.channel_asked, Pair("mahavishnu", "workflow:1"));
+  const auto json = nlohmann::json::parse(
+      wsctl_.Run({"channels", "show", "mahavishnu", "workflow:1", "--output", "json"}).out);
+  EXPECT_EQ(json["head"]["offset"], 42);
+  EXPECT_EQ(json["subscribers"], 5);
+}
+
+TEST_F(ChannelsTest, AnUnknownChannelIsNotFound) {
+  wsctl_.admin.failure = absl::NotFoundError("no channel");
+  EXPECT_EQ(wsctl_.Run({"channels", "list"}).code, 69);
+  EXPECT_EQ(wsctl_.Run({"channels", "show", "s", "c"}).code, 69);
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c"}).code, 69);
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "4"}).code, 69);
+}
+
+TEST_F(ChannelsTest, HistoryForPeople) {
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "mahavishnu", "workflow:1"}).out,
+            "2026-02-10T11:55:01.000Z  workflow:1  a.b  #1  "
+            "{\"n\":1.50,\"big\":123456789012345678901234}\n"
+            "2026-02-10T11:55:02.000Z  workflow:1  a.b  #2  "
+            "{\"n\":1.50,\"big\":123456789012345678901234}\n");
+}
+
+TEST_F(ChannelsTest, HistoryAsJsonKeepsEveryDigitOfTheEnvelope) {
+  const Outcome outcome =
+      wsctl_.Run({"channels", "history", "mahavishnu", "workflow:1", "--output", "json"});
+  EXPECT_THAT(outcome.out, HasSubstr(R"("data":{"n":1.50,"big":123456789012345678901234}})"));
+  const auto json = nlohmann::json::parse(outcome.out);
+  ASSERT_EQ(json.size(), 2u);
+  EXPECT_EQ(json[1]["position"], nlohmann::json::parse(R"({"epoch": "e1", "offset": 2})"));
+  EXPECT_EQ(json[1]["received_at"], "2026-02-10T11:55:02.000Z");
+  EXPECT_EQ(json[1]["envelope"]["event"], "a.b");
+  wsctl_.admin.history.publications.clear();
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--output", "json"}).out, "[]\n");
+}
+
+TEST_F(ChannelsTest, HistoryAsksForWhatTheFlagsSay) {
+  wsctl_.Run({"channels", "history", "mahavishnu", "workflow:1", "--limit", "3", "--since", "e7:5",
+              "--reverse"});
+  const HistoryQuery& query = wsctl_.admin.history_query;
+  EXPECT_EQ(query.limit, 3u);
+  EXPECT_EQ(query.since.epoch, "e7");
+  EXPECT_EQ(query.since.offset, 5);
+  EXPECT_TRUE(query.reverse);
+}
+
+TEST_F(ChannelsTest, AnOffsetAloneMeansTheEpochInForce) {
+  wsctl_.Run({"channels", "history", "mahavishnu", "workflow:1", "--since", "5"});
+  EXPECT_EQ(wsctl_.admin.history_query.since.epoch, "e1");
+  EXPECT_EQ(wsctl_.admin.history_query.since.offset, 5);
+}
+
+TEST_F(ChannelsTest, MoreHistorySaysHowToGetIt) {
+  wsctl_.admin.history.more = true;
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c"}).err, "there are more: --since e1:2\n");
+  EXPECT_THAT(wsctl_.Run({"channels", "history", "s", "c", "--reverse"}).err,
+              HasSubstr("a larger --limit"));
+}
+
+TEST_F(ChannelsTest, ABadPositionIsAUsageError) {
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "x"}).code, 2);
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--limit", "1001"}).code, 2);
+}
+
+TEST(ParsePositionTest, EpochAndOffsetOrOffset) {
+  const auto both = ParsePosition("9f86d081884c7d65:42");
+  ASSERT_OK(both);
+  EXPECT_EQ(both->epoch, "9f86d081884c7d65");
+  EXPECT_EQ(both->offset, 42);
+  const auto alone = ParsePosition("0");
+  ASSERT_OK(alone);
+  EXPECT_FALSE(alone->exists());
+  for (const char* wrong : {"", "x", ":5", "e:", "e:-1", "-1", "e:5x"}) {
+    EXPECT_TRUE(IsUsageError(ParsePosition(wrong).status())) << wrong;
+  }
+}
+
+}  // namespace
+}  // namespace fanwire::cli

@@ -1,0 +1,66 @@
+#include "common/signals.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gtest/gtest.h"
+
+namespace fanwire {
+namespace {
+
+// Each runs in a child, because signals concern the whole process.
+int InChild(int (*body)()) {
+  const pid_t pid = fork();
+  if (pid == 0) _exit(body());
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+TEST(SignalsTest, StopAndReloadAreToldApart) {
+  EXPECT_EQ(InChild([] {
+              SignalWaiter waiter;
+              kill(getpid(), SIGHUP);
+              if (waiter.Wait() != ProcessSignal::kReload) return 1;
+              kill(getpid(), SIGTERM);
+              if (waiter.Wait() != ProcessSignal::kStop) return 2;
+              if (waiter.WaitFor(absl::Milliseconds(1)) != ProcessSignal::kTimeout) return 3;
+              return 0;
+            }),
+            0);
+}
+
+TEST(SignalsTest, SecondStopEndsTheProcessAtOnce) {
+  EXPECT_EQ(InChild([] {
+              SignalWaiter waiter;
+              kill(getpid(), SIGINT);
+              waiter.Wait();
+              kill(getpid(), SIGINT);
+              waiter.Wait();
+              return 0;
+            }),
+            128 + SIGINT);
+}
+
+TEST(SignalsTest, ABrokenPipeDoesNotKill) {
+  EXPECT_EQ(InChild([] {
+              SignalWaiter waiter;
+              kill(getpid(), SIGPIPE);
+              return 0;
+            }),
+            0);
+}
+
+TEST(SignalsTest, ChildrenGetTheirSignalsBack) {
+  EXPECT_EQ(InChild([] {
+              SignalWaiter waiter;
+              SignalWaiter::RestoreInChild();
+              kill(getpid(), SIGTERM);
+              return 0;
+            }),
+            1000 + SIGTERM);
+}
+
+}  // namespace
+}  // namespace fanwire

@@ -1,0 +1,449 @@
+#include "control/server.h"
+
+#include <arpa/inet.h>
+#include <grpcpp/grpcpp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/rpc_status.h"
+#include "fanwire/v1/admin.grpc.pb.h"
+#include "fanwire/v1/config.pb.h"
+#include "fanwire/v1/publish.grpc.pb.h"
+#include "fanwire/v1/worker.grpc.pb.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/status.h"
+#include "tests/testing/wait_for.h"
+
+namespace fanwire {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr auto kPrecondition = absl::StatusCode::kFailedPrecondition;
+
+// A TCP port of this machine, held until this is destroyed.
+class HeldPort {
+ public:
+  HeldPort() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(fd_, 1), 0);
+    EXPECT_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+  }
+  ~HeldPort() { close(fd_); }
+
+  uint16_t port() const { return port_; }
+
+ private:
+  const int fd_;
+  uint16_t port_ = 0;
+};
+
+// A free port; somebody else may take it before it is used, which no other test does.
+uint16_t FreePort() { return HeldPort().port(); }
+
+// The answer to a GET.
+std::string HttpGet(uint16_t port, const std::string& path) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  std::string answer;
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+    const std::string request =
+        absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    send(fd, request.data(), request.size(), MSG_NOSIGNAL);
+    char buffer[4096];
+    for (ssize_t got = 0; (got = recv(fd, buffer, sizeof(buffer), 0)) > 0;) {
+      answer.append(buffer, static_cast<size_t>(got));
+    }
+  }
+  close(fd);
+  return answer;
+}
+
+class ServerTest : public ::testing::Test {
+ protected:
+  ServerTest() {
+    char folder[] = "/tmp/fanwire-server-XXXXXX";
+    EXPECT_NE(mkdtemp(folder), nullptr);
+    folder_ = folder;
+  }
+  ~ServerTest() override {
+    server_ = nullptr;
+    SetLogLevel(LogLevel::kInfo);
+    std::filesystem::remove_all(folder_);
+  }
+
+  std::string socket() const { return folder_ + "/run/control.sock"; }
+  std::string file() const { return folder_ + "/fanwire.yaml"; }
+
+  // `control` and `more` are lines of YAML; `control` of that section.
+  void WriteConfig(const std::string& control = "", const std::string& more = "") {
+    std::ofstream(file())
+        << "workers: '0'\nlog: {level: error}\ncontrol:\n  socket: " << socket() << "\n"
+        << (control.find("grpc_listen") == std::string::npos ? "  grpc_listen: 127.0.0.1:0\n" : "")
+        << (control.find("ops_listen") == std::string::npos ? "  ops_listen: 127.0.0.1:0\n" : "")
+        << "  shutdown_timeout: 2s\n"
+        << control << "services: [{name: a, port: 18690}]\n"
+        << more;
+  }
+  absl::StatusOr<std::unique_ptr<Server>> TryStart() {
+    ServerOptions options;
+    options.config_file = file();
+    options.worker_program = "/nonexistent";
+    const auto text = ReadConfigFile(file());
+    if (!text.ok()) return text.status();
+    LoadedConfig config = LoadConfig(*text, file(), {});
+    EXPECT_THAT(config.errors, IsEmpty());
+    return Server::Start(options, std::move(config));
+  }
+  void Start() {
+    auto server = TryStart();
+    ASSERT_OK(server);
+    server_ = *std::move(server);
+    channel_ =
+        grpc::CreateChannel(absl::StrCat("unix:", socket()), grpc::InsecureChannelCredentials());
+    admin_ = v1::Admin::NewStub(channel_);
+    publisher_ = v1::Publisher::NewStub(channel_);
+    workers_ = v1::Workers::NewStub(channel_);
+  }
+
+  static void SetDeadline(grpc::ClientContext* context) {
+    context->set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(20)));
+    context->set_wait_for_ready(true);
+  }
+  absl::StatusOr<v1::ReloadConfigResponse> Reload() {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::ReloadConfigResponse response;
+    const grpc::Status status = admin_->ReloadConfig(&context, {}, &response);
+    if (!status.ok()) return FromGrpcStatus(status);
+    return response;
+  }
+  std::string ConfigInForce() {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::GetConfigResponse response;
+    EXPECT_TRUE(admin_->GetConfig(&context, {}, &response).ok());
+    return response.yaml();
+  }
+  absl::Status Publish(const std::string& json = "{}") {
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::PublishRequest request;
+    request.mutable_event()->set_service("a");
+    request.mutable_event()->set_channel("x");
+    request.mutable_event()->set_event("e");
+    request.mutable_event()->set_json(json);
+    v1::PublishResponse response;
+    return FromGrpcStatus(publisher_->Publish(&context, request, &response));
+  }
+
+  std::string folder_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::Admin::Stub> admin_;
+  std::unique_ptr<v1::Publisher::Stub> publisher_;
+  std::unique_ptr<v1::Workers::Stub> workers_;
+};
+
+// A worker that attaches and acknowledges configurations when it is told to.
+class FakeAttachment {
+ public:
+  explicit FakeAttachment(v1::Workers::Stub* stub) {
+    context_.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(60)));
+    stream_ = stub->Attach(&context_);
+    v1::WorkerMessage message;
+    v1::Hello* const hello = message.add_items()->mutable_hello();
+    hello->set_protocol_version(1);
+    hello->set_worker_id("worker-0");
+    hello->set_incarnation(1);
+    v1::InterestSnapshot* const snapshot = message.add_items()->mutable_interest_snapshot();
+    snapshot->set_first(true);
+    snapshot->set_last(true);
+    snapshot->add_interests()->set_service("a");
+    snapshot->mutable_interests(0)->set_channel("x");
+    stream_->Write(message);
+  }
+
+  v1::WorkerConfig AwaitConfig() {
+    v1::ControlMessage message;
+    while (stream_->Read(&message)) {
+      if (message.has_config()) return message.config();
+    }
+    ADD_FAILURE() << "no configuration";
+    return {};
+  }
+  void AwaitDelivery() {
+    v1::ControlMessage message;
+    while (stream_->Read(&message)) {
+      for (const v1::BatchItem& item : message.batch().items()) {
+        if (item.has_deliver()) return;
+      }
+    }
+    ADD_FAILURE() << "no delivery";
+  }
+  void Ack(const v1::WorkerConfig& config) {
+    v1::WorkerMessage message;
+    v1::ConfigAck* const ack = message.add_items()->mutable_config_ack();
+    ack->set_nonce(config.nonce());
+    ack->set_version(config.version());
+    stream_->Write(message);
+  }
+  absl::Status ReadToEnd() {
+    v1::ControlMessage message;
+    while (stream_->Read(&message)) {
+    }
+    return FromGrpcStatus(stream_->Finish());
+  }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::WorkerMessage, v1::ControlMessage>> stream_;
+};
+
+// ------------------------------------------------------------------------------- starting
+
+TEST_F(ServerTest, AStartedControlServesPublishersOperatorsAndProbes) {
+  const uint16_t ops = FreePort(), grpc_port = FreePort();
+  WriteConfig(absl::StrCat("  ops_listen: 127.0.0.1:", ops,
+                           "\n  grpc_listen: 127.0.0.1:", grpc_port, "\n"));
+  Start();
+  EXPECT_OK(Publish());
+  EXPECT_THAT(ConfigInForce(), HasSubstr("name: \"a\""));
+  EXPECT_THAT(HttpGet(ops, "/healthz"), HasSubstr("200 OK"));
+  EXPECT_THAT(HttpGet(ops, "/readyz"), AllOf(HasSubstr("200 OK"), HasSubstr("\"ready\":true"),
+                                             HasSubstr("\"workers_attached\":0")));
+  EXPECT_THAT(HttpGet(ops, "/metrics"), HasSubstr("fanwire_control_publications_total"));
+  // The same over TCP.
+  const auto stub = v1::Publisher::NewStub(grpc::CreateChannel(
+      absl::StrCat("127.0.0.1:", grpc_port), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  v1::ValidateRequest request;
+  v1::ValidateResponse response;
+  request.mutable_event()->set_service("a");
+  request.mutable_event()->set_channel("x");
+  request.mutable_event()->set_event("e");
+  EXPECT_TRUE(stub->Validate(&context, request, &response).ok());
+}
+
+TEST_F(ServerTest, TheSocketAndItsFolderAreForItsUserAlone) {
+  WriteConfig();
+  Start();
+  struct stat info = {};
+  ASSERT_EQ(stat(socket().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0660u);
+  ASSERT_EQ(stat((folder_ + "/run").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+}
+
+TEST_F(ServerTest, ASecondControlOnTheSameSocketIsRefusedAndTheFirstGoesOn) {
+  WriteConfig();
+  Start();
+  EXPECT_THAT(TryStart(), StatusIs(kPrecondition, HasSubstr("another control runs here")));
+  EXPECT_OK(Publish());
+}
+
+TEST_F(ServerTest, AfterAStopTheNextControlTakesTheSocket) {
+  WriteConfig();
+  Start();
+  server_->Stop();
+  server_ = nullptr;
+  Start();
+  EXPECT_OK(Publish());
+}
+
+TEST_F(ServerTest, AnAddressThatIsTakenIsNamedAndEverythingIsLetGo) {
+  HeldPort taken;
+  WriteConfig(absl::StrCat("  grpc_listen: 127.0.0.1:", taken.port(), "\n"));
+  EXPECT_THAT(TryStart(), StatusIs(kPrecondition, AllOf(HasSubstr("control.grpc_listen"),
+                                                        HasSubstr(absl::StrCat(taken.port())))));
+  WriteConfig(absl::StrCat("  ops_listen: 127.0.0.1:", taken.port(), "\n"));
+  EXPECT_THAT(TryStart(), StatusIs(kPrecondition, AllOf(HasSubstr("control.ops_listen"),
+                                                        HasSubstr(absl::StrCat(taken.port())))));
+  WriteConfig();
+  Start();
+  EXPECT_OK(Publish());
+}
+
+TEST_F(ServerTest, ASocketWhoseFolderCannotBeMadeStopsTheStart) {
+  WriteConfig();
+  std::ofstream(folder_ + "/run") << "a file";
+  EXPECT_THAT(TryStart(), StatusIs(kPrecondition, HasSubstr(folder_ + "/run")));
+}
+
+TEST_F(ServerTest, ASocketThatACrashLeftBehindIsNoHindrance) {
+  WriteConfig();
+  mkdir((folder_ + "/run").c_str(), 0700);
+  std::ofstream(socket()) << "stale";
+  Start();
+  EXPECT_OK(Publish());
+}
+
+// ------------------------------------------------------------------------------- reloading
+
+TEST_F(ServerTest, AReloadPutsInForceWhatCanChangeAndNamesWhatCannot) {
+  WriteConfig();
+  Start();
+  EXPECT_OK(Publish(R"({"a":"0123456789"})"));
+  WriteConfig("  idempotency_window: 5m\n  max_receipt_wait: 9s\n  heartbeat_interval: 2s\n",
+              "limits: {max_event_bytes: 10}\nengine: {max_history_bytes: 1MiB}\n");
+  const auto response = Reload();
+  ASSERT_OK(response);
+  EXPECT_EQ(response->version(), 2u);
+  EXPECT_THAT(response->applied(), Contains("limits.max_event_bytes"));
+  EXPECT_THAT(
+      std::vector<std::string>(response->needs_restart().begin(), response->needs_restart().end()),
+      ::testing::UnorderedElementsAre("engine.max_history_bytes", "control.heartbeat_interval",
+                                      "control.idempotency_window", "control.max_receipt_wait"));
+  EXPECT_THAT(Publish(R"({"a":"0123456789"})"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 10 allowed")));
+  // What is not in force is not shown either, and stays a difference.
+  EXPECT_THAT(ConfigInForce(), HasSubstr("max_receipt_wait: 30s"));
+  const auto again = Reload();
+  ASSERT_OK(again);
+  EXPECT_EQ(again->version(), 2u);
+  EXPECT_THAT(again->applied(), IsEmpty());
+  EXPECT_THAT(again->needs_restart(), SizeIs(4));
+}
+
+TEST_F(ServerTest, ABadFileChangesNothing) {
+  WriteConfig();
+  Start();
+  const std::string before = ConfigInForce();
+  WriteConfig("", "limits: {max_event_bytes: x}\n");
+  EXPECT_THAT(Reload(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                 AllOf(HasSubstr(file()), HasSubstr("limits.max_event_bytes"))));
+  server_->Reload();
+  unlink(file().c_str());
+  EXPECT_THAT(Reload(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(file())));
+  EXPECT_EQ(ConfigInForce(), before);
+  WriteConfig();
+  EXPECT_OK(Reload());
+}
+
+TEST_F(ServerTest, AReloadAddsAndRemovesServices) {
+  WriteConfig();
+  Start();
+  WriteConfig();
+  {
+    std::ifstream in(file());
+    std::string text((std::istreambuf_iterator<char>(in)), {});
+    text.replace(text.find("name: a"), 7, "name: b");
+    std::ofstream(file()) << text;
+  }
+  const auto response = Reload();
+  ASSERT_OK(response);
+  EXPECT_THAT(response->applied(), ElementsAre("services[b]", "services[a]"));
+  EXPECT_THAT(Publish(), StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"a\"")));
+}
+
+TEST_F(ServerTest, AReloadWaitsForItsWorkersAndThereIsOneAtATime) {
+  WriteConfig();
+  Start();
+  FakeAttachment worker(workers_.get());
+  worker.Ack(worker.AwaitConfig());
+  WriteConfig("", "limits: {max_batch: 7}\n");
+  absl::StatusOr<v1::ReloadConfigResponse> response;
+  std::thread first([&] { response = Reload(); });
+  v1::WorkerConfig config = worker.AwaitConfig();
+  while (config.version() < 2) config = worker.AwaitConfig();
+  EXPECT_THAT(Reload(), StatusIs(kPrecondition, HasSubstr("another reload is under way")));
+  worker.Ack(config);
+  first.join();
+  ASSERT_OK(response);
+  ASSERT_THAT(response->workers(), SizeIs(1));
+  EXPECT_EQ(response->workers(0).version(), 2u);
+  EXPECT_FALSE(response->workers(0).pending());
+  EXPECT_OK(Reload());
+}
+
+// ------------------------------------------------------------------------------- stopping
+
+TEST_F(ServerTest, AStopTellsStreamsAndWorkersAndEndsWhatWaits) {
+  WriteConfig("  heartbeat_interval: 20s\n");  // this worker sends none
+  Start();
+  FakeAttachment worker(workers_.get());
+  worker.AwaitConfig();
+  EXPECT_TRUE(WaitFor([&] {
+    grpc::ClientContext asking;
+    SetDeadline(&asking);
+    v1::ListWorkersResponse response;
+    return admin_->ListWorkers(&asking, {}, &response).ok() && response.workers_size() == 1 &&
+           response.workers(0).state() == v1::WORKER_STATE_READY;
+  }));
+  // A stream whose receipts wait for a worker that says nothing.
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  const auto stream = publisher_->PublishStream(&context);
+  v1::PublishStreamRequest request;
+  request.mutable_hello()->set_receipt_level(v1::RECEIPT_LEVEL_WRITTEN);
+  request.mutable_hello()->mutable_wait()->set_seconds(30);
+  stream->Write(request);
+  v1::PublishStreamResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  v1::PublishItem* const item = request.mutable_items()->add_items();
+  item->set_seq(1);
+  item->mutable_event()->set_service("a");
+  item->mutable_event()->set_channel("x");
+  item->mutable_event()->set_event("e");
+  stream->Write(request);
+  worker.AwaitDelivery();
+  std::thread stopping([&] { server_->Stop(); });
+  bool went_away = false;
+  std::vector<v1::ItemReceipt> receipts;
+  while (stream->Read(&response)) {
+    went_away |= response.has_go_away();
+    for (const v1::ItemReceipt& receipt : response.receipts().receipts()) {
+      receipts.push_back(receipt);
+      stream->WritesDone();
+    }
+  }
+  EXPECT_TRUE(went_away);
+  ASSERT_THAT(receipts, SizeIs(1));
+  EXPECT_EQ(receipts[0].receipt().position().offset(), 1);
+  EXPECT_EQ(receipts[0].receipt().delivery().workers_reported(), 0);
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_THAT(worker.ReadToEnd(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("control is stopping")));
+  stopping.join();
+  server_->Stop();  // a second time does nothing
+}
+
+TEST_F(ServerTest, AServerThatIsDestroyedWithoutAStopEndsAsWell) {
+  WriteConfig();
+  Start();
+  FakeAttachment worker(workers_.get());
+  worker.AwaitConfig();
+  server_ = nullptr;
+  EXPECT_FALSE(worker.ReadToEnd().ok());
+}
+
+}  // namespace
+}  // namespace fanwire

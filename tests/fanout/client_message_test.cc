@@ -1,0 +1,206 @@
+#include "fanout/client_message.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "tests/testing/status.h"
+
+namespace fanwire {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Optional;
+using ::testing::SizeIs;
+using Kind = ClientMessage::Kind;
+
+ClientMessage Parse(absl::string_view text, bool component_id_is_channel = false) {
+  absl::StatusOr<ClientMessage> message = ParseClientMessage(text, component_id_is_channel);
+  EXPECT_OK(message) << text;
+  return message.ok() ? *std::move(message) : ClientMessage();
+}
+
+void ExpectBad(absl::string_view text, absl::string_view why) {
+  EXPECT_THAT(ParseClientMessage(text, false),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(std::string(why))))
+      << text;
+}
+
+TEST(ClientMessageTest, WhatIsNoMessageIsRefusedWithTheFault) {
+  ExpectBad("", "not JSON");
+  ExpectBad("{\"type\":", "not JSON");
+  ExpectBad("{\"type\":\"ping\"} x", "not JSON");
+  ExpectBad("[]", "not a JSON object");
+  ExpectBad("{}", "\"type\" is missing");
+  ExpectBad(R"({"type":1})", "\"type\" is no text");
+  ExpectBad(R"({"type":"publish"})", "none of the known ones");
+}
+
+TEST(ClientMessageTest, NestingIsBounded) {
+  const auto nested = [](int levels) {
+    return absl::StrCat(R"({"type":"request","event":"x","data":{"a":)",
+                        std::string(levels - 2, '['), std::string(levels - 2, ']'), "}}");
+  };
+  EXPECT_TRUE(ParseClientMessage(nested(64), false).ok());
+  ExpectBad(nested(65), "nested deeper than 64");
+  ExpectBad(nested(500000), "nested deeper than 64");
+}
+
+TEST(ClientMessageTest, MembersOfAnotherTypeAreRefusedByName) {
+  ExpectBad(R"({"type":"ping","id":1})", "\"id\" is no text");
+  ExpectBad(R"({"type":"ping","id":null})", "\"id\" is no text");
+  ExpectBad(R"({"type":"ping","timestamp":5})", "\"timestamp\" is no text");
+  ExpectBad(R"({"type":"ping","timestamp":null})", "\"timestamp\" is no text");
+  ExpectBad(R"({"type":"ping","correlation_id":1})", "\"correlation_id\"");
+  ExpectBad(R"({"type":"ping","event":[]})", "\"event\"");
+  ExpectBad(R"({"type":"ping","room":{}})", "\"room\"");
+  ExpectBad(R"({"type":"ping","error_code":1})", "\"error_code\"");
+  ExpectBad(R"({"type":"ping","error_message":1})", "\"error_message\"");
+  ExpectBad(R"({"type":"ping","data":null})", "\"data\" is no object");
+  ExpectBad(R"({"type":"ping","data":[]})", "\"data\" is no object");
+}
+
+TEST(ClientMessageTest, NullsAndUnknownMembersAreTaken) {
+  const ClientMessage message =
+      Parse(R"({"type":"ping","id":"a","correlation_id":null,"event":null,"room":null,)"
+            R"("error_code":null,"error_message":null,"data":{},"timestamp":"x","extra":[1]})");
+  EXPECT_EQ(message.kind, Kind::kPing);
+  EXPECT_THAT(message.id, Optional(std::string("a")));
+  EXPECT_EQ(message.correlation_id, std::nullopt);
+}
+
+TEST(ClientMessageTest, EveryFormOfSubscribeIsOne) {
+  for (const char* text : {
+           R"({"type":"request","event":"subscribe","data":{"channel":"a:1"}})",
+           R"({"type":"request","event":"subscribe","data":{"room":"a:1"}})",
+           R"({"type":"event","event":"subscribe","data":{"room":"a:1"}})",
+           R"({"type":"subscribe","data":{"channel":"a:1"}})",
+           R"({"type":"subscribe","event":"whatever","data":{"channel":"a:1","room":"b"}})",
+       }) {
+    const ClientMessage message = Parse(text);
+    EXPECT_EQ(message.kind, Kind::kSubscribe) << text;
+    EXPECT_FALSE(message.many);
+    ASSERT_THAT(message.channels, SizeIs(1));
+    EXPECT_EQ(message.channels[0].channel, "a:1") << text;
+    EXPECT_TRUE(message.channels[0].channel_is_text);
+  }
+}
+
+TEST(ClientMessageTest, EveryFormOfUnsubscribeIsOne) {
+  for (const char* text : {
+           R"({"type":"request","event":"unsubscribe","data":{"channel":"a:1"}})",
+           R"({"type":"event","event":"unsubscribe","data":{"room":"a:1"}})",
+           R"({"type":"unsubscribe","data":{"channel":"a:1"}})",
+       }) {
+    EXPECT_EQ(Parse(text).kind, Kind::kUnsubscribe) << text;
+  }
+}
+
+TEST(ClientMessageTest, AChannelThatIsMissingOrNoTextIsToldApart) {
+  for (const char* data : {"{}", R"({"channel":5})", R"({"channel":null})", R"({"room":["a"]})",
+                           R"({"component_id":"c"})"}) {
+    const ClientMessage message = Parse(absl::StrCat(R"({"type":"subscribe","data":)", data, "}"));
+    ASSERT_THAT(message.channels, SizeIs(1)) << data;
+    EXPECT_FALSE(message.channels[0].channel_is_text) << data;
+  }
+  EXPECT_TRUE(Parse(R"({"type":"subscribe","data":{"channel":""}})").channels[0].channel_is_text);
+}
+
+TEST(ClientMessageTest, AComponentIdMeansItsChannelWhereTheServiceSaysSo) {
+  const char* const text = R"({"type":"subscribe","data":{"component_id":"c7"}})";
+  EXPECT_EQ(Parse(text, true).channels[0].channel, "component:c7");
+  const char* const both = R"({"type":"subscribe","data":{"component_id":"c7","channel":"a"}})";
+  EXPECT_EQ(Parse(both, true).channels[0].channel, "a");
+}
+
+TEST(ClientMessageTest, RecoverIsAnEpochAndAnOffset) {
+  const auto recover_of = [](absl::string_view json) {
+    return Parse(
+               absl::StrCat(R"({"type":"subscribe","data":{"channel":"a","recover":)", json, "}}"))
+        .channels[0];
+  };
+  const ChannelRequest good = recover_of(R"({"epoch":"e1","offset":7})");
+  ASSERT_TRUE(good.recover.has_value());
+  EXPECT_EQ(good.recover->epoch, "e1");
+  EXPECT_EQ(good.recover->offset, 7);
+  EXPECT_FALSE(good.recover_is_bad);
+  const ChannelRequest absent = recover_of("null");
+  EXPECT_FALSE(absent.recover.has_value());
+  EXPECT_FALSE(absent.recover_is_bad);
+  for (const char* bad :
+       {"true", "{}", R"({"epoch":"e"})", R"({"offset":1})", R"({"epoch":1,"offset":1})",
+        R"({"epoch":"e","offset":"1"})", R"({"epoch":"e","offset":1.5})",
+        R"({"epoch":"e","offset":-1})", R"({"epoch":"e","offset":18446744073709551615})"}) {
+    EXPECT_TRUE(recover_of(bad).recover_is_bad) << bad;
+    EXPECT_FALSE(recover_of(bad).recover.has_value()) << bad;
+  }
+}
+
+TEST(ClientMessageTest, EventsAreAListOfNames) {
+  const auto of = [](absl::string_view json) {
+    return Parse(absl::StrCat(R"({"type":"subscribe","data":{"channel":"a","events":)", json, "}}"))
+        .channels[0];
+  };
+  EXPECT_THAT(of(R"(["x","y"])").events, Optional(ElementsAre("x", "y")));
+  EXPECT_THAT(of("[]").events, Optional(SizeIs(0)));
+  EXPECT_EQ(of("null").events, std::nullopt);
+  for (const char* bad : {"\"x\"", "[1]", R"(["x",null])", "{}"}) {
+    EXPECT_TRUE(of(bad).events_are_bad) << bad;
+  }
+}
+
+TEST(ClientMessageTest, ManyChannelsAreNamesOrObjectsEachWithItsOptions) {
+  const ClientMessage message =
+      Parse(R"({"type":"subscribe","data":{"channels":["a",{"channel":"b","recover":)"
+            R"({"epoch":"e","offset":1}},{"room":"c","events":["x"]},7]}})");
+  EXPECT_TRUE(message.many);
+  EXPECT_FALSE(message.channels_are_bad);
+  ASSERT_THAT(message.channels, SizeIs(4));
+  EXPECT_EQ(message.channels[0].channel, "a");
+  EXPECT_EQ(message.channels[1].channel, "b");
+  EXPECT_TRUE(message.channels[1].recover.has_value());
+  EXPECT_EQ(message.channels[2].channel, "c");
+  EXPECT_TRUE(message.channels[2].events.has_value());
+  EXPECT_FALSE(message.channels[3].channel_is_text);
+}
+
+TEST(ClientMessageTest, ManyChannelsAreAListOfBoundedLength) {
+  EXPECT_TRUE(Parse(R"({"type":"subscribe","data":{"channels":"a"}})").channels_are_bad);
+  const auto list_of = [](size_t count) {
+    std::string text = R"({"type":"subscribe","data":{"channels":[)";
+    for (size_t i = 0; i < count; ++i) absl::StrAppend(&text, i > 0 ? "," : "", "\"a\"");
+    return text + "]}}";
+  };
+  EXPECT_FALSE(Parse(list_of(kMaxChannelsPerMessage)).channels_are_bad);
+  EXPECT_TRUE(Parse(list_of(kMaxChannelsPerMessage + 1)).channels_are_bad);
+}
+
+TEST(ClientMessageTest, PingComesAsTypeOrAsRequest) {
+  EXPECT_EQ(Parse(R"({"type":"ping"})").kind, Kind::kPing);
+  EXPECT_EQ(Parse(R"({"type":"request","event":"ping"})").kind, Kind::kPing);
+  EXPECT_EQ(Parse(R"({"type":"event","event":"ping"})").kind, Kind::kIgnored);
+}
+
+TEST(ClientMessageTest, AuthHasATokenIfItIsText) {
+  const ClientMessage good = Parse(R"({"type":"request","event":"auth","data":{"token":"t"}})");
+  EXPECT_EQ(good.kind, Kind::kAuth);
+  EXPECT_THAT(good.token, Optional(std::string("t")));
+  EXPECT_EQ(Parse(R"({"type":"request","event":"auth","data":{"token":1}})").token, std::nullopt);
+  EXPECT_EQ(Parse(R"({"type":"request","event":"auth"})").token, std::nullopt);
+}
+
+TEST(ClientMessageTest, OtherRequestsKeepTheirDataAndOtherTypesAreIgnored) {
+  const ClientMessage request =
+      Parse(R"({"type":"request","event":"history","data":{"channel":"a", "limit": 5, "n":"ü"}})");
+  EXPECT_EQ(request.kind, Kind::kRequest);
+  EXPECT_EQ(request.data, R"({"channel":"a","limit":5,"n":"ü"})");
+  EXPECT_THAT(request.channel, Optional(std::string("a")));
+  EXPECT_EQ(Parse(R"({"type":"request"})").kind, Kind::kRequest);
+  EXPECT_EQ(Parse(R"({"type":"request"})").data, "{}");
+  for (const char* type : {"event", "response", "error", "pong", "ack"}) {
+    EXPECT_EQ(Parse(absl::StrCat(R"({"type":")", type, "\"}")).kind, Kind::kIgnored) << type;
+  }
+}
+
+}  // namespace
+}  // namespace fanwire

@@ -1,0 +1,417 @@
+// What control is told of interest and asks, and whom its answers reach.
+#include "fanout/interest.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "fanwire/v1/worker.pb.h"
+#include "tests/fakes/fake_link.h"
+#include "tests/fanout/session_fixture.h"
+
+namespace fanwire {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+// The sessions' Upstream as a worker has it.
+class ThroughInterest final : public Upstream {
+ public:
+  explicit ThroughInterest(Interest* interest) : interest_(interest) {}
+
+  void Want(Channel* channel) override { interest_->Want(channel); }
+  void Unwant(Channel* channel) override { interest_->Unwant(channel); }
+  void Want(PatternTable* table) override { interest_->Want(table); }
+  void Unwant(PatternTable* table) override { interest_->Unwant(table); }
+  uint64_t Ask(Session* session, const SubscribeAsk& ask) override {
+    return interest_->Ask(session, ask);
+  }
+  uint64_t Request(Session* session, absl::string_view request, absl::string_view data) override {
+    return interest_->Request(session, request, data);
+  }
+  void Forget(uint64_t ask) override { interest_->Forget(ask); }
+  void WaitForSlot(Session* /*session*/) override {}
+  void StopWaiting(Session* /*session*/) override {}
+  void SlotsChanged(Service* /*service*/) override {}
+
+ private:
+  Interest* const interest_;
+};
+
+class InterestTest : public SessionFixture {
+ protected:
+  InterestTest()
+      : interest_(&link_, [this] { return std::vector<Service*>{service_.get()}; }),
+        upstream_(&interest_) {
+    context_.upstream = &upstream_;
+  }
+  ~InterestTest() override {
+    group_ = nullptr;  // sessions leave
+    EXPECT_EQ(interest_.digest(), std::make_pair(uint64_t{0}, uint64_t{0}));
+    EXPECT_EQ(interest_.asks(), 0u);
+  }
+
+  // "+channel", "-channel" of the deltas sent, "?channel" of the queries, in order; takes them.
+  std::vector<std::string> Told() {
+    std::vector<std::string> told;
+    for (const v1::WorkerItem& item : link_.Take()) {
+      for (const auto& one : item.interest_delta().add()) told.push_back("+" + one.channel());
+      for (const auto& one : item.interest_delta().remove()) told.push_back("-" + one.channel());
+      if (item.has_subscribe_query()) {
+        told.push_back("?" + item.subscribe_query().channel());
+        queries_.push_back(item.subscribe_query());
+      }
+      if (item.has_client_request()) told.push_back("!" + item.client_request().request());
+    }
+    return told;
+  }
+
+  // Grants the query with so many recovered events before `offset`.
+  void Grant(const v1::SubscribeQuery& query, int64_t offset) {
+    v1::SubscribeResult result;
+    result.set_query_id(query.query_id());
+    if (!query.pattern()) {
+      result.mutable_head()->set_epoch("e1");
+      result.mutable_head()->set_offset(offset);
+    }
+    result.set_last_page(true);
+    interest_.OnSubscribeResult(result);
+    Quiet();
+  }
+
+  // Subscribes and is granted; forgets what was told.
+  void Join(PairClient* client, absl::string_view channel) {
+    client->Subscribe(channel);
+    Quiet();
+    Told();
+    Grant(queries_.back(), 0);
+    Channel* const known = service_->FindChannel(ChannelDialect::kCommon, channel);
+    if (known != nullptr) known->epoch = "e1";
+    EXPECT_EQ(client->Next()["status"], "subscribed");
+  }
+
+  // FNV-1a 64, as worker.proto has it.
+  static uint64_t Hash(const std::string& service, int dialect, const std::string& channel) {
+    std::string text = service;
+    text.push_back('\0');
+    text += std::to_string(dialect);
+    text.push_back('\0');
+    text += channel;
+    uint64_t hash = 14695981039346656037u;
+    for (const unsigned char c : text) hash = (hash ^ c) * 1099511628211u;
+    return hash;
+  }
+
+  FakeLink link_;
+  Interest interest_;
+  ThroughInterest upstream_;
+  std::vector<v1::SubscribeQuery> queries_;
+};
+
+// ------------------------------------------------------------------------------- deltas
+
+TEST_F(InterestTest, TheFirstSubscriberIsToldAndThenAskedFor) {
+  PairClient* const client = Welcomed();
+  client->Subscribe("a");
+  Quiet();
+  EXPECT_THAT(Told(), ElementsAre("+a", "?a"));
+  EXPECT_EQ(queries_.back().service(), "mahavishnu");
+  EXPECT_FALSE(queries_.back().pattern());
+  EXPECT_FALSE(queries_.back().has_recover());
+  EXPECT_GT(queries_.back().page_bytes(), 0u);
+  Grant(queries_.back(), 7);
+  EXPECT_EQ(client->Next()["data"]["offset"], 7);
+}
+
+TEST_F(InterestTest, FurtherSubscribersAreNotToldAndOnlyTheLastToLeaveIs) {
+  PairClient* const first = Welcomed();
+  PairClient* const second = Welcomed();
+  Join(first, "a");
+  second->Subscribe("a");
+  Quiet();
+  EXPECT_THAT(Told(), ElementsAre("?a"));
+  Grant(queries_.back(), 0);
+  first->Unsubscribe("a");
+  Quiet();
+  EXPECT_THAT(Told(), IsEmpty());
+  second->Unsubscribe("a");
+  Quiet();
+  EXPECT_THAT(Told(), ElementsAre("-a"));
+}
+
+TEST_F(InterestTest, AConnectionThatGoesLeavesAllItsChannelsAndAsks) {
+  PairClient* const client = Welcomed();
+  Join(client, "a");
+  Join(client, "w:*");
+  client->Subscribe("b");
+  Quiet();
+  EXPECT_THAT(Told(), ElementsAre("+b", "?b"));
+  EXPECT_EQ(interest_.asks(), 1u);
+  client->Close();
+  Quiet();
+  EXPECT_THAT(Told(), UnorderedElementsAre("-a", "-w:*", "-b"));
+  EXPECT_EQ(interest_.asks(), 0u);
+  EXPECT_EQ(interest_.digest().first, 0u);
+}
+
+TEST_F(InterestTest, APatternIsAskedForAsOne) {
+  PairClient* const client = Welcomed();
+  client->Subscribe("w:*");
+  Quiet();
+  EXPECT_THAT(Told(), ElementsAre("+w:*", "?w:*"));
+  EXPECT_TRUE(queries_.back().pattern());
+  Grant(queries_.back(), 0);
+  EXPECT_EQ(client->Next()["status"], "subscribed");
+}
+
+TEST_F(InterestTest, ARecoveryIsAskedForFromItsPosition) {
+  PairClient* const client = Welcomed();
+  client->Subscribe("a", {{"recover", {{"epoch", "e7"}, {"offset", 41}}}});
+  Quiet();
+  Told();
+  EXPECT_EQ(queries_.back().recover().epoch(), "e7");
+  EXPECT_EQ(queries_.back().recover().offset(), 41);
+}
+
+TEST_F(InterestTest, TheDigestIsThatOfTheContract) {
+  PairClient* const client = Welcomed();
+  for (const char* channel : {"a", "workflow:42", "w:*"}) Join(client, channel);
+  const auto [count, hash] = interest_.digest();
+  EXPECT_EQ(count, 3u);
+  EXPECT_EQ(hash, Hash("mahavishnu", 0, "a") ^ Hash("mahavishnu", 0, "workflow:42") ^
+                      Hash("mahavishnu", 0, "w:*"));
+  client->Unsubscribe("a");
+  Quiet();
+  EXPECT_EQ(interest_.digest().first, 2u);
+  EXPECT_EQ(interest_.digest().second,
+            Hash("mahavishnu", 0, "workflow:42") ^ Hash("mahavishnu", 0, "w:*"));
+}
+
+// ------------------------------------------------------------------------------- attachments
+
+TEST_F(InterestTest, WhileDetachedNothingIsToldAndAfterwardsEverything) {
+  PairClient* const client = Welcomed();
+  Join(client, "a");
+  Join(client, "w:*");
+  service_->FindChannel(ChannelDialect::kCommon, "a")->offset = 12;
+  link_.is_attached = false;
+  client->Unsubscribe("a");
+  Quiet();
+  client->Subscribe("b");
+  Quiet();
+  client->Request("history", {{"channel", "b"}});
+  Quiet();
+  EXPECT_THAT(link_.Take(), IsEmpty());
+  link_.is_attached = true;
+  interest_.TellAll();
+  const std::vector<v1::WorkerItem> items = link_.Take();
+  ASSERT_THAT(items, SizeIs(3));
+  const v1::InterestSnapshot& snapshot = items[0].interest_snapshot();
+  EXPECT_TRUE(snapshot.first());
+  EXPECT_TRUE(snapshot.last());
+  std::map<std::string, bool> wanted;
+  for (const auto& one : snapshot.interests()) wanted[one.channel()] = one.pattern();
+  EXPECT_EQ(wanted, (std::map<std::string, bool>{{"b", false}, {"w:*", true}}));
+  // In the order in which they were asked.
+  EXPECT_EQ(items[1].subscribe_query().channel(), "b");
+  EXPECT_EQ(items[2].client_request().request(), "history");
+}
+
+TEST_F(InterestTest, ASnapshotHasThePositionsOfWhatHasSubscribers) {
+  PairClient* const client = Welcomed();
+  Join(client, "a");
+  Join(client, "w:*");
+  service_->FindChannel(ChannelDialect::kCommon, "a")->offset = 12;
+  // One that only the pattern wants, and one that nobody does.
+  for (const char* name : {"w:1", "x"}) {
+    Channel* const channel = service_->FindOrMakeChannel(ChannelDialect::kCommon, name);
+    channel->epoch = "e9";
+    channel->offset = 3;
+  }
+  interest_.TellInterest();
+  const std::vector<v1::WorkerItem> items = link_.Take();
+  ASSERT_THAT(items, SizeIs(1));
+  std::map<std::string, std::string> positions;
+  for (const auto& at : items[0].interest_snapshot().positions()) {
+    EXPECT_EQ(at.service(), "mahavishnu");
+    positions[at.channel()] = absl::StrCat(at.position().epoch(), " ", at.position().offset());
+  }
+  EXPECT_EQ(positions, (std::map<std::string, std::string>{{"a", "e1 12"}, {"w:1", "e9 3"}}));
+}
+
+TEST_F(InterestTest, ALongSnapshotComesInSeveralMessagesPositionsLast) {
+  Configure([](v1::WorkerService* service) {
+    service->mutable_limits()->set_max_channels_per_session(10'000);
+  });
+  PairClient* const client = Welcomed();
+  for (int batch = 0; batch < 3; ++batch) {
+    Json channels = Json::array();
+    for (int i = 0; i < 1000; ++i) {
+      channels.push_back(absl::StrCat("c:", batch, ":", i, ":", std::string(150, 'x')));
+    }
+    client->Request("subscribe", {{"channels", channels}});
+    Quiet();
+    Told();
+    for (const v1::SubscribeQuery& query : std::exchange(queries_, {})) Grant(query, 0);
+  }
+  for (const auto& [name, channel] : service_->channels(ChannelDialect::kCommon)) {
+    channel->epoch = "e1";
+  }
+  Told();
+  interest_.TellInterest();
+  const std::vector<v1::WorkerItem> items = link_.Take();
+  ASSERT_GE(items.size(), 4u);
+  int interests = 0, positions = 0;
+  for (size_t i = 0; i < items.size(); ++i) {
+    const v1::InterestSnapshot& part = items[i].interest_snapshot();
+    EXPECT_EQ(part.first(), i == 0);
+    EXPECT_EQ(part.last(), i + 1 == items.size());
+    EXPECT_LT(items[i].ByteSizeLong(), 512u << 10);
+    if (positions > 0) {
+      EXPECT_EQ(part.interests_size(), 0);  // all interest comes before the first
+    }
+    interests += part.interests_size();
+    positions += part.positions_size();
+  }
+  EXPECT_EQ(interests, 3000);
+  EXPECT_EQ(positions, 3000);
+}
+
+TEST_F(InterestTest, OfNothingTheSnapshotIsEmptyButComes) {
+  interest_.TellAll();
+  const std::vector<v1::WorkerItem> items = link_.Take();
+  ASSERT_THAT(items, SizeIs(1));
+  EXPECT_TRUE(items[0].interest_snapshot().first());
+  EXPECT_TRUE(items[0].interest_snapshot().last());
+  EXPECT_EQ(items[0].interest_snapshot().interests_size(), 0);
+}
+
+// ------------------------------------------------------------------------------- answers
+
+TEST_F(InterestTest, ARefusalIsToldInTheWordsOfTheProtocol) {
+  const std::vector<std::pair<int, std::string>> codes = {{3, "INVALID_CHANNEL"},
+                                                          {5, "NOT_FOUND"},
+                                                          {8, "LIMIT_EXCEEDED"},
+                                                          {14, "UNAVAILABLE"},
+                                                          {13, "INTERNAL_ERROR"}};
+  PairClient* const client = Welcomed();
+  for (const auto& [code, text] : codes) {
+    client->Subscribe("a");
+    Quiet();
+    Told();
+    v1::SubscribeResult result;
+    result.set_query_id(queries_.back().query_id());
+    result.mutable_status()->set_code(code);
+    result.mutable_status()->set_message("the reason");
+    interest_.OnSubscribeResult(result);
+    Quiet();
+    const Json error = client->Next();
+    EXPECT_EQ(error["error_code"], text);
+    EXPECT_EQ(error["error_message"], "the reason");
+    EXPECT_THAT(Told(), ElementsAre("-a"));
+  }
+}
+
+TEST_F(InterestTest, RecoveredPublicationsReachTheSessionAndFurtherPagesAreAskedFor) {
+  PairClient* const client = Welcomed();
+  client->Subscribe("a", {{"recover", {{"epoch", "e1"}, {"offset", 0}}}});
+  Quiet();
+  Told();
+  const auto page = [&](int64_t from, int64_t to, bool last) {
+    v1::SubscribeResult result;
+    result.set_query_id(queries_.back().query_id());
+    result.mutable_head()->set_epoch("e1");
+    result.mutable_head()->set_offset(4);
+    result.set_recovered(true);
+    result.set_recover_count(4);
+    for (int64_t offset = from; offset <= to; ++offset) {
+      v1::RecoveredPublication* const one = result.add_publications();
+      one->set_offset(offset);
+      if (offset == 2) continue;  // expired
+      one->set_envelope(absl::StrCat(R"({"type":"event","room":"a","offset":)", offset, "}"));
+      if (offset == 3) one->set_exclude_connection(client->id);
+    }
+    result.mutable_next()->set_offset(to);
+    result.set_last_page(last);
+    interest_.OnSubscribeResult(result);
+    Quiet();
+  };
+  page(1, 2, false);
+  EXPECT_THAT(Told(), ElementsAre("?a"));
+  EXPECT_EQ(queries_.back().recover().offset(), 2);
+  page(3, 4, true);
+  EXPECT_EQ(client->Next()["data"]["recovered_count"], 4);
+  EXPECT_THAT(client->Offsets("a"), ElementsAre(1, 4));
+  const std::vector<Json> skips = client->Named("channel.skipped");
+  ASSERT_THAT(skips, SizeIs(1));
+  EXPECT_EQ(skips[0]["data"]["from"], 2);
+  EXPECT_EQ(skips[0]["data"]["reason"], "expired");
+}
+
+TEST_F(InterestTest, ARequestsAnswerReachesItsClient) {
+  PairClient* const client = Welcomed();
+  client->Request("history", {{"channel", "a"}, {"limit", 3}}, "r1");
+  client->Request("history", {{"channel", "b"}}, "r2");
+  client->Request("history", {{"channel", "c"}}, "r3");
+  Quiet();
+  const std::vector<v1::WorkerItem> items = link_.Take();
+  ASSERT_THAT(items, SizeIs(3));
+  EXPECT_EQ(items[0].client_request().connection_id(), client->id);
+  EXPECT_EQ(items[0].client_request().service(), "mahavishnu");
+  EXPECT_EQ(Json::parse(items[0].client_request().data())["limit"], 3);
+  v1::ClientReplies replies;
+  v1::ClientReply* reply = replies.add_replies();
+  reply->set_request_id(items[1].client_request().request_id());
+  reply->set_data(R"({"channel":"b","events":[]})");
+  reply = replies.add_replies();
+  reply->set_request_id(items[0].client_request().request_id());
+  reply->set_error_code("NOT_FOUND");
+  reply->set_error_message("no such channel");
+  reply = replies.add_replies();
+  reply->set_request_id(items[2].client_request().request_id());
+  reply = replies.add_replies();
+  reply->set_request_id(999);  // nobody's
+  interest_.OnClientReplies(replies);
+  Quiet();
+  const Json second = client->Next(), first = client->Next(), third = client->Next();
+  EXPECT_EQ(second["correlation_id"], "r2");
+  EXPECT_EQ(second["data"]["channel"], "b");
+  EXPECT_EQ(first["correlation_id"], "r1");
+  EXPECT_EQ(first["error_code"], "NOT_FOUND");
+  EXPECT_EQ(third["data"], Json::object());
+  EXPECT_EQ(interest_.asks(), 0u);
+}
+
+TEST_F(InterestTest, AnswersThatNobodyWaitsForAreIgnored) {
+  PairClient* const client = Welcomed();
+  client->Subscribe("a");
+  Quiet();
+  Told();
+  client->Close();
+  Quiet();
+  Grant(queries_.back(), 5);
+  Grant(queries_.back(), 5);
+  EXPECT_EQ(service_->FindChannel(ChannelDialect::kCommon, "a"), nullptr);
+}
+
+TEST_F(InterestTest, ABuddysChannelsAreOfItsDialect) {
+  SessionStart start;
+  start.dialect = ChannelDialect::kSessionBuddy;
+  PairClient* const client = Connect(std::move(start));
+  const std::vector<v1::WorkerItem> items = link_.Take();
+  ASSERT_THAT(items, SizeIs(1));
+  ASSERT_EQ(items[0].interest_delta().add_size(), 1);
+  EXPECT_EQ(items[0].interest_delta().add(0).channel(), "metrics");
+  EXPECT_EQ(items[0].interest_delta().add(0).dialect(), v1::DIALECT_SESSION_BUDDY);
+  EXPECT_EQ(interest_.digest().second, Hash("mahavishnu", 1, "metrics"));
+  EXPECT_NE(client, nullptr);
+}
+
+}  // namespace
+}  // namespace fanwire

@@ -1,0 +1,58 @@
+// What clients say, in both dialects: any text gets a message or an error, and a reply to it is
+// JSON again, whatever it repeats of the request.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "fanout/client_message.h"
+#include "fanout/reply.h"
+
+namespace fanwire {
+namespace {
+
+void MustBeJson(const std::string& text) {
+  if (nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false).is_discarded()) abort();
+}
+
+void Answer(const ClientMessage& message, CorrelationMode mode) {
+  const ReplyContext context = ContextOf(message, mode);
+  MustBeJson(PongText(context, absl::UnixEpoch()));
+  MustBeJson(
+      ErrorText(context, "UNKNOWN_REQUEST", message.event.value_or("None"), absl::UnixEpoch()));
+  std::vector<Confirmation> confirmations;
+  for (const ChannelRequest& request : message.channels) {
+    Confirmation& confirmation = confirmations.emplace_back();
+    confirmation.channel = request.channel;
+    if (request.recover.has_value()) {
+      confirmation.has_position = confirmation.asked_recovery = true;
+      confirmation.epoch = request.recover->epoch;
+      confirmation.offset = request.recover->offset;
+      if (confirmation.offset < 0) abort();
+    }
+  }
+  if (message.many || !confirmations.empty()) {
+    MustBeJson(ConfirmationText(context, true, message.many, confirmations, absl::UnixEpoch()));
+  }
+  MustBeJson(message.data);
+}
+
+}  // namespace
+}  // namespace fanwire
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const absl::string_view text(reinterpret_cast<const char*>(data), size);
+  for (const bool component : {false, true}) {
+    const auto message = fanwire::ParseClientMessage(text, component);
+    if (!message.ok()) continue;
+    fanwire::Answer(*message, fanwire::CorrelationMode::kAuto);
+    fanwire::Answer(*message, fanwire::CorrelationMode::kEcho);
+  }
+  const fanwire::BuddyMessage buddy = fanwire::ParseBuddyMessage(text);
+  if (buddy.kind == fanwire::BuddyMessage::Kind::kSubscribe) {
+    fanwire::MustBeJson(fanwire::BuddyConfirmedText(buddy.skill, absl::UnixEpoch()));
+  }
+  return 0;
+}

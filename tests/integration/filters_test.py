@@ -1,0 +1,75 @@
+"""`subscribe` with `data.events`: only these event names of the channel."""
+from harness import Case, main
+
+
+class Filters(Case):
+    async def names(self, client, count):
+        return [frame["event"] for frame in await client.events(count)]
+
+    def publish_all(self, channel):
+        for name in ("workflow.started", "workflow.stage_completed", "workflow.failed"):
+            self.publish(channel, name, level="written")
+
+    async def test_only_the_named_events(self):
+        client = await self.connect()
+        await client.subscribe("f:a", events=["workflow.failed", "workflow.started"])
+        self.publish_all("f:a")
+        self.assertEqual(await self.names(client, 2), ["workflow.started", "workflow.failed"])
+        self.assertEqual(await client.until_quiet(), [])
+
+    async def test_on_a_pattern(self):
+        client = await self.connect()
+        await client.subscribe("fp:*", events=["workflow.failed"])
+        self.publish_all("fp:a")
+        self.publish_all("fp:b")
+        self.assertEqual([frame["room"] for frame in await client.events(2)], ["fp:a", "fp:b"])
+        self.assertEqual(await client.until_quiet(), [])
+
+    async def test_filters_of_overlapping_subscriptions_are_united(self):
+        client = await self.connect()
+        await client.subscribe("fu:a", events=["workflow.failed"])
+        await client.subscribe("fu:*", events=["workflow.started", "workflow.failed"])
+        self.publish_all("fu:a")
+        self.assertEqual(await self.names(client, 2), ["workflow.started", "workflow.failed"])
+        self.assertEqual(await client.until_quiet(), [])
+
+    async def test_a_later_subscribe_replaces_the_filter(self):
+        client = await self.connect()
+        await client.subscribe("fr:a", events=["workflow.failed"])
+        await client.subscribe("fr:a")
+        self.publish_all("fr:a")
+        await client.events(3)
+        await client.subscribe("fr:a", events=["workflow.started"])
+        self.publish_all("fr:a")
+        self.assertEqual(await self.names(client, 1), ["workflow.started"])
+        self.assertEqual(await client.until_quiet(), [])
+
+    async def test_matched_counts_after_the_filter(self):
+        client = await self.connect()
+        await client.subscribe("fm:a", events=["workflow.failed"])
+        receipt = self.publish("fm:a", "workflow.started", level="written")
+        self.assertEqual(receipt.delivery.matched, 0)
+        receipt = self.publish("fm:a", "workflow.failed", level="written")
+        self.assertEqual(receipt.delivery.matched, 1)
+
+    async def test_recovery_is_filtered_too(self):
+        client = await self.connect()
+        start = await client.subscribe("fh:a")
+        await client.unsubscribe("fh:a")
+        self.publish_all("fh:a")
+        confirmation = await client.subscribe("fh:a", events=["workflow.failed"], recover={
+            "epoch": start["epoch"], "offset": 0})
+        self.assertIs(confirmation["recovered"], True)
+        self.assertEqual(await self.names(client, 1), ["workflow.failed"])
+        self.assertEqual(await client.until_quiet(), [])
+
+    async def test_bad_filters(self):
+        client = await self.connect()
+        for events in ("workflow.failed", {}, [1], [None], 3):
+            with self.subTest(events=events):
+                reply = await client.request("subscribe", {"channel": "f:a", "events": events})
+                self.assertEqual(reply["error_code"], "INVALID_REQUEST")
+
+
+if __name__ == "__main__":
+    main()

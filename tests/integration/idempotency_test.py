@@ -1,0 +1,63 @@
+"""The same idempotency key within the window publishes once."""
+import asyncio
+import concurrent.futures
+
+from harness import Case, main, service, small_config
+
+
+class Idempotency(Case):
+    @classmethod
+    def config(cls):
+        return small_config(service(), service("akosha"),
+                            control={"idempotency_window": "2s"})
+
+    async def test_the_earlier_receipt_comes_again(self):
+        client = await self.connect()
+        await client.subscribe("i:a")
+        first = self.publish("i:a", data={"n": 1}, idempotency_key="once")
+        self.assertFalse(first.duplicate)
+        for _ in range(5):
+            again = self.publish("i:a", data={"n": "other"}, idempotency_key="once")
+            self.assertTrue(again.duplicate)
+            self.assertEqual((again.id, again.position), (first.id, first.position))
+        self.assertEqual((await client.event())["data"], {"n": 1})
+        self.publish("i:a", level="written", data={"n": 2})
+        self.assertEqual((await client.event())["data"], {"n": 2})
+
+    async def test_of_many_at_the_same_time_one_publishes(self):
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            receipts = list(pool.map(
+                lambda _: self.publish("i:race", idempotency_key="race"), range(64)))
+        self.assertEqual(sum(not receipt.duplicate for receipt in receipts), 1)
+        self.assertEqual({receipt.position.offset for receipt in receipts}, {1})
+        self.assertEqual(self.publish("i:race").position.offset, 2)
+
+    async def test_keys_belong_to_a_service(self):
+        self.assertFalse(self.publish("i:s", idempotency_key="shared").duplicate)
+        self.assertFalse(self.publish("i:s", idempotency_key="shared",
+                                      service="akosha").duplicate)
+
+    async def test_within_one_batch(self):
+        events = [self.publisher.event("i:b", idempotency_key=f"b{n % 3}") for n in range(9)]
+        receipts = self.publisher.publish_batch(events)
+        self.assertEqual([receipt.duplicate for receipt in receipts], [False] * 3 + [True] * 6)
+        self.assertEqual([receipt.position.offset for receipt in receipts], [1, 2, 3] * 3)
+
+    async def test_a_refused_event_does_not_take_the_key(self):
+        receipts = self.publisher.publish_batch([
+            self.publisher.event("i:*", idempotency_key="retry"),
+            self.publisher.event("i:ok", idempotency_key="retry")])
+        self.assertEqual(receipts[0].status.code, 3)
+        self.assertFalse(receipts[1].duplicate)
+        self.assertEqual(receipts[1].position.offset, 1)
+
+    async def test_after_the_window_it_is_another_event(self):
+        self.publish("i:w", idempotency_key="window")
+        await asyncio.sleep(2.5)
+        receipt = self.publish("i:w", idempotency_key="window")
+        self.assertFalse(receipt.duplicate)
+        self.assertEqual(receipt.position.offset, 2)
+
+
+if __name__ == "__main__":
+    main()

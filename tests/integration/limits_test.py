@@ -1,0 +1,159 @@
+"""Limits of a session and of a service: channels, message size, message rate, connections."""
+import asyncio
+import json
+import re
+import time
+
+from harness import Case, Client, main, service, small_config
+
+
+class Limits(Case):
+    @classmethod
+    def config(cls):
+        return small_config(
+            service(max_channels_per_session=5),
+            service("akosha", message_rate_limit=10, message_rate_burst=15),
+            service("crackerjack", max_connections=3),
+            service("fastblocks", max_channels=3, max_event_bytes=200),
+            service("excalidraw"))
+
+    async def test_channels_per_session(self):
+        client = await self.connect()
+        for number in range(5):
+            await client.subscribe(f"c{number}")
+        reply = await client.request("subscribe", {"channel": "c5"})
+        self.assertEqual(reply["error_code"], "LIMIT_EXCEEDED")
+        await client.subscribe("c0")  # one that it has already
+        await client.unsubscribe("c0")
+        await client.subscribe("c5")
+        self.assertEqual((await self.connect()).welcome["data"]["limits"]["max_channels"], 5)
+
+    async def test_patterns_count_as_channels(self):
+        client = await self.connect()
+        for number in range(5):
+            await client.subscribe(f"c{number}:*")
+        reply = await client.request("subscribe", {"channel": "**"})
+        self.assertEqual(reply["error_code"], "LIMIT_EXCEEDED")
+
+    async def test_a_message_of_exactly_one_mebibyte_is_taken(self):
+        client = await self.connect("excalidraw")
+        message = json.dumps({"type": "ping", "id": "1", "data": {"fill": ""}})
+        fill = "x" * (1048576 - len(message))
+        message = message.replace('"fill": ""', f'"fill": "{fill}"')
+        self.assertEqual(len(message), 1048576)
+        self.assertEqual((await client.reply(message))["type"], "pong")
+
+    async def test_a_longer_message_closes_with_1009(self):
+        client = await self.connect("excalidraw")
+        await client.send("x" * 1048577)
+        code, _ = await client.closed()
+        self.assertEqual(code, 1009)
+
+    async def test_a_longer_message_in_fragments_closes_with_1009(self):
+        client = await self.connect("excalidraw")
+        with self.assertRaises(Exception):
+            await client.socket.send("x" * 65536 for _ in range(17))
+            await client.socket.send("more")
+            await client.recv_text()
+        self.assertEqual(client.socket.close_code, 1009)
+
+    async def test_message_rate(self):
+        client = await self.connect("akosha")
+        self.assertEqual(client.welcome["data"]["rate_limit"], 10)
+        self.assertEqual(client.welcome["data"]["limits"]["burst"], 15)
+        for number in range(40):
+            await client.send({"type": "ping", "id": f"p{number}"})
+        replies = [await client.recv() for _ in range(40)]
+        pongs = [reply for reply in replies if reply["type"] == "pong"]
+        errors = [reply for reply in replies if reply["type"] == "error"]
+        # What came before the bucket was empty, and what was refilled meanwhile.
+        self.assertGreaterEqual(len(pongs), 15)
+        self.assertLess(len(pongs), 40)
+        for reply in errors:
+            self.assertEqual(reply["error_code"], "RATE_LIMIT_EXCEEDED")
+            match = re.fullmatch(
+                r"Message rate limit exceeded\. Retry after (\d+\.\d{3}) seconds\.",
+                reply["error_message"])
+            self.assertTrue(match, reply["error_message"])
+            self.assertLessEqual(float(match.group(1)), 0.1)
+        # Each reply names its own message, and the order is kept.
+        self.assertEqual([reply["correlation_id"] for reply in replies],
+                         [f"p{number}" for number in range(40)])
+        deadline = time.monotonic() + 5
+        while (await client.reply({"type": "ping", "id": "again"}))["type"] != "pong":
+            self.assertLess(time.monotonic(), deadline)
+            await asyncio.sleep(0.1)
+
+    async def test_undecodable_frames_cost_nothing(self):
+        client = await self.connect("akosha")
+        for _ in range(60):
+            await client.send("nonsense")
+        for _ in range(60):
+            self.assertEqual((await client.recv())["error_code"], "DECODE_ERROR")
+        self.assertEqual((await client.reply({"type": "ping", "id": "1"}))["type"], "pong")
+
+    async def test_connections_of_a_service(self):
+        clients = [await self.connect("crackerjack") for _ in range(3)]
+        refused = await Client.connect(self.server.url("crackerjack"), welcome=False)
+        self.assertEqual(await refused.closed(), (1013, "Server at maximum capacity"))
+        # A place that becomes free is given again.
+        await clients[0].close()
+        deadline = time.monotonic() + 10
+        while True:
+            client = await Client.connect(self.server.url("crackerjack"), welcome=False)
+            try:
+                first = json.loads(await client.recv_text())
+                self.assertEqual(first["event"], "session.created")
+                await client.close()
+                break
+            except Exception:  # noqa: BLE001 - still 1013
+                self.assertLess(time.monotonic(), deadline)
+                await asyncio.sleep(0.05)
+        # The others never noticed.
+        for client in clients[1:]:
+            await client.subscribe("still:works")
+
+    async def test_other_services_are_not_affected(self):
+        await asyncio.gather(*(self.connect("excalidraw") for _ in range(20)))
+
+    async def test_channels_of_a_service(self):
+        for number in range(3):
+            self.publish(f"c{number}", service="fastblocks")
+        receipt = self.publisher.publish_batch([
+            self.publisher.event("c3", service="fastblocks"),
+            self.publisher.event("c0", service="fastblocks")])
+        self.assertEqual(receipt[0].status.code, 8)  # RESOURCE_EXHAUSTED
+        self.assertEqual(receipt[1].status.code, 0)
+
+    async def test_size_of_an_event(self):
+        fits, too_long = "x" * 191, "x" * 192
+        self.assertEqual(len(json.dumps({"a": fits})), 200)
+        receipts = self.publisher.publish_batch([
+            self.publisher.event("c0", data={"a": fits}, service="fastblocks"),
+            self.publisher.event("c0", data={"a": too_long}, service="fastblocks")])
+        self.assertEqual(receipts[0].status.code, 0, receipts[0].status)
+        self.assertEqual(receipts[1].status.code, 3)  # INVALID_ARGUMENT
+
+
+class LimitsOverWorkers(Case):
+    """The number of connections is one number, however many workers share the port."""
+
+    @classmethod
+    def config(cls):
+        return small_config(service(max_connections=20), workers=3)
+
+    async def test_connections_over_all_workers(self):
+        outcomes = []
+        for _ in range(30):
+            client = await Client.connect(self.server.url(), welcome=False)
+            self.addAsyncCleanup(client.close)
+            try:
+                outcomes.append(json.loads(await client.recv_text())["event"])
+            except Exception:  # noqa: BLE001
+                outcomes.append(await client.closed())
+        self.assertEqual(outcomes.count("session.created"), 20)
+        self.assertEqual(outcomes.count((1013, "Server at maximum capacity")), 10)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Every other command of wsctl: its JSON, its table and its exit code."""
+import asyncio
+import json
+import os
+import re
+import subprocess
+
+import jwt
+
+from harness import Case, eventually, main, service, small_config
+from harness.server import BIN, PATIENCE
+from harness.token import SECRET
+
+
+def rows(answer, key):
+    """A list, whether it comes bare or under its name."""
+    return answer if isinstance(answer, list) else answer[key]
+
+
+class Commands(Case):
+    @classmethod
+    def config(cls):
+        return small_config(service(), service("akosha"), workers=2)
+
+    def wsctl(self, *arguments, **options):
+        return self.server.wsctl(*arguments, **options)
+
+    def json(self, *arguments, **options):
+        return self.server.wsctl_json(*arguments, **options)
+
+    async def test_publish_and_its_receipts(self):
+        client = await self.connect()
+        await client.subscribe("p:a")
+        receipt = self.json("publish", "mahavishnu", "p:a", "x.y", '{"n": 1}')
+        frame = await client.event("x.y")
+        self.assertEqual(frame["data"], {"n": 1})
+        self.assertEqual(receipt["position"], {"epoch": frame["epoch"], "offset": 1})
+        self.assertEqual((receipt["id"], receipt["level"]), (frame["id"], "accepted"))
+        receipt = self.json("publish", "mahavishnu", "p:a", "x.y", "--receipt", "written")
+        self.assertEqual(receipt["level"], "written")
+        self.assertEqual((receipt["delivery"]["matched"], receipt["delivery"]["written"]), (1, 1))
+        self.assertEqual((await client.event())["data"], {})
+
+    async def test_publish_from_a_file_and_from_stdin(self):
+        client = await self.connect()
+        await client.subscribe("p:file")
+        path = self.server.directory / "data.json"
+        path.write_text('{"from": "file"}')
+        self.wsctl("publish", "mahavishnu", "p:file", "x.y", f"@{path}")
+        self.assertEqual((await client.event())["data"], {"from": "file"})
+        self.wsctl("publish", "mahavishnu", "p:file", "x.y", "-", stdin='{"from": "stdin"}')
+        self.assertEqual((await client.event())["data"], {"from": "stdin"})
+
+    async def test_refused_publications(self):
+        for arguments, code in [
+                (("nobody", "a", "x.y"), 69), (("mahavishnu", "a:*", "x.y"), 67),
+                (("mahavishnu", "a", "x.y", "[1]"), 67), (("mahavishnu", "a", "x.y", "{"), 67),
+                (("mahavishnu", "a", ""), 67), (("mahavishnu",), 2),
+                (("mahavishnu", "a", "x.y", "{}", "--receipt", "never"), 2)]:
+            with self.subTest(arguments=arguments):
+                done = self.wsctl("publish", *arguments, check=False)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertTrue(done.stderr)
+                self.assertEqual(done.stdout, "")
+
+    async def test_usage_errors_and_help(self):
+        self.assertEqual(self.wsctl("no-such-command", check=False).returncode, 2)
+        self.assertEqual(self.wsctl("workers", "list", "--no-such-flag", check=False).returncode, 2)
+        for command in ([], ["publish"], ["workers"], ["workers", "drain"], ["channels", "history"],
+                        ["connections", "list"], ["config", "check"], ["token", "mint"], ["tail"]):
+            with self.subTest(command=command):
+                self.assertIn("Usage", self.wsctl(*command, "--help").stdout)
+
+    async def test_tail(self):
+        process = subprocess.Popen(
+            self.server.wsctl_command("--output", "json", "tail", "mahavishnu", "tail:*"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.server.environment)
+        try:
+            # The tail may attach a moment later than the process starts.
+            line = None
+            os.set_blocking(process.stdout.fileno(), False)
+            for number in range(400):
+                self.publish("tail:a", data={"n": number})
+                self.publish("elsewhere:a")
+                line = process.stdout.readline()
+                if line:
+                    break
+                await asyncio.sleep(0.05)
+            seen = json.loads(line)
+            self.assertEqual((seen["service"], seen["channel"], seen["event"]),
+                             ("mahavishnu", "tail:a", "test.event"))
+            self.assertEqual(set(seen["position"]), {"epoch", "offset"})
+        finally:
+            process.terminate()
+            process.communicate(timeout=PATIENCE)
+
+    async def test_services_list(self):
+        services = {row["name"]: row for row in rows(self.json("services", "list"), "services")}
+        self.assertEqual(set(services), {"mahavishnu", "akosha"})
+        self.assertEqual(services["mahavishnu"]["listeners"][0]["port"], self.server.port())
+        self.assertIn(str(self.server.port()), self.wsctl("services", "list").stdout)
+
+    async def test_channels(self):
+        client = await self.connect()
+        await client.subscribe("ch:a")
+        self.publisher.publish_many("ch:a", 7)
+        self.publisher.publish_many("ch:b", 2)
+        listed = rows(self.json("channels", "list", "--service", "mahavishnu", "--pattern",
+                                "ch:*"), "channels")
+        self.assertEqual([(row["channel"], row["head"]["offset"]) for row in listed],
+                         [("ch:a", 7), ("ch:b", 2)])
+        shown = self.json("channels", "show", "mahavishnu", "ch:a")
+        self.assertEqual((shown["channel"], shown["head"]["offset"], shown["subscribers"],
+                          shown["history_publications"]), ("ch:a", 7, 1, 7))
+        self.assertEqual(self.wsctl("channels", "show", "mahavishnu", "no:such",
+                                    check=False).returncode, 69)
+        history = self.json("channels", "history", "mahavishnu", "ch:a", "--limit", "3")
+        events = rows(history, "publications")
+        self.assertEqual([event["position"]["offset"] for event in events], [1, 2, 3])
+        self.assertIn("ch:a", self.wsctl("channels", "list").stdout)
+
+    async def test_connections(self):
+        client = await self.connect()
+        await client.subscribe("conn:a")
+        self.publish("conn:a", level="written")
+        await client.event()
+
+        def listed():
+            return [row for row in rows(self.json("connections", "list"), "connections")
+                    if row["id"] == client.connection_id and row["delivered"] == 1]
+        row = (await eventually(listed, "the connection in the list"))[0]
+        self.assertEqual(row["service"], "mahavishnu")
+        self.assertEqual(row["channels"], ["conn:a"])
+        self.assertEqual((row["backlog_bytes"], row["dropped"]), (0, 0))
+        self.assertFalse(row["user"])
+        self.assertRegex(row["address"], r"^127\.0\.0\.1:\d+$")
+        self.assertRegex(row["connected_at"], r"^\d{4}-\d\d-\d\dT")
+        shown = self.json("connections", "show", client.connection_id)
+        self.assertEqual(shown["id"], client.connection_id)
+        self.assertEqual(self.wsctl("connections", "show", "nobody", check=False).returncode, 69)
+        self.assertIn(client.connection_id[:8], self.wsctl("connections", "list").stdout)
+
+    async def test_disconnect_by_filter(self):
+        clients = [await self.connect() for _ in range(3)]
+        for client in clients[:2]:
+            await client.subscribe("bye:a")
+        self.wsctl("connections", "disconnect", "--channel", "bye:a", "--code", "4501",
+                   "--reason", "go")
+        for client in clients[:2]:
+            self.assertEqual(await client.closed(), (4501, "go"))
+        self.assertEqual(await clients[2].until_quiet(), [])
+        self.assertNotEqual(self.wsctl("connections", "disconnect", check=False).returncode, 0)
+        self.assertEqual(self.wsctl("connections", "disconnect", "--channel", "bye:a", "--code",
+                                    "1006", check=False).returncode, 67)
+
+    async def test_workers_list(self):
+        workers = rows(self.json("workers", "list"), "workers")
+        self.assertEqual([row["id"] for row in workers], ["worker-0", "worker-1"])
+        for row in workers:
+            self.assertTrue(os.path.exists(f"/proc/{row['pid']}"))
+            self.assertEqual(row["state"], "ready")
+            self.assertTrue(row["address"])
+            self.assertIsInstance(row["sessions"], int)
+        self.assertIn("worker-0", self.wsctl("workers", "list").stdout)
+
+    async def test_ledger(self):
+        client = await self.connect("akosha")
+        await client.subscribe("l:a")
+        for _ in range(10):
+            self.publish("l:a", service="akosha")
+        await client.events(10)
+
+        def balanced():
+            entry = [row for row in rows(self.json("ledger"), "entries")
+                     if row["service"] == "akosha"][0]
+            return entry["matched"] == 10 and entry
+        entry = await eventually(balanced, "the heartbeat's counters")
+        self.assertEqual((entry["published"], entry["written"], entry["queued"],
+                          entry["difference"]), (10, 10, 0, 0))
+
+    async def test_config(self):
+        shown = self.wsctl("config", "show").stdout
+        self.assertIn("mahavishnu", shown)
+        good = self.server.config_file
+        self.assertEqual(self.wsctl("config", "check", str(good)).returncode, 0)
+        bad = self.server.directory / "bad.yaml"
+        bad.write_text("services:\n  - name: mahavishnu\n    prot: 8690\n")
+        done = self.wsctl("config", "check", str(bad), check=False)
+        self.assertEqual(done.returncode, 67)
+        self.assertRegex(done.stdout + done.stderr, r"bad\.yaml:3:5: .*prot")
+
+    async def test_config_check_needs_no_control(self):
+        bad = self.server.directory / "bad2.yaml"
+        bad.write_text("services: 5\n")
+        done = subprocess.run([str(BIN / "fanwire-control"), "--config", str(bad),
+                               "--check-config"], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stderr + done.stdout, r"bad2\.yaml:1:\d+: .*services")
+        done = subprocess.run([str(BIN / "fanwire-control"), "--config",
+                               str(self.server.config_file), "--check-config"],
+                              capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    async def test_token(self):
+        minted = self.wsctl("token", "mint", "--secret", SECRET, "--user", "ana", "--permission",
+                            "workflow:read", "--permission", "pool:read", "--expires",
+                            "10m").stdout.strip()
+        claims = jwt.decode(minted, SECRET, algorithms=["HS256"])
+        self.assertEqual((claims["user_id"], claims["permissions"]),
+                         ("ana", ["workflow:read", "pool:read"]))
+        self.assertEqual(claims["exp"] - claims["iat"], 600)
+        inspected = self.json("token", "inspect", minted)
+        self.assertIn("ana", json.dumps(inspected))
+        self.assertNotEqual(self.wsctl("token", "inspect", "nonsense", check=False).returncode, 0)
+
+    async def test_version(self):
+        self.assertRegex(self.wsctl("version").stdout, r"\d+\.\d+\.\d+")
+        self.assertTrue(re.search(r"\d+\.\d+\.\d+", json.dumps(self.json("version"))))
+
+    async def test_completion_is_valid_bash(self):
+        script = self.wsctl("completion", "bash").stdout
+        self.assertIn("wsctl", script)
+        done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    async def test_results_go_to_stdout_without_colour_in_a_pipe(self):
+        for command in (["services", "list"], ["workers", "list"], ["channels", "list"],
+                        ["connections", "list"], ["health-check"]):
+            done = self.wsctl(*command)
+            self.assertNotIn("\x1b[", done.stdout)
+            self.assertEqual(done.stderr, "", command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+#!/bin/bash
+# Installs what is missing, builds, and runs every test.
+set -uo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: tests/run.sh [--full]
+
+Release build with all unit and integration tests, the same under AddressSanitizer and UBSan, and
+the fuzz targets, over their corpora and 20 seconds each: under 30 minutes on two cores.
+
+  --full   also ThreadSanitizer, clang-tidy, line coverage of each folder, the benchmarks, and both
+           scripts in a bare Debian 12 made with debootstrap (needs root)
+  --help   this text
+
+Ends with a line "N passed, N failed" and exits 0 only if nothing failed.
+USAGE
+}
+
+full=false
+bare=true
+for argument in "$@"; do
+  case $argument in
+    --full) full=true ;;
+    --help | -h) usage; exit ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+# Within the bare Debian there is no second one.
+[[ -n ${FANWIRE_IN_BARE:-} ]] && bare=false
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+started=$SECONDS
+fuzz_seconds=20
+jobs=$(nproc)
+passed=0
+failed=0
+broken=()
+
+say() { printf '\n== [%3d s] %s\n' $((SECONDS - started)) "$*"; }
+
+# Runs a step that counts as one test.
+step() {
+  local name=$1
+  shift
+  say "$name"
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    broken+=("$name")
+    echo "FAILED: $name"
+  fi
+}
+
+# Configures and builds a preset: build PRESET CMAKE-OPTION...
+build() {
+  local preset=$1
+  shift
+  cmake --preset "$preset" -DFANWIRE_TESTS=ON "$@" >"build/$preset.configure.log" 2>&1 ||
+    { cat "build/$preset.configure.log"; return 1; }
+  cmake --build "build/$preset" -j "$jobs"
+}
+
+# Runs a preset's tests, each counted: run_tests PRESET CTEST-OPTION...
+run_tests() {
+  local preset=$1 report=build/$1/report.xml
+  shift
+  rm -f "$report"
+  ctest --preset "$preset" -j "$jobs" --output-junit "$PWD/$report" "$@"
+  local status=$? counts
+  counts=$(/usr/bin/python3 tests/scripts/junit_counts "$report") || counts="0 1"
+  passed=$((passed + ${counts% *}))
+  failed=$((failed + ${counts#* }))
+  ((status == 0)) || broken+=("tests of $preset")
+  return 0
+}
+
+built() {  # Builds, and says whether tests make sense.
+  local before=$failed
+  step "Build: $1" build "$@"
+  ((failed == before))
+}
+
+# The fuzz targets with clang's libFuzzer, which Debian has; everything else is built with g++.
+step_fuzz_build() {
+  local before=$failed names
+  mapfile -t names < <(basename -a -s .cc tests/fuzz/*_fuzz.cc)
+  build_fuzz() {
+    cmake -G Ninja -B build/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++ \
+      -DFANWIRE_FUZZ=ON -DFANWIRE_BENCH=OFF >build/fuzz.configure.log 2>&1 ||
+      { cat build/fuzz.configure.log; return 1; }
+    cmake --build build/fuzz -j "$jobs" --target "${names[@]}"
+  }
+  step "Build: fuzz targets" build_fuzz
+  ((failed == before))
+}
+
+# What it finds is left in build/fuzz/found; the corpus in the checkout is only read.
+fuzz() {
+  mkdir -p "build/fuzz/work/$1" build/fuzz/found
+  "build/fuzz/bin/$1_fuzz" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 \
+    -print_final_stats=0 -verbosity=0 -artifact_prefix=build/fuzz/found/ \
+    "build/fuzz/work/$1" "tests/fuzz/corpus/$1"
+}
+
+mkdir -p build
+sections=(build run test)
+$full && sections+=(full)
+say "Packages"
+deploy/install-packages "${sections[@]}" || exit
+
+node=tests/integration/node
+if [[ ! $node/node_modules/.package-lock.json -nt $node/package-lock.json ]]; then
+  say "npm packages of the test clients"
+  (cd $node && npm ci --ignore-scripts --no-audit --no-fund) || exit
+fi
+
+if built release -DFANWIRE_BENCH=ON; then
+  say "Tests: release"
+  run_tests release
+fi
+# Of the tests only those that run our own code in the sanitized build: the others check scripts.
+if built asan -DFANWIRE_BENCH=OFF; then
+  say "Tests: AddressSanitizer and UBSan"
+  run_tests asan -LE scripts
+fi
+
+if step_fuzz_build; then
+  for target in tests/fuzz/*_fuzz.cc; do
+    name=$(basename "$target" _fuzz.cc)
+    step "Fuzz: $name, $fuzz_seconds s" fuzz "$name"
+  done
+fi
+
+if $full; then
+  if built tsan -DFANWIRE_BENCH=OFF; then
+    say "Tests: ThreadSanitizer"
+    run_tests tsan -LE scripts
+  fi
+  step "Format" tests/scripts/format --check
+  step "clang-tidy" tests/scripts/tidy
+  step "systemd units" tests/scripts/units
+  if built coverage -DFANWIRE_BENCH=OFF; then
+    say "Tests: coverage"
+    find build/coverage -name '*.gcda' -delete
+    run_tests coverage -LE scripts
+    step "Line coverage" tests/scripts/coverage
+  fi
+  step "Benchmarks" tests/bench/run.sh --quick
+  $bare && step "Bare Debian 12" tests/scripts/bare_debian
+fi
+
+say "Done"
+((${#broken[@]})) && printf 'failed: %s\n' "${broken[@]}"
+echo "$passed passed, $failed failed"
+((failed == 0 && passed > 0))
