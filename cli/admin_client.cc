@@ -1,14 +1,16 @@
 #include "cli/admin_client.h"
 
-#include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "cli/from_proto.h"
 #include "cli/rpc_channel.h"
+#include "common/json_depth.h"
+#include "common/json_parse.h"
 #include "common/mutex.h"
 #include "fanwire/v1/admin.grpc.pb.h"
 
@@ -37,12 +39,13 @@ class GrpcAdminClient : public AdminClient {
     message.set_event_type(event.event_type);
     message.set_room(event.room);
     if (!event.data.empty()) {
-      const auto parsed =
-          google::protobuf::util::JsonStringToMessage(event.data, message.mutable_data());
-      if (!parsed.ok()) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("data: no JSON object: ", parsed.message().ToString()));
+      if (JsonDepth(event.data) > kMaxJsonDepth) {
+        return absl::InvalidArgumentError(absl::StrCat("data: nested deeper than ", kMaxJsonDepth));
       }
+      if (!ParseJson(event.data).is_object()) {
+        return absl::InvalidArgumentError("data: no JSON object");
+      }
+      message.set_data(event.data);
     }
     const absl::StatusOr<v1::ToolResponse> response =
         Call(&v1::Admin::Stub::BroadcastTestEvent, message);

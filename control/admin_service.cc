@@ -1,6 +1,5 @@
 #include "control/admin_service.h"
 
-#include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
@@ -93,15 +92,11 @@ class AdminService final : public v1::Admin::CallbackService {
                             const v1::BroadcastTestEventRequest* request,
                             v1::ToolResponse* response) override {
     Unary* const reactor = context->DefaultReactor();
-    Tools::TestEvent event{.service = request->service(),
-                           .event_type = request->event_type(),
-                           .room = request->room(),
-                           .data = {}};
-    if (request->has_data() &&
-        !google::protobuf::util::MessageToJsonString(request->data(), &event.data).ok()) {
-      return Finish(reactor, absl::InvalidArgumentError("data: cannot be written as JSON"));
-    }
-    parts_.tools->BroadcastTestEvent(event, ToolDone(reactor, response));
+    parts_.tools->BroadcastTestEvent({.service = request->service(),
+                                      .event_type = request->event_type(),
+                                      .room = request->room(),
+                                      .data = request->data()},
+                                     ToolDone(reactor, response));
     return reactor;
   }
 

@@ -50,17 +50,17 @@ TEST_F(AdminClientTest, EachToolHasItsMethod) {
   }
 }
 
-TEST_F(AdminClientTest, ATestEventsDataIsAnObject) {
+TEST_F(AdminClientTest, ATestEventsDataIsSentAsItIs) {
+  const std::string data = R"({"z": 9007199254740993, "a": [1.50]})";
   ASSERT_OK(client_->BroadcastTestEvent(
-      {.service = "s", .event_type = "a.b", .room = "c:d", .data = R"({"n": 1, "list": ["x"]})"}));
+      {.service = "s", .event_type = "a.b", .room = "c:d", .data = data}));
   const auto asked = control_.Asked<v1::BroadcastTestEventRequest>().back();
   EXPECT_EQ(asked.service(), "s");
   EXPECT_EQ(asked.event_type(), "a.b");
   EXPECT_EQ(asked.room(), "c:d");
-  EXPECT_EQ(asked.data().fields().at("n").number_value(), 1);
-  EXPECT_EQ(asked.data().fields().at("list").list_value().values(0).string_value(), "x");
+  EXPECT_EQ(asked.data(), data);
   ASSERT_OK(client_->BroadcastTestEvent({.event_type = "a.b", .room = "c:d"}));
-  EXPECT_FALSE(control_.Asked<v1::BroadcastTestEventRequest>().back().has_data());
+  EXPECT_EQ(control_.Asked<v1::BroadcastTestEventRequest>().back().data(), "");
 }
 
 TEST_F(AdminClientTest, ATestEventsDataThatIsNoObjectIsRefusedHere) {
@@ -69,6 +69,10 @@ TEST_F(AdminClientTest, ATestEventsDataThatIsNoObjectIsRefusedHere) {
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data: no JSON object")))
         << data;
   }
+  const std::string deep(65, '[');
+  EXPECT_THAT(
+      client_->BroadcastTestEvent({.event_type = "e", .room = "r", .data = "{\"a\":" + deep + "}"}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nested deeper than 64")));
   EXPECT_THAT(control_.Asked<v1::BroadcastTestEventRequest>(), SizeIs(0));
 }
 

@@ -23,10 +23,13 @@ namespace fanwire {
 namespace {
 
 using ::testing::_;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 class AdminServiceTest : public AdminFixture {
  protected:
@@ -128,12 +131,12 @@ TEST_F(AdminServiceTest, AToolWithoutAServiceMeansAllOrTheDefault) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("nobody")));
 }
 
-TEST_F(AdminServiceTest, ATestEventsDataIsPublished) {
+TEST_F(AdminServiceTest, ATestEventsDataIsPublishedWithEveryDigitAndInItsOrder) {
   AddWorker("worker-0");
   v1::BroadcastTestEventRequest request;
   request.set_event_type("x.y");
   request.set_room("pool:a");
-  (*request.mutable_data()->mutable_fields())["n"].set_number_value(3);
+  request.set_data(R"({"z":9007199254740993,"a":{"y":-9223372036854775808,"b":[1.5]}})");
   const auto response = Call(&v1::Admin::Stub::BroadcastTestEvent, request);
   ASSERT_OK(response);
   EXPECT_THAT(response->json(), HasSubstr(R"("status":"broadcasted")"));
@@ -143,8 +146,23 @@ TEST_F(AdminServiceTest, ATestEventsDataIsPublished) {
   const absl::StatusOr<HistorySlice> history = router_->ReadHistory(asked);
   ASSERT_OK(history);
   ASSERT_EQ(history->publications.size(), 1u);
-  EXPECT_THAT(std::string(history->publications[0]->data()), HasSubstr(R"("n":3)"));
-  EXPECT_THAT(std::string(history->publications[0]->data()), HasSubstr(R"("test":true)"));
+  EXPECT_THAT(std::string(history->publications[0]->data()),
+              AllOf(StartsWith(R"({"z":9007199254740993,"a":{"y":-9223372036854775808,"b":[1.5]},)"
+                               R"("timestamp":")"),
+                    EndsWith(R"(,"test":true})")));
+}
+
+TEST_F(AdminServiceTest, ATestEventsDataThatIsNoObjectIsToldInside) {
+  AddWorker("worker-0");
+  v1::BroadcastTestEventRequest request;
+  request.set_event_type("x.y");
+  request.set_room("pool:a");
+  for (const char* data : {"[1]", "1", "{", "{\"a\":\"\xff\"}", "nonsense"}) {
+    request.set_data(data);
+    const auto response = Call(&v1::Admin::Stub::BroadcastTestEvent, request);
+    ASSERT_OK(response);
+    EXPECT_THAT(response->json(), HasSubstr(R"("error":"data: no JSON object")")) << data;
+  }
 }
 
 TEST_F(AdminServiceTest, ListsServicesInTheirOrderWithTheirListeners) {

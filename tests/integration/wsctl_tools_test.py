@@ -73,6 +73,13 @@ class Tools(Case):
             self.assertIs(frame["data"]["test"], True)
             self.assertRegex(frame["data"]["timestamp"], r"^\d{4}-.*\+00:00$")
 
+    async def test_broadcast_keeps_every_digit_and_the_order_of_keys(self):
+        data = '{"zebra":9007199254740993,"ant":{"y":-9223372036854775808,"b":18446744073709551615}'
+        answer = self.tool("broadcast-test-event", "big.numbers", "pool:t", data + "}")
+        self.assertEqual(answer["status"], "broadcasted")
+        text = await self.clients[3].recv_text()
+        self.assertIn(f'"data":{data},"timestamp":', text)
+
     async def test_broadcast_without_data_and_without_subscribers(self):
         answer = self.tool("broadcast-test-event", "any.name", "nobody:here")
         self.assertEqual((answer["status"], answer["subscribers"]), ("broadcasted", 0))
