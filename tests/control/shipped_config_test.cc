@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/options.h"
 #include "control/service_table.h"
+#include "fanout/token_verifier.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
@@ -17,7 +18,6 @@
 namespace fanwire {
 namespace {
 
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
@@ -69,6 +69,23 @@ std::string Fill(std::string channel_template) {
     channel_template.replace(open, channel_template.find('}', open) + 1 - open, "x1");
   }
   return channel_template;
+}
+
+// What the workers of this configuration decide by, by service.
+std::map<std::string, TokenVerifier> Verifiers(const LoadedConfig& loaded) {
+  v1::WorkerConfig worker;
+  BuildWorkerConfig(*loaded.config, &worker);
+  std::map<std::string, TokenVerifier> verifiers;
+  for (const v1::WorkerService& service : worker.services()) {
+    verifiers.emplace(service.name(), service);
+  }
+  return verifiers;
+}
+
+bool May(const std::map<std::string, TokenVerifier>& verifiers, const std::string& service,
+         const std::string& permission, const std::string& channel) {
+  return verifiers.at(service).MaySubscribe(
+      {.user = "ana", .permissions = {permission}, .expires_at = {}}, channel);
 }
 
 TEST(ShippedConfigTest, LoadsWithoutErrorsAndWarnings) {
@@ -184,22 +201,121 @@ TEST(ShippedConfigTest, ChannelsOfTheCatalogTakeTheirNamesFromTheData) {
 
 TEST(ShippedConfigTest, EveryChannelOfTheCatalogIsReadableByTheServicesReadPermission) {
   const LoadedConfig loaded = LoadShipped();
+  const std::map<std::string, TokenVerifier> verifiers = Verifiers(loaded);
   for (const v1::ServiceConfig& service : loaded.config->services()) {
     if (service.name() == "mahavishnu") continue;  // global, adapters, symbiotic:… are for admins
     for (const v1::CatalogEvent& event : service.events()) {
       for (const std::string& channel : event.channels()) {
-        std::vector<std::string> any_of;
-        for (const v1::PermissionRule& rule : service.permissions()) {
-          const bool whole = rule.prefix().back() != ':' && rule.prefix().back() != '*';
-          const std::string prefix = rule.prefix().back() == '*'
-                                         ? rule.prefix().substr(0, rule.prefix().size() - 1)
-                                         : rule.prefix();
-          if (whole ? channel == prefix : channel.rfind(prefix, 0) == 0) {
-            any_of.assign(rule.any_of().begin(), rule.any_of().end());
-            break;
-          }
+        EXPECT_TRUE(
+            May(verifiers, service.name(), absl::StrCat(service.name(), ":read"), Fill(channel)))
+            << channel;
+      }
+    }
+  }
+}
+
+// What one permission opens in a service, and what stays closed to it.
+struct Reading {
+  const char* service;
+  const char* permission;
+  std::vector<std::string> open;
+  std::vector<std::string> closed;
+};
+
+std::vector<Reading> Readings() {
+  return {
+      {"mahavishnu",
+       "workflow:read",
+       {"workflow:wf_1", "workflow:wf_1:stage", "workflow:*", "workflow:**"},
+       {"workflow", "workflows:wf_1", "pool:p", "worker:w", "goal-teams"}},
+      {"mahavishnu",
+       "pool:read",
+       {"pool:p", "pool:*"},
+       {"pool", "pools:p", "workflow:wf_1", "worker:w", "goal-teams"}},
+      {"mahavishnu",
+       "worker:read",
+       {"worker:w", "worker:*"},
+       {"worker", "workers:w", "workflow:wf_1", "pool:p", "goal-teams"}},
+      {"mahavishnu",
+       "team:read",
+       {"goal-teams", "goal-teams:ana", "goal-teams:*", "goal-teams-archive"},
+       {"goal-team", "workflow:wf_1", "pool:p", "worker:w"}},
+      // Channels without a rule are for administrators.
+      {"mahavishnu",
+       "mahavishnu:read",
+       {},
+       {"workflow:wf_1", "pool:p", "worker:w", "goal-teams", "adapters", "symbiotic:ecosystem"}},
+      {"akosha",
+       "akosha:read",
+       // Both readings of the names: of the rules and of the channels that are published.
+       {"pattern:usage", "pattern:*", "patterns:usage", "patterns:*", "anomaly:a1", "anomalies",
+        "anomaly:*", "insight:i1", "insights", "insight:*", "metrics"},
+       {"pattern", "patterns", "metric", "metrics:m", "metrics2"}},
+      {"crackerjack",
+       "crackerjack:read",
+       {"quality:p", "quality:*", "test:r", "test:*", "coverage"},
+       {"quality", "tests:r", "coverage:p", "coverage2"}},
+      {"session-buddy",
+       "session-buddy:read",
+       {"session:s", "session:*", "knowledge:k", "checkpoint:c", "metrics", "metrics:skill",
+        "global"},
+       {"sessions", "session", "global:all"}},
+      {"dhruva",
+       "dhruva:read",
+       {"adapter:a", "storage:s", "distribution", "distribution:r", "registry", "lifecycle"},
+       {"adapters", "registry:a", "lifecycle:a"}},
+      {"dhruva", "dhara:read", {"adapter:a", "storage:s", "distribution:r"}, {"adapters"}},
+      {"excalidraw",
+       "excalidraw:read",
+       {"diagram:d", "diagram:*", "cursor:d", "presence:d", "collaboration:r"},
+       {"diagram", "diagrams:d", "cursors:d"}},
+      {"fastblocks",
+       "fastblocks:read",
+       {"ui:c", "ui:*", "component:c", "state", "state:cart", "state-of-the-cart", "page:p",
+        "render", "hot_reload"},
+       {"ui", "stat", "components:c", "pages:p", "render:c", "hot_reload:f"}},
+  };
+}
+
+TEST(ShippedConfigTest, EachPermissionOpensItsChannelsAndNoOthers) {
+  const LoadedConfig loaded = LoadShipped();
+  const std::map<std::string, TokenVerifier> verifiers = Verifiers(loaded);
+  for (const Reading& reading : Readings()) {
+    const auto may = [&](const std::string& channel) {
+      return May(verifiers, reading.service, reading.permission, channel);
+    };
+    for (const std::string& channel : reading.open) {
+      EXPECT_TRUE(may(channel)) << reading.permission << ", " << channel;
+    }
+    for (const std::string& channel : reading.closed) {
+      EXPECT_FALSE(may(channel)) << reading.permission << ", " << channel;
+    }
+    for (const char* channel : {"elsewhere", "*", "**", "*:x"}) {
+      EXPECT_FALSE(may(channel)) << reading.permission << ", " << channel;
+    }
+    // session-buddy's global is as open as its other channels.
+    EXPECT_EQ(may("global"), reading.service == absl::string_view("session-buddy"));
+  }
+}
+
+TEST(ShippedConfigTest, AdministratorsReadEverythingAndPlainReadNothing) {
+  const LoadedConfig loaded = LoadShipped();
+  const std::map<std::string, TokenVerifier> verifiers = Verifiers(loaded);
+  std::map<std::string, std::set<std::string>> admins;
+  for (const auto& [name, unused] : verifiers) admins[name].insert(absl::StrCat(name, ":admin"));
+  admins["dhruva"].insert("dhara:admin");
+  for (const Reading& reading : Readings()) {
+    std::vector<std::string> channels = {"global", "elsewhere", "*", "**"};
+    channels.insert(channels.end(), reading.open.begin(), reading.open.end());
+    channels.insert(channels.end(), reading.closed.begin(), reading.closed.end());
+    for (const std::string& channel : channels) {
+      EXPECT_TRUE(May(verifiers, reading.service, "admin", channel)) << channel;
+      EXPECT_FALSE(May(verifiers, reading.service, "read", channel)) << channel;
+      for (const auto& [name, permissions] : admins) {
+        for (const std::string& permission : permissions) {
+          EXPECT_EQ(May(verifiers, reading.service, permission, channel), name == reading.service)
+              << reading.service << ", " << permission << ", " << channel;
         }
-        EXPECT_THAT(any_of, Contains(absl::StrCat(service.name(), ":read"))) << channel;
       }
     }
   }
