@@ -62,7 +62,14 @@ class Batch(Case):
         for receipt in receipts:
             if "status" in receipt:
                 self.assertTrue(receipt["status"]["message"])
-        del code  # refusals are answers; the stream itself went well
+        self.assertEqual(code, 0)  # refusals are answers; the stream itself went well
+
+    async def test_refusals_alone_are_no_failure_of_the_batch(self):
+        done = self.server.wsctl("publish", "--batch", "-", stdin=line("bad:*") * 3, check=False)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual([json.loads(row)["status"]["code"] for row in done.stdout.splitlines()],
+                         ["INVALID_ARGUMENT"] * 3)
+        self.assertIn("3 of 3 lines were refused", done.stderr)
 
     async def test_many_lines(self):
         count = 20000
