@@ -1,8 +1,13 @@
 """Limits of a session and of a service: channels, message size, message rate, connections."""
 import asyncio
 import json
+import pathlib
 import re
 import time
+
+import grpc
+import websockets
+from fanwire.v1 import publish_pb2
 
 from harness import Case, Client, main, service, small_config
 
@@ -133,6 +138,98 @@ class Limits(Case):
             self.publisher.event("c0", data={"a": too_long}, service="fastblocks")])
         self.assertEqual(receipts[0].status.code, 0, receipts[0].status)
         self.assertEqual(receipts[1].status.code, 3)  # INVALID_ARGUMENT
+
+
+class LargestEvents(Case):
+    """Clients that existed before take 1 MiB a message and close on more: nothing we send is more.
+
+    `data` may have a million bytes; the names around it are short and bounded, so that no accepted
+    event can make an envelope over 1 MiB.
+    """
+
+    MOST = 1_000_000  # of data
+    # As long as they may be, each byte escaped.
+    ROOM, EVENT, ID = ("big:" + '"' * 252, '"' * 128, "\\" * 256)
+
+    @classmethod
+    def config(cls):
+        return small_config(service(max_event_bytes=cls.MOST))
+
+    def data(self, size):
+        """An object of `size` bytes."""
+        return json.dumps({"fill": "x" * (size - len('{"fill": ""}'))}).encode()
+
+    def largest(self, size=MOST):
+        return publish_pb2.PublishRequest(
+            event=publish_pb2.Event(service="mahavishnu", channel=self.ROOM, event=self.EVENT,
+                                    id=self.ID, json=self.data(size)),
+            receipt_level=publish_pb2.RECEIPT_LEVEL_WRITTEN)
+
+    def publish_largest(self):
+        receipt = self.publisher.stub.Publish(self.largest(), timeout=30).receipt
+        self.assertEqual(receipt.delivery.written, receipt.delivery.matched)
+        return receipt
+
+    def assert_largest(self, text):
+        self.assertLessEqual(len(text.encode()), 1 << 20)
+        self.assertGreater(len(text.encode()), self.MOST + 1000)
+        frame = json.loads(text)
+        self.assertEqual((frame["room"], frame["event"], frame["id"]),
+                         (self.ROOM, self.EVENT, self.ID))
+        self.assertEqual(len(json.dumps(frame["data"])), self.MOST)
+        return frame
+
+    async def assert_one_more_is_refused(self):
+        with self.assertRaises(grpc.RpcError) as caught:
+            await asyncio.to_thread(self.publisher.stub.Publish, self.largest(self.MOST + 1))
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+        self.assertEqual(caught.exception.details(),
+                         "data: 1000001 bytes, at most 1000000 allowed")
+
+    async def test_python_websockets_as_it_comes(self):
+        async with websockets.connect(self.server.url()) as socket:  # max_size: its own 1 MiB
+            self.assertEqual(socket.max_size, 1 << 20)
+            client = Client(socket)
+            await client.recv()
+            position = await client.subscribe(self.ROOM)
+            receipt = await asyncio.to_thread(self.publish_largest)
+            frame = self.assert_largest(await client.recv_text())
+            self.assertEqual(frame["offset"], receipt.position.offset)
+            await self.assert_one_more_is_refused()
+            # Nobody noticed: the refused one has no position, the connection goes on.
+            self.publish(self.ROOM, "small", {"n": 1})
+            frame = await client.event("small")
+            self.assertEqual(frame["offset"], receipt.position.offset + 1)
+            # Recovered it is as long as it was live, and as one of several as well.
+            await asyncio.to_thread(self.publish_largest)
+            await client.recv_text()
+            await client.unsubscribe(self.ROOM)
+            confirmation = await client.subscribe(
+                self.ROOM, recover={"epoch": position["epoch"], "offset": position["offset"]})
+            self.assertEqual((confirmation["recovered"], confirmation["recovered_count"]),
+                             (True, 3))
+            self.assert_largest(await client.recv_text())
+            await client.event("small")
+            self.assert_largest(await client.recv_text())
+            reply = await client.request("history", {"channel": self.ROOM, "limit": 10})
+            self.assertEqual(reply["type"], "response", reply["error_message"])
+            self.assertTrue(socket.open)
+
+    async def test_node_ws(self):
+        node = pathlib.Path(__file__).parent / "node"
+        process = await asyncio.create_subprocess_exec(
+            "node", "subscriber.js", self.server.url(), self.ROOM, "2", cwd=node, limit=1 << 22,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        for kind in ("event", "response"):  # the welcome, the confirmation
+            self.assertEqual(json.loads(await process.stdout.readline())["type"], kind)
+        await asyncio.to_thread(self.publish_largest)
+        self.assert_largest((await process.stdout.readline()).decode().rstrip("\n"))
+        await self.assert_one_more_is_refused()
+        self.publish(self.ROOM, "small", {"n": 1})
+        out, err = await process.communicate()
+        self.assertEqual(json.loads(out)["event"], "small")
+        self.assertIn("closed 1000", err.decode())
+        self.assertEqual(process.returncode, 0)
 
 
 class LimitsOverWorkers(Case):
