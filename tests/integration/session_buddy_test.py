@@ -178,6 +178,83 @@ class DialectAuth(Case):
                 self.assertEqual((caught.exception.rcvd.code, caught.exception.rcvd.reason),
                                  (4001, "Authentication failed"))
 
+    async def test_who_sends_nothing_is_closed_with_4001_after_five_seconds(self):
+        client = await Client.connect(self.server.url("session-buddy"), welcome=False)
+        self.addAsyncCleanup(client.close)
+        opened = time.monotonic()
+        with self.assertRaises(websockets.ConnectionClosed) as caught:
+            await client.recv()  # no frame before it either
+        self.assertEqual((caught.exception.rcvd.code, caught.exception.rcvd.reason),
+                         (4001, "Authentication failed"))
+        self.assertGreater(time.monotonic() - opened, 4.5)
+
+
+class ControlRestarts(Case):
+    """control is killed or stopped; its workers keep the dialect's clients and serve them again."""
+
+    @classmethod
+    def config(cls):
+        return small_config(buddy(), workers=2)
+
+    def publish_skills(self, skills):
+        self.publish("metrics", "metrics_update", {"top_skills": skills, "anomalies": [ANOMALY]},
+                     service="session-buddy")
+
+    async def dial(self, skill=None):
+        client = await self.connect("session-buddy", welcome=False)
+        self.assertEqual((await client.recv())["type"], "connected")
+        if skill is not None:
+            await client.send({"type": "subscribe", "skill": skill})
+            while (await client.recv())["type"] != "subscription_confirmed":
+                pass
+        return client
+
+    async def until(self, client, data):
+        """Reads updates until one has this data; returns those before it."""
+        before = []
+        while True:
+            frame = await client.recv()
+            self.assertEqual(frame["type"], "metrics_update")
+            if frame["data"] == data:
+                return before
+            before.append(frame["data"])
+
+    async def test_clients_stay_and_get_the_new_numbers(self):
+        before = {worker.id: worker.pid for worker in self.server.workers()}
+        self.publish_skills(SKILLS[:3])
+        everything = [await self.dial() for _ in range(4)]
+        one_skill = [await self.dial("skill-1") for _ in range(4)]
+        old = {"top_skills": SKILLS[:3], "anomalies": [ANOMALY]}
+        skill = {"top_skills": [SKILLS[1]], "anomalies": []}
+        for client in everything:
+            await self.until(client, old)
+        for client in one_skill:
+            await self.until(client, skill)
+        self.server.kill()
+        # What needs no control is answered: a ping, and a move to another skill.
+        await one_skill[0].send({"type": "ping"})
+        await one_skill[1].send({"type": "subscribe", "skill": "skill-0"})
+        while (await one_skill[0].recv())["type"] != "pong":
+            pass
+        while (await one_skill[1].recv())["type"] != "subscription_confirmed":
+            pass
+        await asyncio.to_thread(self.server.start)
+        self.assertEqual({worker.id: worker.pid for worker in self.server.workers()}, before)
+        later = [{**entry, "total_invocations": entry["total_invocations"] + 1000}
+                 for entry in SKILLS[:5]]
+        self.publish_skills(later)
+        new = {"top_skills": later, "anomalies": [ANOMALY]}
+        empty = {"top_skills": [], "anomalies": []}
+        for client in everything:
+            # control has forgotten the numbers until they are published anew.
+            for data in await self.until(client, new):
+                self.assertIn(data, (old, empty))
+        for client in [one_skill[0], *one_skill[2:]]:
+            for data in await self.until(client, {"top_skills": [later[1]], "anomalies": []}):
+                self.assertEqual(data, skill)
+        await self.until(one_skill[1], {"top_skills": [later[0]], "anomalies": []})
+        await self.until(await self.dial(), new)
+
 
 if __name__ == "__main__":
     main()
