@@ -95,6 +95,7 @@ class AdminService final : public v1::Admin::CallbackService {
     parts_.tools->BroadcastTestEvent({.service = request->service(),
                                       .event_type = request->event_type(),
                                       .room = request->room(),
+                                      .channel = request->channel(),
                                       .data = request->data()},
                                      ToolDone(reactor, response));
     return reactor;

@@ -245,30 +245,31 @@ absl::Status NoSuchService(const std::string& service) {
 // A test event under way; deletes itself with its receipt.
 class TestEventCall final : public ReceiptSink {
  public:
-  TestEventCall(Tools::TestEvent event, Tools::Done done)
-      : event_(std::move(event)), done_(std::move(done)) {}
+  TestEventCall(std::string event_type, std::string room, Tools::Done done)
+      : event_type_(std::move(event_type)), room_(std::move(room)), done_(std::move(done)) {}
 
   // Tells the failure inside the tool's object.
   void Fail(absl::string_view error) {
     done_(Dump({{"status", "error"},
                 {"error", std::string(error)},
-                {"event_type", event_.event_type},
-                {"room", event_.room}}));
+                {"event_type", event_type_},
+                {"room", room_}}));
     delete this;
   }
 
   void OnReceipt(uint64_t /*tag*/, const PublishOutcome& outcome) override {
     if (!outcome.status.ok()) return Fail(outcome.status.message());
     done_(Dump({{"status", "broadcasted"},
-                {"event_type", event_.event_type},
-                {"room", event_.room},
+                {"event_type", event_type_},
+                {"room", room_},
                 {"subscribers", outcome.delivery.matched},
                 {"message", "Test event broadcast successfully"}}));
     delete this;
   }
 
  private:
-  const Tools::TestEvent event_;
+  const std::string event_type_;
+  const std::string room_;
   const Tools::Done done_;
 };
 
@@ -301,8 +302,13 @@ void Tools::BroadcastTestEvent(const TestEvent& event, Done done) {
   const std::shared_ptr<const ServiceTable> table = parts_.services();
   const std::string service = event.service.empty() ? table->default_service() : event.service;
   if (table->Find(service) == nullptr) return done(NoSuchService(service));
-  auto* const call = new TestEventCall(event, std::move(done));
+  const std::string room = event.room.empty() ? event.channel : event.room;
+  auto* const call = new TestEventCall(event.event_type, room, std::move(done));
   if (parts_.registry->attached_count() == 0) return call->Fail("WebSocket server not running");
+  if (!event.channel.empty() && event.channel != room) {
+    return call->Fail(absl::StrCat("room \"", room, "\" and channel \"", event.channel,
+                                   "\" mean the same: give one of them"));
+  }
   if (JsonDepth(event.data) > kMaxJsonDepth) {
     return call->Fail(absl::StrCat("data: nested deeper than ", kMaxJsonDepth));
   }
@@ -314,7 +320,7 @@ void Tools::BroadcastTestEvent(const TestEvent& event, Done done) {
   const std::string json = Dump(data);
   EventView view;
   view.service = service;
-  view.channel = event.room;
+  view.channel = room;
   view.event = event.event_type;
   view.json = json;
   PublishRun run(parts_.router);

@@ -55,7 +55,8 @@ class Tools {
     std::string service;  // empty: the configured default
     std::string event_type;
     std::string room;
-    std::string data;  // a JSON object; empty: {}
+    std::string channel = {};  // another name for room; both must agree if both are given
+    std::string data;          // a JSON object; empty: {}
   };
 
   // The tool's JSON, compact.

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/commands/all.h"
@@ -194,6 +195,26 @@ absl::Status RunTool(const ToolOptions& options, AdminClient& admin, Output& out
   return Verdict(options.tool, answers);
 }
 
+absl::Status TakeRoom(TestEventOptions* options) {
+  const bool by_room = !options->room_flag.empty(), by_channel = !options->channel_flag.empty();
+  if (by_room && by_channel) {
+    return UsageError("--room and --channel mean the same: give one of them");
+  }
+  if (!by_room && !by_channel) {
+    if (!options->room.empty()) return absl::OkStatus();
+    return UsageError("ROOM is missing\nTry `wsctl broadcast-test-event --help`.");
+  }
+  const absl::string_view data = absl::StripLeadingAsciiWhitespace(options->room);
+  if (!options->data.empty() || (!data.empty() && data[0] != '{')) {
+    return UsageError(absl::StrCat("the room is given with ", by_room ? "--room" : "--channel",
+                                   ": after EVENT_TYPE only JSON may follow, not \"", options->room,
+                                   "\""));
+  }
+  options->data = options->room;
+  options->room = by_room ? options->room_flag : options->channel_flag;
+  return absl::OkStatus();
+}
+
 absl::Status RunTestEvent(const TestEventOptions& options, AdminClient& admin, Output& out) {
   const absl::StatusOr<std::string> text =
       admin.BroadcastTestEvent({.service = options.service,
@@ -259,12 +280,16 @@ void AddToolCommands(Command root) {
         absl::StrCat("wsctl ", name,
                      " workflow.started workflow:wf_1 '{\"workflow_id\": \"wf_1\"}'"),
         [options](Invocation& run) {
+          const absl::Status room = TakeRoom(options.get());
+          if (!room.ok()) return room;
           return run.WithAdmin(
               [&](AdminClient& admin) { return RunTestEvent(*options, admin, run.out()); });
         });
     added.Argument("EVENT_TYPE", &options->event_type, "Name of the event")
-        .Argument("ROOM", &options->room, "Channel")
+        .OptionalArgument("ROOM", &options->room, "Channel; left out with --room or --channel")
         .OptionalArgument("JSON", &options->data, "Data, a JSON object; default {}")
+        .Text("--room", "ROOM", &options->room_flag, "The channel, instead of the argument")
+        .Text("--channel", "ROOM", &options->channel_flag, "The same as --room")
         .Text("--service", "NAME", &options->service,
               "Which service; default the configured default_service", Values::kServices);
     if (absl::string_view(name) == "websocket_broadcast_test_event") added.Hidden();

@@ -28,7 +28,14 @@ struct TestEventOptions {
   std::string event_type;
   std::string room;
   std::string data;
+  std::string room_flag;     // --room
+  std::string channel_flag;  // --channel, which is the same
 };
+
+// Puts the room in its place, wherever it was given: with --room or --channel what follows the
+// event type is the data.
+//   a usage error  no room, or more than one
+absl::Status TakeRoom(TestEventOptions* options);
 
 absl::Status RunTestEvent(const TestEventOptions& options, AdminClient& admin, Output& out);
 

@@ -152,6 +152,27 @@ TEST_F(AdminServiceTest, ATestEventsDataIsPublishedWithEveryDigitAndInItsOrder) 
                     EndsWith(R"(,"test":true})")));
 }
 
+TEST_F(AdminServiceTest, ATestEventTakesChannelForRoom) {
+  AddWorker("worker-0");
+  v1::BroadcastTestEventRequest request;
+  request.set_event_type("x.y");
+  request.set_channel("pool:a");
+  auto response = Call(&v1::Admin::Stub::BroadcastTestEvent, request);
+  ASSERT_OK(response);
+  EXPECT_THAT(response->json(),
+              HasSubstr(R"({"status":"broadcasted","event_type":"x.y","room":"pool:a",)"));
+  request.set_room("pool:a");
+  response = Call(&v1::Admin::Stub::BroadcastTestEvent, request);
+  ASSERT_OK(response);
+  EXPECT_THAT(response->json(), HasSubstr(R"("status":"broadcasted")"));
+  request.set_room("pool:b");
+  response = Call(&v1::Admin::Stub::BroadcastTestEvent, request);
+  ASSERT_OK(response);
+  EXPECT_EQ(response->json(),
+            R"({"status":"error","error":"room \"pool:b\" and channel \"pool:a\" mean the same: )"
+            R"(give one of them","event_type":"x.y","room":"pool:b"})");
+}
+
 TEST_F(AdminServiceTest, ATestEventsDataThatIsNoObjectIsToldInside) {
   AddWorker("worker-0");
   v1::BroadcastTestEventRequest request;

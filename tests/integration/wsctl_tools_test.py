@@ -2,6 +2,8 @@
 import json
 import subprocess
 
+from fanwire.v1 import admin_pb2
+
 from harness import Case, Server, main, service, small_config
 from harness.server import PATIENCE
 
@@ -79,6 +81,16 @@ class Tools(Case):
         self.assertEqual(answer["status"], "broadcasted")
         text = await self.clients[3].recv_text()
         self.assertIn(f'"data":{data},"timestamp":', text)
+
+    async def test_broadcast_takes_channel_for_room(self):
+        for flag in ("--room", "--channel"):
+            answer = self.tool("broadcast-test-event", "a.b", flag, "pool:t", '{"by": "option"}')
+            self.assertEqual((answer["room"], answer["subscribers"]), ("pool:t", 2))
+            self.assertEqual((await self.clients[3].event("a.b"))["data"]["by"], "option")
+        answer = json.loads(self.server.admin.BroadcastTestEvent(
+            admin_pb2.BroadcastTestEventRequest(event_type="a.b", channel="pool:t")).json)
+        self.assertEqual((answer["room"], answer["subscribers"]), ("pool:t", 2))
+        await self.clients[3].event("a.b")
 
     async def test_broadcast_without_data_and_without_subscribers(self):
         answer = self.tool("broadcast-test-event", "any.name", "nobody:here")

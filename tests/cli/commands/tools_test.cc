@@ -192,6 +192,40 @@ TEST(ToolsTest, ATestEventNeedsItsArguments) {
   EXPECT_EQ(wsctl.Run({"broadcast-test-event"}).code, 2);
 }
 
+TEST(ToolsTest, ATestEventsRoomMayBeNamedByEitherOption) {
+  CliRunner wsctl;
+  wsctl.admin.tool_json = R"({"status":"broadcasted","subscribers":0})";
+  for (const char* name : {"broadcast-test-event", "websocket_broadcast_test_event"}) {
+    for (const char* flag : {"--room", "--channel"}) {
+      EXPECT_EQ(wsctl.Run({name, "a.b", flag, "c:d", R"( {"n": 1})"}).code, 0);
+      EXPECT_EQ(wsctl.admin.test_event.room, "c:d");
+      EXPECT_EQ(wsctl.admin.test_event.data, R"( {"n": 1})");
+      EXPECT_EQ(wsctl.Run({name, flag, "e:f", "a.b"}).code, 0);
+      EXPECT_EQ(wsctl.admin.test_event.event_type, "a.b");
+      EXPECT_EQ(wsctl.admin.test_event.room, "e:f");
+      EXPECT_EQ(wsctl.admin.test_event.data, "");
+    }
+  }
+}
+
+TEST(ToolsTest, ATestEventHasOneRoom) {
+  CliRunner wsctl;
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"a.b"}, "ROOM is missing"},
+      {{"a.b", "--room", "r", "--channel", "r"}, "--room and --channel mean the same"},
+      {{"a.b", "r", "--channel", "r"}, "given with --channel: after EVENT_TYPE only JSON"},
+      {{"a.b", "r", "{}", "--room", "s"}, "given with --room: after EVENT_TYPE only JSON"},
+      {{"a.b", "{}", "{}", "--room", "s"}, "given with --room: after EVENT_TYPE only JSON"}};
+  for (const auto& [words, message] : cases) {
+    std::vector<std::string> all = {"broadcast-test-event"};
+    all.insert(all.end(), words.begin(), words.end());
+    const Outcome outcome = wsctl.Run(all);
+    EXPECT_EQ(outcome.code, 2) << message;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, HasSubstr(message));
+  }
+}
+
 TEST(ToolsTest, ATestEventThatFailsSaysSo) {
   CliRunner wsctl;
   wsctl.admin.tool_json =
