@@ -139,6 +139,9 @@ class AdminService final : public v1::Admin::CallbackService {
       return Finish(reactor, absl::InvalidArgumentError(absl::StrCat(
                                  "sort: ", static_cast<int>(request->sort()), " is none")));
     }
+    if (!IsConfigured(request->service())) {
+      return Finish(reactor, NoSuchService(request->service()));
+    }
     if (request->sort() == v1::CHANNEL_SORT_NAME) {
       return Finish(reactor, FillChannels(*request, {}, response));
     }
@@ -213,6 +216,9 @@ class AdminService final : public v1::Admin::CallbackService {
       return Finish(reactor, absl::InvalidArgumentError(absl::StrCat(
                                  "sort: ", static_cast<int>(request->sort()), " is none")));
     }
+    if (!IsConfigured(request->filter().service())) {
+      return Finish(reactor, NoSuchService(request->filter().service()));
+    }
     parts_.registry->QueryAll(ConnectionsThat(request->filter()), kQueryTimeout,
                               [reactor, request, response](QueryResult result) {
                                 MakeConnectionList(*request, &result, response);
@@ -248,6 +254,9 @@ class AdminService final : public v1::Admin::CallbackService {
     Unary* const reactor = context->DefaultReactor();
     v1::Query query;
     absl::Status status = ReadDisconnect(*request, query.mutable_disconnect());
+    if (status.ok() && !IsConfigured(request->filter().service())) {
+      status = NoSuchService(request->filter().service());
+    }
     if (!status.ok()) return Finish(reactor, status);
     parts_.registry->QueryAll(query, kQueryTimeout, [reactor, response](const QueryResult& result) {
       int64_t disconnected = 0;
@@ -345,6 +354,11 @@ class AdminService final : public v1::Admin::CallbackService {
   }
 
  private:
+  // Whether a request may name this service; empty means all.
+  bool IsConfigured(const std::string& service) const {
+    return service.empty() || parts_.host->config().services->Find(service) != nullptr;
+  }
+
   static absl::Status NoSuchService(const std::string& service) {
     return absl::NotFoundError(absl::StrCat("service \"", service, "\" is not configured"));
   }

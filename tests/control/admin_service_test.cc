@@ -428,6 +428,24 @@ TEST_F(AdminServiceTest, ShowsOneConnection) {
   }
 }
 
+TEST_F(AdminServiceTest, AServiceThatIsNotConfiguredIsNotFoundWhereverItIsNamed) {
+  AddWorker("worker-0");
+  const auto not_found =
+      StatusIs(absl::StatusCode::kNotFound, HasSubstr("service \"nobody\" is not configured"));
+  v1::ListChannelsRequest channels;
+  channels.set_service("nobody");
+  for (const v1::ChannelSort sort : {v1::CHANNEL_SORT_NAME, v1::CHANNEL_SORT_SUBSCRIBERS}) {
+    channels.set_sort(sort);
+    EXPECT_THAT(Call(&v1::Admin::Stub::ListChannels, channels), not_found);
+  }
+  v1::ListConnectionsRequest connections;
+  connections.mutable_filter()->set_service("nobody");
+  EXPECT_THAT(Call(&v1::Admin::Stub::ListConnections, connections), not_found);
+  v1::DisconnectRequest disconnect;
+  disconnect.mutable_filter()->set_service("nobody");
+  EXPECT_THAT(Call(&v1::Admin::Stub::Disconnect, disconnect), not_found);
+}
+
 TEST_F(AdminServiceTest, DisconnectsOnAllWorkersAndCounts) {
   AddWorker("worker-0");
   AddWorker("worker-1");

@@ -63,6 +63,15 @@ class Commands(Case):
                 self.assertTrue(done.stderr)
                 self.assertEqual(done.stdout, "")
 
+    async def test_a_service_that_is_not_configured_is_not_found(self):
+        for command in (["channels", "list"], ["connections", "list"], ["ledger"],
+                        ["connections", "disconnect"], ["health-check"]):
+            with self.subTest(command=command):
+                done = self.wsctl(*command, "--service", "nobody", check=False)
+                self.assertEqual(done.returncode, 69, done.stderr)
+                self.assertEqual(done.stdout, "")
+                self.assertIn('service "nobody" is not configured', done.stderr)
+
     async def test_usage_errors_and_help(self):
         self.assertEqual(self.wsctl("no-such-command", check=False).returncode, 2)
         self.assertEqual(self.wsctl("workers", "list", "--no-such-flag", check=False).returncode, 2)
