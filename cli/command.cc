@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "cli/text.h"
 #include "common/check.h"
+#include "common/version.h"
 
 namespace fanwire::cli {
 namespace {
@@ -229,6 +230,7 @@ CommandTree::CommandTree(const std::string& summary, const std::string& name)
     : state_(std::make_unique<State>(summary, name)) {
   CLI::App& app = state_->app;
   app.set_help_flag("-h,--help", "This text");
+  app.set_version_flag("--version", absl::StrCat(name, " ", kVersion), "wsctl's own version");
   app.formatter(std::make_shared<HelpFormatter>());
   app.require_subcommand(0, 1);
   app.option_defaults()->always_capture_default(false);
@@ -248,6 +250,8 @@ CommandTree::Parsed CommandTree::Parse(const std::vector<std::string>& arguments
     app.parse(std::move(reversed));
   } catch (const CLI::CallForHelp&) {
     return {.kind = Parsed::Kind::kHelp, .text = app.help()};
+  } catch (const CLI::CallForVersion& version) {
+    return {.kind = Parsed::Kind::kHelp, .text = absl::StrCat(version.what(), "\n")};
   } catch (const CLI::ExtrasError&) {
     const CLI::App* inner = Innermost(&app);
     const std::vector<std::string> extras = app.remaining(/*recurse=*/true);

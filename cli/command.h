@@ -105,7 +105,7 @@ class CommandTree {
 
   struct Parsed {
     enum class Kind { kRun, kHelp, kUsageError } kind;
-    std::string text;  // help, or what is wrong with the usage
+    std::string text;  // help or version, or what is wrong with the usage
     const Run* run = nullptr;
   };
   // Sets the targets of what `arguments` (without the program's name) name.

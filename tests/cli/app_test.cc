@@ -5,8 +5,10 @@
 #include <set>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/exit_code.h"
+#include "common/version.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/cli/cli_runner.h"
@@ -47,6 +49,15 @@ TEST(AppTest, EveryExampleOfTheHelpParses) {
     const CommandTree::Parsed parsed = tree->Parse(words);
     EXPECT_EQ(parsed.kind, CommandTree::Parsed::Kind::kRun) << example << "\n" << parsed.text;
   }
+}
+
+TEST(AppTest, VersionIsToldWithoutAskingControl) {
+  CliRunner wsctl;
+  wsctl.admin.failure = absl::UnavailableError("away");
+  const Outcome outcome = wsctl.Run({"--version"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.out, absl::StrCat("wsctl ", kVersion, "\n"));
+  EXPECT_EQ(outcome.err, "");
 }
 
 TEST(AppTest, EveryCommandHasHelp) {
