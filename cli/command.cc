@@ -6,6 +6,7 @@
 #include <set>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -83,6 +84,21 @@ std::string UnknownCommand(const CLI::App* app, const std::string& word) {
   }
   return absl::StrCat("unknown command \"", EscapeControls(word), "\"",
                       nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?"));
+}
+
+// CLI11's "--server: At Most 1 required but received 2" and "--server: 1 required ADDR missing".
+std::string WrongCount(absl::string_view message) {
+  const size_t colon = message.find(": ");
+  if (colon == absl::string_view::npos) return std::string(message);
+  const absl::string_view option = message.substr(0, colon);
+  const std::vector<absl::string_view> words = absl::StrSplit(message.substr(colon + 2), ' ');
+  if (words.back() == "missing" && words.size() == 4) {
+    return absl::StrCat(option, " needs ", words[2]);
+  }
+  if (words.front() == "At" && words.size() > 1) {
+    return absl::StrCat(option, " is given ", words.back(), " times; once is enough");
+  }
+  return std::string(message);
 }
 
 }  // namespace
@@ -185,7 +201,12 @@ Command& Command::Texts(const std::string& name, const std::string& placeholder,
 
 Command& Command::Number(const std::string& name, uint32_t* target, uint32_t min, uint32_t max,
                          const std::string& help) {
-  app_->add_option(name, *target, help)->check(CLI::Range(min, max))->type_name("N");
+  const auto check = [min, max](const std::string& text) -> std::string {
+    uint32_t number = 0;
+    if (absl::SimpleAtoi(text, &number) && number >= min && number <= max) return "";
+    return absl::StrCat("\"", EscapeControls(text), "\" is no number from ", min, " to ", max);
+  };
+  app_->add_option(name, *target, help)->check(check)->type_name("N");
   return *this;
 }
 
@@ -263,6 +284,8 @@ CommandTree::Parsed CommandTree::Parse(const std::vector<std::string>& arguments
     } else {
       problem = absl::StrCat("not understood: ", EscapeControls(absl::StrJoin(extras, " ")));
     }
+  } catch (const CLI::ArgumentMismatch& error) {
+    problem = WrongCount(error.what());
   } catch (const CLI::ParseError& error) {
     problem = error.what();
   }

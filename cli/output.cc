@@ -92,14 +92,17 @@ void Output::PrintPlain(const Table& table) {
 void Output::PrintAligned(const Table& table) {
   const size_t columns = table.columns().size();
   std::vector<int> widths(columns);
-  std::vector<bool> right(columns, !table.empty());
+  // Columns of numbers are aligned to the right; "-" stands for one that is not known.
+  std::vector<bool> right(columns, true), numbers(columns, false);
   for (size_t i = 0; i < columns; ++i) widths[i] = DisplayWidth(table.columns()[i]);
   for (const std::vector<Cell>& row : table.rows()) {
     for (size_t i = 0; i < columns; ++i) {
       widths[i] = std::max(widths[i], DisplayWidth(EscapeControls(row[i].text)));
-      if (!row[i].number) right[i] = false;
+      if (row[i].number) numbers[i] = true;
+      if (!row[i].number && row[i].text != "-") right[i] = false;
     }
   }
+  for (size_t i = 0; i < columns; ++i) right[i] = right[i] && numbers[i];
   if (options_.width > 0) {  // on a terminal the last column gives way
     int before = 0;
     for (size_t i = 0; i + 1 < columns; ++i) before += widths[i] + kGap;

@@ -111,6 +111,15 @@ absl::Status RunChannelsHistory(const ChannelHistoryOptions& options, AdminClien
     for (const Publication& publication : history->publications) {
       out.Line(PublicationText(publication, out));
     }
+    if (history->publications.empty()) {
+      out.Note(options.since.empty() ? "nothing is kept of this channel"
+                                     : "nothing came after that position");
+    }
+  }
+  if (!options.since.empty() && query.since.epoch != history->head.epoch &&
+      !history->publications.empty()) {
+    out.Note(absl::StrCat("epoch ", EscapeControls(query.since.epoch),
+                          " is over: this is all that is kept of ", history->head.epoch));
   }
   if (history->more && !history->publications.empty()) {
     const Position& last = history->publications.back().position;

@@ -59,7 +59,8 @@ void PrintHealth(const Answers& answers, Output& out) {
   out.Print(table);
 }
 
-void PrintRooms(const Answers& answers, Output& out) {
+// `after`: below another table, and so with a line between.
+void PrintRooms(const Answers& answers, Output& out, bool after = false) {
   Table table({"SERVICE", "SUBSCRIBERS", "ROOM"});
   for (const auto& [service, answer] : answers) {
     const auto rooms = answer.find("rooms");
@@ -72,6 +73,7 @@ void PrintRooms(const Answers& answers, Output& out) {
     out.Note("no rooms: nobody has subscribed to anything");
     return;
   }
+  if (after) out.Line("");
   out.Print(table);
 }
 
@@ -83,10 +85,7 @@ void PrintStatus(const Answers& answers, Output& out) {
                Field(answer, "total_connections"), Field(answer, "total_rooms")});
   }
   out.Print(table);
-  if (out.format() == Format::kTable) {
-    out.Line("");
-    PrintRooms(answers, out);
-  }
+  if (out.format() == Format::kTable) PrintRooms(answers, out, /*after=*/true);
 }
 
 void PrintMetrics(const Answers& answers, Output& out) {

@@ -35,7 +35,8 @@ absl::Status RunWorkersList(AdminClient& admin, Output& out) {
   for (const WorkerInfo& worker : list->workers) {
     Cell cpu(absl::StrFormat("%.1f", worker.cpu_percent));
     cpu.number = true;
-    table.Add({worker.id, worker.pid, worker.address, StateCell(worker.state), worker.sessions,
+    const Cell pid = worker.pid == 0 ? Cell("-") : Cell(worker.pid);  // a stopped one has none
+    table.Add({worker.id, pid, worker.address, StateCell(worker.state), worker.sessions,
                worker.subscriptions, cpu, out.Bytes(worker.rss_bytes), worker.queue_publications,
                worker.restarts, out.Time(worker.attached_at)});
   }

@@ -68,6 +68,10 @@ TEST(AppTest, EveryCommandHasHelp) {
     const Outcome outcome = wsctl.Run(path);
     EXPECT_EQ(outcome.code, 0);
     EXPECT_THAT(outcome.out, HasSubstr("Usage: wsctl")) << absl::StrJoin(path, " ");
+    // It ends with the example: one line.
+    const size_t example = outcome.out.rfind("\nExample:\n  wsctl ");
+    ASSERT_NE(example, std::string::npos) << absl::StrJoin(path, " ");
+    EXPECT_EQ(outcome.out.find('\n', example + 12), outcome.out.size() - 1);
     EXPECT_EQ(outcome.err, "");
   }
 }

@@ -146,7 +146,9 @@ TEST_F(CommandTest, HelpEndsWithAnExample) {
   EXPECT_THAT(put.text, HasSubstr("Usage: wsctl things put [OPTIONS] NAME [FILE]"));
   EXPECT_THAT(put.text, HasSubstr("More about it."));
   EXPECT_THAT(put.text, testing::EndsWith("Example:\n  wsctl things put a b\n"));
-  EXPECT_THAT(tree_.Parse({"things", "list", "--help"}).text, HasSubstr("--size small|large"));
+  const std::string list = tree_.Parse({"things", "list", "--help"}).text;
+  EXPECT_THAT(list, HasSubstr("--size small|large"));
+  EXPECT_THAT(list, HasSubstr("--limit N  "));
 }
 
 TEST_F(CommandTest, HiddenCommandsRunAndAreShownNowhere) {
@@ -173,9 +175,12 @@ TEST_F(CommandTest, UsageErrorsSayWhatAndWhereToLook) {
       {{"things", "list", "--nope"}, "not understood: --nope\nTry `wsctl things list --help`."},
       {{"things", "put"}, "NAME is required"},
       {{"things", "put", "a", "b", "c"}, "not understood: c"},
-      {{"things", "list", "--limit", "11"}, "--limit"},
-      {{"things", "list", "--limit", "many"}, "--limit"},
-      {{"things", "list", "--limit"}, "--limit"},
+      {{"things", "list", "--limit", "11"}, "--limit: \"11\" is no number from 1 to 10\n"},
+      {{"things", "list", "--limit", "many"}, "--limit: \"many\" is no number from 1 to 10\n"},
+      {{"things", "list", "--limit", "-1"}, "--limit: \"-1\" is no number from 1 to 10\n"},
+      {{"things", "list", "--limit"}, "wsctl: --limit needs N\n"},
+      {{"stop", "--at"}, "wsctl: --at needs PLACE\n"},
+      {{"stop", "--at", "a", "--at", "b"}, "wsctl: --at is given 2 times; once is enough\n"},
       {{"things", "list", "--size", "huge"}, "--size: \"huge\" is none of small, large"},
       {{"things", "list", "--wait", "soon"}, "--wait: \"soon\": no duration"},
   };

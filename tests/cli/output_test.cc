@@ -43,6 +43,14 @@ TEST_F(OutputTest, TablesAlignTextLeftAndNumbersRight) {
             "long  1234  grün\\x1b\n");
 }
 
+TEST_F(OutputTest, AnUnknownNumberLeavesItsColumnToTheRight) {
+  Table table({"NAME", "COUNT", "NONE"});
+  table.Add({"a", "-", "-"});
+  table.Add({"b", 7, "-"});
+  Make({}).Print(table);
+  EXPECT_EQ(results_.text, "NAME  COUNT  NONE\na         -  -\nb         7  -\n");
+}
+
 TEST_F(OutputTest, AnEmptyTableIsItsHeader) {
   Make({}).Print(Table({"ID", "NAME"}));
   EXPECT_EQ(results_.text, "ID  NAME\n");

@@ -143,6 +143,23 @@ TEST_F(ChannelsTest, AnOffsetAloneMeansTheEpochInForce) {
   EXPECT_EQ(wsctl_.admin.history_query.since.offset, 5);
 }
 
+TEST_F(ChannelsTest, AnEmptyHistorySaysSoToPeople) {
+  wsctl_.admin.history.publications.clear();
+  const Outcome all = wsctl_.Run({"channels", "history", "s", "c"});
+  EXPECT_EQ(all.out, "");
+  EXPECT_EQ(all.err, "nothing is kept of this channel\n");
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "e1:9"}).err,
+            "nothing came after that position\n");
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--output", "json"}).err, "");
+}
+
+TEST_F(ChannelsTest, HistoryAfterAPositionOfAnotherEpochSaysThatItIsAll) {
+  wsctl_.admin.history.head = {.epoch = "e1", .offset = 2};
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "e0:1"}).err,
+            "epoch e0 is over: this is all that is kept of e1\n");
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "e1:0"}).err, "");
+}
+
 TEST_F(ChannelsTest, MoreHistorySaysHowToGetIt) {
   wsctl_.admin.history.more = true;
   EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c"}).err, "there are more: --since e1:2\n");

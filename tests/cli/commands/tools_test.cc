@@ -105,6 +105,11 @@ TEST(ToolsTest, StatusForPeopleShowsServicesAndRooms) {
 
 TEST(ToolsTest, NoRoomsIsSaidOnStderr) {
   CliRunner wsctl;
+  wsctl.admin.tool_json = R"({"server":{"status":"running","host":"h","port":1},"rooms":{},)"
+                          R"("total_connections":0,"total_rooms":0})";
+  EXPECT_EQ(wsctl.Run({"get-status", "--service", "a"}).out,
+            "SERVICE  STATUS   HOST  PORT  CONNECTIONS  ROOMS\n"
+            "a        running  h        1            0      0\n");
   wsctl.admin.tool_json = R"({"rooms":{},"total_rooms":0})";
   const Outcome outcome = wsctl.Run({"list-rooms", "--service", "a"});
   EXPECT_EQ(outcome.out, "");

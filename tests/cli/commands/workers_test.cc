@@ -62,6 +62,13 @@ TEST_F(WorkersTest, ARefusedConfigurationIsSaid) {
             "worker-0 refused configuration 3 and keeps 2: port 80: in use\\x1b[2J\n");
 }
 
+TEST_F(WorkersTest, AStoppedWorkerHasNoProcess) {
+  wsctl_.admin.workers.workers[0].state = "stopped";
+  wsctl_.admin.workers.workers[0].pid = 0;
+  EXPECT_THAT(wsctl_.Run({"workers", "list", "--output", "plain"}).out,
+              testing::StartsWith("worker-0\t-\t"));
+}
+
 TEST_F(WorkersTest, StatesHaveTheirColour) {
   wsctl_.terminal = true;
   const std::pair<const char*, const char*> colours[] = {{"ready", "\x1b[32mready"},
