@@ -1,0 +1,240 @@
+"""deploy/run.sh as a newcomer uses it: start, paste what it prints, Ctrl-C.
+
+Builds nothing: the release tree that this test belongs to is built.  Its ports are the shipped ones,
+so it runs in a network of its own where the kernel lets it have one.
+"""
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import uuid
+
+OWN_NETWORK = "FANWIRE_TEST_OWN_NETWORK"
+if OWN_NETWORK not in os.environ:
+    # A chroot may have no namespace of users, and only root may do without.
+    for unshare in (["unshare", "--user", "--map-root-user", "--net"], ["unshare", "--net"]):
+        if subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL).returncode == 0:
+            os.execvpe(unshare[0], [*unshare, sys.executable, *sys.argv],
+                       {**os.environ, OWN_NETWORK: "1"})
+
+import yaml  # noqa: E402
+
+from harness.config import ROOT, shipped_config  # noqa: E402
+from harness.server import PATIENCE  # noqa: E402
+
+WSCTL = "build/release/bin/wsctl"
+
+
+def bring_up_loopback():
+    """In a new network it is down."""
+    up, running, set_flags = 0x1, 0x40, 0x8914  # IFF_UP, IFF_RUNNING, SIOCSIFFLAGS
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, set_flags, struct.pack("16sH14x", b"lo", up | running))
+
+
+class Process:
+    """A command in a session of its own, as in a terminal of its own; its output goes to a file."""
+
+    def __init__(self, test, command):
+        self.log = test.directory / f"log-{uuid.uuid4()}"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=test.environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        test.addCleanup(self.end)
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, pattern, patience=PATIENCE):
+        """Until the output matches; returns the match."""
+        deadline = time.monotonic() + patience
+        while not (found := re.search(pattern, self.text(), re.MULTILINE)):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                # It may have ended with the words that are awaited.
+                if found := re.search(pattern, self.text(), re.MULTILINE):
+                    break
+                raise AssertionError(f"no {pattern!r} (exit {self.process.poll()}):\n{self.text()}")
+            time.sleep(0.05)
+        return found
+
+    def interrupt(self):
+        """Ctrl-C: to all processes of the terminal."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def exit_code(self):
+        return self.process.wait(PATIENCE * 2)
+
+    def end(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+class RunScript(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if OWN_NETWORK in os.environ:
+            bring_up_loopback()
+
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="fanwire-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.mark = str(uuid.uuid4())
+        self.environment = {**os.environ, "FANWIRE_TEST_ID": self.mark,
+                            "XDG_RUNTIME_DIR": str(self.directory)}
+        for name in ("FANWIRE_SERVER", "RUNTIME_DIRECTORY"):
+            self.environment.pop(name, None)
+
+    def start(self, *arguments):
+        """Runs the script until it has said everything that is to be pasted."""
+        begun = time.monotonic()
+        run = Process(self, ["deploy/run.sh", *arguments])
+        # A build that has something to do is no fault of the script.
+        run.wait_for("^Ctrl-C stops", PATIENCE * 10)
+        print(f"\nready after {time.monotonic() - begun:.1f} s, "
+              f"{run.wait_for('^built in .*').group()}", flush=True)
+        return run
+
+    def pasted(self, run, what):
+        """The printed line that begins so, run by a shell as it stands."""
+        line = run.wait_for(f"^  ({re.escape(what)}.*)$").group(1)
+        return Process(self, ["bash", "-c", line])
+
+    def watch(self, run):
+        client = self.pasted(run, "/usr/bin/python3 deploy/client.py")
+        client.wait_for(re.escape("subscribed to workflow:*"))
+        return client
+
+    def publish(self, run):
+        published = self.pasted(run, f"{WSCTL} publish")
+        self.assertEqual(published.exit_code(), 0, published.text())
+        self.assertIn("accepted", published.text())
+
+    def left(self):
+        """Processes that were started here and are alive, but for this one."""
+        found = []
+        for name in os.listdir("/proc"):
+            try:
+                environment = pathlib.Path(f"/proc/{name}/environ").read_bytes()
+                if name.isdigit() and f"FANWIRE_TEST_ID={self.mark}".encode() in environment:
+                    found.append(pathlib.Path(f"/proc/{name}/cmdline").read_text())
+            except OSError:
+                pass
+        return [line for line in found if line]
+
+    def assert_nothing_is_left(self):
+        deadline = time.monotonic() + PATIENCE
+        while self.left() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual(self.left(), [])
+
+    def assert_stops(self, run, *others):
+        run.interrupt()
+        self.assertEqual(run.exit_code(), 0, run.text())
+        self.assertIn("\nStopped\n", run.text())
+        for other in others:
+            other.end()
+        self.assert_nothing_is_left()
+
+    def test_what_it_prints_works_and_ctrl_c_stops_it(self):
+        run = self.start()
+        client = self.watch(run)
+        self.publish(run)
+        client.wait_for(r"workflow:wf_demo  workflow\.started  .*wf_demo")
+        self.assert_stops(run, client)
+        self.assertNotIn("\nE 20", run.text())  # nothing that an operator must act on
+        # The second start finds everything built and no port still taken.
+        run = self.start()
+        self.assert_stops(run)
+
+    def test_demo_publishes_events_of_every_service(self):
+        run = self.start("--demo")
+        client = self.watch(run)
+        client.wait_for(r"workflow:\S+  workflow\.\w+  ")
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            listed = subprocess.run([WSCTL, "--output", "json", "services", "list"], cwd=ROOT,
+                                    env=self.environment, capture_output=True, check=True)
+            published = {row["name"]: row["publications"] for row in json.loads(listed.stdout)}
+            if all(published.values()) or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        self.assertEqual(len(published), 7)
+        self.assertEqual([name for name, count in published.items() if count == 0], [])
+        self.assert_stops(run, client)
+
+    def test_other_ports_and_services_are_printed_as_they_are(self):
+        config = shipped_config()
+        config["services"] = [entry for entry in config["services"]
+                              if entry["name"] in ("session-buddy", "akosha")]
+        config["default_service"] = "akosha"
+        path = self.directory / "mine.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        run = self.start("--config", str(path))
+        # The first service's port of the common protocol.
+        port = config["services"][0]["listeners"][1]["port"]
+        self.assertIn(f"deploy/client.py ws://127.0.0.1:{port} 'workflow:*'", run.text())
+        client = self.watch(run)
+        self.publish(run)
+        client.wait_for(r"workflow:wf_demo  workflow\.started")
+        self.assert_stops(run, client)
+
+    def hold(self, port):
+        holder = socket.socket()
+        self.addCleanup(holder.close)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", port))
+        holder.listen()
+
+    def test_a_services_port_that_is_taken_fails_it_and_is_named(self):
+        self.hold(8690)
+        run = Process(self, ["deploy/run.sh"])
+        run.wait_for("^== Not ready", PATIENCE * 10)
+        self.assertEqual(run.exit_code(), 1)
+        self.assertRegex(run.text(), r'worker-0 refused configuration 1 .*"mahavishnu", '
+                                     r"127\.0\.0\.1:8690: .*Address already in use")
+        self.assertIn("--config FILE", run.text())
+        self.assertNotIn("== Ready", run.text())
+        self.assert_nothing_is_left()
+
+    def test_controls_port_that_is_taken_fails_it_and_is_named(self):
+        self.hold(8702)
+        run = Process(self, ["deploy/run.sh"])
+        run.wait_for("^fanwire-control ended before it was ready", PATIENCE * 10)
+        self.assertEqual(run.exit_code(), 1)
+        self.assertRegex(run.text(), r"control\.ops_listen: 127\.0\.0\.1:8702: .*already in use")
+        self.assert_nothing_is_left()
+
+    def test_a_configuration_with_faults_fails_it(self):
+        path = self.directory / "bad.yaml"
+        path.write_text("services:\n  - name: mahavishnu\n    prot: 8690\n")
+        run = Process(self, ["deploy/run.sh", "--config", str(path)])
+        run.wait_for("^fanwire-control ended before it was ready", PATIENCE * 10)
+        self.assertNotEqual(run.exit_code(), 0)
+        self.assertRegex(run.text(), r"bad\.yaml:3:5: .*prot")
+        self.assert_nothing_is_left()
+
+    def test_arguments_that_are_none(self):
+        run = Process(self, ["deploy/run.sh", "--no-such-option"])
+        self.assertEqual(run.exit_code(), 2)
+        self.assertIn("Usage: deploy/run.sh", run.text())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
