@@ -120,7 +120,7 @@ void BatchWriter::AddAnswer(const SubscribeAnswer& answer, absl::Duration now, W
     result->mutable_status()->set_message(std::string(answer.status.message()));
     return;
   }
-  result->set_handle(answer.handle);
+  result->set_handle(answer.handle.number);
   if (answer.head.epoch.value != 0) SetPosition(answer.head, result->mutable_head());
   result->set_recovered(answer.recovered);
   result->set_reason(answer.reason);

@@ -35,6 +35,7 @@ void ChannelDirectory::SetServices(std::shared_ptr<const ServiceTable> services)
     if (state == nullptr) {
       state = std::make_unique<ServiceState>(spec->name, options_.idempotency_window,
                                              options_.idempotency_max_keys);
+      state->lane = static_cast<uint32_t>(states_.size()) - 1;
       state->mirror_prefixes = MirrorPrefixes(*spec);
     }
     next->by_name.emplace(spec->name, ServiceEntry{.spec = spec.get(), .state = state.get()});
@@ -147,9 +148,10 @@ int64_t ChannelDirectory::FirstMissed(const ChannelState& channel, const WorkerL
 
 void ChannelDirectory::Introduce(const ChannelState& channel, ChannelLink* wanting,
                                  int64_t offset) {
-  if (wanting->handle != 0) return;
+  if (wanting->handle.number != 0) return;
   wanting->handle = wanting->link->Introduce({.service = channel.service->name,
                                               .channel = channel.name,
+                                              .lane = channel.service->lane,
                                               .dialect = channel.dialect,
                                               .epoch = channel.epoch(),
                                               .backlog_policy = static_cast<int>(channel.backlog),
@@ -158,8 +160,8 @@ void ChannelDirectory::Introduce(const ChannelState& channel, ChannelLink* wanti
 }
 
 void ChannelDirectory::Release(ChannelLink* wanting) {
-  if (wanting->handle != 0) wanting->link->Release(wanting->handle);
-  wanting->handle = 0;
+  if (wanting->handle.number != 0) wanting->link->Release(wanting->handle);
+  wanting->handle = {};
 }
 
 void ChannelDirectory::ForEach(absl::FunctionRef<void(ChannelState*)> visit) {

@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "control/engine.h"
+#include "control/link_handle.h"
 #include "control/router.h"
 #include "control/service_table.h"
 
@@ -21,7 +22,7 @@ struct ServiceState;
 // A link that wants the channel.
 struct ChannelLink {
   std::shared_ptr<WorkerLink> link;
-  uint32_t handle = 0;      // 0: not introduced yet
+  LinkHandle handle = {};
   bool exact = false;       // by the channel's name
   bool by_pattern = false;  // as of ChannelState::pattern_version
   // Dirty: live publications are not queued; what comes from `next_offset` on is read from history.

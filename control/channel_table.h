@@ -33,6 +33,7 @@ struct ServiceState {
       : name(std::move(service_name)), idempotency(window, max_keys) {}
 
   const std::string name;
+  uint32_t lane = 0;  // of the links: a small number, its own
   IdempotencyWindow idempotency;
   std::array<PatternTable, 2> patterns;  // by dialect
   // Fixed beginnings of the channels that mirror rules name: "global", "worker:".

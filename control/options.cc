@@ -81,6 +81,7 @@ void FillWorker(v1::WorkerProcessConfig* worker) {
   FANWIRE_DEFAULT(worker, notsent_lowat_bytes, 16 << 10);
   FANWIRE_DEFAULT(worker, accept_rate, 5000);
   FANWIRE_DEFAULT(worker, fanout_slice, 512);
+  FANWIRE_DEFAULT_DURATION(worker, fanout_slice_time, absl::Microseconds(500));
 }
 
 // `rate_given`: a rate of 0 in the file means unlimited, not the default.
@@ -279,6 +280,8 @@ class Checker {
     AtLeast("control.heartbeat_interval", control.heartbeat_interval(), absl::Milliseconds(50));
     Range("control.worker_queue_bytes", control.worker_queue_bytes(), 2 << 20, uint64_t{1} << 40);
     Range("control.worker_window_bytes", control.worker_window_bytes(), 2 << 20, uint64_t{1} << 40);
+    Range("control.worker_window_publications", control.worker_window_publications(), 1024,
+          UINT32_MAX);
     const v1::WorkerProcessConfig& worker = config_.worker();
     if (FromProto(worker.drain_window()) > FromProto(worker.drain_deadline())) {
       Fault("worker.drain_window", "the window is longer than worker.drain_deadline");

@@ -222,14 +222,15 @@ void Subscriptions::Subscribe(const std::shared_ptr<WorkerLink>& link, Subscribe
 
 void Subscriptions::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link,
                                   SubscribeRequest request) {
-  if (!link->AcceptsAnswers()) {
+  const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
+  const ServiceEntry* const service = snapshot->Find(request.service);
+  SubscribeAnswer refusal;
+  refusal.query_id = request.query_id;
+  if (service != nullptr) refusal.handle.lane = service->state->lane;
+  if (!link->AcceptsAnswers(refusal.handle.lane)) {
     link->Defer(std::move(request));
     return;
   }
-  SubscribeAnswer refusal;
-  refusal.query_id = request.query_id;
-  const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
-  const ServiceEntry* const service = snapshot->Find(request.service);
   if (service == nullptr) {
     refusal.status =
         absl::NotFoundError(absl::StrCat("service \"", request.service, "\" is not configured"));

@@ -19,17 +19,6 @@ constexpr size_t kBatchBytes = 256 << 10;
 // before one that was not applied may not have been applied either.
 constexpr absl::Duration kReceptionMargin = absl::Seconds(1);
 
-// When the first of the publications in `items` was received: what is repaired stands behind
-// younger ones of other channels.
-template <typename Items>
-absl::Duration EarliestReceived(const Items& items) {
-  absl::Duration earliest = absl::InfiniteDuration();
-  for (const auto& item : items) {
-    if (item.publication != nullptr) earliest = std::min(earliest, item.publication->received_at());
-  }
-  return earliest;
-}
-
 }  // namespace
 
 WorkerLink::WorkerLink(uint64_t id, const Options& options, const Clock* clock,
@@ -45,13 +34,22 @@ WorkerLink::~WorkerLink() = default;
 
 // ------------------------------------------------------------------------------- channel lane
 
-void WorkerLink::Push(Item item) {
+void WorkerLink::Push(uint32_t lane, Item item) {
   if (closing_) return;
-  queued_bytes_ += item.bytes;
-  queue_.push_back(std::move(item));
+  queue_.Push(lane, std::move(item));
 }
 
-uint32_t WorkerLink::Introduce(const ChannelIntroduction& channel) {
+bool WorkerLink::IsFull(uint32_t lane, size_t bytes) const {
+  if (queue_.size() < options_.max_queued_items &&
+      queue_.bytes() + bytes <= options_.max_queued_bytes) {
+    return false;
+  }
+  const size_t lanes = queue_.lanes() + (queue_.lane_size(lane) == 0 ? 1 : 0);
+  return queue_.lane_size(lane) >= options_.max_queued_items / lanes ||
+         queue_.lane_bytes(lane) + bytes > options_.max_queued_bytes / lanes;
+}
+
+LinkHandle WorkerLink::Introduce(const ChannelIntroduction& channel) {
   Item item{.kind = Item::Kind::kIntroduce};
   item.introduction = std::make_unique<OwnedIntroduction>(
       OwnedIntroduction{.service = std::string(channel.service),
@@ -63,46 +61,46 @@ uint32_t WorkerLink::Introduce(const ChannelIntroduction& channel) {
                         .offset = channel.offset});
   MutexLock lock(&mu_);
   item.handle = next_handle_++;
-  const uint32_t handle = item.handle;
-  Push(std::move(item));
+  const LinkHandle handle{.number = item.handle, .lane = channel.lane};
+  Push(channel.lane, std::move(item));
   return handle;
 }
 
-void WorkerLink::Release(uint32_t handle) {
+void WorkerLink::Release(LinkHandle handle) {
   MutexLock lock(&mu_);
-  Push({.kind = Item::Kind::kRelease, .handle = handle});
+  Push(handle.lane, {.kind = Item::Kind::kRelease, .handle = handle.number});
 }
 
-LinkOffer WorkerLink::Deliver(uint32_t handle, const PublicationPtr& publication, bool repair) {
+LinkOffer WorkerLink::Deliver(LinkHandle handle, const PublicationPtr& publication, bool repair) {
   const size_t bytes = publication->envelope().size();
   MutexLock lock(&mu_);
   if (closing_) return LinkOffer::kClosed;
-  if (!repair && (queue_.size() >= options_.max_queued_items ||
-                  queued_bytes_ + bytes > options_.max_queued_bytes)) {
-    return LinkOffer::kFull;
-  }
-  Push(
-      {.kind = Item::Kind::kDeliver, .handle = handle, .publication = publication, .bytes = bytes});
+  if (!repair && IsFull(handle.lane, bytes)) return LinkOffer::kFull;
+  Push(handle.lane, {.kind = Item::Kind::kDeliver,
+                     .handle = handle.number,
+                     .publication = publication,
+                     .bytes = bytes});
   return LinkOffer::kQueued;
 }
 
-void WorkerLink::Gap(uint32_t handle, int64_t from, int64_t to, const char* reason, Epoch epoch) {
-  Item item{.kind = Item::Kind::kGap, .handle = handle};
+void WorkerLink::Gap(LinkHandle handle, int64_t from, int64_t to, const char* reason, Epoch epoch) {
+  Item item{.kind = Item::Kind::kGap, .handle = handle.number};
   item.gap =
       std::make_unique<LinkGap>(LinkGap{.from = from, .to = to, .reason = reason, .epoch = epoch});
   MutexLock lock(&mu_);
   ++stats_.gaps;
-  Push(std::move(item));
+  Push(handle.lane, std::move(item));
 }
 
 void WorkerLink::Answer(SubscribeAnswer answer) {
-  Item item{.kind = Item::Kind::kAnswer, .handle = answer.handle};
+  const uint32_t lane = answer.handle.lane;
+  Item item{.kind = Item::Kind::kAnswer, .handle = answer.handle.number};
   for (const PublicationPtr& publication : answer.publications) {
     item.bytes += publication->envelope().size();
   }
   item.answer = std::make_unique<SubscribeAnswer>(std::move(answer));
   MutexLock lock(&mu_);
-  Push(std::move(item));
+  Push(lane, std::move(item));
 }
 
 void WorkerLink::CountDropped() {
@@ -158,12 +156,22 @@ absl::Duration WorkerLink::UnappliedSinceLocked() const {
   absl::Duration since = std::min(clock_->Now(), dirty_since_);
   // What it missed before is not all queued.
   if (held_ || dirty_since_ != absl::InfiniteDuration()) since = std::min(since, missed_since_);
-  for (const auto& [items, received] : unacked_) since = std::min(since, received);
-  return std::min(since, EarliestReceived(queue_)) - kReceptionMargin;
+  for (const Batch& batch : unacked_) since = std::min(since, batch.received);
+  // What is repaired stands behind younger ones of other channels.
+  queue_.ForEach([&](const Item& item) {
+    if (item.publication != nullptr) since = std::min(since, item.publication->received_at());
+  });
+  return since - kReceptionMargin;
 }
 
 void WorkerLink::ForgetAcked() {
-  while (!unacked_.empty() && unacked_.front().first <= acked_items_) unacked_.pop_front();
+  while (!unacked_.empty() && unacked_.front().end <= acked_items_) {
+    for (const LaneShare& share : unacked_.front().shares) {
+      in_flight_[share.lane].items -= share.items;
+      in_flight_[share.lane].bytes -= share.bytes;
+    }
+    unacked_.pop_front();
+  }
 }
 
 absl::Duration WorkerLink::unapplied_since() const {
@@ -193,7 +201,7 @@ void WorkerLink::CountRepair() {
 }
 
 bool WorkerLink::HasRoomLocked() const {
-  return queued_bytes_ <= options_.max_queued_bytes / 4 &&
+  return queue_.bytes() <= options_.max_queued_bytes / 4 &&
          queue_.size() <= options_.max_queued_items / 4;
 }
 
@@ -202,10 +210,9 @@ bool WorkerLink::HasRoom() const {
   return !closing_ && HasRoomLocked();
 }
 
-bool WorkerLink::AcceptsAnswers() const {
+bool WorkerLink::AcceptsAnswers(uint32_t lane) const {
   MutexLock lock(&mu_);
-  return !held_ && queued_bytes_ < options_.max_queued_bytes &&
-         queue_.size() < options_.max_queued_items;
+  return !held_ && !IsFull(lane, 1);
 }
 
 bool WorkerLink::RoomWanted() const {
@@ -234,22 +241,51 @@ bool WorkerLink::EndRepair() {
 
 // ------------------------------------------------------------------------------- writing
 
+bool WorkerLink::MayGo(uint32_t lane) const {
+  if (sent_items_ - acked_items_ < options_.window_items &&
+      sent_bytes_ - acked_bytes_ < options_.window_bytes) {
+    return true;
+  }
+  // Others have filled the window: each lane has its part of it all the same.
+  if (lane >= in_flight_.size()) return true;
+  const size_t lanes = in_flight_.size();
+  return in_flight_[lane].items < options_.window_items / lanes &&
+         in_flight_[lane].bytes < options_.window_bytes / lanes;
+}
+
 bool WorkerLink::CanSendBatch() const {
-  return !queue_.empty() && sent_items_ - acked_items_ < options_.window_items &&
-         sent_bytes_ - acked_bytes_ < options_.window_bytes;
+  return queue_.AnyFor([&](uint32_t lane) { return MayGo(lane); });
 }
 
 void WorkerLink::TakeBatch() {
+  Batch& batch = unacked_.emplace_back();
+  batch.end = UINT64_MAX;
+  batch.received = absl::InfiniteDuration();
   size_t bytes = 0;
-  while (!queue_.empty() && sending_.size() < kBatchItems && bytes < kBatchBytes) {
-    bytes += queue_.front().bytes;
-    queued_bytes_ -= queue_.front().bytes;
-    sending_.push_back(std::move(queue_.front()));
-    queue_.pop_front();
-  }
-  if (const absl::Duration received = EarliestReceived(sending_);
-      received != absl::InfiniteDuration()) {
-    unacked_.emplace_back(UINT64_MAX, received);
+  const auto may_go = [&](uint32_t lane) { return MayGo(lane); };
+  while (sending_.size() < kBatchItems && bytes < kBatchBytes) {
+    uint32_t lane = 0;
+    Item item;
+    if (!queue_.Pop(may_go, &lane, &item)) break;
+    bytes += item.bytes;
+    if (item.publication != nullptr) {
+      batch.received = std::min(batch.received, item.publication->received_at());
+    }
+    if (in_flight_.size() <= lane) in_flight_.resize(lane + 1);
+    ++in_flight_[lane].items;
+    in_flight_[lane].bytes += item.bytes;
+    if (batch.shares.empty() || batch.shares.back().lane != lane) {
+      const auto known = std::find_if(batch.shares.begin(), batch.shares.end(),
+                                      [&](const LaneShare& share) { return share.lane == lane; });
+      if (known == batch.shares.end()) {
+        batch.shares.push_back({.lane = lane});
+      } else {
+        std::swap(*known, batch.shares.back());
+      }
+    }
+    ++batch.shares.back().items;
+    batch.shares.back().bytes += item.bytes;
+    sending_.push_back(std::move(item));
   }
 }
 
@@ -301,8 +337,7 @@ void WorkerLink::WriteBatch() {
     MutexLock lock(&mu_);
     sent_items_ += written.items;
     sent_bytes_ += written.envelope_bytes;
-    if (!unacked_.empty() && unacked_.back().first == UINT64_MAX)
-      unacked_.back().first = sent_items_;
+    if (!unacked_.empty() && unacked_.back().end == UINT64_MAX) unacked_.back().end = sent_items_;
     ForgetAcked();
     stats_.sent_items += static_cast<int64_t>(written.items);
     ++stats_.sent_batches;
@@ -367,8 +402,7 @@ void WorkerLink::EndLocked(absl::Status status) {
   ended_since_ = UnappliedSinceLocked();
   closing_ = true;
   close_status_ = std::move(status);
-  queue_.clear();
-  queued_bytes_ = 0;
+  queue_.Clear();
   control_.clear();
   control_bytes_ = 0;
   dirty_.clear();
@@ -384,7 +418,7 @@ WorkerLink::Stats WorkerLink::stats() const {
   MutexLock lock(&mu_);
   Stats stats = stats_;
   stats.queued_items = static_cast<int64_t>(queue_.size());
-  stats.queued_bytes = static_cast<int64_t>(queued_bytes_);
+  stats.queued_bytes = static_cast<int64_t>(queue_.bytes());
   stats.in_flight_items = static_cast<int64_t>(sent_items_ - acked_items_);
   stats.in_flight_bytes = static_cast<int64_t>(sent_bytes_ - acked_bytes_);
   stats.dirty_channels = static_cast<int64_t>(dirty_.size());

@@ -4,10 +4,12 @@
 // One write is in flight; all that queues meanwhile leaves in the next batch, up to 256 items or
 // about 256 KiB.  An idle link sends at once.
 //
-// Two lanes: control messages (Welcome, Config, queries, replies), which go first and know no
-// window, and the channel lane, which is what Ack counts.
+// Control messages (Welcome, Config, queries, replies) go first and know no window.  What happens
+// to channels is what Ack counts; it waits in lanes, one for each service, that take turns: a flood
+// on one service delays the others by its share of the link alone.  Each lane may fill its equal
+// part of queue and window whatever the others do.
 //
-// When the channel lane is full, Router marks the channel dirty and stops queueing its live
+// When a lane is full, Router marks the channel dirty and stops queueing its live
 // publications for this link; MarkDirty() remembers the channel, and when the queue has drained to
 // a quarter, LinkOwner::OnRoom() lets Router read the rest from history.
 //
@@ -29,6 +31,8 @@
 #include "absl/strings/string_view.h"
 #include "common/clock.h"
 #include "common/mutex.h"
+#include "control/lane_queue.h"
+#include "control/link_handle.h"
 #include "control/publication.h"
 #include "control/router.h"
 
@@ -69,6 +73,7 @@ class LinkOwner {
 struct ChannelIntroduction {
   absl::string_view service;
   absl::string_view channel;
+  uint32_t lane = 0;  // ServiceState::lane
   ChannelDialect dialect = ChannelDialect::kCommon;
   Epoch epoch;
   int backlog_policy = 0;  // numbers of config.proto, resolved
@@ -79,7 +84,7 @@ struct ChannelIntroduction {
 // The answer to a SubscribeRequest; a page of it.
 struct SubscribeAnswer {
   uint64_t query_id = 0;
-  uint32_t handle = 0;
+  LinkHandle handle;  // the number is 0 if there is no channel; the lane counts all the same
   Position head;
   bool recovered = false;
   const char* reason = "";  // a literal
@@ -130,13 +135,13 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   // ---- channel lane; for Router, under a channel's lock.  None of these writes: Flush() later.
 
   // Queues ChannelDef and returns the channel's handle.
-  uint32_t Introduce(const ChannelIntroduction& channel);
+  LinkHandle Introduce(const ChannelIntroduction& channel);
   // Queues ChannelRelease.
-  void Release(uint32_t handle);
+  void Release(LinkHandle handle);
   // Queues a publication.  kFull is answered only to live ones: a repair is let in over the bound,
   // because who repairs asks HasRoom() first.
-  LinkOffer Deliver(uint32_t handle, const PublicationPtr& publication, bool repair);
-  void Gap(uint32_t handle, int64_t from, int64_t to, const char* reason, Epoch epoch);
+  LinkOffer Deliver(LinkHandle handle, const PublicationPtr& publication, bool repair);
+  void Gap(LinkHandle handle, int64_t from, int64_t to, const char* reason, Epoch epoch);
   void Answer(SubscribeAnswer answer);
   // A publication without history was not queued.
   void CountDropped();
@@ -168,8 +173,8 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   void CountRepair();
   // Whether the queue is under its low-water mark.
   bool HasRoom() const;
-  // Whether the queue is under its bound, so that a subscribe may be answered at once.
-  bool AcceptsAnswers() const;
+  // Whether the lane is under its bound, so that a subscribe may be answered at once.
+  bool AcceptsAnswers(uint32_t lane) const;
   // One thread repairs at a time: false if another does, which then does this work too.
   bool BeginRepair();
   // Whether more came meanwhile, so that the caller must go on.
@@ -200,10 +205,26 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   std::pair<uint64_t, uint64_t> digest() const;
 
  private:
+  // What the last flushes took out of a lane.
+  struct LaneShare {
+    uint32_t lane = 0;
+    uint64_t items = 0;
+    uint64_t bytes = 0;
+  };
+  struct Batch {
+    uint64_t end = 0;         // sent_items_ behind it; the largest number while it is being made
+    absl::Duration received;  // when the earliest of its publications was; infinite: it has none
+    std::vector<LaneShare> shares;
+  };
+
+  // Whether the lane has its equal part of the queue's bounds, and more, with `bytes` added.
+  bool IsFull(uint32_t lane, size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether the window lets something of the lane out.
+  bool MayGo(uint32_t lane) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool CanSendBatch() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool RoomWanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasRoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Push(Item item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Push(uint32_t lane, Item item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Duration UnappliedSinceLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Lets go of all that waits; the next flush finishes the stream.
   void EndLocked(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -219,10 +240,9 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   LinkOwner* const owner_;
 
   mutable Mutex mu_;  // after Router's locks; nothing is locked under it
-  std::deque<Item> queue_ ABSL_GUARDED_BY(mu_);
+  LaneQueue<Item> queue_ ABSL_GUARDED_BY(mu_);
   std::deque<std::unique_ptr<v1::ControlMessage>> control_ ABSL_GUARDED_BY(mu_);
   size_t control_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  size_t queued_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t sent_items_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t sent_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t acked_items_ ABSL_GUARDED_BY(mu_) = 0;
@@ -234,9 +254,9 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   uint32_t next_handle_ ABSL_GUARDED_BY(mu_) = 1;
   absl::Duration missed_since_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
   bool had_snapshot_ ABSL_GUARDED_BY(mu_) = false;
-  // Of each batch with publications that is not acknowledged: sent_items_ behind it (the largest
-  // number while it is being made), and when the earliest of them was received.
-  std::deque<std::pair<uint64_t, absl::Duration>> unacked_ ABSL_GUARDED_BY(mu_);
+  std::deque<Batch> unacked_ ABSL_GUARDED_BY(mu_);
+  // What each lane has in unacked_, by its number.
+  std::vector<LaneShare> in_flight_ ABSL_GUARDED_BY(mu_);
   // Since when some channel has been dirty or being repaired; InfiniteDuration: none is.
   absl::Duration dirty_since_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
   absl::Duration ended_since_ ABSL_GUARDED_BY(mu_);  // unapplied_since() once closing_

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "fanout/session.h"
 
@@ -37,7 +38,15 @@ struct FanOutRun {
   Stops stops;
   size_t stop = 0;
   uint32_t index = 0;
+  // Entries further on that were served ahead (Hub::Settle): stop and index.
+  std::vector<std::pair<size_t, uint32_t>> served;
   FanOutRun* next = nullptr;  // of the same channel
+
+  bool over() const { return stop == stops.size(); }
+  bool Served(uint32_t at) const {
+    return !served.empty() &&
+           std::find(served.begin(), served.end(), std::pair(stop, at)) != served.end();
+  }
 };
 
 namespace {
@@ -51,17 +60,52 @@ void EndWalks(const FanOutRun::Stops& stops) {
 
 }  // namespace
 
-Hub::Hub(EventLoop* loop, SendTable* sockets, TrackTable* tracks)
-    : loop_(loop), sockets_(sockets), tracks_(tracks) {}
+void Hub::Slice::Begin(size_t sends, absl::Duration time) {
+  sends_ = sends;
+  cost_ = 0;
+  end_ = time == absl::InfiniteDuration() ? time : clock_->Now() + time;
+  over_ = sends == 0;
+}
+
+void Hub::Slice::Count(size_t cost) {
+  if (clock_ == nullptr) return;
+  if (cost == kSendCost && (sends_ == 0 || --sends_ == 0)) over_ = true;
+  cost_ += cost;
+  if (cost_ < kLookCost) return;
+  cost_ = 0;
+  if (end_ != absl::InfiniteDuration() && clock_->Now() >= end_) over_ = true;
+}
+
+Hub::Slice Hub::Slice::Part(size_t sends, absl::Duration time) const {
+  Slice part(clock_);
+  if (clock_ != nullptr) part.Begin(std::min(sends, sends_), time);
+  return part;
+}
+
+void Hub::Slice::Use(const Slice& part, size_t sends) {
+  if (clock_ == nullptr) return;
+  sends_ -= std::min(sends_, std::min(sends, sends_) - part.sends_);
+  over_ = sends_ == 0 || (end_ != absl::InfiniteDuration() && clock_->Now() >= end_);
+}
+
+Hub::Hub(EventLoop* loop, SendTable* sockets, TrackTable* tracks, const Clock* clock)
+    : loop_(loop), sockets_(sockets), tracks_(tracks), clock_(clock), slice_(clock) {}
 
 Hub::~Hub() {
-  for (Channel* const channel : active_) {
-    const ChannelRef held(channel);  // else the last run takes it along
-    while (channel->first_run != nullptr) {
-      const std::unique_ptr<FanOutRun> run(channel->first_run);
-      channel->first_run = run->next;
+  for (const Busy& busy : busy_) {
+    for (Channel* const channel : busy.channels) {
+      const ChannelRef held(channel);  // else the last run takes it along
+      while (channel->first_run != nullptr) {
+        const std::unique_ptr<FanOutRun> run(channel->first_run);
+        channel->first_run = run->next;
+      }
     }
   }
+}
+
+void Hub::set_slice(size_t sends, absl::Duration time) {
+  slice_sends_ = sends;
+  slice_time_ = time;
 }
 
 void Hub::Deliver(Channel* channel, Delivery delivery) {
@@ -74,8 +118,8 @@ void Hub::Deliver(Channel* channel, Delivery delivery) {
 }
 
 void Hub::CommitAll() {
-  budget_ = slice_;
-  one_channel_ = arrived_.size() == 1 && active_.empty();
+  slice_.Begin(slice_sends_, slice_time_);
+  one_channel_ = arrived_.size() == 1 && idle();
   const std::vector<ChannelRef> channels = std::exchange(arrived_, {});
   for (const ChannelRef& channel : channels) Commit(channel.get(), /*walk=*/true);
 }
@@ -129,10 +173,12 @@ void Hub::Commit(Channel* channel, bool walk) {
     }
     for (const FanOutRun::Stop& stop : run.stops) stop.table->BeginWalk();
     pending_bytes_ += run.bytes;
-    if (walk && channel->first_run == nullptr && subscribers <= budget_) {
-      budget_ -= Walk(&run, subscribers);
-      Finish(&run);
-      continue;
+    if (walk && channel->first_run == nullptr && !slice_.over() && subscribers <= slice_.sends()) {
+      Walk(&run, &slice_);
+      if (run.over()) {
+        Finish(&run);
+        continue;
+      }
     }
     Enqueue(std::make_unique<FanOutRun>(std::move(run)));
   }
@@ -143,60 +189,114 @@ void Hub::Commit(Channel* channel, bool walk) {
 void Hub::Enqueue(std::unique_ptr<FanOutRun> run) {
   Channel& channel = *run->channel;
   FanOutRun* const last = run.release();
-  if (channel.first_run == nullptr) {
-    channel.first_run = last;
-    active_.push_back(&channel);
-  } else {
+  if (channel.first_run != nullptr) {
     channel.last_run->next = last;
+    channel.last_run = last;
+    return;
   }
-  channel.last_run = last;
+  channel.first_run = channel.last_run = last;
+  const auto busy = std::find_if(busy_.begin(), busy_.end(), [&](const Busy& other) {
+    return other.service == channel.service;
+  });
+  if (busy != busy_.end()) {
+    busy->channels.push_back(&channel);
+  } else {
+    busy_.push_back({.service = channel.service, .channels = {&channel}});
+  }
 }
 
 void Hub::Run() {
   loop_->AssertOnLoop();
-  while (!active_.empty() && budget_ > 0) {
-    const ChannelRef channel(active_.front());
-    active_.pop_front();
-    // A channel that is not done after its part goes behind the others.
-    size_t part = std::min(budget_, std::max<size_t>(slice_ / 2, 1));
-    one_channel_ = one_channel_ && active_.empty();
-    while (channel->first_run != nullptr && part > 0) {
-      FanOutRun* const run = channel->first_run;
-      const size_t used = Walk(run, part);
-      part -= used;
-      budget_ -= std::min(budget_, std::max<size_t>(used, 1));
-      if (run->stop < run->stops.size()) break;
-      FinishFirst(channel.get());
-    }
-    if (channel->first_run != nullptr) {
-      active_.push_back(channel.get());
-    } else {
-      channel->service->ForgetIfIdle(channel.get());
-    }
-  }
-  FlushDirty();
-  if (!active_.empty() && !std::exchange(posted_, true)) {
+  RunSlice(&slice_);
+  if (!idle() && !std::exchange(posted_, true)) {
     loop_->Post([this] {
       posted_ = false;
-      budget_ = slice_;
-      one_channel_ = active_.size() == 1;
+      slice_.Begin(slice_sends_, slice_time_);
+      one_channel_ = busy_.size() == 1 && busy_.front().channels.size() == 1 && dirty_.empty();
       Run();
     });
   }
 }
 
+void Hub::RunSlice(Slice* slice) {
+  // Neither what sessions have gathered nor what is to be walked takes all of a slice while the
+  // other waits; nor does one channel.
+  const size_t half_sends = std::max<size_t>(slice_sends_ / 2, 1);
+  const absl::Duration half_time = slice_time_ / 2;
+  if (!dirty_.empty() && !slice->over()) {
+    Slice part = slice->Part(half_sends, half_time);
+    FlushDirty(&part);
+    slice->Use(part, half_sends);
+  }
+  while (!busy_.empty() && !slice->over()) {
+    Busy& busy = busy_.front();
+    const ChannelRef channel(busy.channels.front());
+    busy.channels.pop_front();
+    one_channel_ = one_channel_ && busy.channels.empty() && busy_.size() == 1;
+    Slice part = slice->Part(half_sends, half_time);
+    while (channel->first_run != nullptr && !part.over()) {
+      Walk(channel->first_run, &part);
+      if (channel->first_run->over()) FinishFirst(channel.get());
+    }
+    slice->Use(part, half_sends);
+    if (channel->first_run != nullptr) {
+      busy.channels.push_back(channel.get());
+    } else {
+      channel->service->ForgetIfIdle(channel.get());
+    }
+    if (busy.channels.empty()) {
+      busy_.pop_front();
+    } else if (busy_.size() > 1) {
+      busy_.push_back(std::move(busy_.front()));
+      busy_.pop_front();
+    }
+  }
+  FlushDirty(slice);
+}
+
 void Hub::Drain() {
   one_channel_ = false;
-  while (!active_.empty()) {
-    const ChannelRef channel(active_.front());
-    active_.pop_front();
-    while (channel->first_run != nullptr) {
-      Walk(channel->first_run, SIZE_MAX);
-      FinishFirst(channel.get());
+  Slice endless = Slice::Endless();
+  RunSlice(&endless);
+}
+
+void Hub::Settle(Session* session) {
+  const std::vector<ChannelRef> channels = std::exchange(arrived_, {});
+  for (const ChannelRef& channel : channels) Commit(channel.get(), /*walk=*/false);
+  if (!busy_.empty()) {
+    absl::flat_hash_map<const SubscriberTable*, uint32_t> places;
+    session->ForEachPlace(
+        [&](const SubscriberTable* table, uint32_t index) { places.emplace(table, index); });
+    for (const Busy& busy : busy_) {
+      for (Channel* const channel : busy.channels) {
+        for (FanOutRun* run = channel->first_run; run != nullptr; run = run->next) {
+          if (session != run->excluded) ServeAhead(run, session, places);
+        }
+      }
     }
-    channel->service->ForgetIfIdle(channel.get());
   }
-  FlushDirty();
+  session->FlushTurn();
+}
+
+void Hub::ServeAhead(FanOutRun* run, Session* session,
+                     const absl::flat_hash_map<const SubscriberTable*, uint32_t>& places) {
+  for (size_t i = run->stop; i < run->stops.size(); ++i) {
+    const FanOutRun::Stop& stop = run->stops[i];
+    const auto place = places.find(stop.table);
+    if (place == places.end() || place->second >= stop.limit) continue;
+    if (i == run->stop && place->second < run->index) continue;  // has it
+    // What an earlier run brought may have ended it: then there is a hole.
+    const Subscriber& subscriber = stop.table->entries()[place->second];
+    const std::pair<size_t, uint32_t> entry(i, place->second);
+    if (subscriber.session != session ||
+        std::find(run->served.begin(), run->served.end(), entry) != run->served.end()) {
+      continue;
+    }
+    run->served.push_back(entry);
+    if (Offer(*run, stop.pattern, subscriber, /*gathers=*/true) == Offered::kSent) {
+      CountDirect(*run, 1);
+    }
+  }
 }
 
 void Hub::FinishFirst(Channel* channel) {
@@ -205,56 +305,64 @@ void Hub::FinishFirst(Channel* channel) {
   Finish(run.get());
 }
 
-size_t Hub::Walk(FanOutRun* run, size_t budget) {
-  Channel& channel = *run->channel;
-  ServiceCounts& counts = channel.service->counts();
-  const Frame& frame = *run->joined;
-  const auto size = static_cast<ssize_t>(frame.size());
-  // With one channel in the turn there is nothing to gather.
-  const uint8_t ask = one_channel_ ? kSessionDecides : kSessionDecides | kSessionGathers;
-  size_t sends = 0;
+void Hub::Walk(FanOutRun* run, Slice* slice) {
   int64_t direct = 0;
-  while (run->stop < run->stops.size()) {
+  while (!run->over() && !slice->over()) {
     const FanOutRun::Stop& stop = run->stops[run->stop];
     const std::vector<Subscriber>& entries = stop.table->entries();
-    while (run->index < stop.limit && sends < budget) {
-      const Subscriber subscriber = entries[run->index++];
-      if (subscriber.session == nullptr || subscriber.session == run->excluded) continue;
-      ++sends;
-      if ((subscriber.by_session & ask) == 0 && sockets_->direct(subscriber.fd)) {
-        const ssize_t taken = sockets_->Send(subscriber.fd, frame);
-        if (taken == size) {
-          ++direct;
-          continue;
-        }
-        subscriber.session->OnPartlySent(run->channel, run->deliveries, run->joined, taken);
+    while (run->index < stop.limit && !slice->over()) {
+      const uint32_t index = run->index++;
+      const Subscriber subscriber = entries[index];
+      if (subscriber.session == nullptr || subscriber.session == run->excluded ||
+          run->Served(index)) {
         continue;
       }
-      subscriber.session->Deliver(run->channel, stop.pattern, subscriber.subscription,
-                                  run->deliveries);
+      switch (Offer(*run, stop.pattern, subscriber, !one_channel_)) {
+        case Offered::kSent:
+          ++direct;
+          slice->CountSend();
+          break;
+        case Offered::kPartlySent:
+          slice->CountSend();
+          break;
+        case Offered::kAsked:
+          slice->CountVisit();
+          break;
+      }
     }
     if (run->index < stop.limit) break;
     ++run->stop;
     run->index = 0;
   }
-  if (direct > 0) {
-    counts.matched += direct * run->publications;
-    counts.written += direct * run->publications;
-    for (const Delivery& delivery : run->deliveries) {
-      if (delivery.track == nullptr) continue;
-      delivery.track->matched += direct;
-      tracks_->Written(delivery.track, direct);
-    }
+  if (direct > 0) CountDirect(*run, direct);
+}
+
+Hub::Offered Hub::Offer(const FanOutRun& run, PatternTable* pattern, const Subscriber& subscriber,
+                        bool gathers) {
+  const uint8_t ask = gathers ? kSessionDecides | kSessionGathers : kSessionDecides;
+  if ((subscriber.by_session & ask) != 0 || !sockets_->direct(subscriber.fd)) {
+    subscriber.session->Deliver(run.channel, pattern, subscriber.subscription, run.deliveries);
+    return Offered::kAsked;
   }
-  return sends;
+  const ssize_t taken = sockets_->Send(subscriber.fd, *run.joined);
+  if (taken == static_cast<ssize_t>(run.joined->size())) return Offered::kSent;
+  subscriber.session->OnPartlySent(run.channel, run.deliveries, run.joined, taken);
+  return Offered::kPartlySent;
+}
+
+void Hub::CountDirect(const FanOutRun& run, int64_t sends) {
+  ServiceCounts& counts = run.channel->service->counts();
+  counts.matched += sends * run.publications;
+  counts.written += sends * run.publications;
+  for (const Delivery& delivery : run.deliveries) {
+    if (delivery.track == nullptr) continue;
+    delivery.track->matched += sends;
+    tracks_->Written(delivery.track, sends);
+  }
 }
 
 void Hub::Finish(FanOutRun* run) {
   EndWalks(run->stops);
-  // What sessions that decide themselves have taken is sent before the tracks are closed.
-  bool tracked = false;
-  for (const Delivery& delivery : run->deliveries) tracked |= delivery.track != nullptr;
-  if (tracked) FlushDirty();
   for (const Delivery& delivery : run->deliveries) {
     if (delivery.track != nullptr) tracks_->FannedOut(delivery.track);
   }
@@ -267,12 +375,15 @@ void Hub::Forget(Session* session) {
   std::replace(dirty_.begin(), dirty_.end(), session, static_cast<Session*>(nullptr));
 }
 
-void Hub::FlushDirty() {
+void Hub::FlushDirty(Slice* slice) {
   // Flushing may close sessions, which then forget themselves here.
-  for (size_t i = 0; i < dirty_.size(); ++i) {
-    if (dirty_[i] != nullptr) dirty_[i]->FlushTurn();
+  size_t done = 0;
+  for (; done < dirty_.size() && !slice->over(); ++done) {
+    if (dirty_[done] == nullptr) continue;
+    dirty_[done]->FlushTurn();
+    slice->CountSend();
   }
-  dirty_.clear();
+  dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<ptrdiff_t>(done));
 }
 
 void Hub::DefineEvent(uint32_t handle, absl::string_view name) {

@@ -182,6 +182,7 @@ void Session::OnText(absl::string_view payload) {
 
 void Session::OnMessage(absl::string_view payload) {
   if (state_ == State::kAuthenticating) return Authenticate(payload);
+  FlushTurn();  // what it was sent before comes before the answer
   if (state_ != State::kActive) return;
   if (dialect_ == ChannelDialect::kSessionBuddy) return OnBuddyMessage(payload);
   absl::StatusOr<ClientMessage> message =
@@ -419,6 +420,7 @@ void Session::OnDeadline() {
 // ------------------------------------------------------------------------------- the end
 
 void Session::Close(CloseCode code, absl::string_view reason, Connection::Backlog backlog) {
+  if (backlog == Connection::Backlog::kSend) FlushTurn();
   if (state_ == State::kClosed) return;
   LeaveEverything();
   const uint64_t queued = connection_->queued_messages();

@@ -99,6 +99,13 @@ class Session final : public ConnectionHandler, public Deadline {
   void OnSubscriberMoved(uint32_t subscription, uint32_t index) {
     subscriptions_[subscription].index = index;
   }
+  // Calls `fn(const SubscriberTable*, index)` for each of its places.
+  template <typename Fn>
+  void ForEachPlace(Fn fn) const {
+    for (const Subscription& subscription : subscriptions_) {
+      fn(&TableOf(subscription), subscription.index);
+    }
+  }
 
   // ---- for Upstream
 
@@ -125,6 +132,7 @@ class Session final : public ConnectionHandler, public Deadline {
   bool SubscribesTo(absl::string_view name) const;
   absl::string_view user() const;
   const PeerAddress& peer() const { return connection_->peer(); }
+  int fd() const { return connection_->fd(); }
 
  private:
   enum class State : uint8_t { kWaiting, kAuthenticating, kActive, kClosed };

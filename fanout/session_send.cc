@@ -11,6 +11,10 @@ namespace {
 // What is handed to the connection at a time; the rest stays within reach of the backlog policy.
 constexpr size_t kOfferBytes = 64 << 10;
 
+// Most that a session gathers before it sends: more saves little, and takes memory while the loop
+// is behind.
+constexpr size_t kMaxGathered = 64;
+
 // What may wait beyond the budget: a recovery's page, which can be one large publication.
 constexpr size_t kMaxOverBytes = 4 << 20;
 
@@ -111,10 +115,12 @@ void Session::OnPartlySent(const ChannelRef& /*channel*/, absl::Span<const Deliv
 void Session::Enqueue(Backlog::Item item) {
   Out& out = this->out();
   CountQueued(static_cast<Kind>(item.kind), item.track);
-  if (pauses_ > 0 || connection_->has_backlog() || !out.backlog.empty()) {
+  // Behind what was gathered, whatever waits by now: FlushTurn() looks after it.
+  if (out.turn.empty() && (pauses_ > 0 || connection_->has_backlog() || !out.backlog.empty())) {
     return PushBacklog(std::move(item));
   }
   out.turn.push_back(std::move(item));
+  if (out.turn.size() >= kMaxGathered) return FlushTurn();
   if (!std::exchange(in_turn_, true)) context_->hub->MarkDirty(this);
 }
 

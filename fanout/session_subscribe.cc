@@ -136,7 +136,7 @@ void Session::StartTarget(SubscribeOp* op, Target* target) {
   if (known != nullptr && !request.recover.has_value() && known->channel != nullptr &&
       known->channel->first_run != nullptr) {
     // What is on its way to it goes as the subscription was.
-    context_->hub->Drain();
+    context_->hub->Settle(this);
     if (state_ != State::kActive) return;
   }
   if (known != nullptr && !request.recover.has_value()) {
@@ -207,7 +207,7 @@ void Session::StartTarget(SubscribeOp* op, Target* target) {
 
 void Session::Unsubscribe(absl::string_view name) {
   if (pattern_subscriptions_ > 0 && Find(name) != nullptr) {
-    context_->hub->Drain();
+    context_->hub->Settle(this);
     if (state_ != State::kActive) return;  // it was too slow: `name` is gone as well
   }
   if (Subscription* const known = Find(name); known != nullptr) {
@@ -274,10 +274,11 @@ void Session::OnSubscribeReply(uint64_t ask, SubscribeReply reply) {
   if (pending_ == nullptr || state_ != State::kActive) return;
   // What came before the answer goes by the subscriptions as they were, or is withheld.
   if (pattern_subscriptions_ > 0) {
-    context_->hub->CommitAll();
-    context_->hub->Drain();
-    if (state_ != State::kActive) return;
+    context_->hub->Settle(this);
+  } else {
+    FlushTurn();
   }
+  if (pending_ == nullptr || state_ != State::kActive) return;
   // One page is under way at a time, that of the first.
   if (!pending_->recoveries.empty() && pending_->recoveries.front().ask == ask) {
     OnRecoveryReply(&pending_->recoveries.front(), std::move(reply));
@@ -517,8 +518,7 @@ SubscriberTable& Session::TableOf(const Subscription& subscription) {
 void Session::Subscribe(Channel* channel, PatternTable* pattern, std::unique_ptr<Filter> filter) {
   // What came before the answer is for those who were subscribers then.
   if (pattern != nullptr) {
-    context_->hub->CommitAll();
-    context_->hub->Drain();
+    context_->hub->Settle(this);
     if (state_ != State::kActive) return context_->upstream->Unwant(pattern);
   } else {
     context_->hub->Commit(channel);

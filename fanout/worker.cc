@@ -34,6 +34,12 @@ namespace {
 // Of fan-outs that are not over, the bytes from which on control's window is kept shut.
 constexpr size_t kMaxPendingBytes = 4 << 20;
 
+// An acknowledgement is a message of its own, another turn here and work in control: it is made for
+// so many items or bytes, a fraction of the smallest window, or after so long.
+constexpr uint64_t kAckItems = 128;
+constexpr uint64_t kAckBytes = 256 << 10;
+constexpr absl::Duration kAckDelay = absl::Milliseconds(50);
+
 // How long the last reports may take to reach control when the worker ends.
 constexpr absl::Duration kFarewell = absl::Seconds(2);
 
@@ -92,7 +98,9 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   // Ends the sessions of services that the configuration does not have any more.
   void LeaveRemovedServices();
   void StartOps(const v1::WorkerProcessConfig& config);
+  // Tells control what was applied, now or soon.
   void Acknowledge();
+  void SendAck();
   void SendReport(const Track& track, bool final);
   void AskForSlots(Service* service);
   void OnGrants(const v1::SlotGrants& grants);
@@ -134,6 +142,7 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   uint64_t applied_items_ = 0;
   uint64_t applied_bytes_ = 0;
   uint64_t acked_items_ = 0;
+  uint64_t acked_bytes_ = 0;
   std::map<std::string, std::deque<Session*>> slot_waiters_;  // by service
   std::unique_ptr<v1::WorkerConfig> config_;
   uint64_t config_version_ = 0;
@@ -144,6 +153,7 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   absl::Duration loop_lag_;
   EventLoop::TimerId tick_timer_ = 0;
   EventLoop::TimerId ack_timer_ = 0;  // set: the next Ack is put off
+  bool ack_is_due_ = false;           // and only waits until less is under way
   EventLoop::TimerId orphan_timer_ = 0;
   bool exit_when_drained_ = false;
   bool ending_ = false;
@@ -260,7 +270,7 @@ void WorkerImpl::OnAttached(const v1::ControlMessage& message) {
     }
   }
   for (const ChannelRef& channel : channels) channel->service->ForgetIfIdle(channel.get());
-  applied_items_ = applied_bytes_ = acked_items_ = 0;
+  applied_items_ = applied_bytes_ = acked_items_ = acked_bytes_ = 0;
   interest_->TellAll();
   for (Service* const service : ports_->services()) {
     service->slots().Reset();
@@ -398,16 +408,25 @@ void WorkerImpl::OnTurn() {
 }
 
 void WorkerImpl::Acknowledge() {
-  if (applied_items_ == acked_items_ || ack_timer_ != 0) return;
-  if (hub_.pending_bytes() > kMaxPendingBytes) {
-    // What is under way must shrink first.
-    ack_timer_ = loop_.RunAfter(absl::Milliseconds(1), [this] {
-      ack_timer_ = 0;
-      Acknowledge();
-    });
-    return;
-  }
+  if (applied_items_ == acked_items_) return;
+  const bool due = applied_items_ - acked_items_ >= kAckItems ||
+                   applied_bytes_ - acked_bytes_ >= kAckBytes || drain_->started();
+  if (due && hub_.pending_bytes() <= kMaxPendingBytes) return SendAck();
+  if (ack_timer_ != 0 && (!due || ack_is_due_)) return;
+  // What is under way must shrink first; or more may come, and one acknowledgement do for all.
+  loop_.Cancel(ack_timer_);
+  ack_is_due_ = due;
+  ack_timer_ = loop_.RunAfter(due ? absl::Milliseconds(1) : kAckDelay, [this] {
+    ack_timer_ = 0;
+    if (applied_items_ == acked_items_) return;
+    if (hub_.pending_bytes() <= kMaxPendingBytes) return SendAck();
+    Acknowledge();
+  });
+}
+
+void WorkerImpl::SendAck() {
   acked_items_ = applied_items_;
+  acked_bytes_ = applied_bytes_;
   auto item = std::make_unique<v1::WorkerItem>();
   item->mutable_ack()->set_seq(applied_items_);
   item->mutable_ack()->set_bytes(applied_bytes_);
@@ -526,7 +545,8 @@ void WorkerImpl::Apply(const v1::WorkerConfig& config) {
   } else {
     config_ = std::make_unique<v1::WorkerConfig>(config);
     config_version_ = config.version();
-    hub_.set_slice(std::max<uint32_t>(config.worker().fanout_slice(), 1));
+    hub_.set_slice(std::max<uint32_t>(config.worker().fanout_slice(), 1),
+                   FromProto(config.worker().fanout_slice_time()));
     heartbeat_ = std::max(FromProto(config.heartbeat_interval()), absl::Milliseconds(10));
     link_->SetHeartbeatInterval(heartbeat_);
     LogLevel level;

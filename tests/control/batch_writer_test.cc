@@ -184,7 +184,7 @@ TEST_F(BatchWriterTest, AnAnswersEventsAreNamedBeforeIt) {
   Item item{.kind = Item::Kind::kAnswer, .handle = 2};
   item.answer = std::make_unique<SubscribeAnswer>();
   item.answer->query_id = 6;
-  item.answer->handle = 2;
+  item.answer->handle = {.number = 2};
   item.answer->head = {.epoch = Epoch{.value = 0xe}, .offset = 7};
   item.answer->recovered = true;
   item.answer->publications = {Make({.event = "a", .exclude_connection = "conn"}),

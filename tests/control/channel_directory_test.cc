@@ -286,10 +286,10 @@ TEST_F(ChannelDirectoryTest, APatternsLinkIsIntroducedAndReleasedOnce) {
   patterns.Add(*ChannelPattern::Parse("p:*"), link);
   directory_.RefreshPatterns(channel.get());
   ChannelDirectory::Introduce(*channel, &channel->links[0], 0);
-  const uint32_t handle = channel->links[0].handle;
+  const uint32_t handle = channel->links[0].handle.number;
   EXPECT_NE(handle, 0u);
   ChannelDirectory::Introduce(*channel, &channel->links[0], 0);
-  EXPECT_EQ(channel->links[0].handle, handle);
+  EXPECT_EQ(channel->links[0].handle.number, handle);
   EXPECT_EQ(link->stats().queued_items, 1);
   patterns.RemoveAll(link.get());
   directory_.RefreshPatterns(channel.get());

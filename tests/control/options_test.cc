@@ -72,6 +72,7 @@ TEST(OptionsTest, WhatIsNotGivenHasItsDocumentedDefault) {
   EXPECT_EQ(config.worker().orphan_timeout().seconds(), 600);
   EXPECT_EQ(config.worker().reconnect_after_min().nanos(), 100'000'000);
   EXPECT_EQ(config.worker().fanout_slice(), 512u);
+  EXPECT_EQ(config.worker().fanout_slice_time().nanos(), 500'000);
   EXPECT_EQ(config.engine().kind(), v1::EngineConfig::KIND_MEMORY);
   EXPECT_EQ(config.engine().channel_idle_ttl().seconds(), 24 * 3600);
   EXPECT_EQ(config.engine().max_history_bytes(), 1u << 30);
@@ -223,6 +224,7 @@ TEST(OptionsTest, RangesAreChecked) {
                               "control: {heartbeat_interval: 49ms}",
                               "control: {worker_queue_bytes: 1MiB}",
                               "control: {worker_window_bytes: 1MiB}",
+                              "control: {worker_window_publications: 1023}",
                               "worker: {drain_window: 20s}",
                               "worker: {reconnect_after_min: 6s}",
                               "worker: {notsent_lowat_bytes: 1023}",
@@ -240,7 +242,8 @@ TEST(OptionsTest, NoDurationIsNegative) {
   for (const char* setting :
        {"control: {idempotency_window: -1s}", "control: {max_receipt_wait: -1s}",
         "control: {shutdown_timeout: -1s}", "engine: {channel_idle_ttl: -1s}",
-        "worker: {orphan_timeout: -1s}", "channels: [{pattern: a, history_ttl: -1s}]"}) {
+        "worker: {orphan_timeout: -1s}", "worker: {fanout_slice_time: -1s}",
+        "channels: [{pattern: a, history_ttl: -1s}]"}) {
     EXPECT_THAT(Faults(absl::StrCat(setting, "\n")), Not(IsEmpty())) << setting;
   }
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -164,11 +165,10 @@ class FakeWorker final : public LinkTransport {
           break;
         case v1::BatchItem::kChannelDef:
           last_def_ = item.channel_def();
-          EXPECT_GT(item.channel_def().handle(), last_handle_) << "a handle used again";
-          last_handle_ = item.channel_def().handle();
-          channels_[last_handle_] = {.name = item.channel_def().channel(),
-                                     .epoch = item.channel_def().epoch(),
-                                     .last = item.channel_def().offset()};
+          EXPECT_TRUE(handles_.insert(item.channel_def().handle()).second) << "a handle used again";
+          channels_[item.channel_def().handle()] = {.name = item.channel_def().channel(),
+                                                    .epoch = item.channel_def().epoch(),
+                                                    .last = item.channel_def().offset()};
           Note(
               absl::StrCat("def ", item.channel_def().channel(), "@", item.channel_def().offset()));
           break;
@@ -276,7 +276,7 @@ class FakeWorker final : public LinkTransport {
   Channel nowhere_ ABSL_GUARDED_BY(mu_);
   std::map<uint32_t, std::string> events_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, int64_t> offsets_ ABSL_GUARDED_BY(mu_);
-  uint32_t last_handle_ ABSL_GUARDED_BY(mu_) = 0;
+  std::set<uint32_t> handles_ ABSL_GUARDED_BY(mu_);  // all that ever were
   uint32_t last_event_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<std::string> notes_ ABSL_GUARDED_BY(mu_);
   std::vector<v1::Deliver> deliveries_ ABSL_GUARDED_BY(mu_);

@@ -84,7 +84,7 @@ class WorkerLinkTest : public ::testing::Test {
   FakeOwner owner_;
   std::unique_ptr<FakeWorker> worker_;
   std::shared_ptr<WorkerLink> link_;
-  uint32_t handle_ = 0;
+  LinkHandle handle_;
   Epoch epoch_;
   int64_t offset_ = 0;
 };
@@ -124,9 +124,9 @@ TEST_F(WorkerLinkTest, ABatchIsBoundedInItemsAndInBytes) {
 }
 
 TEST_F(WorkerLinkTest, HandlesCountFromOneAndAreNeverUsedAgain) {
-  EXPECT_EQ(handle_, 1u);
+  EXPECT_EQ(handle_.number, 1u);
   link_->Release(handle_);
-  EXPECT_EQ(link_->Introduce({.service = "s", .channel = "x", .epoch = epoch_}), 2u);
+  EXPECT_EQ(link_->Introduce({.service = "s", .channel = "x", .epoch = epoch_}).number, 2u);
   link_->Flush();
   EXPECT_THAT(worker_->Take(), ElementsAre("def x@0", "drop x", "def x@0"));
 }
@@ -161,11 +161,11 @@ TEST_F(WorkerLinkTest, AQueueOfTooManyItemsIsFullForLivePublicationsAlone) {
   EXPECT_EQ(Deliver(), LinkOffer::kQueued);
   EXPECT_EQ(Deliver(), LinkOffer::kQueued);
   EXPECT_EQ(Deliver(), LinkOffer::kFull);
-  EXPECT_FALSE(link_->AcceptsAnswers());
+  EXPECT_FALSE(link_->AcceptsAnswers(0));
   EXPECT_EQ(link_->Deliver(handle_, Next(), /*repair=*/true), LinkOffer::kQueued);
   EXPECT_EQ(link_->stats().queued_items, 5);
   link_->Flush();
-  EXPECT_TRUE(link_->AcceptsAnswers());
+  EXPECT_TRUE(link_->AcceptsAnswers(0));
   EXPECT_EQ(Deliver(), LinkOffer::kQueued);
 }
 
@@ -219,7 +219,7 @@ TEST_F(WorkerLinkTest, WithoutRoomTheOwnerIsNotCalledUntilTheQueueHasDrained) {
 
 TEST_F(WorkerLinkTest, WhileHeldNothingThatWaitsIsTaken) {
   link_->SetHeld(true);
-  EXPECT_FALSE(link_->AcceptsAnswers());
+  EXPECT_FALSE(link_->AcceptsAnswers(0));
   link_->MarkDirty(std::make_shared<ChannelState>());
   link_->Defer({.query_id = 1});
   link_->Flush();
@@ -240,6 +240,52 @@ TEST_F(WorkerLinkTest, OneRepairsAtATimeAndLearnsThatMoreCame) {
   EXPECT_TRUE(link_->EndRepair());
   EXPECT_FALSE(link_->EndRepair());
   EXPECT_TRUE(link_->BeginRepair());
+}
+
+// ------------------------------------------------------------------------------- lanes
+
+TEST_F(WorkerLinkTest, AServiceThatFillsTheQueueLeavesTheOthersTheirPart) {
+  Make({.max_queued_items = 100});
+  const LinkHandle other =
+      link_->Introduce({.service = "t", .channel = "y", .lane = 1, .epoch = epoch_});
+  while (Deliver() == LinkOffer::kQueued) {
+  }
+  EXPECT_FALSE(link_->AcceptsAnswers(0));
+  EXPECT_TRUE(link_->AcceptsAnswers(1));
+  int queued = 0;
+  while (link_->Deliver(other, Next(), false) == LinkOffer::kQueued) ++queued;
+  EXPECT_EQ(queued, 49);  // its introduction is one of its half
+  EXPECT_LE(link_->stats().queued_items, 150);
+}
+
+TEST_F(WorkerLinkTest, AServiceThatFillsTheWindowLeavesTheOthersTheirPart) {
+  Make({.window_items = 20});
+  for (int i = 0; i < 1000; ++i) Deliver();
+  link_->Flush();
+  worker_->Drain();
+  ASSERT_GT(link_->stats().queued_items, 0);  // the window is shut
+  const LinkHandle other =
+      link_->Introduce({.service = "t", .channel = "y", .lane = 1, .epoch = epoch_});
+  for (int i = 0; i < 100; ++i) link_->Deliver(other, Next(), false);
+  link_->Flush();
+  worker_->Drain();
+  EXPECT_GT(worker_->LastOffset("y"), 1000);
+  const int64_t queued = link_->stats().queued_items;
+  // Acknowledged, both go on.
+  link_->OnAck(worker_->items(), 1 << 30);
+  link_->Flush();
+  worker_->Drain();
+  EXPECT_LT(link_->stats().queued_items, queued);
+}
+
+TEST_F(WorkerLinkTest, AQuietServiceIsNotBehindAllThatABusyOneHasQueued) {
+  for (int i = 0; i < 5000; ++i) Deliver(1000);
+  const LinkHandle other =
+      link_->Introduce({.service = "t", .channel = "y", .lane = 1, .epoch = epoch_});
+  link_->Deliver(other, Next(), false);
+  link_->Flush();
+  worker_->Complete();
+  EXPECT_EQ(worker_->LastOffset("y"), 5001);  // in the first batch
 }
 
 // ------------------------------------------------------------------------------- window
@@ -334,7 +380,7 @@ TEST_F(WorkerLinkTest, AnExpiredPublicationLeavesAsAGapAndItsTrackerIsTold) {
 }
 
 TEST_F(WorkerLinkTest, ABatchOfWhichNothingIsLeftIsNotWrittenAndTheNextOneIs) {
-  const uint32_t handle = handle_;
+  const LinkHandle handle = handle_;
   link_->Flush();
   worker_->Drain();
   // Without position, so that no gap tells of them.

@@ -94,6 +94,132 @@ TEST_F(HubTest, ChannelsThatTakeLongShareTheTurns) {
   EXPECT_EQ(Served(a) + Served(b), 40);
 }
 
+TEST_F(HubTest, ASliceEndsWhenItsTimeIsOver) {
+  const std::vector<PairClient*> clients = SubscribedMany("a", 100);
+  slice_clock_.step = absl::Milliseconds(1);
+  hub_.set_slice(1000, absl::Milliseconds(2));
+  control_->Publish("a");
+  control_->Apply();
+  const int64_t served = Served(clients);
+  EXPECT_GT(served, 0);
+  EXPECT_LT(served, 100);
+  Quiet();
+  for (const PairClient* client : clients) EXPECT_THAT(client->Offsets("a"), ElementsAre(1));
+}
+
+TEST_F(HubTest, ServicesTakeTurnsHoweverManyChannelsOneHasBusy) {
+  hub_.set_slice(4);
+  for (const char* name : {"a", "b", "c", "d"}) SubscribedMany(name, 20);
+  // Another service's subscribers; their sockets are all that a fan-out touches.
+  Service other(std::make_shared<ServiceSettings>(config_));
+  Channel* const quiet = other.FindOrMakeChannel(ChannelDialect::kCommon, "quiet");
+  std::vector<PairClient*> clients;
+  int64_t broadcasts = 0;
+  quiet->broadcasts = &broadcasts;
+  for (int i = 0; i < 5; ++i) {
+    clients.push_back(Welcomed());
+    quiet->subscribers.Add(
+        {.session = clients.back()->session, .fd = clients.back()->session->fd()});
+  }
+  for (const char* name : {"a", "b", "c", "d"}) control_->Publish(name);
+  control_->Apply();
+  hub_.Deliver(quiet, {.frame = Frame::Text(R"({"event":"e","room":"quiet"})"), .offset = 1});
+  hub_.CommitAll();
+  hub_.Run();
+  hub_.CommitAll();  // a turn with nothing new
+  hub_.Run();
+  EXPECT_GE(Served(clients), 2);
+  Quiet();
+  EXPECT_EQ(Served(clients), 5);
+  EXPECT_EQ(other.counts().written, 5);
+  for (int i = 4; i >= 0; --i) quiet->subscribers.Remove(static_cast<uint32_t>(i));
+}
+
+TEST_F(HubTest, WhatSessionsGatherCostsNoSendsUntilTheySendItAtOnce) {
+  std::vector<PairClient*> clients = SubscribedMany("a", 10);
+  for (PairClient* const client : clients) SubscribeTo(client, "b");
+  hub_.set_slice(4);
+  control_->Publish("a");
+  control_->Publish("b");
+  control_->Apply();
+  EXPECT_EQ(Served(clients), 4);
+  for (const PairClient* client : clients) {
+    EXPECT_THAT(client->messages.size(), AnyOf(0u, 2u));
+  }
+  Quiet();
+  for (const PairClient* client : clients) {
+    EXPECT_THAT(client->Offsets("a"), ElementsAre(1));
+    EXPECT_THAT(client->Offsets("b"), ElementsAre(1));
+  }
+}
+
+TEST_F(HubTest, AnAnswerComesBehindWhatASessionHasGathered) {
+  std::vector<PairClient*> clients = SubscribedMany("a", 2);
+  for (PairClient* const client : clients) SubscribeTo(client, "b");
+  hub_.set_slice(1);
+  control_->Publish("a");
+  control_->Publish("b");
+  control_->Apply();
+  EXPECT_EQ(Served(clients), 1);
+  PairClient* const waiting = clients[0]->messages.empty() ? clients[0] : clients[1];
+  waiting->session->OnText(R"({"type":"ping","id":"p"})");
+  Quiet();
+  ASSERT_THAT(waiting->messages, SizeIs(3));
+  EXPECT_EQ(waiting->messages.back()["type"], "pong");
+}
+
+TEST_F(HubTest, ASessionThatGathersVeryMuchSendsInBetween) {
+  std::vector<PairClient*> clients = SubscribedMany("a", 1);
+  SubscribeTo(clients[0], "b");
+  hub_.set_slice(1, absl::Milliseconds(1));
+  control_->Publish("b");
+  for (int i = 0; i < 200; ++i) control_->Publish("a");
+  control_->Apply();
+  EXPECT_GE(clients[0]->session->Describe().delivered, 64);
+  Quiet();
+  EXPECT_EQ(clients[0]->Offsets("a"), Range(1, 200));
+}
+
+// ------------------------------------------------------------------------------- ahead
+
+TEST_F(HubTest, SettleServesOneSessionAheadAndNobodyTwice) {
+  hub_.set_slice(2);
+  const std::vector<PairClient*> clients = SubscribedMany("a", 10);
+  PairClient* const pattern = Welcomed();
+  SubscribeTo(pattern, "*");
+  for (int i = 0; i < 2; ++i) {
+    control_->Publish("a");
+    control_->Apply();
+  }
+  const int64_t before = Served(clients);
+  hub_.Settle(clients[9]->session);
+  hub_.Settle(clients[9]->session);  // has it
+  hub_.Settle(clients[0]->session);  // was served in its turn
+  hub_.Settle(pattern->session);
+  EXPECT_EQ(Served(clients), before + 1);
+  EXPECT_THAT(clients[9]->Offsets("a"), ElementsAre(1, 2));
+  EXPECT_EQ(Served({pattern}), 1);
+  EXPECT_GT(hub_.pending_bytes(), 0u);
+  Quiet();
+  for (const PairClient* client : clients) EXPECT_THAT(client->Offsets("a"), ElementsAre(1, 2));
+  EXPECT_THAT(pattern->Offsets("a"), ElementsAre(1, 2));
+  EXPECT_EQ(counts().matched, 22);
+  EXPECT_EQ(counts().written, 22);
+}
+
+TEST_F(HubTest, SettleLeavesOutWhomAPublicationExcludes) {
+  hub_.set_slice(1);
+  const std::vector<PairClient*> clients = SubscribedMany("a", 5);
+  FakePublication own;
+  own.exclude = clients[4]->id;
+  control_->Publish("a", own);
+  control_->Apply();
+  hub_.Settle(clients[4]->session);
+  Quiet();
+  EXPECT_THAT(clients[4]->Offsets("a"), IsEmpty());
+  EXPECT_EQ(counts().matched, 4);
+}
+
 TEST_F(HubTest, DrainWalksAllToTheEndAtOnce) {
   hub_.set_slice(1);
   const std::vector<PairClient*> clients = SubscribedMany("a", 10);

@@ -177,7 +177,7 @@ SessionFixture::SessionFixture()
     : loop_(FineTicks()),
       tracks_([this] { return loop_.Now(); },
               [this](const Track& track, bool final) { reports_.emplace_back(track, final); }),
-      hub_(&loop_, &sockets_, &tracks_),
+      hub_(&loop_, &sockets_, &tracks_, &slice_clock_),
       config_(Defaults()) {
   service_ = std::make_unique<Service>(std::make_shared<ServiceSettings>(config_));
   service_->slots().Grant(1000);

@@ -85,6 +85,18 @@ class PairClient {
   bool upgraded_ = false;
 };
 
+// A clock that goes on by itself at each look.
+class TickingClock final : public Clock {
+ public:
+  absl::Duration Now() const override { return now_ += step; }
+  absl::Time WallNow() const override { return absl::UnixEpoch() + Now(); }
+
+  absl::Duration step = absl::ZeroDuration();
+
+ private:
+  mutable absl::Duration now_ = absl::Seconds(1);
+};
+
 class SessionFixture : public ::testing::Test, public ConnectionHost {
  protected:
   SessionFixture();
@@ -127,6 +139,7 @@ class SessionFixture : public ::testing::Test, public ConnectionHost {
   FakeClock clock_;
   std::vector<std::pair<Track, bool>> reports_;  // true: final
   TrackTable tracks_;
+  TickingClock slice_clock_;
   Hub hub_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<FakeControl> control_;
