@@ -10,8 +10,8 @@
 
 namespace fanwire {
 
-// The value that the whole of `text` is (RFC 8259), or a discarded one (is_discarded()).  Nesting is
-// not bounded: see JsonDepth().
+// The value that the whole of `text` is (RFC 8259), or a discarded one (is_discarded()).  Nesting
+// is not bounded: see JsonDepth().
 nlohmann::json ParseJson(absl::string_view text);
 
 // The same with the order of keys kept.
