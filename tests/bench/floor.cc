@@ -4,8 +4,15 @@
 //   bench_floor PORT send     one send() per message and connection
 //   bench_floor PORT joined   all messages of one read in one send() per connection
 //
-// Each text message of a client is a publication.  Nothing is checked, nothing is queued: a
-// connection whose socket is full loses the rest of the message, and is closed.
+// Each text message of a client is a publication, and is passed on as it is.  With three numbers
+// more the floor does what Fanwire's protocol and sockets ask for:
+//
+//   bench_floor PORT send|joined ENVELOPE SEND_BUFFER NOTSENT_LOWAT
+//
+//   ENVELOPE                    bytes of JSON around each message, as its event envelope
+//   SEND_BUFFER, NOTSENT_LOWAT  SO_SNDBUF and TCP_NOTSENT_LOWAT of each connection
+//
+// Nothing is checked and nothing bounded: what a full socket does not take waits in a string.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -32,8 +39,17 @@ struct Client {
   bool open = false;
   uint32_t index = 0;
   std::string rest;
+  std::string unsent;
 };
 
+struct Options {
+  bool joined = false;
+  size_t envelope_bytes = 0;
+  int send_buffer_bytes = 0;    // 0: the kernel's choice
+  int notsent_lowat_bytes = 0;  // 0: the kernel's choice
+};
+
+int epoll = -1;
 std::vector<Client*> open_clients;
 
 std::string AcceptKey(const std::string& request) {
@@ -50,7 +66,19 @@ std::string AcceptKey(const std::string& request) {
   return std::string(reinterpret_cast<char*>(text), static_cast<size_t>(length));
 }
 
-std::string ServerFrame(const char* payload, size_t size) {
+// `{"envelope":"xx…","data":PAYLOAD}`, so many bytes longer than PAYLOAD.
+std::string Enveloped(const char* payload, size_t size, size_t envelope_bytes) {
+  const std::string head = "{\"envelope\":\"", middle = "\",\"data\":", tail = "}";
+  const size_t least = head.size() + middle.size() + tail.size();
+  std::string text = head;
+  if (envelope_bytes > least) text.append(envelope_bytes - least, 'x');
+  text += middle;
+  text.append(payload, size);
+  return text + tail;
+}
+
+std::string ServerFrame(const std::string& payload) {
+  const size_t size = payload.size();
   std::string frame;
   frame.push_back(static_cast<char>(0x81));
   if (size < 126) {
@@ -65,8 +93,7 @@ std::string ServerFrame(const char* payload, size_t size) {
       frame.push_back(static_cast<char>(static_cast<uint64_t>(size) >> shift));
     }
   }
-  frame.append(payload, size);
-  return frame;
+  return frame + payload;
 }
 
 void Drop(Client* client) {
@@ -79,14 +106,35 @@ void Drop(Client* client) {
   delete client;
 }
 
+void WatchFor(Client* client, uint32_t what) {
+  epoll_event event = {};
+  event.events = what;
+  event.data.ptr = client;
+  epoll_ctl(epoll, EPOLL_CTL_MOD, client->fd, &event);
+}
+
+void SendUnsent(Client* client) {
+  const ssize_t sent =
+      send(client->fd, client->unsent.data(), client->unsent.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent > 0) client->unsent.erase(0, static_cast<size_t>(sent));
+  if (client->unsent.empty()) WatchFor(client, EPOLLIN);
+}
+
 void SendToAll(const Client* from, const std::string& bytes) {
-  for (const Client* client : open_clients) {
-    if (client != from) send(client->fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  for (Client* client : open_clients) {
+    if (client == from) continue;
+    ssize_t sent = 0;
+    if (client->unsent.empty()) {
+      sent = send(client->fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent == static_cast<ssize_t>(bytes.size())) continue;
+      WatchFor(client, EPOLLIN | EPOLLOUT);
+    }
+    client->unsent.append(bytes, static_cast<size_t>(sent > 0 ? sent : 0), std::string::npos);
   }
 }
 
 // Takes the masked frames off the front of `client->rest`; returns false to drop the client.
-bool TakeFrames(Client* client, bool joined) {
+bool TakeFrames(Client* client, const Options& options) {
   std::string& in = client->rest;
   std::string out;
   size_t taken = 0;
@@ -116,8 +164,10 @@ bool TakeFrames(Client* client, bool joined) {
       break;
     }
     if (opcode != 1) continue;
-    const std::string frame = ServerFrame(payload, size);
-    if (joined) {
+    const std::string frame =
+        ServerFrame(options.envelope_bytes > 0 ? Enveloped(payload, size, options.envelope_bytes)
+                                               : std::string(payload, size));
+    if (options.joined) {
       out += frame;
     } else {
       SendToAll(client, frame);
@@ -131,11 +181,17 @@ bool TakeFrames(Client* client, bool joined) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: bench_floor PORT send|joined\n");
+  if (argc != 3 && argc != 6) {
+    std::fprintf(stderr,
+                 "usage: bench_floor PORT send|joined [ENVELOPE SEND_BUFFER NOTSENT_LOWAT]\n");
     return 2;
   }
-  const bool joined = std::string(argv[2]) == "joined";
+  Options options = {.joined = std::string(argv[2]) == "joined"};
+  if (argc == 6) {
+    options.envelope_bytes = static_cast<size_t>(std::atoi(argv[3]));
+    options.send_buffer_bytes = std::atoi(argv[4]);
+    options.notsent_lowat_bytes = std::atoi(argv[5]);
+  }
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int on = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -153,7 +209,7 @@ int main(int argc, char** argv) {
   std::printf("port %d\n", ntohs(address.sin_port));
   std::fflush(stdout);
 
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  epoll = epoll_create1(EPOLL_CLOEXEC);
   epoll_event event = {};
   event.events = EPOLLIN;
   event.data.ptr = nullptr;
@@ -168,12 +224,21 @@ int main(int argc, char** argv) {
         int fd;
         while ((fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
           setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-          auto* accepted = new Client{.fd = fd, .rest = {}};
+          if (options.send_buffer_bytes > 0) {
+            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &options.send_buffer_bytes, sizeof(int));
+          }
+          if (options.notsent_lowat_bytes > 0) {
+            setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &options.notsent_lowat_bytes,
+                       sizeof(int));
+          }
+          auto* accepted = new Client{.fd = fd, .rest = {}, .unsent = {}};
           event.data.ptr = accepted;
           epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
         }
         continue;
       }
+      if ((events[i].events & EPOLLOUT) != 0) SendUnsent(client);
+      if ((events[i].events & ~static_cast<uint32_t>(EPOLLOUT)) == 0) continue;
       const ssize_t got = recv(client->fd, buffer.data(), buffer.size(), 0);
       if (got <= 0) {
         Drop(client);
@@ -193,7 +258,7 @@ int main(int argc, char** argv) {
         client->index = static_cast<uint32_t>(open_clients.size());
         open_clients.push_back(client);
       }
-      if (!TakeFrames(client, joined)) Drop(client);
+      if (!TakeFrames(client, options)) Drop(client);
     }
   }
 }

@@ -200,6 +200,8 @@ int Run(Options options) {
   const auto per_delivery = [&](double seconds) {
     return deliveries > 0 ? seconds * 1e9 / deliveries : 0;
   };
+  add("wire_bytes_per_delivery",
+      deliveries > 0 ? static_cast<double>(received.bytes) / deliveries : 0);
   add("ns_per_delivery", per_delivery(cpu));
   add("control_ns_per_delivery", per_delivery(control_cpu));
   add("generator_ns_per_delivery", per_delivery(self_cpu));

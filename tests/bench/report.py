@@ -17,13 +17,16 @@ def number(value):
     return f"{value:.3g}"
 
 
-def ratio(result, name):
-    """How `name` does against the first server of the row; above 1 is better than it."""
-    values = list(result["values"].items())
-    base, mine = values[0][1]["median"], result["values"][name]["median"]
-    if len(values) < 2 or base <= 0 or mine <= 0:
-        return None
-    return mine / base if result["higher"] else base / mine
+def ratios(result, name):
+    """How `name` does against each reference of the row, as text; above 1 is better than it."""
+    values = result["values"]
+    mine = values[name]["median"]
+    found = []
+    for reference in result["references"] if len(values) > 1 else ():
+        base = values[reference]["median"] if reference in values else 0
+        if base > 0 and mine > 0:
+            found.append(f"{mine / base if result['higher'] else base / mine:.2f}")
+    return "; ".join(found)
 
 
 def row_text(result):
@@ -31,11 +34,9 @@ def row_text(result):
     lines = [f"{result['title']}  [{result['key']}"
              + (f", median of {rounds}]" if rounds > 1 else "]")]
     for name, value in result["values"].items():
-        times = ratio(result, name)
         lines.append(
             f"    {name:34} {number(value['median']):>8} {result['unit']:12}"
-            f" ({number(value['min'])} – {number(value['max'])})"
-            + (f"   {times:.2f} x" if times is not None else ""))
+            f" ({number(value['min'])} – {number(value['max'])})   {ratios(result, name)}")
     for name, faults in result["faults"].items():
         lines.append(f"    {name}: " + ", ".join(f"{v} {k}" for k, v in faults.items() if v))
     return "\n".join(lines)
@@ -56,18 +57,17 @@ def micro_text(micro):
 
 
 def table(results):
-    lines = ["| measure | of | median | min – max | against the first |", "|---|---|---|---|---|"]
+    lines = ["| measure | of | median | min – max | against |", "|---|---|---|---|---|"]
     for result in results:
         title = result["title"]
         for name, value in result["values"].items():
-            times = ratio(result, name)
             faults = result["faults"].get(name, {})
             note = ", ".join(f"{v} {k}" for k, v in faults.items() if v)
             lines.append(
                 f"| {title} | {name}{f' ({note})' if note else ''} "
                 f"| {number(value['median'])} {result['unit']} "
                 f"| {number(value['min'])} – {number(value['max'])} "
-                f"| {f'{times:.2f}' if times is not None else ''} |")
+                f"| {ratios(result, name)} |")
             title = ""
     return "\n".join(lines) + "\n"
 
@@ -109,7 +109,8 @@ def page(about, outcome):
     out = ["# Benchmark results\n",
            f"Made by `{about['command']}` on {about['date']}: {about['cores']} cores, kernel "
            f"{about['kernel']}, {about['seconds']} s.  The last column is how often better the "
-           "median is than that of the first line of its row.\n"]
+           "median is than that of the first line of its row; where that is a floor followed by one "
+           "with the same wire as Fanwire, than that of each.\n"]
     for group, sentence in rows.GROUPS.items():
         results = [r for r in outcome["rows"] if r["group"] == group]
         if not results:
@@ -143,11 +144,10 @@ def bars(pyplot, result):
 
 def lines(pyplot, curve):
     figure, axes = pyplot.subplots(figsize=(7, 3.5))
-    colors = iter([OURS, "#f08c00", "#862e9c"])
+    colors, floors = iter([OURS, "#f08c00", "#862e9c"]), iter([THEIRS, LINE])
     for name, points in curve["series"].items():
-        floor = name.startswith("floor")
         xs, medians = [p["x"] for p in points], [p["median"] for p in points]
-        color = THEIRS if floor else next(colors)
+        color = next(floors if name.startswith("floor") else colors)
         axes.plot(xs, medians, marker="o", label=name, color=color)
         axes.fill_between(xs, [p["min"] for p in points], [p["max"] for p in points],
                           color=color, alpha=0.2)

@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from typing import Callable
 
 import measure
-from servers import (Fanwire, FanwireFree, FanwireTwo, FloorJoined, FloorSend, Nats, Nchan, Node,
-                     Python, StockWebsocketpp)
+from servers import (Fanwire, FanwireFree, FanwireTwo, FloorJoined, FloorJoinedAlike, FloorSend,
+                     FloorSendAlike, Nats, Nchan, Node, Python, StockWebsocketpp)
 
 PEERS = [StockWebsocketpp, Python, Node, Nchan, Nats]
 
 GROUPS = {
     "fanout": "One channel, many subscribers: how many deliveries a second one core of the server "
               "makes. The floor is an epoll loop that only sends; with several publications in "
-              "flight a server may join them in one send, as the joined floor does.",
+              "flight a server may join them in one send, as the joined floor does. The floor "
+              "sends the bare data; with the same wire it sends as many bytes as Fanwire, whose "
+              "protocol puts an envelope around the data, and sets the same socket options.",
     "latency": "From just before the publish call to the parsed frame in the client, at a fixed "
                "rate that leaves the server mostly idle; and beside clients that never read.",
     "idle": "What a connection costs the server while nothing is published.",
@@ -50,11 +52,15 @@ class Case:
 
 @dataclass
 class Row:
-    """One measurement of several cases, in rounds that go round the cases."""
+    """One measurement of several cases, in rounds that go round the cases.
+
+    The first `references` of the cases are what the others are compared with.
+    """
     group: str
     cases: list
     metrics: list
     rounds: int
+    references: int = 1
 
 
 @dataclass
@@ -111,15 +117,16 @@ class Plan:
         self.fairness()
         self.workers()
 
-    def add(self, group, cases, metrics, rounds=None):
-        self.rows.append(Row(group, cases, metrics, rounds or self.rounds))
+    def add(self, group, cases, metrics, rounds=None, references=1):
+        self.rows.append(Row(group, cases, metrics, rounds or self.rounds, references))
 
     def fanout(self):
         sizes = ([(100, 512), (1000, 512)] if self.quick else
                  [(100, 512), (1000, 128), (1000, 512), (1000, 4096), (5000, 512), (10000, 512)])
-        for window, floor in ((1, FloorSend), (16, FloorJoined)):
+        for window, floors in ((1, [FloorSend, FloorSendAlike]),
+                               (16, [FloorJoined, FloorJoinedAlike])):
             for n, size in sizes:
-                who = [floor, Fanwire]
+                who = [*floors, Fanwire]
                 if (n, size) == (1000, 512) and not (self.quick and window == 16):
                     who += PEERS
                 args = ["--connections", n, "--window", window, "--payload", size]
@@ -127,21 +134,21 @@ class Plan:
                          [per_core(f"fanout_{n}_{size}_w{window}",
                                    f"fan-out to {n:,}, {size} B, {window} in flight")],
                          self.rounds if n in (1000, 10000) and size == 512 else
-                         self.fewer_rounds)
+                         self.fewer_rounds, references=2)
             self.curves.append(Curve(
                 f"growth_subscribers_w{window}", "fanout",
                 f"cost of a delivery, 512 B, {window} in flight", "subscribers", "ns",
                 "ns_per_delivery",
                 {s.name: [(n, f"fanout_{n}_512_w{window}", s.name) for n, size in sizes
-                          if size == 512] for s in (floor, Fanwire)}))
+                          if size == 512] for s in (*floors, Fanwire)}))
 
     def latency(self):
-        def row(cases, metrics):
-            self.add("latency", cases, metrics)
-        both = [FloorSend, Fanwire]
+        def row(cases, metrics, **more):
+            self.add("latency", cases, metrics, **more)
         args = ["--connections", 1000, "--rate", 20]
-        row([load_case(s, args, self.seconds) for s in both],
-            [Metric("rate_1000", "1,000 subscribers x 20/s: p99", "p99_ms", "ms")])
+        row([load_case(s, args, self.seconds) for s in (FloorSend, FloorSendAlike, Fanwire)],
+            [Metric("rate_1000", "1,000 subscribers x 20/s: p99", "p99_ms", "ms")], references=2)
+        both = [FloorSend, Fanwire]
         args = ["--connections", 1, "--rate", 200]
         row([load_case(s, args, self.seconds) for s in both],
             [Metric("rate_1", "1 subscriber x 200/s, end to end: p50", "p50_ms", "ms"),

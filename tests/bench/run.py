@@ -36,6 +36,7 @@ def run_row(row, bin_dir):
         results.append({
             "key": metric.key, "group": row.group, "title": metric.title, "field": metric.field,
             "unit": metric.unit, "higher": metric.higher, "rounds": row.rounds,
+            "references": [c.name for c in cases[:row.references]],
             "values": {n: summary([s[metric.field] for s in got])
                        for n, got in samples.items() if got and metric.only in ("", n)},
             "faults": {n: f for n, f in faults.items() if any(f.values())},

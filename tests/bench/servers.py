@@ -101,6 +101,24 @@ class FloorJoined(FloorSend):
     mode = "joined"
 
 
+class FloorSendAlike(FloorSend):
+    """The floor with as many bytes on the wire, and the same socket options, as Fanwire.
+
+    Fanwire's protocol wraps each publication's data in an event envelope.
+    """
+    name = "floor, send, same wire"
+    ENVELOPE, SEND_BUFFER, NOTSENT_LOWAT = 254, 64 * 1024, 16 * 1024
+
+    def command(self):
+        return [*super().command(), str(self.ENVELOPE), str(self.SEND_BUFFER),
+                str(self.NOTSENT_LOWAT)]
+
+
+class FloorJoinedAlike(FloorSendAlike):
+    name = "floor, joined, same wire"
+    mode = "joined"
+
+
 class Python(Server):
     name = "Python websockets"
 

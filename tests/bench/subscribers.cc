@@ -163,6 +163,7 @@ void Subscribers::OnReady(Client& client) {
     Fail(client);
     return;
   }
+  bytes_ += got;
   absl::string_view bytes(buffer_.data(), static_cast<size_t>(got));
   std::string after_response;
   if (client.state == Client::State::kUpgrading) {
@@ -288,7 +289,7 @@ void Subscribers::Poll(int timeout_ms) {
 
 void Subscribers::StartMeasuring() {
   latency_.Clear();
-  deliveries_ = gaps_ = duplicates_ = other_ = max_latency_ = 0;
+  deliveries_ = gaps_ = duplicates_ = bytes_ = other_ = max_latency_ = 0;
   for (const auto& client : clients_) client->deliveries = 0;
 }
 
@@ -297,6 +298,7 @@ Received Subscribers::received() const {
   result.deliveries = deliveries_;
   result.gaps = gaps_;
   result.duplicates = duplicates_;
+  result.bytes = bytes_;
   result.other = other_;
   result.closed = closed_;
   result.min_per_connection = INT64_MAX;

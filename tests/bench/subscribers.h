@@ -31,6 +31,7 @@ struct Received {
   int64_t deliveries = 0;
   int64_t gaps = 0;        // numbers that were jumped over
   int64_t duplicates = 0;  // numbers at or below the last
+  int64_t bytes = 0;       // from the server, frame headers included
   int64_t other = 0;       // replies, welcomes, notices
   int64_t closed = 0;      // connections that ended, also before StartMeasuring()
   int64_t min_per_connection = 0;
@@ -101,6 +102,7 @@ class Subscribers {
   int64_t deliveries_ = 0;
   int64_t gaps_ = 0;
   int64_t duplicates_ = 0;
+  int64_t bytes_ = 0;
   int64_t other_ = 0;
   int64_t closed_ = 0;
   int64_t max_latency_ = 0;
