@@ -8,9 +8,14 @@
 // them; with --ahead A up to A such windows are under way.  --rate R: R publications a second,
 // whatever is delivered.  Neither: the connections stay idle for --seconds.
 //
+// --spin: while deliveries are outstanding the reader polls instead of sleeping.  A reader that
+// sleeps makes the server pay a wake-up for many a send; whether it does is a matter of chance, and
+// moves a server's cost by a third.
+//
 // --channels-total and --channels-each spread subscriptions and publications over many channels
 // (channel_mix.h); --pattern subscribes every connection to all of them by one pattern.
 
+#include <sched.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -31,6 +36,9 @@
 namespace fanwire::bench {
 namespace {
 
+// A reader that spins goes to sleep after so long without anything to read.
+constexpr int64_t kSpinNs = 50'000'000;
+
 struct Options {
   Target target;
   ConnectOptions connect;
@@ -47,6 +55,7 @@ struct Options {
   double seconds = 3;
   double warmup_seconds = 0.5;
   size_t payload_bytes = 512;
+  bool spin = false;
   bool announce = false;
 };
 
@@ -65,10 +74,16 @@ std::unique_ptr<Publisher> MakePublisher(const Options& options, const ChannelMi
 }
 
 // Awaits `wanted` deliveries in all; returns false, after telling so, if they do not come.
-bool AwaitDeliveries(int64_t wanted, Subscribers& subscribers) {
+bool AwaitDeliveries(int64_t wanted, bool spin, Subscribers& subscribers) {
   const int64_t give_up = MonotonicNs() + 10'000'000'000;
+  int64_t last_read = MonotonicNs();
   while (subscribers.deliveries() < wanted) {
-    subscribers.Poll(100);
+    const bool spinning = spin && MonotonicNs() - last_read < kSpinNs;
+    if (subscribers.Poll(spinning ? 0 : 100) > 0) {
+      last_read = MonotonicNs();
+    } else if (spinning) {
+      sched_yield();  // who shares this core goes first: publishing is under way, too
+    }
     if (MonotonicNs() > give_up) {
       std::fprintf(stderr, "bench_load: %lld deliveries are missing after 10 s\n",
                    static_cast<long long>(wanted - subscribers.deliveries()));
@@ -92,10 +107,10 @@ int64_t RunWindow(const Options& options, const ChannelMix& mix, double seconds,
     published += options.window;
     under_way.push_back(wanted);
     if (under_way.size() < static_cast<size_t>(options.ahead)) continue;
-    if (!AwaitDeliveries(under_way.front(), subscribers)) return -1;
+    if (!AwaitDeliveries(under_way.front(), options.spin, subscribers)) return -1;
     under_way.pop_front();
   }
-  return AwaitDeliveries(wanted, subscribers) ? published : -1;
+  return AwaitDeliveries(wanted, options.spin, subscribers) ? published : -1;
 }
 
 int64_t RunRate(const Options& options, const ChannelMix& mix, double seconds, int64_t* seq,
@@ -273,6 +288,7 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", options.seconds, "how long to measure");
   app.add_option("--warmup", options.warmup_seconds, "seconds before that");
   app.add_option("--payload", options.payload_bytes, "bytes of a publication's data");
+  app.add_flag("--spin", options.spin, "poll, not sleep, while deliveries are outstanding");
   app.add_flag("--announce", options.announce, "prints \"measuring\" to stderr when it begins");
   CLI11_PARSE(app, argc, argv);
   if (options.mix.total > 0 &&

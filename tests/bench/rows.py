@@ -14,7 +14,9 @@ GROUPS = {
               "makes. The floor is an epoll loop that only sends; with several publications in "
               "flight a server may join them in one send, as the joined floor does. The floor "
               "sends the bare data; with the same wire it sends as many bytes as Fanwire, whose "
-              "protocol puts an envelope around the data, and sets the same socket options.",
+              "protocol puts an envelope around the data, and sets the same socket options. The "
+              "reader of the load generator never sleeps while deliveries are outstanding, for "
+              "no server: else chance decides which sends pay for waking it.",
     "latency": "From just before the publish call to the parsed frame in the client, at a fixed "
                "rate that leaves the server mostly idle; and beside clients that never read.",
     "idle": "What a connection costs the server while nothing is published.",
@@ -129,7 +131,7 @@ class Plan:
                 who = [*floors, Fanwire]
                 if (n, size) == (1000, 512) and not (self.quick and window == 16):
                     who += PEERS
-                args = ["--connections", n, "--window", window, "--payload", size]
+                args = ["--connections", n, "--window", window, "--payload", size, "--spin"]
                 self.add("fanout", [load_case(s, args, self.seconds) for s in who],
                          [per_core(f"fanout_{n}_{size}_w{window}",
                                    f"fan-out to {n:,}, {size} B, {window} in flight")],

@@ -281,10 +281,11 @@ void Subscribers::CheckOrder(Client& client, int64_t seq) {
   last = static_cast<uint32_t>(seq);
 }
 
-void Subscribers::Poll(int timeout_ms) {
+int Subscribers::Poll(int timeout_ms) {
   epoll_event events[512];
   const int count = epoll_wait(epoll_, events, 512, timeout_ms);
   for (int i = 0; i < count; ++i) OnReady(*static_cast<Client*>(events[i].data.ptr));
+  return count;
 }
 
 void Subscribers::StartMeasuring() {

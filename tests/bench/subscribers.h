@@ -62,8 +62,8 @@ class Subscribers {
   // Opens all connections; set-up times go to setup().  Empty text: done, else what went wrong.
   std::string Connect(const Target& target, const ConnectOptions& options);
 
-  // Waits up to `timeout_ms` and takes what has arrived.
-  void Poll(int timeout_ms);
+  // Waits up to `timeout_ms` and takes what has arrived; returns how many connections were readable.
+  int Poll(int timeout_ms);
 
   // Starts the counts and latencies anew.
   void StartMeasuring();
