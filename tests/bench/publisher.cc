@@ -9,11 +9,13 @@
 
 #include <cstdio>
 #include <cstring>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/mutex.h"
 #include "fanwire/v1/publish.grpc.pb.h"
 #include "tests/bench/process_stats.h"
 
@@ -146,6 +148,8 @@ std::shared_ptr<grpc::Channel> Dial(const std::string& server) {
   return grpc::CreateChannel(server, grpc::InsecureChannelCredentials());
 }
 
+// Receipts are read by a thread of its own, so that what is measured ends with the delivery, and
+// not with the later of delivery and receipt.
 class StreamPublisher final : public Publisher {
  public:
   StreamPublisher(const std::string& server, std::string service, const ChannelMix* mix)
@@ -158,16 +162,17 @@ class StreamPublisher final : public Publisher {
     stream_->Write(hello);
     v1::PublishStreamResponse welcome;
     stream_->Read(&welcome);
+    credit_ = welcome.welcome().credit();
+    receipts_ = std::thread([this] { ReadReceipts(); });
   }
   ~StreamPublisher() override {
     stream_->WritesDone();
-    v1::PublishStreamResponse last;
-    while (stream_->Read(&last)) {
-    }
+    receipts_.join();
     stream_->Finish();
   }
 
   bool Publish(int64_t first_seq, int count, size_t bytes) override {
+    if (!TakeCredit(count)) return false;
     request_.Clear();
     for (int i = 0; i < count; ++i) {
       v1::PublishItem* item = request_.mutable_items()->add_items();
@@ -178,26 +183,38 @@ class StreamPublisher final : public Publisher {
       event->set_event("bench.event");
       event->set_json(PublicationText(first_seq + i, bytes));
     }
-    if (!stream_->Write(request_)) return Gone();
-    int receipts = 0;
-    while (receipts < count) {
-      if (!stream_->Read(&response_)) return Gone();
-      for (const v1::ItemReceipt& receipt : response_.receipts().receipts()) {
-        if (receipt.receipt().has_status()) {
-          std::fprintf(stderr, "publisher: refused: %s\n",
-                       receipt.receipt().status().message().c_str());
-          return false;
-        }
-        ++receipts;
-      }
-    }
-    return true;
+    return stream_->Write(request_);  // if not, ReadReceipts() has said it
   }
 
  private:
-  static bool Gone() {
-    std::fprintf(stderr, "publisher: the stream ended\n");
-    return false;
+  // Waits until so many items more may be without a receipt; false if the stream is of no more use.
+  bool TakeCredit(int count) {
+    MutexLock lock(&mu_);
+    while (!over_ && without_receipt_ > 0 && without_receipt_ + count > credit_) {
+      changed_.Wait(&mu_);
+    }
+    without_receipt_ += count;
+    return !over_;
+  }
+
+  void ReadReceipts() {
+    v1::PublishStreamResponse response;
+    while (stream_->Read(&response)) {
+      MutexLock lock(&mu_);
+      if (response.has_credit()) credit_ = response.credit().credit();
+      for (const v1::ItemReceipt& receipt : response.receipts().receipts()) {
+        --without_receipt_;
+        if (!receipt.receipt().has_status() || over_) continue;
+        std::fprintf(stderr, "publisher: refused: %s\n",
+                     receipt.receipt().status().message().c_str());
+        over_ = true;
+      }
+      changed_.SignalAll();
+    }
+    MutexLock lock(&mu_);
+    if (without_receipt_ > 0 && !over_) std::fprintf(stderr, "publisher: the stream ended\n");
+    over_ = true;
+    changed_.SignalAll();
   }
 
   const std::string service_;
@@ -207,7 +224,13 @@ class StreamPublisher final : public Publisher {
   std::unique_ptr<grpc::ClientReaderWriter<v1::PublishStreamRequest, v1::PublishStreamResponse>>
       stream_;
   v1::PublishStreamRequest request_;
-  v1::PublishStreamResponse response_;
+  std::thread receipts_;
+
+  Mutex mu_;
+  CondVar changed_;
+  int64_t credit_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t without_receipt_ ABSL_GUARDED_BY(mu_) = 0;
+  bool over_ ABSL_GUARDED_BY(mu_) = false;  // ended, or something was refused
 };
 
 class UnaryPublisher final : public Publisher {

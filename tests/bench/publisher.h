@@ -16,7 +16,7 @@ class Publisher {
   virtual ~Publisher() = default;
 
   // Sends `count` publications whose JSON text is made by `PublicationText(first_seq + i, bytes)`.
-  // Returns false, after telling why on stderr, if the server is gone or refuses.
+  // Returns false, after telling why on stderr, if the server is gone or has refused one.
   virtual bool Publish(int64_t first_seq, int count, size_t bytes) = 0;
 };
 
@@ -33,7 +33,8 @@ std::unique_ptr<Publisher> MakeHttpPublisher(const Target& target);
 // Text "PUB subject N" over plain NATS.
 std::unique_ptr<Publisher> MakeNatsPublisher(const Target& target, const std::string& subject);
 
-// Fanwire's PublishStream; each burst is one message, receipts are awaited.  `mix` outlives it.
+// Fanwire's PublishStream; each burst is one message.  Receipts are not awaited, unless the server
+// grants no more without them.  `mix` outlives it.
 std::unique_ptr<Publisher> MakeStreamPublisher(const std::string& server,
                                                const std::string& service, const ChannelMix* mix);
 
