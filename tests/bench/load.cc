@@ -12,6 +12,10 @@
 // sleeps makes the server pay a wake-up for many a send; whether it does is a matter of chance, and
 // moves a server's cost by a third.
 //
+// --never-read N: the last N connections, with a receive buffer of --never-read-buffer, stop reading
+// once they are open.  What they cost in the end is told: the kernel's memory of the server's side
+// of them, and the growth of the server.
+//
 // --channels-total and --channels-each spread subscriptions and publications over many channels
 // (channel_mix.h); --pattern subscribes every connection to all of them by one pattern.
 
@@ -20,6 +24,7 @@
 
 #include <cstdio>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +36,7 @@
 #include "tests/bench/histogram.h"
 #include "tests/bench/process_stats.h"
 #include "tests/bench/publisher.h"
+#include "tests/bench/socket_memory.h"
 #include "tests/bench/subscribers.h"
 
 namespace fanwire::bench {
@@ -147,6 +153,17 @@ int64_t RunIdle(double seconds, Subscribers& subscribers) {
   return 0;
 }
 
+// What the kernel keeps on the server's side for those that never read, on average.
+double KernelBytesOfNeverReading(const Options& options, const Subscribers& subscribers) {
+  const std::map<Endpoint, int64_t> memory = SocketMemoryByPeer(options.target.port);
+  double bytes = 0;
+  for (const Endpoint& peer : subscribers.never_reading()) {
+    const auto found = memory.find(peer);
+    if (found != memory.end()) bytes += static_cast<double>(found->second);
+  }
+  return bytes / options.connect.never_read;
+}
+
 double Ms(int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-6; }
 
 int Run(Options options) {
@@ -247,6 +264,13 @@ int Run(Options options) {
   add("subscriptions", subscriptions);
   add("subscribes_per_second", subscriptions / connect_seconds);
   add("memory_bytes_end", static_cast<double>(after.pss_bytes));
+  const auto growth = static_cast<double>(after.pss_bytes - after_connect.pss_bytes);
+  add("memory_growth_bytes", growth);
+  if (options.connect.never_read > 0) {
+    const double kernel = KernelBytesOfNeverReading(options, subscribers);
+    add("never_read_kernel_bytes", kernel);
+    add("never_read_memory_bytes", kernel + growth / options.connect.never_read);
+  }
   std::printf("%s}\n", json.c_str());
   return 0;
 }
@@ -264,8 +288,9 @@ int main(int argc, char** argv) {
   app.add_option("--control-pid", options.control_pids, "Fanwire's control");
   app.add_option("--connections", options.connect.connections, "subscribers")->required();
   app.add_option("--in-flight", options.connect.in_flight, "handshakes at once");
-  app.add_option("--receive-buffer", options.connect.receive_buffer_bytes, "SO_RCVBUF, bytes");
   app.add_option("--never-read", options.connect.never_read, "so many of them stop reading");
+  app.add_option("--never-read-buffer", options.connect.never_read_buffer_bytes,
+                 "SO_RCVBUF of those, bytes");
   app.add_option("--subscribe", options.connect.subscribe, "text message after the handshake");
   app.add_option("--frames-before-ready", options.connect.frames_before_ready,
                  "frames to await before a connection counts");

@@ -218,6 +218,7 @@ class Fanwire(Server):
     publish = "stream"
     workers = 1
     channel = "bench"
+    rule = ""  # for the channels of its services, beside the defaults
     control_core = LOAD_CORE
     worker_core = SERVER_CORE
 
@@ -245,6 +246,7 @@ limits:
   message_rate_limit: 0
   max_channels_per_session: 100000
 log: {{level: warning}}
+channels: [{self.rule}]
 default_service: bench
 services:
   - name: bench
@@ -310,6 +312,10 @@ services:
         return ["--port", str(port), "--server", f"unix:{self.socket}", "--service", service,
                 "--channel", channel, "--subscribe", subscribe, "--frames-before-ready", "2",
                 "--control-pid", str(self.control_pid())]
+
+
+class FanwireDropOldest(Fanwire):
+    rule = '{pattern: "**", backlog_policy: drop_oldest}'
 
 
 class FanwireControl(Fanwire):

@@ -72,9 +72,9 @@ bool Subscribers::StartConnect(const Target& target, const ConnectOptions& optio
     error_ = absl::StrCat("socket: ", strerror(errno));
     return false;
   }
-  if (options.receive_buffer_bytes > 0) {
-    setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &options.receive_buffer_bytes,
-               sizeof options.receive_buffer_bytes);
+  if (client->never_read && options.never_read_buffer_bytes > 0) {
+    setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &options.never_read_buffer_bytes,
+               sizeof options.never_read_buffer_bytes);
   }
   const int on = 1;
   setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -292,6 +292,20 @@ void Subscribers::StartMeasuring() {
   latency_.Clear();
   deliveries_ = gaps_ = duplicates_ = bytes_ = other_ = max_latency_ = 0;
   for (const auto& client : clients_) client->deliveries = 0;
+}
+
+std::vector<Endpoint> Subscribers::never_reading() const {
+  std::vector<Endpoint> found;
+  for (const auto& client : clients_) {
+    sockaddr_in own = {};
+    socklen_t length = sizeof own;
+    if (!client->never_read ||
+        getsockname(client->fd, reinterpret_cast<sockaddr*>(&own), &length) != 0) {
+      continue;
+    }
+    found.emplace_back(ntohl(own.sin_addr.s_addr), ntohs(own.sin_port));
+  }
+  return found;
 }
 
 Received Subscribers::received() const {

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "tests/bench/channel_mix.h"
 #include "tests/bench/histogram.h"
+#include "tests/bench/socket_memory.h"
 
 namespace fanwire::bench {
 
@@ -41,8 +42,8 @@ struct Received {
 struct ConnectOptions {
   int connections = 0;
   int in_flight = 128;           // handshakes under way at once
-  int receive_buffer_bytes = 0;  // SO_RCVBUF; 0: the kernel's choice
   int never_read = 0;  // so many of the connections, the last ones, stop reading once open
+  int never_read_buffer_bytes = 0;  // SO_RCVBUF of these; 0: the kernel's choice
   // Text message sent after the handshake; "%d" stands for the connection's number.  Empty: none.
   std::string subscribe;
   // Instead: subscribes each connection to its channels of the mix, which outlives the Subscribers.
@@ -71,6 +72,8 @@ class Subscribers {
   // Deliveries since StartMeasuring().
   int64_t deliveries() const { return deliveries_; }
   Received received() const;
+  // The addresses of those that never read.
+  std::vector<Endpoint> never_reading() const;
   const Histogram& latency() const { return latency_; }
   const Histogram& setup() const { return setup_; }
   int64_t max_latency_ns() const { return max_latency_; }
