@@ -6,7 +6,8 @@
 //
 // --window W: W publications are sent together, and the next W when every subscriber has all of
 // them; with --ahead A up to A such windows are under way.  --rate R: R publications a second,
-// whatever is delivered.  Neither: the connections stay idle for --seconds.
+// whatever is delivered.  Neither: the connections stay idle for --seconds, and the server's CPU time
+// is told apart for seconds with pings and without.
 //
 // --spin: while deliveries are outstanding the reader polls instead of sleeping.  A reader that
 // sleeps makes the server pay a wake-up for many a send; whether it does is a matter of chance, and
@@ -22,6 +23,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <deque>
 #include <map>
@@ -147,9 +149,43 @@ int64_t RunRate(const Options& options, const ChannelMix& mix, double seconds, i
   return published;
 }
 
-int64_t RunIdle(double seconds, Subscribers& subscribers) {
+// What the server did in seconds without pings, and in those with.
+struct IdleUse {
+  double quiet_seconds = 0;
+  double quiet_cpu_seconds = 0;
+  double other_cpu_seconds = 0;
+  double other_seconds = 0;
+
+  double quiet_percent() const {
+    return quiet_seconds > 0 ? 100 * quiet_cpu_seconds / quiet_seconds : 0;
+  }
+  // Of all the time: what came on top of the quiet.
+  double pings_percent() const {
+    const double all = quiet_seconds + other_seconds;
+    if (quiet_seconds <= 0 || all <= 0) return 0;
+    return 100 * (quiet_cpu_seconds + other_cpu_seconds) / all - quiet_percent();
+  }
+};
+
+int64_t RunIdle(const Options& options, double seconds, IdleUse* use, Subscribers& subscribers) {
   const int64_t end = MonotonicNs() + static_cast<int64_t>(seconds * 1e9);
-  while (MonotonicNs() < end) subscribers.Poll(100);
+  int64_t slice_start = MonotonicNs();
+  double cpu_start = CpuSecondsOf(options.pids);
+  int64_t pings_start = subscribers.received().pings;
+  while (slice_start < end) {
+    const int64_t slice_end = std::min(end, slice_start + 1'000'000'000);
+    while (MonotonicNs() < slice_end) subscribers.Poll(100);
+    const int64_t now = MonotonicNs();
+    const double cpu = CpuSecondsOf(options.pids);
+    const int64_t pings = subscribers.received().pings;
+    const bool quiet = pings == pings_start;
+    (quiet ? use->quiet_seconds : use->other_seconds) +=
+        static_cast<double>(now - slice_start) * 1e-9;
+    (quiet ? use->quiet_cpu_seconds : use->other_cpu_seconds) += cpu - cpu_start;
+    slice_start = now;
+    cpu_start = cpu;
+    pings_start = pings;
+  }
   return 0;
 }
 
@@ -183,9 +219,10 @@ int Run(Options options) {
   const ProcessUse control_after_connect = UseOf(options.control_pids);
 
   const std::unique_ptr<Publisher> publisher = MakePublisher(options, mix);
+  IdleUse idle;
   int64_t seq = 1;
   const auto run = [&](double seconds) -> int64_t {
-    if (publisher == nullptr) return RunIdle(seconds, subscribers);
+    if (publisher == nullptr) return RunIdle(options, seconds, &idle, subscribers);
     if (options.window > 0) return RunWindow(options, mix, seconds, &seq, *publisher, subscribers);
     return RunRate(options, mix, seconds, &seq, *publisher, subscribers);
   };
@@ -193,6 +230,7 @@ int Run(Options options) {
   if (options.announce) std::fprintf(stderr, "measuring\n");
 
   subscribers.StartMeasuring();
+  idle = {};
   const ProcessUse before = UseOf(options.pids);
   const ProcessUse control_before = UseOf(options.control_pids);
   const ProcessUse self_before = UseOf({getpid()});
@@ -238,6 +276,11 @@ int Run(Options options) {
   add("control_ns_per_delivery", per_delivery(control_cpu));
   add("generator_ns_per_delivery", per_delivery(self_cpu));
   add("cpu_percent", 100 * cpu / elapsed);
+  if (publisher == nullptr) {
+    add("pings", static_cast<double>(received.pings));
+    add("quiet_cpu_percent", idle.quiet_percent());
+    add("pings_cpu_percent", idle.pings_percent());
+  }
   add("p50_ms", Ms(latency.Quantile(0.5)));
   add("p99_ms", Ms(latency.Quantile(0.99)));
   add("p999_ms", Ms(latency.Quantile(0.999)));

@@ -7,7 +7,7 @@ import servers
 from servers import Fanwire, FanwireControl
 
 
-def run_program(bin_dir, core, program, args, timeout=120):
+def run_program(bin_dir, core, program, args, timeout=180):
     out = subprocess.run(
         ["taskset", "-c", core, str(pathlib.Path(bin_dir) / program), *map(str, args)],
         capture_output=True, text=True, timeout=timeout)

@@ -66,6 +66,12 @@ ProcessUse UseOf(const std::vector<int>& pids) {
   return use;
 }
 
+double CpuSecondsOf(const std::vector<int>& pids) {
+  double total = 0;
+  for (const int pid : pids) total += CpuSeconds("/proc/" + std::to_string(pid));
+  return total;
+}
+
 int64_t MonotonicNs() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

@@ -15,6 +15,9 @@ struct ProcessUse {
 // Sums over `pids`; one that is gone counts as 0.
 ProcessUse UseOf(const std::vector<int>& pids);
 
+// Only the CPU time of `pids`, which is cheaper to ask for.
+double CpuSecondsOf(const std::vector<int>& pids);
+
 // CLOCK_MONOTONIC in nanoseconds: the same in every process of this machine.
 int64_t MonotonicNs();
 

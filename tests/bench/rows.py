@@ -20,7 +20,9 @@ GROUPS = {
               "no server: else chance decides which sends pay for waking it.",
     "latency": "From just before the publish call to the parsed frame in the client, at a fixed "
                "rate that leaves the server mostly idle; and beside clients that never read.",
-    "idle": "What a connection costs the server while nothing is published.",
+    "idle": "What a connection costs the server while nothing is published. The idle CPU is that "
+            "of a minute, with three rounds of pings: a session that hears nothing gets one every "
+            "20 s, and answers.",
     "targets": "What the Python servers that Fanwire replaces promised, measured on both.",
     "publish": "How fast control accepts 512-byte events, history on, without a worker's interest "
                "and with it; control has a core of its own. Latencies are those of a full pipe: "
@@ -184,9 +186,15 @@ class Plan:
                          "memory_bytes_per_connection", "B"),
                   Metric("handshake", f"{n:,} handshakes: server CPU each", "handshake_cpu_us",
                          "us")], rounds)
-        self.add("idle", [load_case(Fanwire, ["--connections", n], 1 if self.quick else 5,
+        # Pings come after 20 s of silence: three rounds of them, quick one.
+        self.add("idle", [load_case(Fanwire, ["--connections", n], 25 if self.quick else 60,
                                     idle=True)],
-                 [Metric("idle_cpu", f"{n:,} idle connections: CPU", "cpu_percent", "%")], rounds)
+                 [Metric("idle_cpu", f"{n:,} idle connections: CPU, pings included", "cpu_percent",
+                         "%"),
+                  Metric("idle_cpu_pings", f"{n:,} idle connections: of that for pings",
+                         "pings_cpu_percent", "%"),
+                  Metric("idle_cpu_quiet", f"{n:,} idle connections: CPU in seconds without pings",
+                         "quiet_cpu_percent", "%")], 1)
 
     def targets(self):
         both = [Fanwire, Python]

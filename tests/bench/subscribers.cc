@@ -227,6 +227,7 @@ bool FindNumber(absl::string_view text, absl::string_view marker, size_t* hint, 
 
 void Subscribers::OnMessage(Client& client, uint8_t opcode, absl::string_view payload) {
   if (opcode == 9) {  // ping
+    ++pings_;
     std::string pong = ClientFrame(payload);
     pong[0] = static_cast<char>(0x8a);
     send(client.fd, pong.data(), pong.size(), MSG_NOSIGNAL);
@@ -290,7 +291,7 @@ int Subscribers::Poll(int timeout_ms) {
 
 void Subscribers::StartMeasuring() {
   latency_.Clear();
-  deliveries_ = gaps_ = duplicates_ = bytes_ = other_ = max_latency_ = 0;
+  deliveries_ = gaps_ = duplicates_ = bytes_ = other_ = pings_ = max_latency_ = 0;
   for (const auto& client : clients_) client->deliveries = 0;
 }
 
@@ -315,6 +316,7 @@ Received Subscribers::received() const {
   result.duplicates = duplicates_;
   result.bytes = bytes_;
   result.other = other_;
+  result.pings = pings_;
   result.closed = closed_;
   result.min_per_connection = INT64_MAX;
   for (const auto& client : clients_) {

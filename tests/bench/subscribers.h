@@ -34,6 +34,7 @@ struct Received {
   int64_t duplicates = 0;  // numbers at or below the last
   int64_t bytes = 0;       // from the server, frame headers included
   int64_t other = 0;       // replies, welcomes, notices
+  int64_t pings = 0;
   int64_t closed = 0;      // connections that ended, also before StartMeasuring()
   int64_t min_per_connection = 0;
   int64_t max_per_connection = 0;
@@ -107,6 +108,7 @@ class Subscribers {
   int64_t duplicates_ = 0;
   int64_t bytes_ = 0;
   int64_t other_ = 0;
+  int64_t pings_ = 0;
   int64_t closed_ = 0;
   int64_t max_latency_ = 0;
   size_t hint_ = 0;  // where the marker stood in the last message
