@@ -40,9 +40,16 @@ def load(bin_dir, server_class, args, seconds, warmup=0.3, idle=False):
         return run_program(bin_dir, server.load_core, "bench_load", own + arguments)
 
 
-def publish(bin_dir, args, seconds, interest):
-    """bench_publish against control; `interest`: a worker gets every publication."""
-    with FanwireControl(bin_dir) as server:
+def publish(bin_dir, args, seconds, interest, history=None):
+    """bench_publish against control; `interest`: a worker gets every publication.
+
+    `history`: entries of each channel, all of them filled before it is measured.
+    """
+    control = FanwireControl(bin_dir)
+    if history is not None:
+        control.rule = f'{{pattern: "publish:*", history_size: {history}}}'
+        args = [*args, "--fill-history", history]
+    with control as server:
         arguments = ["--server", f"unix:{server.socket}", "--service", "bench",
                      "--pid", server.control_pid(), "--seconds", seconds, *args]
         if interest:

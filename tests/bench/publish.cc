@@ -8,6 +8,10 @@
 // history takes: the growth of its proportional share of resident memory (smaps_rollup) while each
 // channel gets an event without history, and then while up to --fill events are kept.
 //
+// --fill-history N: publishes N events to each channel first, so that rings of history of that size
+// are full, and an append takes the place of the oldest entry: the steady state.  Without it what is
+// measured is the filling phase, in which each append takes fresh memory.
+//
 // --port adds a worker's interest: one session subscribes to all channels by a pattern, with a
 // filter that no event passes.  So the worker gets every publication from control and sends none.
 
@@ -38,6 +42,7 @@ struct Options {
   std::string service = "mahavishnu";
   int64_t channels = 1000;
   int64_t fill = 100000;
+  int64_t fill_history = 0;
   size_t payload_bytes = 512;
   double seconds = 2;
   double warmup_seconds = 0.3;
@@ -104,6 +109,10 @@ int Run(const Options& options) {
   }
 
   EventSource source(options.service, kPrefix, options.channels, options.payload_bytes);
+  if (options.fill_history > 0) {
+    if (!PublishAll(options, &source, options.channels * options.fill_history)) return 1;
+    source.Unlimit();
+  }
   PublishTally tally;
   const std::unique_ptr<PublishLoad> load = MakePublishLoad(options.load, &source, &tally);
   const auto wait = [&](double seconds) {
@@ -185,6 +194,8 @@ int main(int argc, char** argv) {
   app.add_option("--warmup", options.warmup_seconds, "seconds before that");
   app.add_flag("--memory", options.memory, "measure memory first; control must be fresh");
   app.add_option("--fill", options.fill, "most events kept for --memory");
+  app.add_option("--fill-history", options.fill_history,
+                 "events to each channel before it is measured");
   app.add_option("--port", options.port, "worker's port: adds its interest in all channels");
   app.add_option("--pid", options.pids, "control's process");
   app.add_option("--worker-pid", options.worker_pids, "a worker's process; may be given again");

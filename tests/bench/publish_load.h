@@ -37,6 +37,7 @@ class EventSource {
 
   // Hands out so many events more; without it the source never ends by itself.
   void Limit(int64_t events) { end_ = next_ + events; }
+  void Unlimit() { end_ = INT64_MAX; }
   void Stop() { end_ = 0; }
 
   // Keeps nothing in history.

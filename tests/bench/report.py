@@ -181,29 +181,37 @@ def stacked(pyplot, shares):
 
 
 def plots(folder, outcome):
+    """Draws all plots; returns their files."""
     try:
         import matplotlib
     except ImportError:
         print("no plots: python3-matplotlib is not installed")
-        return
+        return set()
     matplotlib.use("Agg")
     from matplotlib import pyplot
     matplotlib.rcParams["svg.hashsalt"] = "fanwire"
     wanted = [(bars, r) for r in outcome["rows"] if len(r["values"]) > 1]
     wanted += [(lines, c) for c in outcome["curves"] if has_points(c)]
     wanted += [(stacked, s) for s in outcome["shares"] if s["values"]]
+    drawn = set()
     for draw, what in wanted:
         figure = draw(pyplot, what)
         figure.tight_layout()
+        drawn.add(folder / f"{what['key']}.svg")
         figure.savefig(folder / f"{what['key']}.svg", metadata={"Date": None})
         pyplot.close(figure)
+    return drawn
 
 
-def write(folder, about, outcome):
+def write(folder, about, outcome, complete):
+    """Writes everything into `folder`; a complete run removes the plots of rows that are no more."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = {k: v for k, v in outcome.items() if k != "micro"}
     (folder / "results.json").write_text(json.dumps({"about": about, **kept}, indent=1) + "\n")
     if outcome["micro"]:
         (folder / "micro.json").write_text(json.dumps(outcome["micro"], indent=1) + "\n")
     (folder / "results.md").write_text(page(about, outcome))
-    plots(folder, outcome)
+    drawn = plots(folder, outcome)
+    for old in set(folder.glob("*.svg")) - drawn if complete and drawn else ():
+        if not old.name.startswith("flame_"):
+            old.unlink()

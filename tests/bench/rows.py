@@ -26,7 +26,9 @@ GROUPS = {
     "targets": "What the Python servers that Fanwire replaces promised, measured on both.",
     "publish": "How fast control accepts 512-byte events, history on, without a worker's interest "
                "and with it; control has a core of its own. Latencies are those of a full pipe: "
-               "what is in flight divided by the rate.",
+               "what is in flight divided by the rate. Histories are full of old entries unless "
+               "told otherwise: while they fill, each append takes fresh memory, and the more "
+               "channels there are the longer that lasts.",
     "channels": "Many channels with few subscribers each: nothing can be shared between "
                 "deliveries, so each costs more than in a wide fan-out.",
     "fairness": "Twenty channels with one subscriber and 20 publications a second each, alone and "
@@ -107,6 +109,7 @@ class Plan:
 
     def __init__(self, quick):
         self.quick = quick
+        self.goal_rounds = 1 if quick else 5  # of rows that a goal is set for
         self.rounds = 1 if quick else 3
         self.fewer_rounds = 1 if quick else 2  # for what the run can afford no more of
         self.seconds = 0.5 if quick else 1.2
@@ -213,72 +216,72 @@ class Plan:
     def publish(self):
         seconds = 0.5 if self.quick else 0.8
 
-        def case(name, kind, channels, *more, interest=False):
+        def case(name, kind, channels, *more, interest=False, history=None):
             args = ["--kind", kind, "--channels", channels, "--warmup", 0.2, *more]
             return Case(name, functools.partial(measure.publish, args=args, seconds=seconds,
-                                                interest=interest))
+                                                interest=interest, history=history))
 
-        def add(key, what, cases, more=()):
+        def add(key, what, cases, more=(), rounds=self.fewer_rounds):
             self.add("publish", cases,
                      [Metric(key, f"{what}: accepted", "accepted_per_second", "/s", higher=True),
                       Metric(f"{key}_per_core", f"{what}: accepted per core of control",
                              "accepted_per_core", "/s per core", higher=True),
                       Metric(f"{key}_p99", f"{what}: p99 of receipts", "p99_ms", "ms"), *more],
-                     self.fewer_rounds)
+                     rounds)
 
-        for key, what, kind, more in (
-                ("publish_unary_64", "unary calls, 64 in flight", "unary", ("--in-flight", 64)),
-                ("publish_batch", "batches of 256, 4 in flight", "batch", ("--in-flight", 4))):
-            cases = [case("1,000 channels", kind, 1000, *more),
-                     case("1,000 channels, interest", kind, 1000, *more, interest=True)]
-            if not self.quick:
-                cases += [case("1 channel", kind, 1, *more),
-                          case("100,000 channels", kind, 100000, *more)]
-            add(key, what, cases)
+        for key, what, kind, more, rounds in (
+                ("publish_unary_64", "unary calls, 64 in flight", "unary", ("--in-flight", 64),
+                 self.goal_rounds),
+                ("publish_batch", "batches of 256, 4 in flight", "batch", ("--in-flight", 4),
+                 self.fewer_rounds)):
+            add(key, what, [case("1,000 channels", kind, 1000, *more),
+                            case("1,000 channels, interest", kind, 1000, *more, interest=True)],
+                rounds=rounds)
 
-        stream = ("--in-flight", 8, "--memory")
+        stream = ("--in-flight", 8)
         what = "stream, messages of 256, 8 in flight"
-        cases = [case("1 stream", "stream", 1000, *stream),
-                 case("1 stream, interest", "stream", 1000, *stream, interest=True)]
+        counts = (1, 100000) if self.quick else (1, 1000, 10000, 100000)
+
+        def channels_of(count):
+            return f"{count:,} channel" + ("s" if count > 1 else "")
+
+        add("publish_stream", f"{what}, full histories of 4",
+            [case(channels_of(n), "stream", n, *stream, history=4) for n in counts],
+            rounds=self.goal_rounds)
+        add("publish_stream_interest", f"{what}, full histories of 4, interest",
+            [case(channels_of(n), "stream", n, *stream, history=4, interest=True)
+             for n in counts if not self.quick or n > 1])
         if not self.quick:
-            more = ("--in-flight", 8, "--streams", 4)
-            cases += [case("4 streams", "stream", 1000, *more),
-                      case("4 streams, interest", "stream", 1000, *more, interest=True)]
-        add("publish_stream", f"{what}, 1,000 channels", cases)
-        counts = {"1": 1, "10k": 10000, "100k": 100000}
-        if self.quick:
-            del counts["1"], counts["10k"]
-        memory = [Metric("publish_channel_memory",
-                         "control's memory for a channel, 100,000 channels",
-                         "memory_bytes_per_channel", "B", only="1 stream"),
-                  Metric("publish_entry_memory",
-                         "control's memory for an entry of history, 512 B, 100,000 channels",
-                         "memory_bytes_per_entry", "B", only="1 stream")]
-        for name, channels in counts.items():
-            add(f"publish_stream_{name}_channels", f"{what}, {channels:,} channel"
-                + ("s" if channels > 1 else ""),
-                [case("1 stream", "stream", channels, *stream),
-                 case("1 stream, interest", "stream", channels, *stream, interest=True)],
-                memory if name == "100k" else ())
+            add("publish_streams", "4 streams, messages of 256, 8 in flight each, 1,000 channels",
+                [case("no interest", "stream", 1000, *stream, "--streams", 4, history=4),
+                 case("interest", "stream", 1000, *stream, "--streams", 4, history=4,
+                      interest=True)])
+        add("publish_history", f"{what}, 100 channels",
+            [case(f"full histories of {n:,}" if n else "no history", "stream", 100, *stream,
+                  history=n) for n in (0, 100, 1000)])
+        filling = (100000,) if self.quick else (1000, 10000, 100000)
+        most = channels_of(filling[-1])
+        add("publish_filling", f"{what}, histories of 1,000 filling",
+            [case(channels_of(n), "stream", n, *stream, "--memory") for n in filling],
+            [Metric("publish_channel_memory", "control's memory for a channel",
+                    "memory_bytes_per_channel", "B", only=most),
+             Metric("publish_entry_memory", "control's memory for an entry of history, 512 B",
+                    "memory_bytes_per_entry", "B", only=most)])
 
-        points = [(counts[n], f"publish_stream_{n}_channels") for n in counts]
-        points = sorted([*points, (1000, "publish_stream")])
-
-        def curve(key, title, unit, field, cases, first=0):
+        def curve(key, title, unit, field, rows, xs):
             self.curves.append(Curve(
                 key, "publish", title, "channels", unit, field,
-                {label: [(x, row, name) for x, row in points if x >= first]
-                 for label, name in cases.items()}))
+                {label: [(x, row, channels_of(x)) for x in xs] for label, row in rows.items()}))
 
-        both = {"no interest": "1 stream", "interest": "1 stream, interest"}
-        curve("publish_growth_rate", "events accepted from one stream", "/s",
-              "accepted_per_second", both)
-        curve("publish_growth_cpu", "control's CPU for an event", "us", "cpu_us_per_event", both)
-        # A page of memory more or less says nothing about few channels.
+        full = {"no interest": "publish_stream", "interest": "publish_stream_interest"}
+        curve("publish_growth_rate", "events accepted from one stream, histories full", "/s",
+              "accepted_per_second", full, counts)
+        curve("publish_growth_cpu", "control's CPU for an event, histories full", "us",
+              "cpu_us_per_event", full, counts)
         curve("publish_growth_channel_memory", "control's memory for a channel", "B",
-              "memory_bytes_per_channel", {"a channel": "1 stream"}, first=1000)
+              "memory_bytes_per_channel", {"a channel": "publish_filling"}, filling)
         curve("publish_growth_entry_memory", "control's memory for an entry of history, 512 B",
-              "B", "memory_bytes_per_entry", {"an entry": "1 stream"}, first=1000)
+              "B", "memory_bytes_per_entry", {"an entry": "publish_filling"}, filling)
 
     def channels(self):
         clients, total = (500, 2500) if self.quick else (2000, 10000)

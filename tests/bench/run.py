@@ -103,7 +103,7 @@ def main():
             "curves": [curve(c, results) for c in plan.curves],
             "shares": [shares(s, results) for s in plan.shares],
             "micro": micro,
-        })
+        }, complete=not options.only and not options.quick)
     print(f"took {about['seconds']} s", file=sys.stderr)
 
 

@@ -247,6 +247,7 @@ limits:
   max_channels_per_session: 100000
 log: {{level: warning}}
 channels: [{self.rule}]
+engine: {{max_history_bytes: 4GiB}}
 default_service: bench
 services:
   - name: bench
