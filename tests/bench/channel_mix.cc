@@ -46,20 +46,19 @@ size_t ChannelMix::places() const {
 
 std::string ChannelMix::SubscribeText(int64_t connection) const {
   std::string text = R"({"type":"request","id":"s","event":"subscribe","data":{)";
-  if (!many()) {
-    absl::StrAppend(&text, "\"channel\":\"", options_.channel, "\"}}");
-    return text;
+  if (!many() || options_.pattern) {
+    absl::StrAppend(&text, "\"channel\":\"", options_.channel, options_.pattern ? ":*\"" : "\"");
+  } else {
+    for (int64_t i = 0; i < options_.each; ++i) {
+      const auto index = static_cast<size_t>((First(connection) + i) % options_.total);
+      absl::StrAppend(&text, i == 0 ? "\"channels\":[\"" : ",\"", names_[index], "\"");
+    }
+    text += "]";
   }
-  if (options_.pattern) {
-    absl::StrAppend(&text, "\"channel\":\"", options_.channel, ":*\"}}");
-    return text;
+  if (!options_.events.empty()) {
+    absl::StrAppend(&text, ",\"events\":[\"", options_.events, "\"]");
   }
-  for (int64_t i = 0; i < options_.each; ++i) {
-    const auto index = static_cast<size_t>((First(connection) + i) % options_.total);
-    absl::StrAppend(&text, i == 0 ? "\"channels\":[\"" : ",\"", names_[index], "\"");
-  }
-  text += "]}}";
-  return text;
+  return text + "}}";
 }
 
 int64_t ChannelMix::subscriptions() const {

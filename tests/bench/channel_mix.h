@@ -24,6 +24,7 @@ class ChannelMix {
     int64_t total = 0;  // 0: one channel
     int64_t each = 1;   // at most `total`
     bool pattern = false;
+    std::string events;  // only events of this name, if set
   };
 
   ChannelMix(const Options& options, int64_t connections);

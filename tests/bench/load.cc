@@ -6,16 +6,16 @@
 //
 // --window W: W publications are sent together, and the next W when every subscriber has all of
 // them; with --ahead A up to A such windows are under way.  --rate R: R publications a second,
-// whatever is delivered.  Neither: the connections stay idle for --seconds, and the server's CPU time
-// is told apart for seconds with pings and without.
+// whatever is delivered.  Neither: the connections stay idle for --seconds, and the server's CPU
+// time is told apart for seconds with pings and without.
 //
 // --spin: while deliveries are outstanding the reader polls instead of sleeping.  A reader that
 // sleeps makes the server pay a wake-up for many a send; whether it does is a matter of chance, and
 // moves a server's cost by a third.
 //
-// --never-read N: the last N connections, with a receive buffer of --never-read-buffer, stop reading
-// once they are open.  What they cost in the end is told: the kernel's memory of the server's side
-// of them, and the growth of the server.
+// --never-read N: the last N connections, with a receive buffer of --never-read-buffer, stop
+// reading once they are open.  What they cost in the end is told: the kernel's memory of the
+// server's side of them, and the growth of the server.
 //
 // --channels-total and --channels-each spread subscriptions and publications over many channels
 // (channel_mix.h); --pattern subscribes every connection to all of them by one pattern.
@@ -264,8 +264,12 @@ int Run(Options options) {
   add("deliveries", deliveries);
   add("seconds", elapsed);
   add("deliveries_per_second", deliveries / elapsed);
+  add("deliveries_per_second_and_connection", deliveries / elapsed / connections);
   add("cpu_seconds", cpu);
-  add("user_seconds", after.user_seconds - before.user_seconds);
+  const double user = after.user_seconds - before.user_seconds;
+  const double ticks = user + after.system_seconds - before.system_seconds;
+  add("user_seconds", user);
+  add("user_percent", ticks > 0 ? 100 * user / ticks : 0);
   add("deliveries_per_core", cpu > 0 ? deliveries / cpu : 0);
   const auto per_delivery = [&](double seconds) {
     return deliveries > 0 ? seconds * 1e9 / deliveries : 0;

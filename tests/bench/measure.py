@@ -2,9 +2,10 @@
 import json
 import pathlib
 import subprocess
+import time
 
 import servers
-from servers import Fanwire, FanwireControl
+from servers import Fanwire, FanwireControl, FanwireTwo
 
 
 def run_program(bin_dir, core, program, args, timeout=180):
@@ -40,12 +41,13 @@ def load(bin_dir, server_class, args, seconds, warmup=0.3, idle=False):
         return run_program(bin_dir, server.load_core, "bench_load", own + arguments)
 
 
-def publish(bin_dir, args, seconds, interest, history=None):
-    """bench_publish against control; `interest`: a worker gets every publication.
+def publish(bin_dir, args, seconds, interest, history=None, workers=1):
+    """bench_publish against control; `interest`: the workers get every publication.
 
     `history`: entries of each channel, all of them filled before it is measured.
     """
     control = FanwireControl(bin_dir)
+    control.workers = workers
     if history is not None:
         control.rule = f'{{pattern: "publish:*", history_size: {history}}}'
         args = [*args, "--fill-history", history]
@@ -59,12 +61,78 @@ def publish(bin_dir, args, seconds, interest, history=None):
         return run_program(bin_dir, server.load_core, "bench_publish", arguments)
 
 
-def fairness(bin_dir, flood_connections, flood_service, seconds):
+def link(bin_dir, seconds, workers=4):
+    """What a publication costs on its way from control to a worker, at either end.
+
+    Control's part is what so many workers with interest add to its CPU time for an event, divided
+    by their number: one worker's would drown in the noise.
+    """
+    args = ["--kind", "stream", "--channels", 1, "--in-flight", 8, "--warmup", 0.2]
+    alone = publish(bin_dir, args, seconds, False, history=4)
+    # So many sessions that each worker has at least one.
+    linked = publish(bin_dir, [*args, "--sessions", 16 * workers], seconds, True, history=4,
+                     workers=workers)
+    control_us = (linked["cpu_us_per_event"] - alone["cpu_us_per_event"]) / workers
+    worker_us = linked["worker_cpu_us_per_event"] / workers
+    return {
+        **linked,
+        "link_control_us": control_us,
+        "link_worker_us": worker_us,
+        "link_events_per_second": linked["accepted_per_second"] * workers,
+        # With a core at each end, of which the slower decides.
+        "link_capacity": 1e6 / max(control_us, worker_us, 0.001),
+    }
+
+
+def session_memory(bin_dir, connections, further):
+    """The worker's memory: of a session, and what its channels add.  All means of many sessions."""
+    def each(*more, idle=False):
+        return load(bin_dir, Fanwire, ["--connections", connections, *more], 0.1, warmup=0,
+                    idle=idle)["memory_bytes_per_connection"]
+
+    def own(channels):
+        return each("--channels-total", connections * channels, "--channels-each", channels,
+                    "--window", 1)
+
+    alone = each(idle=True)
+    first = own(1)
+    return {
+        "session_bytes": alone,
+        "shared_channel_bytes": each("--window", 1) - alone,
+        "own_channel_bytes": first - alone,
+        "further_channel_bytes": (own(1 + further) - first) / further,
+        "closed": 0,
+    }
+
+
+def spread(bin_dir, connections):
+    """How the kernel spreads connections over two workers: the sessions of the one with fewer."""
+    with FanwireTwo(bin_dir) as server:
+        own = drop_option(drop_option(server.load_args(), "--subscribe"), "--frames-before-ready")
+        program = subprocess.Popen(
+            [str(pathlib.Path(bin_dir) / "bench_load"), *own, "--frames-before-ready", "1",
+             "--connections", str(connections), "--seconds", "3", "--warmup", "0", "--announce"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            line = program.stderr.readline()
+            if line.strip() != "measuring":
+                raise RuntimeError(f"bench_load: {line}{program.stderr.read()}".strip())
+            time.sleep(2)  # for a heartbeat of each
+            sessions = [w["sessions"] for w in server.worker_list()]
+        finally:
+            program.kill()
+            program.wait()
+        if sum(sessions) != connections:
+            raise RuntimeError(f"{connections} connections, but {sessions} on the workers")
+        return {"fewest": min(sessions), "most": max(sessions),
+                "fewest_percent": 100 * min(sessions) * len(sessions) / connections}
+
+
+def fairness(bin_dir, flood_service, flood_args, seconds):
     """The latency of 20 channels with one subscriber and 20 publications a second each.
 
-    Beside them, unless `flood_service` is None, a channel of that service with `flood_connections`
-    subscribers is flooded: two windows of 32 publications are always under way.  Its generator runs
-    at the lowest priority, so that what the quiet ones wait for is the worker.
+    Beside them, unless `flood_service` is None, that service gets what `flood_args` tell another
+    bench_load.  It runs at the lowest priority, so that what the quiet ones wait for is the worker.
     """
     with Fanwire(bin_dir) as server:
         flood = None
@@ -74,8 +142,7 @@ def fairness(bin_dir, flood_connections, flood_service, seconds):
                 flood = subprocess.Popen(
                     ["taskset", "-c", server.load_core, "nice", "-n", "19", program,
                      *server.load_args(flood_service, "flood"), "--publish", "stream",
-                     "--connections", str(flood_connections), "--window", "32", "--ahead", "2",
-                     "--seconds", str(seconds + 3), "--warmup", "0.3", "--announce"],
+                     *map(str, flood_args), "--seconds", str(seconds + 3), "--warmup", "0.3", "--announce"],
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                 line = flood.stderr.readline()
                 if line.strip() != "measuring":

@@ -27,17 +27,19 @@ double CpuSeconds(const std::string& proc) {
   return total;
 }
 
-double UserSeconds(const std::string& proc) {
+void AddUserAndSystem(const std::string& proc, ProcessUse* use) {
   std::ifstream file(proc + "/stat");
   std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos) return 0;
+  if (name_end == std::string::npos) return;
   std::istringstream rest(text.substr(name_end + 1));
   std::string skipped;
   for (int i = 0; i < 11; ++i) rest >> skipped;
-  double ticks = 0;
-  rest >> ticks;
-  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+  double user = 0, system = 0;
+  rest >> user >> system;
+  const auto ticks_per_second = static_cast<double>(sysconf(_SC_CLK_TCK));
+  use->user_seconds += user / ticks_per_second;
+  use->system_seconds += system / ticks_per_second;
 }
 
 int64_t PssBytes(const std::string& proc) {
@@ -60,7 +62,7 @@ ProcessUse UseOf(const std::vector<int>& pids) {
   for (const int pid : pids) {
     const std::string proc = "/proc/" + std::to_string(pid);
     use.cpu_seconds += CpuSeconds(proc);
-    use.user_seconds += UserSeconds(proc);
+    AddUserAndSystem(proc, &use);
     use.pss_bytes += PssBytes(proc);
   }
   return use;

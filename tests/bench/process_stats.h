@@ -7,9 +7,10 @@
 namespace fanwire::bench {
 
 struct ProcessUse {
-  double cpu_seconds = 0;   // all threads, user and kernel
-  double user_seconds = 0;  // the user part, at the kernel's tick resolution
-  int64_t pss_bytes = 0;    // proportional share of resident memory
+  double cpu_seconds = 0;     // all threads, user and kernel
+  double user_seconds = 0;    // the user part, at the kernel's tick resolution
+  double system_seconds = 0;  // the kernel's part, likewise
+  int64_t pss_bytes = 0;      // proportional share of resident memory
 };
 
 // Sums over `pids`; one that is gone counts as 0.

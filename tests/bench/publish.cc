@@ -9,11 +9,13 @@
 // channel gets an event without history, and then while up to --fill events are kept.
 //
 // --fill-history N: publishes N events to each channel first, so that rings of history of that size
-// are full, and an append takes the place of the oldest entry: the steady state.  Without it what is
-// measured is the filling phase, in which each append takes fresh memory.
+// are full, and an append takes the place of the oldest entry: the steady state.  Without it what
+// is measured is the filling phase, in which each append takes fresh memory.
 //
-// --port adds a worker's interest: one session subscribes to all channels by a pattern, with a
-// filter that no event passes.  So the worker gets every publication from control and sends none.
+// --port adds workers' interest: --sessions subscribe, each to all channels by a pattern, with a
+// filter that no event passes.  So a worker gets every publication from control and sends none.
+// With --session-channels M each session subscribes to M channels of its own by name instead, and
+// those published to are spread evenly over all of them.
 
 #include <unistd.h>
 
@@ -26,6 +28,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
+#include "tests/bench/channel_mix.h"
 #include "tests/bench/process_stats.h"
 #include "tests/bench/publish_load.h"
 #include "tests/bench/subscribers.h"
@@ -34,8 +37,6 @@ namespace fanwire::bench {
 namespace {
 
 constexpr char kPrefix[] = "publish:";
-constexpr char kSubscribe[] = R"({"type":"request","id":"s","event":"subscribe",)"
-                              R"("data":{"channel":"publish:*","events":["bench.none"]}})";
 
 struct Options {
   PublishLoadOptions load;
@@ -47,6 +48,8 @@ struct Options {
   double seconds = 2;
   double warmup_seconds = 0.3;
   int port = 0;
+  int64_t sessions = 1;
+  int64_t session_channels = 0;
   bool memory = false;
   std::vector<int> pids;
   std::vector<int> worker_pids;
@@ -97,18 +100,31 @@ int Run(const Options& options) {
   Memory memory;
   if (options.memory && !MeasureMemory(options, &memory)) return 1;
 
+  const bool by_name = options.session_channels > 0;
+  const int64_t total = by_name ? options.sessions * options.session_channels : options.channels;
+  const ChannelMix mix({.channel = "publish",
+                        .total = total,
+                        .each = by_name ? options.session_channels : 1,
+                        .pattern = !by_name,
+                        .events = "bench.none"},
+                       options.sessions);
   Subscribers subscribers;
   if (options.port > 0) {
     const std::string error =
         subscribers.Connect({.host = "127.0.0.1", .port = options.port, .path = "/"},
-                            {.connections = 1, .subscribe = kSubscribe, .frames_before_ready = 2});
+                            {.connections = static_cast<int>(options.sessions),
+                             .subscribe = mix.SubscribeText(0),
+                             .mix = by_name ? &mix : nullptr,
+                             .frames_before_ready = 2,
+                             .timeout_seconds = 120});
     if (!error.empty()) {
       std::fprintf(stderr, "bench_publish: %s\n", error.c_str());
       return 1;
     }
   }
 
-  EventSource source(options.service, kPrefix, options.channels, options.payload_bytes);
+  EventSource source(options.service, kPrefix, options.channels, options.payload_bytes,
+                     total / options.channels);
   if (options.fill_history > 0) {
     if (!PublishAll(options, &source, options.channels * options.fill_history)) return 1;
     source.Unlimit();
@@ -151,8 +167,11 @@ int Run(const Options& options) {
   add("accepted_per_second", accepted / elapsed);
   add("accepted_per_core", cpu > 0 ? accepted / cpu : 0);
   add("cpu_us_per_event", accepted > 0 ? cpu * 1e6 / accepted : 0);
+  const double worker_cpu = worker.cpu_seconds - worker_before.cpu_seconds;
+  add("worker_cpu_us_per_event", accepted > 0 ? worker_cpu * 1e6 / accepted : 0);
+  add("subscriptions", options.port > 0 ? static_cast<double>(mix.subscriptions()) : 0);
   add("control_cpu_percent", 100 * cpu / elapsed);
-  add("worker_cpu_percent", 100 * (worker.cpu_seconds - worker_before.cpu_seconds) / elapsed);
+  add("worker_cpu_percent", 100 * worker_cpu / elapsed);
   add("generator_cpu_percent", 100 * (self.cpu_seconds - self_before.cpu_seconds) / elapsed);
   add("p50_ms", tally.QuantileMs(0.5));
   add("p99_ms", tally.QuantileMs(0.99));
@@ -197,8 +216,18 @@ int main(int argc, char** argv) {
   app.add_option("--fill-history", options.fill_history,
                  "events to each channel before it is measured");
   app.add_option("--port", options.port, "worker's port: adds its interest in all channels");
+  app.add_option("--sessions", options.sessions, "sessions that subscribe")
+      ->check(CLI::Range(1, 10000));
+  app.add_option("--session-channels", options.session_channels,
+                 "channels of its own that each subscribes to; 0: all by a pattern")
+      ->check(CLI::Range(0, 10000));
   app.add_option("--pid", options.pids, "control's process");
   app.add_option("--worker-pid", options.worker_pids, "a worker's process; may be given again");
   CLI11_PARSE(app, argc, argv);
+  if (options.session_channels > 0 &&
+      options.channels > options.sessions * options.session_channels) {
+    std::fprintf(stderr, "bench_publish: more --channels than are subscribed to\n");
+    return 2;
+  }
   return fanwire::bench::Run(options);
 }

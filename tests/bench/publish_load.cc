@@ -278,10 +278,10 @@ class StreamLoad final : public PublishLoad {
 }  // namespace
 
 EventSource::EventSource(std::string service, const std::string& prefix, int64_t channels,
-                         size_t payload_bytes)
+                         size_t payload_bytes, int64_t stride)
     : service_(std::move(service)), payload_(PublicationText(1, payload_bytes)) {
   channels_.reserve(static_cast<size_t>(channels));
-  for (int64_t i = 0; i < channels; ++i) channels_.push_back(absl::StrCat(prefix, i));
+  for (int64_t i = 0; i < channels; ++i) channels_.push_back(absl::StrCat(prefix, i * stride));
 }
 
 int64_t EventSource::Take(int64_t wanted, int64_t* first) {

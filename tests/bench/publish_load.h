@@ -29,11 +29,11 @@ class Event;
 
 namespace fanwire::bench {
 
-// Hands out events, round robin over the channels `prefix` + 0, 1, 2 …
+// Hands out events, round robin over the channels `prefix` + 0, `stride`, 2 x `stride` …
 class EventSource {
  public:
   EventSource(std::string service, const std::string& prefix, int64_t channels,
-              size_t payload_bytes);
+              size_t payload_bytes, int64_t stride = 1);
 
   // Hands out so many events more; without it the source never ends by itself.
   void Limit(int64_t events) { end_ = next_ + events; }

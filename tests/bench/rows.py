@@ -32,7 +32,9 @@ GROUPS = {
     "channels": "Many channels with few subscribers each: nothing can be shared between "
                 "deliveries, so each costs more than in a wide fan-out.",
     "fairness": "Twenty channels with one subscriber and 20 publications a second each, alone and "
-                "beside a channel that keeps the same worker busy all the time.",
+                "beside a flood on the same worker: of one channel with many subscribers, at a "
+                "fixed rate or as fast as it goes, which keeps the worker busy all the time; or of "
+                "many channels with four subscribers each.",
     "workers": "The same load on one worker and on two, nothing pinned: with two cores the load "
                "generator takes its share of both.",
 }
@@ -109,9 +111,8 @@ class Plan:
 
     def __init__(self, quick):
         self.quick = quick
-        self.goal_rounds = 1 if quick else 5  # of rows that a goal is set for
-        self.rounds = 1 if quick else 3
-        self.fewer_rounds = 1 if quick else 2  # for what the run can afford no more of
+        self.goal_rounds = 1 if quick else 3  # of rows that a goal is set for
+        self.rounds = 1 if quick else 2       # of the others: the run can afford no more
         self.seconds = 0.5 if quick else 1.2
         self.rows = []
         self.curves = []
@@ -130,7 +131,9 @@ class Plan:
 
     def fanout(self):
         sizes = ([(100, 512), (1000, 512)] if self.quick else
-                 [(100, 512), (1000, 128), (1000, 512), (1000, 4096), (5000, 512), (10000, 512)])
+                 [(100, 512), (1000, 128), (1000, 512), (1000, 4096), (5000, 512), (10000, 128),
+                  (10000, 512), (10000, 4096)])
+        seconds = 0.5 if self.quick else 0.8
         for window, floors in ((1, [FloorSend, FloorSendAlike]),
                                (16, [FloorJoined, FloorJoinedAlike])):
             for n, size in sizes:
@@ -138,11 +141,11 @@ class Plan:
                 if (n, size) == (1000, 512) and not (self.quick and window == 16):
                     who += PEERS
                 args = ["--connections", n, "--window", window, "--payload", size, "--spin"]
-                self.add("fanout", [load_case(s, args, self.seconds) for s in who],
-                         [per_core(f"fanout_{n}_{size}_w{window}",
-                                   f"fan-out to {n:,}, {size} B, {window} in flight")],
-                         self.rounds if n in (1000, 10000) and size == 512 else
-                         self.fewer_rounds, references=2)
+                goal = n in (1000, 10000) and size == 512
+                what = f"fan-out to {n:,}, {size} B, {window} in flight"
+                self.add("fanout", [load_case(s, args, seconds) for s in who],
+                         [per_core(f"fanout_{n}_{size}_w{window}", what)],
+                         self.goal_rounds if goal else self.rounds, references=2)
             self.curves.append(Curve(
                 f"growth_subscribers_w{window}", "fanout",
                 f"cost of a delivery, 512 B, {window} in flight", "subscribers", "ns",
@@ -150,12 +153,22 @@ class Plan:
                 {s.name: [(n, f"fanout_{n}_512_w{window}", s.name) for n, size in sizes
                           if size == 512] for s in (*floors, Fanwire)}))
 
+        # Long, for the kernel counts these in ticks of 10 ms.
+        args = ["--connections", 1000, "--window", 1, "--spin"]
+        self.add("fanout", [load_case(s, args, self.seconds if self.quick else 4)
+                            for s in (FloorSendAlike, Fanwire)],
+                 [Metric("user_share", "fan-out to 1,000, 512 B, 1 in flight: share of user space "
+                         "in the server's CPU", "user_percent", "%")])
+
     def latency(self):
         def row(cases, metrics, **more):
-            self.add("latency", cases, metrics, **more)
+            self.add("latency", cases, metrics, self.goal_rounds, **more)
         args = ["--connections", 1000, "--rate", 20]
-        row([load_case(s, args, self.seconds) for s in (FloorSend, FloorSendAlike, Fanwire)],
-            [Metric("rate_1000", "1,000 subscribers x 20/s: p99", "p99_ms", "ms")], references=2)
+        seconds = 0.5 if self.quick else 2
+        row([load_case(s, args, seconds) for s in (FloorSend, FloorSendAlike, Fanwire)],
+            [Metric("rate_1000", "1,000 subscribers x 20/s: p99", "p99_ms", "ms"),
+             Metric("rate_1000_p50", "1,000 subscribers x 20/s: p50", "p50_ms", "ms")],
+            references=2)
         both = [FloorSend, Fanwire]
         args = ["--connections", 1, "--rate", 500]  # 2,000 latencies, so that p99 means something
         row([load_case(s, args, 1 if self.quick else 4) for s in both],
@@ -173,8 +186,8 @@ class Plan:
             [Metric("slow", f"{what}: p99 of those who read", "p99_ms", "ms"),
              Metric("slow_rate", f"{what}: delivered to those who read", "deliveries_per_second",
                     "/s", higher=True),
-             Metric("slow_memory", "each of 10 readers at their limit of 1 MiB: memory, kernel's included",
-                    "never_read_memory_bytes", "B", only=kept),
+             Metric("slow_memory", "each of 10 readers at their limit of 1 MiB: memory, the "
+                    "kernel's included", "never_read_memory_bytes", "B", only=kept),
              Metric("slow_kernel", "each of 10 readers at their limit: of that the kernel's",
                     "never_read_kernel_bytes", "B", only=kept),
              Metric("slow_worker", "all 10 at their limit: growth of the worker, which keeps their "
@@ -182,14 +195,16 @@ class Plan:
 
     def idle(self):
         n = 2000 if self.quick else 10000
-        who = [FloorSend, Fanwire, *PEERS]
-        rounds = self.fewer_rounds
-        self.add("idle", [load_case(s, ["--connections", n], 0.1, idle=True) for s in who],
+        args = ["--connections", n]
+        self.add("idle", [load_case(s, args, 0.1, idle=True) for s in (FloorSend, Fanwire)] +
+                 [load_case(s, args, 0.1, idle=True) for s in PEERS],
                  [Metric("idle_memory", f"{n:,} idle connections: memory each",
                          "memory_bytes_per_connection", "B"),
                   Metric("handshake", f"{n:,} handshakes: server CPU each", "handshake_cpu_us",
-                         "us")], rounds)
-        # Pings come after 20 s of silence: three rounds of them, quick one.
+                         "us"),
+                  Metric("handshake_rate", f"{n:,} handshakes, 128 at once: rate",
+                         "connects_per_second", "/s", higher=True)], self.goal_rounds)
+        # Pings come after 20 s of silence: there are three rounds of them, or one if quick.
         self.add("idle", [load_case(Fanwire, ["--connections", n], 25 if self.quick else 60,
                                     idle=True)],
                  [Metric("idle_cpu", f"{n:,} idle connections: CPU, pings included", "cpu_percent",
@@ -199,19 +214,39 @@ class Plan:
                   Metric("idle_cpu_quiet", f"{n:,} idle connections: CPU in seconds without pings",
                          "quiet_cpu_percent", "%")], 1)
 
+        n, further = (1000, 5) if self.quick else (5000, 10)
+
+        def bytes_of(key, what, field):
+            return Metric(key, f"the worker's memory, {n:,} sessions: {what}", field, "B")
+
+        self.add("idle", [Case("Fanwire", functools.partial(
+            measure.session_memory, connections=n, further=further))],
+                 [bytes_of("session_memory", "a session", "session_bytes"),
+                  bytes_of("session_memory_shared", "its subscription to a channel of all",
+                           "shared_channel_bytes"),
+                  bytes_of("session_memory_own", "its subscription to a channel of its own",
+                           "own_channel_bytes"),
+                  bytes_of("session_memory_further", "a further channel of its own",
+                           "further_channel_bytes")])
+
     def targets(self):
         both = [Fanwire, Python]
         self.add("targets", [load_case(s, ["--connections", 1000], 0.1, idle=True) for s in both],
-                 [Metric("setup", "connection set-up: p50", "setup_p50_ms", "ms")],
-                 self.fewer_rounds)
+                 [Metric("setup", "connection set-up: p50", "setup_p50_ms", "ms"),
+                  Metric("setup_p99", "connection set-up: p99", "setup_p99_ms", "ms")])
         args = ["--connections", 1000, "--rate", 10]
         self.add("targets", [load_case(s, args, self.seconds) for s in both],
-                 [Metric("broadcast", "broadcast to 1,000: p50", "p50_ms", "ms")],
-                 self.fewer_rounds)
+                 [Metric("broadcast", "broadcast to 1,000: p50", "p50_ms", "ms"),
+                  Metric("thousand_memory", "server's memory with these 1,000 connections",
+                         "memory_bytes_end", "B")])
         args = ["--connections", 1000, "--rate", 100]
         self.add("targets", [load_case(s, args, self.seconds) for s in both],
                  [Metric("hundred_each", "100/s on each of 1,000 connections: delivered",
-                         "deliveries_per_second", "/s", higher=True)], self.fewer_rounds)
+                         "deliveries_per_second", "/s", higher=True)])
+        args = ["--connections", 1000, "--window", 16, "--ahead", 2]
+        self.add("targets", [load_case(s, args, self.seconds) for s in both],
+                 [Metric("most_each", "1,000 connections, as fast as it goes: on each of them",
+                         "deliveries_per_second_and_connection", "/s", higher=True)])
 
     def publish(self):
         seconds = 0.5 if self.quick else 0.8
@@ -221,7 +256,7 @@ class Plan:
             return Case(name, functools.partial(measure.publish, args=args, seconds=seconds,
                                                 interest=interest, history=history))
 
-        def add(key, what, cases, more=(), rounds=self.fewer_rounds):
+        def add(key, what, cases, more=(), rounds=None):
             self.add("publish", cases,
                      [Metric(key, f"{what}: accepted", "accepted_per_second", "/s", higher=True),
                       Metric(f"{key}_per_core", f"{what}: accepted per core of control",
@@ -233,7 +268,7 @@ class Plan:
                 ("publish_unary_64", "unary calls, 64 in flight", "unary", ("--in-flight", 64),
                  self.goal_rounds),
                 ("publish_batch", "batches of 256, 4 in flight", "batch", ("--in-flight", 4),
-                 self.fewer_rounds)):
+                 self.rounds)):
             add(key, what, [case("1,000 channels", kind, 1000, *more),
                             case("1,000 channels, interest", kind, 1000, *more, interest=True)],
                 rounds=rounds)
@@ -267,6 +302,34 @@ class Plan:
                     "memory_bytes_per_channel", "B", only=most),
              Metric("publish_entry_memory", "control's memory for an entry of history, 512 B",
                     "memory_bytes_per_entry", "B", only=most)])
+
+        sessions, each = (200, 500) if self.quick else (1000, 1000)
+
+        def subscribed(name, channels, sessions, each):
+            return case(name, "stream", channels, *stream, "--sessions", sessions,
+                        "--session-channels", each, interest=True, history=4)
+
+        add("publish_subscriptions", f"{what}, to channels that are subscribed to",
+            [subscribed("1 channel, 1 subscription", 1, 1, 1),
+             subscribed("1,000 channels, as many subscriptions", 1000, 1, 1000),
+             subscribed(f"1,000 channels of {sessions * each:,} with a subscription each", 1000,
+                        sessions, each)])
+        self.add("publish", [Case("4 workers", functools.partial(measure.link, seconds=seconds))],
+                 [Metric("link", "control to workers, 512 B: events a second over 4 links together",
+                         "link_events_per_second", "/s", higher=True),
+                  Metric("link_control", "control to worker: control's CPU for an event",
+                         "link_control_us", "us"),
+                  Metric("link_worker", "control to worker: worker's CPU for an event",
+                         "link_worker_us", "us"),
+                  Metric("link_capacity", "control to worker: events a second that the slower end "
+                         "could take with a core of its own", "link_capacity", "/s",
+                         higher=True)], self.goal_rounds)
+        # As many are under way as keep every queue on the way busy.
+        self.add("publish",
+                 [load_case(Fanwire, ["--connections", 1, "--window", 256, "--ahead", 4], seconds,
+                            name="1 subscriber")],
+                 [Metric("link_deliver", "stream to one subscriber, 1,024 under way: delivered",
+                         "deliveries_per_second", "/s", higher=True)])
 
         def curve(key, title, unit, field, rows, xs):
             self.curves.append(Curve(
@@ -316,8 +379,7 @@ class Plan:
                          f"{sessions * each:,} subscriptions of {sessions:,} sessions on {total:,} "
                          "channels") +
                  [Metric("channels_million_subscribes", "the same: subscribes",
-                         "subscribes_per_second", "/s", higher=True)],
-                 self.fewer_rounds)
+                         "subscribes_per_second", "/s", higher=True)])
         self.add("channels",
                  [case("by name, 1 channel", ["--connections", 200, "--window", 64]),
                   case("by bench:*, 10,000 channels",
@@ -326,22 +388,39 @@ class Plan:
                  [per_core("channels_pattern", "200 subscribers, 64 in flight")])
 
     def fairness(self):
-        flood = 2000 if self.quick else 10000
+        n = 2000 if self.quick else 10000
+        rate = 20 if self.quick else 5
+        clients, channels = (500, 2500) if self.quick else (2000, 10000)
         seconds = self.seconds if self.quick else 2
+        wide = ["--connections", n]
+        full = [*wide, "--window", 32, "--ahead", 2]  # 32 to 64 are always under way
+        paced = [*wide, "--rate", rate]
+        many = ["--connections", clients, "--channels-total", channels, "--channels-each", 20,
+                "--rate", 5000]
 
-        def case(name, service):
-            return Case(name, functools.partial(measure.fairness, flood_connections=flood,
-                                                flood_service=service, seconds=seconds))
+        def case(name, service=None, flood=()):
+            return Case(name, functools.partial(measure.fairness, flood_service=service,
+                                                flood_args=flood, seconds=seconds))
 
-        self.add("fairness",
-                 [case("alone", None), case("beside a flood", "bench"),
-                  case("beside a flood of another service", "other")],
-                 [Metric("fairness_p50", f"quiet channels, flood to {flood:,}: p50", "p50_ms",
-                         "ms"),
-                  Metric("fairness_p99", f"quiet channels, flood to {flood:,}: p99", "p99_ms",
-                         "ms")])
+        cases = [case("alone"),
+                 case(f"{n:,} x {rate}/s, same service", "bench", paced),
+                 case(f"{n:,} x {rate}/s, other service", "other", paced),
+                 case(f"{channels:,} channels, 5,000/s, other service", "other", many),
+                 case(f"{n:,}, as fast as it goes, same service", "bench", full),
+                 case(f"{n:,}, as fast as it goes, other service", "other", full)]
+        if self.quick:
+            cases = cases[:1] + cases[2:5]
+        self.add("fairness", cases,
+                 [Metric("fairness_p50", "quiet channels beside a flood: p50", "p50_ms", "ms"),
+                  Metric("fairness_p99", "quiet channels beside a flood: p99", "p99_ms", "ms")])
 
     def workers(self):
+        n = 1000
+        self.add("workers", [Case("2 workers", functools.partial(measure.spread, connections=n))],
+                 [Metric("workers_spread", f"{n:,} connections over two workers: on the one with "
+                         "fewer", "fewest", "", higher=True),
+                  Metric("workers_spread_most", f"{n:,} connections over two workers: on the one "
+                         "with more", "most", "")])
         for window in (16,) if self.quick else (1, 16):
             args = ["--connections", 1000, "--window", window]
             key = f"workers_1000_w{window}"

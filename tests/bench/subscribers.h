@@ -35,15 +35,15 @@ struct Received {
   int64_t bytes = 0;       // from the server, frame headers included
   int64_t other = 0;       // replies, welcomes, notices
   int64_t pings = 0;
-  int64_t closed = 0;      // connections that ended, also before StartMeasuring()
+  int64_t closed = 0;  // connections that ended, also before StartMeasuring()
   int64_t min_per_connection = 0;
   int64_t max_per_connection = 0;
 };
 
 struct ConnectOptions {
   int connections = 0;
-  int in_flight = 128;           // handshakes under way at once
-  int never_read = 0;  // so many of the connections, the last ones, stop reading once open
+  int in_flight = 128;  // handshakes under way at once
+  int never_read = 0;   // so many of the connections, the last ones, stop reading once open
   int never_read_buffer_bytes = 0;  // SO_RCVBUF of these; 0: the kernel's choice
   // Text message sent after the handshake; "%d" stands for the connection's number.  Empty: none.
   std::string subscribe;
@@ -64,7 +64,8 @@ class Subscribers {
   // Opens all connections; set-up times go to setup().  Empty text: done, else what went wrong.
   std::string Connect(const Target& target, const ConnectOptions& options);
 
-  // Waits up to `timeout_ms` and takes what has arrived; returns how many connections were readable.
+  // Waits up to `timeout_ms` and takes what has arrived; returns how many connections were
+  // readable.
   int Poll(int timeout_ms);
 
   // Starts the counts and latencies anew.
