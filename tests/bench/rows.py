@@ -57,6 +57,7 @@ class Case:
     name: str
     run: Callable  # of the folder of the programs; returns a dict
     available: Callable = lambda: True
+    rounds: int = 0  # if it takes part in fewer than the row has
 
 
 @dataclass
@@ -95,11 +96,11 @@ class Shares:
     fields: dict
 
 
-def load_case(server, args, seconds, *, name=None, idle=False):
+def load_case(server, args, seconds, *, name=None, idle=False, rounds=0):
     return Case(name or server.name,
                 functools.partial(measure.load, server_class=server, args=args, seconds=seconds,
                                   idle=idle),
-                server.available)
+                server.available, rounds)
 
 
 def per_core(key, title):
@@ -111,7 +112,7 @@ class Plan:
 
     def __init__(self, quick):
         self.quick = quick
-        self.goal_rounds = 1 if quick else 3  # of rows that a goal is set for
+        self.goal_rounds = 1 if quick else 5  # of rows that a goal is set for
         self.rounds = 1 if quick else 2       # of the others: the run can afford no more
         self.seconds = 0.5 if quick else 1.2
         self.rows = []
@@ -133,17 +134,18 @@ class Plan:
         sizes = ([(100, 512), (1000, 512)] if self.quick else
                  [(100, 512), (1000, 128), (1000, 512), (1000, 4096), (5000, 512), (10000, 128),
                   (10000, 512), (10000, 4096)])
-        seconds = 0.5 if self.quick else 0.8
         for window, floors in ((1, [FloorSend, FloorSendAlike]),
                                (16, [FloorJoined, FloorJoinedAlike])):
             for n, size in sizes:
-                who = [*floors, Fanwire]
-                if (n, size) == (1000, 512) and not (self.quick and window == 16):
-                    who += PEERS
-                args = ["--connections", n, "--window", window, "--payload", size, "--spin"]
                 goal = n in (1000, 10000) and size == 512
+                seconds = 0.8 if goal and not self.quick else 0.5
+                args = ["--connections", n, "--window", window, "--payload", size, "--spin"]
+                cases = [load_case(s, args, seconds) for s in (*floors, Fanwire)]
+                if (n, size) == (1000, 512) and not (self.quick and window == 16):
+                    cases += [load_case(s, args, seconds) for s in PEERS if s is not Nats]
+                    cases += [load_case(Nats, args, seconds, rounds=self.rounds)]
                 what = f"fan-out to {n:,}, {size} B, {window} in flight"
-                self.add("fanout", [load_case(s, args, seconds) for s in who],
+                self.add("fanout", cases,
                          [per_core(f"fanout_{n}_{size}_w{window}", what)],
                          self.goal_rounds if goal else self.rounds, references=2)
             self.curves.append(Curve(
@@ -155,7 +157,7 @@ class Plan:
 
         # Long, for the kernel counts these in ticks of 10 ms.
         args = ["--connections", 1000, "--window", 1, "--spin"]
-        self.add("fanout", [load_case(s, args, self.seconds if self.quick else 4)
+        self.add("fanout", [load_case(s, args, self.seconds if self.quick else 3)
                             for s in (FloorSendAlike, Fanwire)],
                  [Metric("user_share", "fan-out to 1,000, 512 B, 1 in flight: share of user space "
                          "in the server's CPU", "user_percent", "%")])
@@ -164,20 +166,21 @@ class Plan:
         def row(cases, metrics, **more):
             self.add("latency", cases, metrics, self.goal_rounds, **more)
         args = ["--connections", 1000, "--rate", 20]
-        seconds = 0.5 if self.quick else 2
+        seconds = 0.5 if self.quick else 1.5
         row([load_case(s, args, seconds) for s in (FloorSend, FloorSendAlike, Fanwire)],
             [Metric("rate_1000", "1,000 subscribers x 20/s: p99", "p99_ms", "ms"),
              Metric("rate_1000_p50", "1,000 subscribers x 20/s: p50", "p50_ms", "ms")],
             references=2)
-        both = [FloorSend, Fanwire]
         args = ["--connections", 1, "--rate", 500]  # 2,000 latencies, so that p99 means something
-        row([load_case(s, args, 1 if self.quick else 4) for s in both],
+        seconds = 1 if self.quick else 4
+        row([load_case(FloorSend, args, seconds, rounds=self.rounds),
+             load_case(Fanwire, args, seconds)],
             [Metric("rate_1", "1 subscriber x 500/s, end to end: p50", "p50_ms", "ms"),
              Metric("rate_1_p99", "1 subscriber x 500/s, end to end: p99", "p99_ms", "ms")])
         # Over 1 MiB in the time, which is a session's limit: closed, or kept at it.
         args = ["--connections", 200, "--rate", 200, "--payload", 4096]
         dead = [*args, "--never-read", 10, "--never-read-buffer", 4096]
-        seconds = 1.5 if self.quick else 2.5
+        seconds = 1.5 if self.quick else 2
         kept = "10 never read, drop_oldest"
         what = "200 subscribers x 200/s x 4 KiB"
         row([load_case(Fanwire, args, seconds, name="all read"),
@@ -197,7 +200,7 @@ class Plan:
         n = 2000 if self.quick else 10000
         args = ["--connections", n]
         self.add("idle", [load_case(s, args, 0.1, idle=True) for s in (FloorSend, Fanwire)] +
-                 [load_case(s, args, 0.1, idle=True) for s in PEERS],
+                 [load_case(s, args, 0.1, idle=True, rounds=self.rounds) for s in PEERS],
                  [Metric("idle_memory", f"{n:,} idle connections: memory each",
                          "memory_bytes_per_connection", "B"),
                   Metric("handshake", f"{n:,} handshakes: server CPU each", "handshake_cpu_us",
@@ -251,10 +254,11 @@ class Plan:
     def publish(self):
         seconds = 0.5 if self.quick else 0.8
 
-        def case(name, kind, channels, *more, interest=False, history=None):
+        def case(name, kind, channels, *more, interest=False, history=None, rounds=0):
             args = ["--kind", kind, "--channels", channels, "--warmup", 0.2, *more]
             return Case(name, functools.partial(measure.publish, args=args, seconds=seconds,
-                                                interest=interest, history=history))
+                                                interest=interest, history=history),
+                        rounds=rounds)
 
         def add(key, what, cases, more=(), rounds=None):
             self.add("publish", cases,
@@ -305,15 +309,16 @@ class Plan:
 
         sessions, each = (200, 500) if self.quick else (1000, 1000)
 
-        def subscribed(name, channels, sessions, each):
+        def subscribed(name, channels, sessions, each, rounds=0):
             return case(name, "stream", channels, *stream, "--sessions", sessions,
-                        "--session-channels", each, interest=True, history=4)
+                        "--session-channels", each, interest=True, history=4, rounds=rounds)
 
         add("publish_subscriptions", f"{what}, to channels that are subscribed to",
             [subscribed("1 channel, 1 subscription", 1, 1, 1),
              subscribed("1,000 channels, as many subscriptions", 1000, 1, 1000),
              subscribed(f"1,000 channels of {sessions * each:,} with a subscription each", 1000,
-                        sessions, each)])
+                        sessions, each, rounds=min(3, self.goal_rounds))],  # each takes long
+            rounds=self.goal_rounds)
         self.add("publish", [Case("4 workers", functools.partial(measure.link, seconds=seconds))],
                  [Metric("link", "control to workers, 512 B: events a second over 4 links together",
                          "link_events_per_second", "/s", higher=True),
@@ -323,7 +328,7 @@ class Plan:
                          "link_worker_us", "us"),
                   Metric("link_capacity", "control to worker: events a second that the slower end "
                          "could take with a core of its own", "link_capacity", "/s",
-                         higher=True)], self.goal_rounds)
+                         higher=True)])
         # As many are under way as keep every queue on the way busy.
         self.add("publish",
                  [load_case(Fanwire, ["--connections", 1, "--window", 256, "--ahead", 4], seconds,

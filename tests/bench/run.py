@@ -17,15 +17,18 @@ FAULTS = ("gaps", "duplicates", "closed")
 
 
 def summary(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    return {"median": statistics.median(values), "min": min(values), "max": max(values),
+            "count": len(values)}
 
 
 def run_row(row, bin_dir):
     """The row's results, one per metric; the first has the samples."""
     cases = [c for c in row.cases if c.available()]
     samples = {c.name: [] for c in cases}
-    for _ in range(row.rounds):
+    for done in range(row.rounds):
         for case in cases:
+            if case.rounds and done >= case.rounds:
+                continue
             try:
                 samples[case.name].append(case.run(bin_dir))
             except (RuntimeError, subprocess.TimeoutExpired) as error:
@@ -72,7 +75,7 @@ def shares(plan, results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", required=True, help="folder of the built programs")
-    parser.add_argument("--quick", action="store_true", help="about one minute, no medians")
+    parser.add_argument("--quick", action="store_true", help="about two minutes, no medians")
     parser.add_argument("--only", default="", help="rows whose key begins with this")
     parser.add_argument("--out", default="", help="folder for results.json, table and plots")
     options = parser.parse_args()
@@ -84,13 +87,15 @@ def main():
         if not any(m.key.startswith(options.only) for m in row.metrics):
             continue
         print(f"{row.metrics[0].title} …", file=sys.stderr, flush=True)
+        row_started = time.time()
         for result in run_row(row, options.bin):
             results.append(result)
             print(report.row_text(result), flush=True)
+        results[-len(row.metrics)]["seconds"] = round(time.time() - row_started, 1)
     micro = None
     if "micro".startswith(options.only) or options.only.startswith("micro"):
         print("micro-benchmarks …", file=sys.stderr, flush=True)
-        micro = measure.micro(options.bin, 0.01 if options.quick else 0.2)
+        micro = measure.micro(options.bin, 0.01 if options.quick else 0.1)
         print(report.micro_text(micro), flush=True)
     about = {
         "date": time.strftime("%Y-%m-%d"), "kernel": platform.release(),

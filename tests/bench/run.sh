@@ -8,9 +8,9 @@ usage() {
 Usage: tests/bench/run.sh [--quick] [--only PREFIX] [--publish]
 
 Builds the release binaries and the benchmark's programs, starts each server on loopback in turns,
-and prints medians and ratios.  About 10 minutes on two idle cores; it stops by itself.
+and prints medians and ratios.  About 14 minutes on two idle cores; it stops by itself.
 
-  --quick        one short round of each row: about one minute, no medians
+  --quick        one short round of each row: about two minutes, no medians
   --only PREFIX  rows whose key begins so: fanout, rate, slow, idle, publish, channels, fairness,
                  workers, micro … (results.json has the keys)
   --publish      writes results.json, micro.json, results.md and plots into docs/performance/
