@@ -318,8 +318,7 @@ int Run(Options options) {
     add("never_read_kernel_bytes", kernel);
     add("never_read_memory_bytes", kernel + growth / options.connect.never_read);
   }
-  std::printf("%s}\n", json.c_str());
-  return 0;
+  PrintAndExit(json + "}");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace fanwire::bench {
@@ -18,6 +19,10 @@ ProcessUse UseOf(const std::vector<int>& pids);
 
 // Only the CPU time of `pids`, which is cheaper to ask for.
 double CpuSecondsOf(const std::vector<int>& pids);
+
+// Prints `json` and ends the process at once.  The gRPC library would now and then wait 10
+// or 20 s before it ends, for its backup poller (1.51; grpc_core::Executor::ShutdownAll).
+[[noreturn]] void PrintAndExit(const std::string& json);
 
 // CLOCK_MONOTONIC in nanoseconds: the same in every process of this machine.
 int64_t MonotonicNs();

@@ -181,8 +181,7 @@ int Run(const Options& options) {
     add("memory_bytes_per_channel", memory.bytes_per_channel);
     add("memory_bytes_per_entry", memory.bytes_per_entry);
   }
-  std::printf("%s}\n", json.c_str());
-  return 0;
+  PrintAndExit(json + "}");
 }
 
 }  // namespace
