@@ -39,6 +39,19 @@ ssize_t SendBytes(int fd, const char* data, size_t size) {
   return IsNotNow(errno) ? 0 : -errno;
 }
 
+// The same for several buffers.
+ssize_t SendParts(int fd, iovec* parts, size_t count) {
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = count;
+  ssize_t sent = 0;
+  do {
+    sent = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return sent;
+  return IsNotNow(errno) ? 0 : -errno;
+}
+
 }  // namespace
 
 PeerAddress PeerAddress::From(const sockaddr* address) {
@@ -149,11 +162,38 @@ SendOutcome Socket::Send(FramePtr frame) {
 
 SendOutcome Socket::SendAll(absl::Span<const FramePtr> frames) {
   if (last_sent_ || broken_) return SendOutcome::kClosed;
-  if (frames.empty()) return queue_ != nullptr ? SendOutcome::kQueued : SendOutcome::kSent;
-  const bool behind_others = queue_ != nullptr;
-  Hold();
-  for (const FramePtr& frame : frames) queue_->Push(frame);
-  return behind_others ? SendOutcome::kQueued : Flush();
+  if (queue_ != nullptr) {
+    for (const FramePtr& frame : frames) queue_->Push(frame);
+    return SendOutcome::kQueued;
+  }
+  SendTable::Slot& slot = table_->slot(fd_);
+  while (!frames.empty()) {
+    iovec parts[kMaxIovecs];
+    const size_t count = std::min(frames.size(), kMaxIovecs);
+    for (size_t i = 0; i < count; ++i) {
+      parts[i] = {const_cast<char*>(frames[i]->data()), frames[i]->size()};
+    }
+    const ssize_t sent = SendParts(fd_, parts, count);
+    if (sent < 0) {
+      Break();
+      return SendOutcome::kClosed;
+    }
+    auto left = static_cast<size_t>(sent);
+    slot.bytes += left;
+    size_t out = 0;  // whole ones
+    for (; out < count && left >= frames[out]->size(); ++out) {
+      left -= frames[out]->size();
+      slot.messages += frames[out]->messages();
+    }
+    frames.remove_prefix(out);
+    if (out == count) continue;
+    Hold();
+    for (const FramePtr& frame : frames) queue_->Push(frame);
+    queue_->offset = left;
+    queue_->bytes -= left;
+    return SendOutcome::kQueued;
+  }
+  return SendOutcome::kSent;
 }
 
 SendOutcome Socket::Continue(FramePtr frame, ssize_t taken) {
@@ -231,14 +271,8 @@ Socket::Write Socket::WriteSome() {
     parts[i] = {const_cast<char*>(frame.data()) + skip, frame.size() - skip};
     offered += parts[i].iov_len;
   }
-  msghdr message{};
-  message.msg_iov = parts;
-  message.msg_iovlen = count;
-  ssize_t sent = 0;
-  do {
-    sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  } while (sent < 0 && errno == EINTR);
-  if (sent < 0) return IsNotNow(errno) ? Write::kSome : Write::kBroken;
+  const ssize_t sent = SendParts(fd_, parts, count);
+  if (sent < 0) return Write::kBroken;
   MarkSent(static_cast<size_t>(sent));
   return static_cast<size_t>(sent) == offered ? Write::kAll : Write::kSome;
 }

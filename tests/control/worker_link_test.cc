@@ -260,28 +260,28 @@ TEST_F(WorkerLinkTest, AServiceThatFillsTheQueueLeavesTheOthersTheirPart) {
 
 TEST_F(WorkerLinkTest, AServiceThatFillsTheWindowLeavesTheOthersTheirPart) {
   Make({.window_items = 20});
+  worker_->acks = false;
   for (int i = 0; i < 1000; ++i) Deliver();
   link_->Flush();
   worker_->Drain();
   ASSERT_GT(link_->stats().queued_items, 0);  // the window is shut
-  const LinkHandle other =
-      link_->Introduce({.service = "t", .channel = "y", .lane = 1, .epoch = epoch_});
+  const LinkHandle other = link_->Introduce(
+      {.service = "t", .channel = "y", .lane = 1, .epoch = epoch_, .offset = offset_});
   for (int i = 0; i < 100; ++i) link_->Deliver(other, Next(), false);
   link_->Flush();
   worker_->Drain();
   EXPECT_GT(worker_->LastOffset("y"), 1000);
   const int64_t queued = link_->stats().queued_items;
   // Acknowledged, both go on.
-  link_->OnAck(worker_->items(), 1 << 30);
-  link_->Flush();
+  worker_->Ack();
   worker_->Drain();
   EXPECT_LT(link_->stats().queued_items, queued);
 }
 
 TEST_F(WorkerLinkTest, AQuietServiceIsNotBehindAllThatABusyOneHasQueued) {
   for (int i = 0; i < 5000; ++i) Deliver(1000);
-  const LinkHandle other =
-      link_->Introduce({.service = "t", .channel = "y", .lane = 1, .epoch = epoch_});
+  const LinkHandle other = link_->Introduce(
+      {.service = "t", .channel = "y", .lane = 1, .epoch = epoch_, .offset = offset_});
   link_->Deliver(other, Next(), false);
   link_->Flush();
   worker_->Complete();

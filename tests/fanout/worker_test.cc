@@ -258,6 +258,21 @@ TEST_F(WorkerTest, DeliversAcknowledgesAndReports) {
   Await([](const v1::WorkerItem& item) { return item.ack().seq() == 3; });
 }
 
+TEST_F(WorkerTest, OneAcknowledgementServesManyTurns) {
+  const auto client = Connect(Ready());
+  Subscribe(client.get(), "a", 5);
+  constexpr int kMessages = 100;  // each read before the next is sent: a turn of its own
+  for (int i = 1; i <= kMessages; ++i) {
+    v1::ControlMessage message;
+    AddDeliver(&message, 5, i);
+    ASSERT_TRUE(server_.Send(message));
+    EXPECT_EQ(Read(client.get())["offset"], i);
+  }
+  Await([](const v1::WorkerItem& item) { return item.ack().seq() == kMessages + 2; });
+  EXPECT_LT(server_.Count([](const v1::WorkerItem& item) { return item.has_ack(); }),
+            kMessages / 2);
+}
+
 TEST_F(WorkerTest, WhatControlSendsAgainIsNotDeliveredAgain) {
   const auto client = Connect(Ready());
   Subscribe(client.get(), "a", 5, 10);
