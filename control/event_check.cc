@@ -28,7 +28,8 @@ absl::Status CheckText(absl::string_view what, absl::string_view text, size_t ma
   return absl::OkStatus();
 }
 
-// `rule.to` with its "{field}" parts taken from data; nothing if one is missing.
+// `rule.to` with its "{field}" parts taken from data; nothing if one is missing.  The one behind
+// "KIND:" may bring the kind itself.
 std::optional<std::string> MirrorChannel(const MirrorRule& rule, const EventData& data) {
   std::string channel;
   absl::string_view rest = rule.to;
@@ -42,7 +43,10 @@ std::optional<std::string> MirrorChannel(const MirrorRule& rule, const EventData
     const std::optional<std::string> value =
         data.TextField(rest.substr(open + 1, close - open - 1));
     if (!value.has_value()) return std::nullopt;
-    absl::StrAppend(&channel, rest.substr(0, open), *value);
+    absl::StrAppend(&channel, rest.substr(0, open));
+    const absl::string_view kind = ChannelKind(channel);
+    const bool first = channel.size() == kind.size() + 1;
+    absl::StrAppend(&channel, first ? WithoutKind(kind, *value) : absl::string_view(*value));
     rest.remove_prefix(close + 1);
   }
 }

@@ -139,6 +139,10 @@ void FillService(const v1::Config& config, v1::ServiceConfig* service) {
               keys->end());
   for (v1::StatusRequest& request : *service->mutable_status_requests()) {
     FANWIRE_DEFAULT(&request, max_entities, 10'000);
+    if (!request.has_kind() && !request.has_recent()) {
+      absl::string_view kind = request.argument();
+      if (absl::ConsumeSuffix(&kind, "_id")) request.set_kind(kind.data(), kind.size());
+    }
     if (request.has_recent()) FANWIRE_DEFAULT(request.mutable_recent(), max, 100);
   }
 }

@@ -16,15 +16,18 @@
 #include "control/service_table.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
+#include "proto/channel_name.h"
 
 namespace fanwire {
 namespace {
 
 using Json = OrderedJson;
 
-// The text by which a value names an entity; empty if it cannot.
-std::string KeyText(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
+// The text by which a value names an entity of `kind`; empty if it cannot.
+std::string KeyText(const Json& value, absl::string_view kind = "") {
+  if (value.is_string()) {
+    return std::string(WithoutKind(kind, value.get_ref<const std::string&>()));
+  }
   if (value.is_number_integer()) return ToText(value);
   return "";
 }
@@ -115,7 +118,7 @@ class EntityTable final : public StatusTable {
       parsed = true;
       const Json none;
       const std::string key =
-          KeyText(rule.key.Evaluate({event, document_, none}).value_or(nullptr));
+          KeyText(rule.key.Evaluate({event, document_, none}).value_or(nullptr), request_.kind());
       if (key.empty() || key.size() > kMaxKeyBytes) continue;
       if (rule.forget) {
         Forget(key);
@@ -131,7 +134,7 @@ class EntityTable final : public StatusTable {
 
   void Answer(absl::string_view data, v1::ClientReply* reply) const override {
     const Json argument = Argument(data, request_.argument());
-    const std::string key = KeyText(argument);
+    const std::string key = KeyText(argument, request_.kind());
     if (key.empty()) {
       Refuse("INVALID_REQUEST",
              absl::StrCat(request_.request(), ": data.", request_.argument(),

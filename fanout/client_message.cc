@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/json_depth.h"
 #include "common/json_parse.h"
+#include "proto/channel_name.h"
 
 namespace fanwire {
 namespace {
@@ -79,7 +80,8 @@ ChannelRequest ReadSingle(const Json& data, bool component_id_is_channel) {
   }
   if (component_id_is_channel) {
     if (const auto it = data.find("component_id"); it != data.end() && it->is_string()) {
-      request.channel = absl::StrCat("component:", it->get_ref<const std::string&>());
+      request.channel =
+          absl::StrCat("component:", WithoutKind("component", it->get_ref<const std::string&>()));
       request.channel_is_text = true;
     }
   }

@@ -106,6 +106,11 @@ absl::string_view ChannelKind(absl::string_view name) {
   return name.substr(0, std::min(name.find(':'), name.size()));
 }
 
+absl::string_view WithoutKind(absl::string_view kind, absl::string_view id) {
+  if (kind.empty() || id.size() <= kind.size() || id[kind.size()] != ':') return id;
+  return id.substr(0, kind.size()) == kind ? id.substr(kind.size() + 1) : id;
+}
+
 absl::Status CheckChannelName(absl::string_view name, size_t max_bytes) {
   if (absl::Status status = CheckCommon(name, max_bytes); !status.ok()) return status;
   if (IsPattern(name)) {

@@ -36,6 +36,10 @@ bool IsPattern(absl::string_view name);
 // The text before the first ':', or all of `name`: "workflow" of "workflow:wf_1".
 absl::string_view ChannelKind(absl::string_view name);
 
+// `id` without the kind that some publishers put before it: "local" of "pool:local" for kind
+// "pool".
+absl::string_view WithoutKind(absl::string_view kind, absl::string_view id);
+
 // A subscription pattern, taken apart once and matched often.
 //
 // Cost: Matches() is one pass over the name and allocates nothing.

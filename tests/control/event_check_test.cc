@@ -195,6 +195,17 @@ TEST_F(EventCheckTest, MirrorsFollowTheEventsNameAndItsFields) {
   }
 }
 
+TEST_F(EventCheckTest, AnIdThatBringsItsKindDoesNotGetItTwice) {
+  Use(R"(  mirrors:
+  - {events: ["*"], to: "worker:{worker_id}"}
+  - {events: ["*"], to: "worker:{pool_id}:{worker_id}"}
+  - {events: ["*"], to: "all-{worker_id}"}
+)");
+  EXPECT_OK(Check(Event(R"({"worker_id":"worker:w1","pool_id":"pool:a"})")));
+  EXPECT_THAT(checked_.mirrors,
+              ElementsAre("worker:w1", "worker:pool:a:worker:w1", "all-worker:w1"));
+}
+
 TEST_F(EventCheckTest, AFieldThatMakesNoChannelMakesNoMirror) {
   Use("  mirrors: [{events: [workflow.started], to: \"worker:{worker_id}\"}]\n");
   for (const std::string& value :

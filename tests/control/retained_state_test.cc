@@ -198,6 +198,31 @@ TEST_F(RetainedStateTest, AFieldThatTheEventHasNotChangesNothing) {
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}})["status"], nullptr);
 }
 
+TEST_F(RetainedStateTest, AnIdWithItsKindBeforeItIsTheSame) {
+  Start(WithRequests(kPool));
+  Say("worker.added", {{"pool_id", "pool:p"}, {"worker_id", "w1"}});
+  Say("worker.added", {{"pool_id", "p"}, {"worker_id", "w2"}});
+  EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}})["total"], 2);
+  const Json answer = Answer("get_pool", {{"pool_id", "pool:p"}});
+  EXPECT_EQ(answer["total"], 2);
+  EXPECT_EQ(answer["pool_id"], "pool:p");  // as it was asked
+  EXPECT_EQ(Answer("get_pool", {{"pool_id", "worker:p"}})["status"], "not_found");
+  EXPECT_EQ(Ask("get_pool", {{"pool_id", "pool:"}}).error_code(), "INVALID_REQUEST");
+}
+
+TEST_F(RetainedStateTest, AKindOfTheConfigurationHoldsInsteadOfTheArgumentsName) {
+  const std::string requests = R"(
+  - request: get_run
+    argument: run_id
+    kind: test
+    events: [{event: test.started, key: $run_id, set: {status: running}}]
+)";
+  Start(WithRequests(requests));
+  Say("test.started", {{"run_id", "test:1"}});
+  EXPECT_EQ(Answer("get_run", {{"run_id", "1"}})["status"], "running");
+  EXPECT_EQ(Answer("get_run", {{"run_id", "run:1"}})["status"], "not_found");
+}
+
 TEST_F(RetainedStateTest, AForgottenThingIsUnknownAgain) {
   Start(WithRequests(kPool));
   Say("worker.added", {{"pool_id", "p"}, {"worker_id", "w1"}});

@@ -109,6 +109,8 @@ TEST(ClientMessageTest, AChannelThatIsMissingOrNoTextIsToldApart) {
 TEST(ClientMessageTest, AComponentIdMeansItsChannelWhereTheServiceSaysSo) {
   const char* const text = R"({"type":"subscribe","data":{"component_id":"c7"}})";
   EXPECT_EQ(Parse(text, true).channels[0].channel, "component:c7");
+  const char* const named = R"({"type":"subscribe","data":{"component_id":"component:c7"}})";
+  EXPECT_EQ(Parse(named, true).channels[0].channel, "component:c7");
   const char* const both = R"({"type":"subscribe","data":{"component_id":"c7","channel":"a"}})";
   EXPECT_EQ(Parse(both, true).channels[0].channel, "a");
 }

@@ -62,6 +62,16 @@ TEST(ChannelNameTest, KindIsTheFirstSegment) {
   EXPECT_EQ(ChannelKind("global"), "global");
 }
 
+TEST(ChannelNameTest, AnIdLosesItsOwnKindAndOnlyOnce) {
+  EXPECT_EQ(WithoutKind("pool", "pool:local"), "local");
+  EXPECT_EQ(WithoutKind("pool", "pool:pool:a"), "pool:a");
+  EXPECT_EQ(WithoutKind("pool", "pool:"), "");
+  for (const char* const id : {"local", "pool", "pools:a", "poo:a", "worker:a", ""}) {
+    EXPECT_EQ(WithoutKind("pool", id), id);
+  }
+  EXPECT_EQ(WithoutKind("", ":a"), ":a");
+}
+
 struct MatchCase {
   const char* pattern;
   const char* channel;
