@@ -194,6 +194,7 @@ WorkerInfo FromProto(const v1::WorkerInfo& worker) {
                  .config_error = worker.config_error(),
                  .restarts = worker.restarts(),
                  .repairs = worker.repairs(),
+                 .dropped = worker.dropped(),
                  .ops_address = worker.ops_address(),
                  .supervised = worker.supervised(),
                  .listeners = {},

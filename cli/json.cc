@@ -130,6 +130,7 @@ Json ToJson(const WorkerInfo& worker) {
           {"config_error", worker.config_error},
           {"restarts", worker.restarts},
           {"repairs", worker.repairs},
+          {"dropped", worker.dropped},
           {"ops_address", worker.ops_address},
           {"supervised", worker.supervised},
           {"listeners", std::move(listeners)},

@@ -252,6 +252,7 @@ struct WorkerInfo {
   std::string config_error = {};
   int64_t restarts = 0;
   int64_t repairs = 0;
+  int64_t dropped = 0;
   std::string ops_address = {};
   bool supervised = false;
   std::vector<BoundListener> listeners = {};

@@ -75,6 +75,9 @@ void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
              labels);
   sink.Counter("fanwire_control_worker_repairs_total", "Overflows repaired from history.",
                Number(worker.repairs()), labels);
+  sink.Counter("fanwire_control_worker_dropped_total",
+               "Publications without history that found the worker's queue full.",
+               Number(worker.dropped()), labels);
 }
 
 }  // namespace

@@ -61,7 +61,9 @@ void WorkerRecord::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to,
 }
 
 std::shared_ptr<WorkerLink> WorkerRecord::End() {
-  past_repairs_ += link->stats().repairs;
+  const WorkerLink::Stats stats = link->stats();
+  past_repairs_ += stats.repairs;
+  past_dropped_ += stats.dropped;
   unapplied_since = link->unapplied_since();
   return std::exchange(link, nullptr);
 }
@@ -135,6 +137,7 @@ void WorkerRecord::Describe(const Ledger& ledger, v1::WorkerInfo* out) const {
   out->set_config_error(config_error_);
   out->set_restarts(restarts_);
   out->set_repairs(past_repairs_);
+  out->set_dropped(past_dropped_);
   if (link == nullptr) {
     out->set_state(v1::WORKER_STATE_DEAD);
     return;
@@ -156,6 +159,7 @@ void WorkerRecord::Describe(const Ledger& ledger, v1::WorkerInfo* out) const {
   out->set_queue_bytes(stats.queued_bytes);
   out->set_in_flight_bytes(stats.in_flight_bytes);
   out->set_repairs(past_repairs_ + stats.repairs);
+  out->set_dropped(past_dropped_ + stats.dropped);
   for (const v1::BoundListener& listener : listeners_) *out->add_listeners() = listener;
 }
 

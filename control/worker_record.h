@@ -95,6 +95,7 @@ struct WorkerRecord {
 
   int64_t restarts_ = 0;
   int64_t past_repairs_ = 0;  // of earlier attachments
+  int64_t past_dropped_ = 0;  // likewise
 };
 
 }  // namespace fanwire

@@ -358,6 +358,7 @@ TEST_F(AdminClientTest, WorkersWithAllThatIsKnown) {
   info->set_config_error("port 80: in use");
   info->set_restarts(12);
   info->set_repairs(13);
+  info->set_dropped(17);
   info->set_ops_address("127.0.0.1:8711");
   info->set_supervised(true);
   info->set_loop_lag_us(14);
@@ -391,6 +392,7 @@ TEST_F(AdminClientTest, WorkersWithAllThatIsKnown) {
   EXPECT_EQ(got.config_error, "port 80: in use");
   EXPECT_EQ(got.restarts, 12);
   EXPECT_EQ(got.repairs, 13);
+  EXPECT_EQ(got.dropped, 17);
   EXPECT_EQ(got.ops_address, "127.0.0.1:8711");
   EXPECT_TRUE(got.supervised);
   EXPECT_EQ(got.loop_lag_us, 14);

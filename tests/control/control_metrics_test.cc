@@ -128,6 +128,7 @@ TEST_F(ControlMetricsTest, EachWorkerIsToldAndWhetherItIsReady) {
   behind.info.set_queue_bytes(700);
   behind.info.set_in_flight_bytes(70);
   behind.info.set_repairs(2);
+  behind.info.set_dropped(9);
   registry_.Add(ready);
   registry_.Add(behind);
   const FakeSink sink = Collect();
@@ -139,6 +140,7 @@ TEST_F(ControlMetricsTest, EachWorkerIsToldAndWhetherItIsReady) {
   EXPECT_EQ(sink.samples.at("fanwire_control_worker_queue_bytes worker=worker-1"), 700);
   EXPECT_EQ(sink.samples.at("fanwire_control_worker_in_flight_bytes worker=worker-1"), 70);
   EXPECT_EQ(sink.samples.at("fanwire_control_worker_repairs_total worker=worker-1"), 2);
+  EXPECT_EQ(sink.samples.at("fanwire_control_worker_dropped_total worker=worker-1"), 9);
 }
 
 TEST_F(ControlMetricsTest, CountersAreNamedSoAndNothingElseIs) {

@@ -284,14 +284,18 @@ TEST_F(WorkerRegistryTest, ASuccessorsLoadBeginsAnew) {
   EXPECT_EQ(Info("worker-0").cpu_percent(), 0);
 }
 
-TEST_F(WorkerRegistryTest, RepairsAreCountedOverAttachments) {
+TEST_F(WorkerRegistryTest, RepairsAndDropsAreCountedOverAttachments) {
   const auto first = Attach("worker-0");
   first->link->CountRepair();
+  for (int i = 0; i < 3; ++i) first->link->CountDropped();
   registry_->Detach(first->link, absl::UnavailableError("ended"));
   EXPECT_EQ(Info("worker-0").repairs(), 1);
+  EXPECT_EQ(Info("worker-0").dropped(), 3);
   const auto second = Attach("worker-0");
   second->link->CountRepair();
+  second->link->CountDropped();
   EXPECT_EQ(Info("worker-0").repairs(), 2);
+  EXPECT_EQ(Info("worker-0").dropped(), 4);
 }
 
 TEST_F(WorkerRegistryTest, ListsWorkersById) {
