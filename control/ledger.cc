@@ -76,8 +76,7 @@ void Ledger::Update(absl::string_view worker, uint64_t incarnation,
   auto it = workers_.find(worker);
   if (it == workers_.end()) it = workers_.emplace(std::string(worker), Worker()).first;
   Worker& known = it->second;
-  if (incarnation < known.incarnation) return;
-  if (incarnation > known.incarnation) {
+  if (incarnation != known.incarnation) {
     Settle(&known);
     known.incarnation = incarnation;
   }

@@ -63,7 +63,8 @@ struct ServiceCounts {
 
 class Ledger {
  public:
-  // Takes the counts of a heartbeat.  Those of an incarnation that has ended are ignored.
+  // Takes the counts of a heartbeat.  Another incarnation than before is the worker's successor:
+  // the registry lets only the process that is attached report.
   void Update(absl::string_view worker, uint64_t incarnation, const v1::Heartbeat& heartbeat);
 
   // The worker is gone: its counts stay, its sessions do not; what it had queued counts as lost

@@ -16,6 +16,9 @@ constexpr size_t kCpuSamples = 5;
 // second, so that a fault in the digest does not become a storm of snapshots.
 constexpr int kDriftPatience = 2;
 constexpr int kMaxDriftPatience = 64;
+// So many replaced processes are remembered.  One that wakes up after more successors than that
+// is still refused while one of them is attached.
+constexpr size_t kReplacedKept = 64;
 
 void SetProto(absl::Time time, google::protobuf::Timestamp* out) {
   absl::Duration rest;
@@ -31,10 +34,19 @@ WorkerRecord::~WorkerRecord() = default;
 uint64_t WorkerRecord::incarnation() const { return hello->incarnation(); }
 uint32_t WorkerRecord::pid() const { return hello->pid(); }
 
+bool WorkerRecord::Supersedes(uint64_t incarnation) const {
+  return (attached() && incarnation < hello->incarnation()) ||
+         std::find(replaced_.begin(), replaced_.end(), incarnation) != replaced_.end();
+}
+
 void WorkerRecord::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to,
                          const Clock& clock) {
   if (from.incarnation() != incarnation()) {
-    if (!id.empty()) ++restarts_;
+    if (!id.empty()) {
+      ++restarts_;
+      replaced_.push_back(incarnation());
+      if (replaced_.size() > kReplacedKept) replaced_.pop_front();
+    }
     // It has a configuration: an earlier control, of which nothing is known, had it attached.
     unapplied_since =
         from.config_version() > 0 ? -absl::InfiniteDuration() : absl::InfiniteDuration();

@@ -42,6 +42,9 @@ struct WorkerRecord {
   bool attached() const { return link != nullptr; }
   uint64_t incarnation() const;
   uint32_t pid() const;
+  // Whether a process of this incarnation is to be refused: it was replaced, or a later one is
+  // attached.  One that is gone says nothing by its number: the clock may have gone back since.
+  bool Supersedes(uint64_t incarnation) const;
 
   // Another attachment begins.
   void Begin(const v1::Hello& hello, std::shared_ptr<WorkerLink> to, const Clock& clock);
@@ -77,6 +80,7 @@ struct WorkerRecord {
  private:
   double cpu_percent() const;
 
+  std::deque<uint64_t> replaced_;  // incarnations, the last ones
   absl::Time attached_at_;
   absl::Time last_heartbeat_ = absl::InfinitePast();
   bool counted_ = false;  // a heartbeat of this attachment came, so that the ledger knows it

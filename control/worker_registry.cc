@@ -179,7 +179,7 @@ absl::Status Registry::Attach(const v1::Hello& hello, const std::shared_ptr<Work
   Section section(this);
   if (Find(link) != nullptr) return absl::FailedPreconditionError("a second Hello on one stream");
   Worker& worker = workers_[hello.worker_id()];
-  if (hello.incarnation() < worker.incarnation()) {
+  if (worker.Supersedes(hello.incarnation())) {
     return absl::FailedPreconditionError(
         absl::StrCat("worker \"", hello.worker_id(), "\": incarnation ", hello.incarnation(),
                      " has been replaced by ", worker.incarnation()));

@@ -2,8 +2,9 @@
 // configuration, asks them questions, grants them connection slots and notices when they fall
 // silent.
 //
-// One worker is known by its id ("worker-0"), one process of it by its incarnation: of two
-// attachments the later incarnation wins, an earlier one is refused from then on.
+// One worker is known by its id ("worker-0"), one process of it by its incarnation.  A process that
+// was replaced is refused from then on; of two that live at once the later incarnation wins.
+// Incarnations are times of start, and clocks may go back: a process that is gone keeps nobody out.
 //
 // Threading: safe from every thread.  Its mutex is the first in the lock order (before Router's and
 //            WorkerLink's); callbacks run without it.  What concerns one worker happens in order,

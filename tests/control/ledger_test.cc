@@ -151,13 +151,17 @@ TEST_F(LedgerTest, ASuccessorBeginsAtZeroAndTheSumGoesOn) {
   EXPECT_EQ(Get().difference(), 0);
 }
 
-TEST_F(LedgerTest, AnIncarnationThatEndedIsNotHeardAnyMore) {
-  Update("worker-0", 2, {.matched = 5, .written = 5});
-  Update("worker-0", 1, {.sessions = 50, .matched = 500, .written = 500});
-  EXPECT_EQ(Get().matched, 5);
+TEST_F(LedgerTest, ASuccessorIsOneAlsoWithALowerNumber) {
+  Update("worker-0", 2, {.sessions = 3, .matched = 5, .written = 5});
+  Update("worker-0", 1, {.sessions = 1, .matched = 2, .written = 2});
+  EXPECT_EQ(Get().matched, 7);
+  EXPECT_EQ(Get().sessions, 1);
+}
+
+TEST_F(LedgerTest, TheEndOfAnIncarnationThatWasReplacedChangesNothing) {
+  Update("worker-0", 2, {.sessions = 1, .matched = 5, .written = 5});
   ledger_.WorkerGone("worker-0", 1);
   ledger_.WorkerGone("worker-7", 1);
-  Update("worker-0", 2, {.sessions = 1, .matched = 6, .written = 6});
   EXPECT_EQ(Get().sessions, 1);
 }
 

@@ -79,10 +79,53 @@ TEST_F(WorkerRegistryTest, ALaterIncarnationReplacesTheEarlierWhichIsRefusedFrom
   EXPECT_EQ(Info("worker-0").incarnation(), 7);
 }
 
-TEST_F(WorkerRegistryTest, AnEarlierIncarnationIsRefusedAlsoWhenTheLaterIsGone) {
+TEST_F(WorkerRegistryTest, AReplacedProcessIsRefusedAlsoWhenItsSuccessorIsGone) {
+  const auto frozen = Attach("worker-0", 5);
+  registry_->Detach(frozen->link, absl::UnavailableError("silent"));
+  const auto successor = Attach("worker-0", 7);
+  registry_->Detach(successor->link, absl::UnavailableError("ended"));
+  const auto woken = MakeStream();
+  EXPECT_THAT(registry_->Attach(MakeHello("worker-0", 5), woken->link),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("replaced by 7")));
+  Attach("worker-0", 7);
+}
+
+TEST_F(WorkerRegistryTest, AnEarlierIncarnationIsRefusedWhileALaterIsAttached) {
   const auto later = Attach("worker-0", 7);
-  registry_->Detach(later->link, absl::UnavailableError("ended"));
   EXPECT_THAT(registry_->Attach(MakeHello("worker-0", 5), MakeStream()->link),
+              StatusIs(absl::StatusCode::kFailedPrecondition, _));
+  EXPECT_FALSE(later->finished());
+}
+
+TEST_F(WorkerRegistryTest, AClockThatWentBackKeepsNoSuccessorOut) {
+  const auto first = Attach("worker-0", 7);
+  v1::Heartbeat heartbeat;
+  v1::ServiceLoad* const load = heartbeat.add_services();
+  load->set_service("akosha");
+  load->set_matched(10);
+  load->set_written(10);
+  Beat(*first, heartbeat);
+  registry_->Detach(first->link, absl::UnavailableError("ended"));
+  const auto second = Attach("worker-0", 5);
+  load->set_matched(2);
+  load->set_written(2);
+  Beat(*second, heartbeat);
+  EXPECT_EQ(Info("worker-0").incarnation(), 5u);
+  EXPECT_EQ(Info("worker-0").restarts(), 1);
+  EXPECT_EQ(ledger_.Get("akosha").matched, 12);
+  // The one that it replaced is fenced all the same, whatever its number.
+  EXPECT_THAT(registry_->Attach(MakeHello("worker-0", 7), MakeStream()->link),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("replaced by 5")));
+  EXPECT_FALSE(second->finished());
+}
+
+TEST_F(WorkerRegistryTest, ManySuccessorsAreNoMatter) {
+  for (uint64_t incarnation = 1000; incarnation > 800; --incarnation) {
+    const auto worker = Attach("worker-0", incarnation);
+    registry_->Detach(worker->link, absl::UnavailableError("ended"));
+  }
+  EXPECT_EQ(Info("worker-0").restarts(), 199);
+  EXPECT_THAT(registry_->Attach(MakeHello("worker-0", 802), MakeStream()->link),
               StatusIs(absl::StatusCode::kFailedPrecondition, _));
 }
 
