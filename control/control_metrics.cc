@@ -62,7 +62,7 @@ void CollectService(const ServiceSpec& service, const PublishCounts& published,
 
 void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
   const MetricLabels labels = {{"worker", worker.id()}};
-  sink.Gauge("fanwire_control_worker_ready", "Whether the worker is attached and has caught up.",
+  sink.Gauge("fanwire_control_worker_ready", "Whether the worker serves and has caught up.",
              worker.state() == v1::WORKER_STATE_READY ? 1 : 0, labels);
   sink.Gauge("fanwire_control_worker_sessions", "Sessions of the worker.",
              Number(worker.sessions()), labels);
@@ -85,6 +85,8 @@ void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
 void CollectControl(const MetricsParts& parts, MetricSink& sink) {
   sink.Gauge("fanwire_control_workers_attached", "Workers attached.",
              Number(parts.registry->attached_count()));
+  sink.Gauge("fanwire_control_workers_serving", "Workers to which clients can connect.",
+             Number(parts.registry->serving_count()));
   sink.Gauge("fanwire_control_history_bytes", "Bytes that history holds.",
              Number(parts.engine->history_bytes()));
   sink.Gauge("fanwire_control_engine_healthy", "Whether the engine takes publications.",

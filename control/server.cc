@@ -379,11 +379,12 @@ absl::Status ServerImpl::StartOps() {
 
 Readiness ServerImpl::Ready() const {
   const absl::Status engine = engine_->Health();
-  const int32_t attached = registry_->attached_count();
-  const bool workers = attached > 0 || WorkerCount(*config().config) == 0;
+  const int32_t serving = registry_->serving_count();
+  const bool workers = serving > 0 || WorkerCount(*config().config) == 0;
   return {engine.ok() && workers,
-          absl::StrCat("{\"ready\":", engine.ok() && workers ? "true" : "false", ",\"engine\":",
-                       engine.ok() ? "true" : "false", ",\"workers_attached\":", attached, "}")};
+          absl::StrCat("{\"ready\":", engine.ok() && workers ? "true" : "false",
+                       ",\"engine\":", engine.ok() ? "true" : "false", ",\"workers_attached\":",
+                       registry_->attached_count(), ",\"workers_serving\":", serving, "}")};
 }
 
 // ------------------------------------------------------------------------------- reloading

@@ -19,7 +19,7 @@ class RegistryOrders final : public WorkerOrders {
   void Forget(absl::string_view worker_id) override { registry_->Forget(worker_id); }
   bool IsReady(absl::string_view worker_id) const override {
     const absl::StatusOr<v1::WorkerInfo> worker = registry_->GetWorker(worker_id);
-    return worker.ok() && worker->state() == v1::WORKER_STATE_READY && worker->listeners_size() > 0;
+    return worker.ok() && worker->state() == v1::WORKER_STATE_READY;
   }
 
  private:

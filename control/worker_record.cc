@@ -157,7 +157,7 @@ void WorkerRecord::Describe(const Ledger& ledger, v1::WorkerInfo* out) const {
   const WorkerLink::Stats stats = link->stats();
   if (draining) {
     out->set_state(v1::WORKER_STATE_DRAINING);
-  } else if (snapshot_done && !link->held() && stats.dirty_channels == 0) {
+  } else if (serving() && snapshot_done && !link->held() && stats.dirty_channels == 0) {
     out->set_state(v1::WORKER_STATE_READY);
   } else {
     out->set_state(v1::WORKER_STATE_CATCHING_UP);

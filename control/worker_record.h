@@ -42,6 +42,9 @@ struct WorkerRecord {
   bool attached() const { return link != nullptr; }
   uint64_t incarnation() const;
   uint32_t pid() const;
+  // Whether clients can connect: it is attached, took a configuration, has its ports open and does
+  // not drain.
+  bool serving() const { return attached() && !draining && !listeners_.empty(); }
   // Whether a process of this incarnation is to be refused: it was replaced, or a later one is
   // attached.  One that is gone says nothing by its number: the clock may have gone back since.
   bool Supersedes(uint64_t incarnation) const;

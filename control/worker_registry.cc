@@ -70,6 +70,7 @@ class Registry final : public WorkerRegistry {
   std::vector<v1::WorkerInfo> Workers() const override;
   absl::StatusOr<v1::WorkerInfo> GetWorker(absl::string_view worker_id) const override;
   int32_t attached_count() const override;
+  int32_t serving_count() const override;
   void Forget(absl::string_view worker_id) override;
   void QueryAll(const v1::Query& query, absl::Duration timeout,
                 std::function<void(QueryResult)> done) override;
@@ -440,6 +441,13 @@ absl::StatusOr<v1::WorkerInfo> Registry::GetWorker(absl::string_view worker_id) 
 int32_t Registry::attached_count() const {
   MutexLock lock(&mu_);
   return static_cast<int32_t>(attached_.size());
+}
+
+int32_t Registry::serving_count() const {
+  MutexLock lock(&mu_);
+  return static_cast<int32_t>(
+      std::count_if(attached_.begin(), attached_.end(),
+                    [](const auto& entry) { return entry.second->serving(); }));
 }
 
 void Registry::QueryAll(const v1::Query& query, absl::Duration timeout,

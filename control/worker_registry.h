@@ -141,6 +141,9 @@ class WorkerRegistry {
   //   NOT_FOUND
   virtual absl::StatusOr<v1::WorkerInfo> GetWorker(absl::string_view worker_id) const = 0;
   virtual int32_t attached_count() const = 0;
+  // Of them, those to which clients can connect: they took a configuration, have their ports open
+  // and do not drain.
+  virtual int32_t serving_count() const = 0;
   // Forgets a worker that is not attached: its slot is stopped or gone.
   virtual void Forget(absl::string_view worker_id) = 0;
 

@@ -133,6 +133,7 @@ TEST_F(ControlMetricsTest, EachWorkerIsToldAndWhetherItIsReady) {
   registry_.Add(behind);
   const FakeSink sink = Collect();
   EXPECT_EQ(sink.samples.at("fanwire_control_workers_attached"), 2);
+  EXPECT_EQ(sink.samples.at("fanwire_control_workers_serving"), 1);
   EXPECT_EQ(sink.samples.at("fanwire_control_worker_ready worker=worker-0"), 1);
   EXPECT_EQ(sink.samples.at("fanwire_control_worker_sessions worker=worker-0"), 12);
   EXPECT_EQ(sink.samples.at("fanwire_control_worker_ready worker=worker-1"), 0);

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/rpc_status.h"
@@ -37,6 +38,9 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+
+// Of control: workers need not send heartbeats.
+constexpr char kQuietWorkers[] = "  heartbeat_interval: 20s\n";
 
 constexpr auto kPrecondition = absl::StatusCode::kFailedPrecondition;
 
@@ -102,14 +106,16 @@ class ServerTest : public ::testing::Test {
   std::string socket() const { return folder_ + "/run/control.sock"; }
   std::string file() const { return folder_ + "/fanwire.yaml"; }
 
-  // `control` and `more` are lines of YAML; `control` of that section.
-  void WriteConfig(const std::string& control = "", const std::string& more = "") {
+  // `control` and `more` are lines of YAML; `control` of that section.  No local worker can start.
+  void WriteConfig(const std::string& control = "", const std::string& more = "",
+                   const std::string& services = "{name: a, port: 18690}", int workers = 0) {
     std::ofstream(file())
-        << "workers: '0'\nlog: {level: error}\ncontrol:\n  socket: " << socket() << "\n"
+        << "workers: '" << workers << "'\nlog: {level: error}\ncontrol:\n  socket: " << socket()
+        << "\n"
         << (control.find("grpc_listen") == std::string::npos ? "  grpc_listen: 127.0.0.1:0\n" : "")
         << (control.find("ops_listen") == std::string::npos ? "  ops_listen: 127.0.0.1:0\n" : "")
         << "  shutdown_timeout: 2s\n"
-        << control << "services: [{name: a, port: 18690}]\n"
+        << control << "services: [" << services << "]\n"
         << more;
   }
   absl::StatusOr<std::unique_ptr<Server>> TryStart() {
@@ -152,11 +158,11 @@ class ServerTest : public ::testing::Test {
     EXPECT_TRUE(admin_->GetConfig(&context, {}, &response).ok());
     return response.yaml();
   }
-  absl::Status Publish(const std::string& json = "{}") {
+  absl::Status Publish(const std::string& json = "{}", const std::string& service = "a") {
     grpc::ClientContext context;
     SetDeadline(&context);
     v1::PublishRequest request;
-    request.mutable_event()->set_service("a");
+    request.mutable_event()->set_service(service);
     request.mutable_event()->set_channel("x");
     request.mutable_event()->set_event("e");
     request.mutable_event()->set_json(json);
@@ -175,13 +181,13 @@ class ServerTest : public ::testing::Test {
 // A worker that attaches and acknowledges configurations when it is told to.
 class FakeAttachment {
  public:
-  explicit FakeAttachment(v1::Workers::Stub* stub) {
+  explicit FakeAttachment(v1::Workers::Stub* stub, const std::string& id = "worker-0") {
     context_.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(60)));
     stream_ = stub->Attach(&context_);
     v1::WorkerMessage message;
     v1::Hello* const hello = message.add_items()->mutable_hello();
     hello->set_protocol_version(1);
-    hello->set_worker_id("worker-0");
+    hello->set_worker_id(id);
     hello->set_incarnation(1);
     v1::InterestSnapshot* const snapshot = message.add_items()->mutable_interest_snapshot();
     snapshot->set_first(true);
@@ -191,10 +197,10 @@ class FakeAttachment {
     stream_->Write(message);
   }
 
-  v1::WorkerConfig AwaitConfig() {
+  v1::WorkerConfig AwaitConfig(uint64_t version = 1) {
     v1::ControlMessage message;
     while (stream_->Read(&message)) {
-      if (message.has_config()) return message.config();
+      if (message.has_config() && message.config().version() >= version) return message.config();
     }
     ADD_FAILURE() << "no configuration";
     return {};
@@ -209,12 +215,10 @@ class FakeAttachment {
     ADD_FAILURE() << "no delivery";
   }
   void Ack(const v1::WorkerConfig& config) {
-    v1::WorkerMessage message;
-    v1::ConfigAck* const ack = message.add_items()->mutable_config_ack();
-    ack->set_nonce(config.nonce());
-    ack->set_version(config.version());
-    stream_->Write(message);
+    in_force_ = config.version();
+    Answer(config, "");
   }
+  void Refuse(const v1::WorkerConfig& config, const std::string& reason) { Answer(config, reason); }
   absl::Status ReadToEnd() {
     v1::ControlMessage message;
     while (stream_->Read(&message)) {
@@ -223,6 +227,17 @@ class FakeAttachment {
   }
 
  private:
+  void Answer(const v1::WorkerConfig& config, const std::string& error) {
+    v1::WorkerMessage message;
+    v1::ConfigAck* const ack = message.add_items()->mutable_config_ack();
+    ack->set_nonce(config.nonce());
+    ack->set_version(in_force_);
+    ack->set_error(error);
+    if (error.empty()) ack->add_listeners()->set_service("a");
+    stream_->Write(message);
+  }
+
+  uint64_t in_force_ = 0;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::WorkerMessage, v1::ControlMessage>> stream_;
 };
@@ -351,13 +366,7 @@ TEST_F(ServerTest, ABadFileChangesNothing) {
 TEST_F(ServerTest, AReloadAddsAndRemovesServices) {
   WriteConfig();
   Start();
-  WriteConfig();
-  {
-    std::ifstream in(file());
-    std::string text((std::istreambuf_iterator<char>(in)), {});
-    text.replace(text.find("name: a"), 7, "name: b");
-    std::ofstream(file()) << text;
-  }
+  WriteConfig("", "", "{name: b, port: 18690}");
   const auto response = Reload();
   ASSERT_OK(response);
   EXPECT_THAT(response->applied(), ElementsAre("services[b]", "services[a]"));
@@ -372,8 +381,7 @@ TEST_F(ServerTest, AReloadWaitsForItsWorkersAndThereIsOneAtATime) {
   WriteConfig("", "limits: {max_batch: 7}\n");
   absl::StatusOr<v1::ReloadConfigResponse> response;
   std::thread first([&] { response = Reload(); });
-  v1::WorkerConfig config = worker.AwaitConfig();
-  while (config.version() < 2) config = worker.AwaitConfig();
+  const v1::WorkerConfig config = worker.AwaitConfig(2);
   EXPECT_THAT(Reload(), StatusIs(kPrecondition, HasSubstr("another reload is under way")));
   worker.Ack(config);
   first.join();
@@ -384,13 +392,30 @@ TEST_F(ServerTest, AReloadWaitsForItsWorkersAndThereIsOneAtATime) {
   EXPECT_OK(Reload());
 }
 
+TEST_F(ServerTest, ControlIsReadyWhenAWorkerServes) {
+  const uint16_t ops = FreePort();
+  WriteConfig(absl::StrCat(kQuietWorkers, "  ops_listen: 127.0.0.1:", ops, "\n"), "",
+              "{name: a, port: 18690}", 1);
+  Start();
+  EXPECT_THAT(HttpGet(ops, "/readyz"),
+              AllOf(HasSubstr("503 "), HasSubstr("\"workers_attached\":0")));
+  FakeAttachment worker(workers_.get());
+  const v1::WorkerConfig config = worker.AwaitConfig();
+  worker.Refuse(config, "taken");
+  EXPECT_THAT(HttpGet(ops, "/readyz"), AllOf(HasSubstr("503 "), HasSubstr("\"workers_attached\":1"),
+                                             HasSubstr("\"workers_serving\":0")));
+  worker.Ack(config);
+  EXPECT_TRUE(WaitFor([&] { return absl::StrContains(HttpGet(ops, "/readyz"), "200 OK"); }));
+  EXPECT_THAT(HttpGet(ops, "/readyz"), HasSubstr("\"workers_serving\":1"));
+}
+
 // ------------------------------------------------------------------------------- stopping
 
 TEST_F(ServerTest, AStopTellsStreamsAndWorkersAndEndsWhatWaits) {
-  WriteConfig("  heartbeat_interval: 20s\n");  // this worker sends none
+  WriteConfig(kQuietWorkers);
   Start();
   FakeAttachment worker(workers_.get());
-  worker.AwaitConfig();
+  worker.Ack(worker.AwaitConfig());
   EXPECT_TRUE(WaitFor([&] {
     grpc::ClientContext asking;
     SetDeadline(&asking);

@@ -19,14 +19,6 @@ using ::testing::Pair;
 
 class WorkerOrdersTest : public WorkerRegistryTest {
  protected:
-  void OpenListeners(const FakeStream& worker) {
-    v1::ConfigAck ack;
-    ack.set_nonce(1);
-    ack.set_version(1);
-    ack.add_listeners()->set_service("demo");
-    registry_->OnConfigAck(worker.link, ack);
-  }
-
   const std::unique_ptr<WorkerOrders> orders_ = WorkerOrders::Make(registry_.get());
 };
 
@@ -37,7 +29,7 @@ TEST_F(WorkerOrdersTest, WorkerIsReadyOnceItHasCaughtUpAndItsListenersAreOpen) {
   EXPECT_FALSE(orders_->IsReady("worker-0"));
   Snapshot(*worker);
   EXPECT_FALSE(orders_->IsReady("worker-0"));
-  OpenListeners(*worker);
+  OpenPorts(*worker);
   EXPECT_TRUE(orders_->IsReady("worker-0"));
   registry_->Detach(worker->link, absl::CancelledError("gone"));
   EXPECT_FALSE(orders_->IsReady("worker-0"));

@@ -151,6 +151,15 @@ class WorkerRegistryTest : public ::testing::Test {
     registry_->OnSnapshotDone(worker.link);
   }
 
+  // A configuration taken, with one port open.
+  void OpenPorts(const FakeStream& worker) {
+    v1::ConfigAck ack;
+    ack.set_nonce(1);
+    ack.set_version(1);
+    ack.add_listeners()->set_service("akosha");
+    registry_->OnConfigAck(worker.link, ack);
+  }
+
   void Beat(const FakeStream& worker, const v1::Heartbeat& heartbeat = {}) {
     registry_->OnHeartbeat(worker.link, heartbeat);
   }

@@ -238,8 +238,9 @@ TEST_F(WorkerRegistryTest, CloseAllEndsEveryAttachmentWithItsStatus) {
 
 // ------------------------------------------------------------------------------- state
 
-TEST_F(WorkerRegistryTest, IsReadyWhenItsInterestIsToldAndNoChannelIsDirty) {
+TEST_F(WorkerRegistryTest, IsReadyWhenItsPortsAreOpenItsInterestToldAndNoChannelDirty) {
   const auto worker = Attach("worker-0");
+  OpenPorts(*worker);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
   router_.BeginSnapshot(worker->link);
   worker->link->MarkDirty(nullptr);
@@ -249,6 +250,44 @@ TEST_F(WorkerRegistryTest, IsReadyWhenItsInterestIsToldAndNoChannelIsDirty) {
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_READY);
   router_.BeginSnapshot(worker->link);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
+}
+
+TEST_F(WorkerRegistryTest, AWorkerWithoutOpenPortsIsNotReadyAndDoesNotServe) {
+  SetConfig(1);
+  const auto worker = Attach("worker-0");
+  Snapshot(*worker);
+  EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
+  v1::ConfigAck refusal;
+  refusal.set_nonce(1);
+  refusal.set_error("service \"akosha\", 127.0.0.1:8682: taken");
+  registry_->OnConfigAck(worker->link, refusal);
+  EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
+  EXPECT_THAT(Info("worker-0").config_error(), HasSubstr("taken"));
+  EXPECT_EQ(registry_->attached_count(), 1);
+  EXPECT_EQ(registry_->serving_count(), 0);
+  OpenPorts(*worker);
+  EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_READY);
+  EXPECT_EQ(registry_->serving_count(), 1);
+  // It keeps what it has when it refuses another, and when it attaches again.
+  refusal.set_nonce(2);
+  refusal.set_version(1);
+  registry_->OnConfigAck(worker->link, refusal);
+  EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_READY);
+  const auto again = Attach("worker-0");
+  EXPECT_EQ(registry_->serving_count(), 1);
+  // A successor has to open its own.
+  const auto successor = Attach("worker-0", 2);
+  Snapshot(*successor);
+  EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
+  EXPECT_EQ(registry_->serving_count(), 0);
+}
+
+TEST_F(WorkerRegistryTest, AWorkerThatDrainsDoesNotServe) {
+  const auto worker = Attach("worker-0");
+  OpenPorts(*worker);
+  ASSERT_EQ(registry_->serving_count(), 1);
+  ASSERT_OK(registry_->Drain("worker-0", DrainOrder(), [](int64_t, bool) {}));
+  EXPECT_EQ(registry_->serving_count(), 0);
 }
 
 TEST_F(WorkerRegistryTest, TellsWhatTheWorkerSaidOfItself) {
@@ -395,6 +434,7 @@ TEST_F(WorkerRegistryTest, AWorkerThatWakesUpMayAttachAgain) {
   for (int i = 0; i < 4; ++i) Pass();
   ASSERT_TRUE(silent->finished());
   const auto again = Attach("worker-0");
+  OpenPorts(*again);
   Snapshot(*again);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_READY);
   for (int i = 0; i < 3; ++i) Pass();

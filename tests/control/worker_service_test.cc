@@ -51,6 +51,11 @@ class Attachment {
     item.mutable_hello()->set_incarnation(incarnation);
     item.mutable_hello()->set_pid(7);
     Say(item);
+    // As if it had its ports open already.
+    v1::WorkerItem ack;
+    ack.mutable_config_ack()->set_version(1);
+    ack.mutable_config_ack()->add_listeners()->set_service("s");
+    Say(ack);
   }
   // All interest: `channels`, without positions.
   void Snapshot(const std::vector<std::string>& channels) {

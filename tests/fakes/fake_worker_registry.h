@@ -90,6 +90,12 @@ class FakeWorkerRegistry final : public WorkerRegistry {
     MutexLock lock(&mu_);
     return static_cast<int32_t>(workers_.size());
   }
+  int32_t serving_count() const override {
+    MutexLock lock(&mu_);
+    return static_cast<int32_t>(std::count_if(
+        workers_.begin(), workers_.end(),
+        [](const Worker& worker) { return worker.info.state() == v1::WORKER_STATE_READY; }));
+  }
   void Forget(absl::string_view) override {}
 
   // Answers at once, each worker in two replies.
