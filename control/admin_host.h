@@ -44,10 +44,12 @@ class AdminHost {
   // What besides a file a start would take: flags, environment.
   virtual ConfigOverrides config_overrides() const = 0;
 
-  // Reads the file again and puts in force what can change while running; answers when every
-  // attached worker has acknowledged or refused it, after 5 s at the latest.
+  // Reads the file again and puts in force what can change while running: first in the workers,
+  // then, when each that is attached has acknowledged it or 5 s are over, here.
   //   INVALID_ARGUMENT     file:line:column: what is wrong, a line each; the old one stays
-  //   FAILED_PRECONDITION  there is no file, or another reload is under way
+  //   FAILED_PRECONDITION  a worker refused it: the old one stays, and the workers have it again;
+  //   or
+  //                        there is no file, or another reload is under way
   virtual void Reload(std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)> done) = 0;
 
   // As Supervisor's.  Without slots, when workers are started by something else, there are none to

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -99,6 +100,28 @@ std::vector<std::string> KeepFixed(const v1::Config& before, v1::Config* after) 
   return kept;
 }
 
+// `config` and those services of `more` that it has not.
+v1::Config WithServicesOf(v1::Config config, const v1::Config& more) {
+  std::set<absl::string_view> names;
+  for (const v1::ServiceConfig& service : config.services()) names.insert(service.name());
+  std::vector<const v1::ServiceConfig*> added;
+  for (const v1::ServiceConfig& service : more.services()) {
+    if (!names.contains(service.name())) added.push_back(&service);
+  }
+  for (const v1::ServiceConfig* const service : added) *config.add_services() = *service;
+  return config;
+}
+
+// "worker-0: REASON; worker-1: REASON" of those that refused what was pushed last.
+std::string Refusals(const std::vector<v1::WorkerConfigState>& states) {
+  std::string refusals;
+  for (const v1::WorkerConfigState& state : states) {
+    if (state.error().empty()) continue;
+    absl::StrAppend(&refusals, refusals.empty() ? "" : "; ", state.id(), ": ", state.error());
+  }
+  return refusals;
+}
+
 absl::Status SystemError(absl::string_view what) {
   return absl::FailedPreconditionError(absl::StrCat(what, ": ", std::strerror(errno)));
 }
@@ -174,6 +197,7 @@ class ServerImpl final : public Server, public AdminHost {
 
  private:
   using ReloadDone = std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)>;
+  using OnAcks = std::function<void(const std::vector<v1::WorkerConfigState>&)>;
 
   std::shared_ptr<const ServiceTable> services() const {
     MutexLock lock(&mu_);
@@ -183,7 +207,17 @@ class ServerImpl final : public Server, public AdminHost {
   absl::Status Listen();
   absl::Status StartOps();
   void PushConfig(const v1::Config& config, uint64_t version);
-  void AwaitAcks(v1::ReloadConfigResponse response, absl::Duration deadline, ReloadDone done);
+  // Puts `config` in force in this process; workers have it by then.
+  void PutInForce(const std::shared_ptr<const v1::Config>& config, uint64_t version);
+  // Gives the workers again what was in force before, and ends the reload.
+  void GoBack(const ConfigInForce& before, const std::string& refusals, const ReloadDone& done);
+  void Finish(v1::ReloadConfigResponse response, const std::vector<v1::WorkerConfigState>& states,
+              const ReloadDone& done);
+  void EndReload();
+  // Calls `done` when every worker has answered what was pushed last, when one has refused it, or
+  // when the wait is over.
+  void AwaitAcks(OnAcks done);
+  void AwaitAcks(absl::Duration deadline, OnAcks done);
   Readiness Ready() const;
   void AwaitDelivery(absl::Duration timeout);
   void StopParts();
@@ -410,10 +444,7 @@ void ServerImpl::Reload(ReloadDone done) {
     reloading_ = true;
   }
   const auto refuse = [&](absl::Status status) {
-    {
-      MutexLock lock(&mu_);
-      reloading_ = false;
-    }
+    EndReload();
     done(std::move(status));
   };
   const auto text = ReadConfigFile(options_.config_file);
@@ -429,48 +460,89 @@ void ServerImpl::Reload(ReloadDone done) {
   for (std::string& path : ConfigDifference(*before.config, *loaded.config)) {
     response.add_applied(std::move(path));
   }
-  uint64_t version = before.version;
-  if (response.applied_size() > 0) {
-    const std::shared_ptr<const v1::Config> config = std::move(loaded.config);
-    const auto services = ServiceTable::Make(*config);
-    {
-      MutexLock lock(&mu_);
-      config_ = config;
-      services_ = services;
-      version = ++version_;
-    }
-    LogLevel level;
-    if (ParseLogLevel(config->log().level(), &level)) SetLogLevel(level);
-    SetLogFormat(config->log().format() == "json" ? LogFormat::kJson : LogFormat::kText);
-    router_->SetServices(services);
-    retained_->SetServices(*config);
-    feed_->SetServices(*services);
-    supervisor_->Apply(SettingsOf(*config));
-    PushConfig(*config, version);
+  response.set_version(before.version);
+  if (response.applied_size() == 0) {
+    return AwaitAcks([this, response = std::move(response),
+                      done = std::move(done)](const std::vector<v1::WorkerConfigState>& states) {
+      Finish(response, states, done);
+    });
   }
-  response.set_version(version);
-  AwaitAcks(std::move(response), clock_->Now() + kReloadWait, std::move(done));
+  const std::shared_ptr<const v1::Config> after = std::move(loaded.config);
+  response.set_version(before.version + 1);
+  // Sessions of a new service may come as soon as the first worker has opened its port.
+  router_->SetServices(ServiceTable::Make(WithServicesOf(*before.config, *after)));
+  PushConfig(*after, before.version + 1);
+  AwaitAcks([this, before, after, response = std::move(response),
+             done = std::move(done)](const std::vector<v1::WorkerConfigState>& states) {
+    if (const std::string refusals = Refusals(states); !refusals.empty()) {
+      return GoBack(before, refusals, done);
+    }
+    PutInForce(after, response.version());
+    Finish(response, states, done);
+  });
 }
 
-void ServerImpl::AwaitAcks(v1::ReloadConfigResponse response, absl::Duration deadline,
-                           ReloadDone done) {
-  std::vector<v1::WorkerConfigState> states = registry_->ConfigStates();
+void ServerImpl::PutInForce(const std::shared_ptr<const v1::Config>& config, uint64_t version) {
+  const auto services = ServiceTable::Make(*config);
+  {
+    MutexLock lock(&mu_);
+    config_ = config;
+    services_ = services;
+    version_ = version;
+  }
+  LogLevel level;
+  if (ParseLogLevel(config->log().level(), &level)) SetLogLevel(level);
+  SetLogFormat(config->log().format() == "json" ? LogFormat::kJson : LogFormat::kText);
+  router_->SetServices(services);
+  retained_->SetServices(*config);
+  feed_->SetServices(*services);
+  supervisor_->Apply(SettingsOf(*config));
+}
+
+void ServerImpl::GoBack(const ConfigInForce& before, const std::string& refusals,
+                        const ReloadDone& done) {
+  // The refused one had a version of its own, which some worker may have in force.
+  const uint64_t version = before.version + 2;
+  {
+    MutexLock lock(&mu_);
+    version_ = version;
+  }
+  router_->SetServices(before.services);
+  PushConfig(*before.config, version);
+  AwaitAcks([this, version, refusals, done](const std::vector<v1::WorkerConfigState>& states) {
+    std::string message = absl::StrCat("refused by ", refusals,
+                                       "; the configuration before stays, as version ", version);
+    if (const std::string again = Refusals(states); !again.empty()) {
+      absl::StrAppend(&message, ", which was refused by ", again);
+    }
+    EndReload();
+    done(absl::FailedPreconditionError(message));
+  });
+}
+
+void ServerImpl::Finish(v1::ReloadConfigResponse response,
+                        const std::vector<v1::WorkerConfigState>& states, const ReloadDone& done) {
+  for (const v1::WorkerConfigState& state : states) *response.add_workers() = state;
+  EndReload();
+  done(std::move(response));
+}
+
+void ServerImpl::EndReload() {
+  MutexLock lock(&mu_);
+  reloading_ = false;
+}
+
+void ServerImpl::AwaitAcks(OnAcks done) { AwaitAcks(clock_->Now() + kReloadWait, std::move(done)); }
+
+void ServerImpl::AwaitAcks(absl::Duration deadline, OnAcks done) {
+  const std::vector<v1::WorkerConfigState> states = registry_->ConfigStates();
   const bool waiting =
       std::any_of(states.begin(), states.end(),
                   [](const v1::WorkerConfigState& state) { return state.pending(); });
-  if (waiting && clock_->Now() < deadline) {
-    timers_->At(clock_->Now() + kReloadPoll,
-                [this, response = std::move(response), deadline, done = std::move(done)]() mutable {
-                  AwaitAcks(std::move(response), deadline, std::move(done));
-                });
-    return;
-  }
-  for (v1::WorkerConfigState& state : states) *response.add_workers() = std::move(state);
-  {
-    MutexLock lock(&mu_);
-    reloading_ = false;
-  }
-  done(std::move(response));
+  if (!waiting || !Refusals(states).empty() || clock_->Now() >= deadline) return done(states);
+  timers_->At(clock_->Now() + kReloadPoll, [this, deadline, done = std::move(done)]() mutable {
+    AwaitAcks(deadline, std::move(done));
+  });
 }
 
 // ------------------------------------------------------------------------------- stopping

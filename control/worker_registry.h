@@ -130,7 +130,7 @@ class WorkerRegistry {
   virtual void SetConfig(std::shared_ptr<const v1::WorkerConfig> config) = 0;
   // Connection slots of a service over all workers.
   virtual void SetSlotLimit(absl::string_view service, uint32_t max_connections) = 0;
-  // How far each attached worker is; pending: it has not answered what is in force.
+  // How far each attached worker is; pending: it has not answered what was set last.
   virtual std::vector<v1::WorkerConfigState> ConfigStates() const = 0;
 
   // ------------------------------------------------------------------ questions and orders

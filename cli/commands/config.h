@@ -21,7 +21,8 @@ absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, Adm
 absl::Status RunConfigShow(AdminClient& admin, Output& out);
 
 //   INVALID_ARGUMENT     the file has faults; the old configuration stays
-//   FAILED_PRECONDITION  a worker refused it and keeps what it had
+//   FAILED_PRECONDITION  a worker refuses what is in force, or refused what was to be: then the old
+//                        configuration stays
 absl::Status RunConfigReload(AdminClient& admin, Output& out);
 
 }  // namespace fanwire::cli

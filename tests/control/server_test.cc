@@ -392,6 +392,69 @@ TEST_F(ServerTest, AReloadWaitsForItsWorkersAndThereIsOneAtATime) {
   EXPECT_OK(Reload());
 }
 
+TEST_F(ServerTest, WhatAWorkerRefusesIsTakenBackEverywhere) {
+  WriteConfig(kQuietWorkers);
+  Start();
+  FakeAttachment bad(workers_.get()), good(workers_.get(), "worker-1");
+  bad.Ack(bad.AwaitConfig());
+  good.Ack(good.AwaitConfig());
+  const std::string before = ConfigInForce();
+  WriteConfig(kQuietWorkers, "limits: {max_event_bytes: 10}\n",
+              "{name: a, port: 18691}, {name: b, port: 18692}");
+  absl::StatusOr<v1::ReloadConfigResponse> response;
+  std::thread reload([&] { response = Reload(); });
+  good.Ack(good.AwaitConfig(2));
+  const v1::WorkerConfig refused = bad.AwaitConfig(2);
+  EXPECT_EQ(refused.services(0).listeners(0).port(), 18691u);
+  // What was there is as it was until all have taken it; what is new can be used at once.
+  const std::string json = R"({"a":"0123456789"})";
+  EXPECT_OK(Publish(json));
+  EXPECT_OK(Publish("{}", "b"));
+  EXPECT_EQ(ConfigInForce(), before);
+  bad.Refuse(refused, "port 18691: taken");
+  for (FakeAttachment* const worker : {&bad, &good}) {
+    const v1::WorkerConfig again = worker->AwaitConfig(3);
+    ASSERT_THAT(again.services(), SizeIs(1));
+    EXPECT_EQ(again.services(0).listeners(0).port(), 18690u);
+    worker->Ack(again);
+  }
+  reload.join();
+  EXPECT_THAT(response,
+              StatusIs(kPrecondition, HasSubstr("refused by worker-0: port 18691: taken; the "
+                                                "configuration before stays, as version 3")));
+  EXPECT_EQ(ConfigInForce(), before);
+  EXPECT_OK(Publish(json));
+  EXPECT_THAT(Publish("{}", "b"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"b\"")));
+  // A worker that comes later gets what is in force.
+  FakeAttachment later(workers_.get(), "worker-2");
+  const v1::WorkerConfig config = later.AwaitConfig();
+  EXPECT_EQ(config.version(), 3u);
+  EXPECT_EQ(config.services(0).listeners(0).port(), 18690u);
+}
+
+TEST_F(ServerTest, AReloadThatIsTakenBackAndRefusedAgainSaysSo) {
+  WriteConfig(kQuietWorkers);
+  Start();
+  FakeAttachment worker(workers_.get());
+  worker.Ack(worker.AwaitConfig());
+  WriteConfig(kQuietWorkers, "", "{name: a, port: 18691}");
+  absl::StatusOr<v1::ReloadConfigResponse> response;
+  std::thread reload([&] { response = Reload(); });
+  worker.Refuse(worker.AwaitConfig(2), "one");
+  worker.Refuse(worker.AwaitConfig(3), "other");
+  reload.join();
+  EXPECT_THAT(response, StatusIs(kPrecondition, HasSubstr("refused by worker-0: one; ")));
+  EXPECT_THAT(response,
+              StatusIs(kPrecondition, HasSubstr("3, which was refused by worker-0: other")));
+  // The next one is tried all the same.
+  WriteConfig(kQuietWorkers, "limits: {max_batch: 7}\n");
+  std::thread next([&] { response = Reload(); });
+  worker.Ack(worker.AwaitConfig(4));
+  next.join();
+  ASSERT_OK(response);
+  EXPECT_EQ(response->version(), 4u);
+}
+
 TEST_F(ServerTest, ControlIsReadyWhenAWorkerServes) {
   const uint16_t ops = FreePort();
   WriteConfig(absl::StrCat(kQuietWorkers, "  ops_listen: 127.0.0.1:", ops, "\n"), "",

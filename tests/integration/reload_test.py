@@ -1,9 +1,20 @@
 """SIGHUP and `wsctl config reload`: what changes live, what does not, and bad files."""
+import contextlib
 import copy
 import signal
+import socket
 
 from harness import Case, Client, eventually, main, service, small_config
 from harness.ports import free_port
+
+
+@contextlib.contextmanager
+def taken_port():
+    """A port on which another program listens."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
 
 
 class Reload(Case):
@@ -94,20 +105,50 @@ class Reload(Case):
         self.assertFalse(answer.get("applied"))
         self.assertFalse(answer.get("needs_restart"))
 
-    async def test_a_port_that_is_taken_is_refused_by_the_workers_and_the_old_stays(self):
-        import socket
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            old = self.server.port()
-            self.server.config["services"][0]["listeners"][0]["port"] = taken.getsockname()[1]
-            self.server.write_config()
-            done = self.server.wsctl("--output", "json", "config", "reload", check=False)
-            self.assertIn("error", done.stdout + done.stderr)
-            client = await Client.connect(f"ws://127.0.0.1:{old}")
-            await client.close()
-            await eventually(lambda: any(worker.config_error for worker in self.server.workers()),
-                             "the refusal in the list of workers")
+    def reload_onto(self, port):
+        """Reloads a file with another port, which is refused; returns what wsctl said."""
+        self.server.config["services"][0]["listeners"][0]["port"] = port
+        self.server.config["services"][0]["max_channels_per_session"] = 6
+        self.server.write_config()
+        done = self.server.wsctl("config", "reload", check=False)
+        self.server.config = copy.deepcopy(self.saved)  # what is in force, not what is in the file
+        self.assertEqual(done.returncode, 73, done.stderr)  # FAILED_PRECONDITION
+        return done.stderr
+
+    async def test_a_port_that_is_taken_is_refused_and_the_old_configuration_stays(self):
+        port = self.server.port()
+        client = await self.connect()
+        await client.subscribe("kept:port")
+        with taken_port() as taken:
+            error = self.reload_onto(taken)
+        self.assertRegex(error, rf"refused by worker-\d: .*:{taken}: .*the configuration before "
+                                r"stays, as version \d+")
+        self.assertEqual(await self.max_channels(), 5)
+        self.publish("kept:port")
+        await client.event("test.event")
+        shown = self.server.wsctl("config", "show").stdout
+        self.assertIn(f"port: {port}", shown)
+        self.assertNotIn(str(taken), shown)
+        # All are of one mind again.
+        for worker in self.server.workers():
+            self.assertEqual(worker.config_error, "")
+            self.assertEqual([listener.port for listener in worker.listeners], [port])
+        self.assertEqual(len({worker.config_version for worker in self.server.workers()}), 1)
+        self.assertFalse(self.reload().get("applied"))
+
+    async def test_a_worker_that_starts_after_a_refused_reload_serves(self):
+        with taken_port() as taken:
+            self.reload_onto(taken)
+            gone = {worker.pid for worker in self.server.workers()}
+            for pid in gone:
+                self.server.kill(pid)
+            await eventually(
+                lambda: len([worker for worker in self.server.ready_workers()
+                             if worker.pid not in gone]) == 2, "two new workers that serve")
+            client = await self.connect()
+            await client.subscribe("kept:again")
+            self.publish("kept:again")
+            await client.event("test.event")
 
 
 if __name__ == "__main__":
