@@ -216,12 +216,12 @@ void Subscriptions::Resume(const std::shared_ptr<WorkerLink>& link, absl::string
 // ------------------------------------------------------------------------------- subscribing
 
 void Subscriptions::Subscribe(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request) {
-  AnswerOrDefer(link, std::move(request));
+  AnswerOrDefer(link, std::move(request), Turn::kFirst);
   link->Flush();
 }
 
-void Subscriptions::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link,
-                                  SubscribeRequest request) {
+void Subscriptions::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request,
+                                  Turn turn) {
   const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
   const ServiceEntry* const service = snapshot->Find(request.service);
   SubscribeAnswer refusal;
@@ -253,8 +253,20 @@ void Subscriptions::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link,
     return;
   }
   directory_->RefreshPatterns(channel->get());
-  ChannelLink* const wanting = Want(*channel, link);
-  wanting->exact = true;
+  ChannelLink* wanting = nullptr;
+  if (turn == Turn::kFirst) {
+    wanting = Want(*channel, link);
+    wanting->exact = true;
+  } else if (wanting = (*channel)->Find(link.get()); wanting == nullptr || !wanting->exact) {
+    if (link->held()) {
+      link->Defer(std::move(request));  // its interest is told anew
+      return;
+    }
+    // The worker has removed its interest since.  An answer would bring it back, for ever.
+    refusal.status = absl::UnavailableError("its worker does not want the channel any more");
+    link->Answer(std::move(refusal));
+    return;
+  }
   if (wanting->dirty) {
     // Live publications that the answer would have to stand before or behind are not queued yet.
     link->Defer(std::move(request));
@@ -294,7 +306,8 @@ std::optional<SubscribeAnswer> Subscriptions::MakeAnswer(const std::shared_ptr<W
   switch (channel->log->ReadAfter(request.recover_offset, channel->routed, page_bytes,
                                   clock_->Now(), &answer.publications, [&]() -> EngineCallback {
                                     return [this, link, request](const absl::Status&) {
-                                      Subscribe(link, request);
+                                      AnswerOrDefer(link, request, Turn::kLater);
+                                      link->Flush();
                                     };
                                   })) {
     case ReadOutcome::kFetching:
@@ -325,7 +338,7 @@ void Subscriptions::Repair(const std::shared_ptr<WorkerLink>& link) {
       }
       SubscribeRequest request;
       if (!link->NextDeferred(&request)) break;
-      AnswerOrDefer(link, std::move(request));
+      AnswerOrDefer(link, std::move(request), Turn::kLater);
     }
     link->Flush();
   } while (link->EndRepair());

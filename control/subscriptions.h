@@ -42,7 +42,10 @@ class Subscriptions {
   // Finds or makes the channel's entry of this link; the shard must be locked.
   ChannelLink* Want(const std::shared_ptr<ChannelState>& channel,
                     const std::shared_ptr<WorkerLink>& link);
-  void AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request);
+  // A request that comes from its worker follows the interest it needs; one that has waited may
+  // come after the interest's end.
+  enum class Turn { kFirst, kLater };
+  void AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request, Turn turn);
   // The answer from the channel's state; nothing if history must be fetched first.
   std::optional<SubscribeAnswer> MakeAnswer(const std::shared_ptr<WorkerLink>& link,
                                             const SubscribeRequest& request, ChannelState* channel,

@@ -468,7 +468,7 @@ TEST_F(SubscriptionsTest, ASubscribeToADirtyChannelIsAnsweredWhenItIsRepaired) {
 TEST_F(SubscriptionsTest, ASubscribeThatFindsTheQueueFullWaitsForRoomAndKeepsItsTurn) {
   const auto worker = MakeWorker(Small(4));
   worker->acks = false;
-  Want(*worker, "x");
+  for (const char* const channel : {"x", "y", "z"}) Want(*worker, channel);
   Publish("x", 3);
   ASSERT_TRUE(worker->writing());
   for (int i = 0; i < 4; ++i) Publish("x");
@@ -480,6 +480,44 @@ TEST_F(SubscriptionsTest, ASubscribeThatFindsTheQueueFullWaitsForRoomAndKeepsIts
   const auto second = std::find(notes.begin(), notes.end(), "answer 2 z@0");
   EXPECT_LT(first, second);
   EXPECT_NE(second, notes.end());
+}
+
+TEST_F(SubscriptionsTest, ASubscribeThatWaitedDoesNotBringBackInterestThatEndedMeanwhile) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  Want(*worker, "y");
+  Publish("x");      // in flight
+  Publish("x", 20);  // the queue is full, and x is dirty
+  Subscribe(*worker, 1, "x");
+  Subscribe(*worker, 2, "y");
+  Unwant(*worker, "x");
+  Unwant(*worker, "y");
+  worker->Drain();
+  Publish("x");
+  Publish("y");
+  const std::vector<std::string> notes = worker->Take();
+  EXPECT_THAT(notes, ElementsAre("def x@0", "x#1", "x#2", "x#3", "x#4", "x#5", "drop x",
+                                 "answer 1 refused 14", "answer 2 refused 14"));
+  EXPECT_EQ(worker->link->digest().first, 0u);
+  EXPECT_EQ(router_->GetChannel("s", "y")->workers, 0);
+  // Wanted once more, all is as ever.
+  Want(*worker, "y");
+  Subscribe(*worker, 3, "y");
+  EXPECT_THAT(worker->Take(), ElementsAre("def y@1", "answer 3 y@1"));
+  EXPECT_EQ(worker->link->digest().first, 1u);
+}
+
+TEST_F(SubscriptionsTest, ASubscribeThatWaitedIsAnsweredIfItsChannelIsWantedAgainByThen) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  Publish("x");
+  Publish("x", 20);
+  Subscribe(*worker, 1, "x");
+  Unwant(*worker, "x");
+  Want(*worker, "x");
+  const std::vector<std::string> notes = worker->Take();
+  EXPECT_EQ(notes.back(), "answer 1 x@21");
+  EXPECT_EQ(worker->link->digest().first, 1u);
 }
 
 TEST_F(SubscriptionsTest, ADirtyChannelThatIsNotWantedAnyMoreIsNotRepaired) {
