@@ -60,6 +60,9 @@ class Filters(Case):
         confirmation = await client.subscribe("fh:a", events=["workflow.failed"], recover={
             "epoch": start["epoch"], "offset": 0})
         self.assertIs(confirmation["recovered"], True)
+        # Positions passed over, of which the filter lets one come.
+        self.assertEqual(confirmation["offset"], 3)
+        self.assertEqual(confirmation["recovered_count"], 3)
         self.assertEqual(await self.names(client, 1), ["workflow.failed"])
         self.assertEqual(await client.until_quiet(), [])
 
