@@ -45,20 +45,24 @@ size_t ChannelMix::places() const {
 }
 
 std::string ChannelMix::SubscribeText(int64_t connection) const {
+  const std::string filter =
+      options_.events.empty() ? "" : absl::StrCat(",\"events\":[\"", options_.events, "\"]");
   std::string text = R"({"type":"request","id":"s","event":"subscribe","data":{)";
   if (!many() || options_.pattern) {
-    absl::StrAppend(&text, "\"channel\":\"", options_.channel, options_.pattern ? ":*\"" : "\"");
-  } else {
-    for (int64_t i = 0; i < options_.each; ++i) {
-      const auto index = static_cast<size_t>((First(connection) + i) % options_.total);
-      absl::StrAppend(&text, i == 0 ? "\"channels\":[\"" : ",\"", names_[index], "\"");
+    absl::StrAppend(&text, "\"channel\":\"", options_.channel, options_.pattern ? ":*\"" : "\"",
+                    filter, "}}");
+    return text;
+  }
+  for (int64_t i = 0; i < options_.each; ++i) {
+    const auto index = static_cast<size_t>((First(connection) + i) % options_.total);
+    text += i == 0 ? "\"channels\":[" : ",";
+    if (filter.empty()) {
+      absl::StrAppend(&text, "\"", names_[index], "\"");
+    } else {
+      absl::StrAppend(&text, "{\"channel\":\"", names_[index], "\"", filter, "}");
     }
-    text += "]";
   }
-  if (!options_.events.empty()) {
-    absl::StrAppend(&text, ",\"events\":[\"", options_.events, "\"]");
-  }
-  return text + "}}";
+  return text + "]}}";
 }
 
 int64_t ChannelMix::subscriptions() const {

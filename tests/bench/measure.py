@@ -142,7 +142,7 @@ def fairness(bin_dir, flood_service, flood_args, seconds):
                 flood = subprocess.Popen(
                     ["taskset", "-c", server.load_core, "nice", "-n", "19", program,
                      *server.load_args(flood_service, "flood"), "--publish", "stream",
-                     *map(str, flood_args), "--seconds", str(seconds + 3), "--warmup", "0.3",
+                     *map(str, flood_args), "--seconds", str(seconds + 2), "--warmup", "0.3",
                      "--announce"],
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                 line = flood.stderr.readline()

@@ -155,6 +155,12 @@ int Run(const Options& options) {
     return 1;
   }
 
+  if (const int64_t closed = subscribers.received().closed; closed > 0) {
+    std::fprintf(stderr, "bench_publish: %lld sessions were closed\n",
+                 static_cast<long long>(closed));
+    return 1;
+  }
+
   const auto accepted = static_cast<double>(counts.accepted);
   const double cpu = control.cpu_seconds - control_before.cpu_seconds;
   std::string json = "{";
