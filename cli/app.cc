@@ -14,6 +14,7 @@
 #include "cli/commands/all.h"
 #include "cli/commands/completion.h"
 #include "cli/exit_code.h"
+#include "cli/local_check.h"
 #include "cli/rpc_channel.h"
 #include "cli/text.h"
 
@@ -149,6 +150,9 @@ int Main(int argc, char** argv) {
   };
   world.clock = Clock::Real();
   world.connect = ConnectOverGrpc;
+  world.check_config = [](absl::string_view yaml, absl::string_view name) {
+    return CheckConfigWith(ControlProgram(), yaml, name);
+  };
   return RunApp(std::vector<std::string>(argv + 1, argv + argc), world);
 }
 

@@ -34,6 +34,9 @@ struct Clients {
   std::unique_ptr<PublishClient> publish;
 };
 
+using LocalCheck = std::function<absl::StatusOr<ConfigVerdict>(absl::string_view yaml,
+                                                               absl::string_view file_name)>;
+
 // The world around wsctl; tests bring their own.
 struct World {
   Sink* results = nullptr;
@@ -46,6 +49,8 @@ struct World {
   const Clock* clock = nullptr;
   // Dials nothing yet.
   std::function<absl::StatusOr<Clients>(const ServerTarget&, const GlobalOptions&)> connect;
+  // Checks a configuration without control, as CheckConfigWith().
+  LocalCheck check_config;
 };
 
 class Invocation {
@@ -57,6 +62,7 @@ class Invocation {
   int stdin_fd() const { return world_->stdin_fd; }
   const Environment& environment() const { return world_->environment; }
   const GlobalOptions& options() const { return *options_; }
+  const LocalCheck& check_config() const { return world_->check_config; }
 
   // Runs `use` with the client, or says why there is none.
   absl::Status WithAdmin(const std::function<absl::Status(AdminClient&)>& use);

@@ -182,9 +182,11 @@ bool ChannelDirectory::IsIdle(const ChannelState& channel, bool history_empty,
 
 void ChannelDirectory::Sweep() {
   const absl::Duration now = clock_->Now();
-  for (size_t i = 0; i < ChannelTable::kShards; ++i) {
-    ChannelTable::Shard& shard = table_.shard(i);
+  size_t seen = 0;
+  for (size_t i = 0; i < ChannelTable::kShards && seen < kSweepChannels; ++i) {
+    ChannelTable::Shard& shard = table_.shard(next_shard_++ % ChannelTable::kShards);
     MutexLock lock(&shard.mu);
+    seen += shard.channels.size();
     for (auto it = shard.channels.begin(); it != shard.channels.end();) {
       ChannelState& channel = **it;
       RefreshPatterns(&channel);

@@ -79,8 +79,11 @@ class ChannelDirectory {
   static void Release(ChannelLink* wanting);
 
   // Trims history by age and size, forgets channels without interest, history or recent use, and
-  // old idempotency keys.
+  // old idempotency keys.  Of very many channels each call looks at some, in turn.
   void Sweep();
+
+  // How many channels a sweep looks at, give or take a shard.
+  static constexpr size_t kSweepChannels = 50'000;
 
   // Calls `visit` with every channel, a shard locked at a time.
   void ForEach(absl::FunctionRef<void(ChannelState*)> visit);
@@ -94,6 +97,7 @@ class ChannelDirectory {
   Engine* const engine_;
   const Clock* const clock_;
   ChannelTable table_;
+  std::atomic<size_t> next_shard_{0};  // to sweep
 
   mutable Mutex mu_;  // a leaf
   std::shared_ptr<const ServiceSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);

@@ -19,6 +19,7 @@
 #include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/metrics.h"
 #include "common/mutex.h"
 #include "control/channel_state.h"
 #include "control/idempotency.h"
@@ -26,6 +27,10 @@
 #include "control/publication_observer.h"
 
 namespace fanwire {
+
+inline constexpr double kPublishBounds[] = {0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025,
+                                            0.0005,   0.001,   0.0025,   0.005,   0.01,   0.025,
+                                            0.1,      0.5,     1,        5};
 
 // What Router keeps of one service; made when a configuration first names it, never deleted.
 struct ServiceState {
@@ -44,6 +49,7 @@ struct ServiceState {
   std::atomic<int64_t> refused{0};
   std::atomic<int64_t> duplicates{0};
   std::atomic<int64_t> catalog_warnings{0};
+  Histogram publish_seconds{kPublishBounds};  // of those accepted, until the answer could be given
   std::atomic<int64_t> channels{0};
   std::atomic<int64_t> dialect_channels{0};  // of them, those of other dialects than the common one
 

@@ -21,6 +21,9 @@ void CollectService(const ServiceSpec& service, const PublishCounts& published,
   const MetricLabels labels = {{"service", service.name}};
   sink.Counter("fanwire_control_publications_total", "Publications accepted, mirrors not counted.",
                Number(published.accepted), labels);
+  sink.Distribution("fanwire_control_publish_duration_seconds",
+                    "Of publications accepted: from reception until in history and routed.",
+                    published.seconds, labels);
   sink.Counter("fanwire_control_mirrors_total", "Copies that mirror rules made.",
                Number(published.mirrored), labels);
   sink.Counter("fanwire_control_refused_total", "Publications refused.", Number(published.refused),

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "common/json_parse.h"
+#include "common/log.h"
 #include "control/envelope.h"
 #include "control/router.h"
 #include "fanwire/v1/worker.pb.h"
@@ -24,7 +25,9 @@ constexpr size_t kMaxAnswerBytes = (1 << 20) - (8 << 10);
 // Of the answer, what is not events: the channel's name and the keys.
 constexpr size_t kFrameBytes = 4 << 10;
 
-const char* ErrorCode(const absl::Status& status) {
+constexpr absl::string_view kInternalError = "INTERNAL_ERROR";
+
+absl::string_view ErrorCode(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
       return "INVALID_CHANNEL";
@@ -33,7 +36,7 @@ const char* ErrorCode(const absl::Status& status) {
     case absl::StatusCode::kUnavailable:
       return "UNAVAILABLE";
     default:
-      return "INTERNAL_ERROR";
+      return kInternalError;
   }
 }
 
@@ -49,8 +52,8 @@ class HistoryHandler final : public ClientRequestHandler {
   }
 
  private:
-  static void Refuse(const char* code, std::string message, v1::ClientReply* reply) {
-    reply->set_error_code(code);
+  static void Refuse(absl::string_view code, std::string message, v1::ClientReply* reply) {
+    reply->set_error_code(std::string(code));
     reply->set_error_message(std::move(message));
   }
 
@@ -99,7 +102,17 @@ class HistoryHandler final : public ClientRequestHandler {
     }
     const absl::StatusOr<HistorySlice> slice = router_->ReadHistory(asked);
     if (!slice.ok()) {
-      return Refuse(ErrorCode(slice.status()), std::string(slice.status().message()), reply);
+      const absl::string_view code = ErrorCode(slice.status());
+      if (code != kInternalError) {
+        return Refuse(code, std::string(slice.status().message()), reply);
+      }
+      // What is wrong in here is not for clients.
+      static LogLimiter limiter(absl::Seconds(10));
+      if (int64_t left_out; limiter.Admit(&left_out)) {
+        LogError("history.failed",
+                 {{"service", asked.service}, {"reason", slice.status()}, {"left_out", left_out}});
+      }
+      return Refuse(code, "Internal server error", reply);
     }
     Write(asked.channel, *slice, reply);
   }

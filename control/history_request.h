@@ -23,6 +23,7 @@ class Router;
 //   INVALID_REQUEST  limit not 1 to 1000, since no {epoch, offset}, reverse no true or false
 //   LIMIT_EXCEEDED   a single event is longer than an answer may be
 //   UNAVAILABLE      the engine cannot tell now
+//   INTERNAL_ERROR   the engine failed; the log says how, the message does not
 std::unique_ptr<ClientRequestHandler> MakeHistoryRequestHandler(Router* router);
 
 }  // namespace fanwire

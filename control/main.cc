@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   options.worker_program = WorkerProgram();
   options.overrides.environment = fanwire::ProcessEnvironment();
   options.overrides.variables = fanwire::EnvironmentVariables();
-  bool check = false;
+  bool check = false, json = false;
   CLI::App app{
       "fanwire-control accepts publications over gRPC, keeps their history, routes them to its\n"
       "fan-out workers and starts and watches those.",
@@ -45,6 +45,8 @@ int main(int argc, char** argv) {
       ->allow_extra_args(false);
   app.add_flag("--check-config", check,
                "Check the configuration, print its faults and warnings, and end: 0 if it is good");
+  app.add_flag("--json", json, "With --check-config: print the result as JSON")
+      ->needs("--check-config");
   app.add_option("--worker-program", options.worker_program, "Path of fanwire-fanout")
       ->capture_default_str();
   app.footer(
@@ -63,6 +65,10 @@ int main(int argc, char** argv) {
     return 2;
   }
   fanwire::LoadedConfig config = fanwire::LoadConfig(*text, options.config_file, options.overrides);
+  if (json) {
+    std::cout << config.ToJson() << "\n";
+    return config.ok() ? 0 : 2;
+  }
   for (const std::string& warning : config.warnings) {
     std::cerr << "warning: " << warning << "\n";
   }

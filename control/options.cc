@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -457,6 +458,12 @@ LoadedConfig& LoadedConfig::operator=(LoadedConfig&&) noexcept = default;
 
 std::string LoadedConfig::ErrorText() const { return absl::StrJoin(errors, "\n"); }
 
+std::string LoadedConfig::ToJson() const {
+  nlohmann::ordered_json object = {{"ok", ok()}, {"errors", errors}, {"warnings", warnings}};
+  if (ok()) object["resolved_yaml"] = ConfigToYaml(*config);
+  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
                         const ConfigOverrides& overrides) {
   LoadedConfig loaded;
@@ -525,6 +532,25 @@ std::set<std::string> ChannelKinds(const v1::Config& config, const v1::ServiceCo
   return kinds;
 }
 
+// Whether the rules leave the service a channel with history.
+bool KeepsHistory(const v1::Config& config, const v1::ServiceConfig& service) {
+  std::vector<ChannelPattern> without;
+  const auto covered = [&without](const ChannelPattern& pattern) {
+    return std::any_of(without.begin(), without.end(),
+                       [&](const ChannelPattern& one) { return one.Covers(pattern); });
+  };
+  for (const auto* rules : {&service.channels(), &config.channels()}) {
+    for (const v1::ChannelRule& rule : *rules) {
+      if (!rule.has_history_size()) continue;
+      absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(rule.pattern());
+      if (!pattern.ok() || covered(*pattern)) continue;
+      if (rule.history_size() > 0) return true;
+      without.push_back(*std::move(pattern));
+    }
+  }
+  return !covered(*ChannelPattern::Parse("**"));  // by default history is kept
+}
+
 }  // namespace
 
 void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out) {
@@ -560,6 +586,7 @@ void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out) {
     service->set_token_in_query(in.token_in_query());
     *service->mutable_update_interval() = in.update_interval();
     for (const std::string& kind : ChannelKinds(config, in)) service->add_channel_kinds(kind);
+    service->set_recoverable(KeepsHistory(config, in));
   }
 }
 

@@ -41,6 +41,9 @@ struct LoadedConfig {
   bool ok() const { return errors.empty(); }
   // All errors, a line each.
   std::string ErrorText() const;
+  // {"ok", "errors", "warnings"}, and "resolved_yaml" if it is good: what `wsctl config check`
+  // shows.
+  std::string ToJson() const;
 };
 
 // Reads `text`, applies overrides, fills defaults and checks everything; finds all faults, not just

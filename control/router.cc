@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/log.h"
 #include "common/time_format.h"
 #include "common/uuid.h"
 #include "control/channel_directory.h"
@@ -259,7 +260,8 @@ class RouterImpl final : public Router, public LinkOwner {
             .refused = state->refused.load(kRelaxed),
             .duplicates = state->duplicates.load(kRelaxed),
             .catalog_warnings = state->catalog_warnings.load(kRelaxed),
-            .channels = state->channels.load(kRelaxed)};
+            .channels = state->channels.load(kRelaxed),
+            .seconds = state->publish_seconds.snapshot()};
   }
 
   // ------------------------------------------------------------------------------- the rest
@@ -324,6 +326,7 @@ class RouterImpl final : public Router, public LinkOwner {
   Subscriptions subscriptions_;
   ReceiptTracker tracker_;
   std::atomic<bool> stopping_{false};
+  LogLimiter catalog_faults_{absl::Seconds(10)};
 };
 
 void RouterImpl::Publish(const EventView& event, const PublishParams& params, ReceiptSink* sink,
@@ -343,6 +346,12 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
   }
   if (!checked.warnings.empty()) {
     service->state->catalog_warnings.fetch_add(1, std::memory_order_relaxed);
+    if (int64_t left_out; catalog_faults_.Admit(&left_out)) {
+      LogWarning("catalog.fault", {{"service", event.service},
+                                   {"event", event.event},
+                                   {"fault", checked.warnings.front()},
+                                   {"left_out", left_out}});
+    }
   }
   if (!event.idempotency_key.empty()) {
     switch (service->state->idempotency.Begin(event.idempotency_key, received,
@@ -540,6 +549,7 @@ void RouterImpl::Route(const Copy& copy, PublishScratch* scratch, DeliveryCounts
 void RouterImpl::Answer(Pending* pending, ReceiptLevel level, uint64_t record,
                         absl::Duration received, absl::Duration deadline) {
   const int64_t elapsed = MicrosecondsSince(received, clock_->Now());
+  pending->service->publish_seconds.Observe(1e-6 * static_cast<double>(elapsed));
   pending->outcome.stages.accepted = elapsed;
   pending->outcome.level = ReceiptLevel::kAccepted;
   if (level == ReceiptLevel::kAccepted) {

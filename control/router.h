@@ -28,6 +28,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "control/engine.h"
 #include "control/event_view.h"
 #include "control/publication.h"
@@ -99,7 +100,8 @@ struct PublishCounts {
   int64_t refused = 0;
   int64_t duplicates = 0;
   int64_t catalog_warnings = 0;
-  int64_t channels = 0;  // with state, now
+  int64_t channels = 0;         // with state, now
+  Histogram::Snapshot seconds;  // that accepting took
 };
 
 class Router {

@@ -87,29 +87,59 @@ void Backlog::Compact() {
   }
 }
 
+void Backlog::Extend(Stretch* stretch, const Stretch& later) {
+  stretch->from = std::min(stretch->from, later.from);
+  stretch->to = std::max(stretch->to, later.to);
+  // Of several reasons the client's own slowness says most.
+  if (std::strcmp(stretch->reason, "expired") == 0) stretch->reason = later.reason;
+}
+
 void Backlog::Skip(const ChannelRef& channel, int64_t from, int64_t to, const char* reason) {
   // The dialect of session-buddy knows no notices.
   if (channel->dialect != ChannelDialect::kCommon) return;
-  for (Skipped& skipped : skipped_) {
-    if (skipped.channel.get() != channel.get()) continue;
-    skipped.from = std::min(skipped.from, from);
-    skipped.to = std::max(skipped.to, to);
-    // Of several reasons the client's own slowness says most.
-    if (std::strcmp(skipped.reason, "expired") == 0) skipped.reason = reason;
+  const Stretch added{.from = from, .to = to, .reason = reason};
+  const auto known = std::find_if(skipped_.begin(), skipped_.end(), [&](const Skipped& skipped) {
+    return skipped.channel.get() == channel.get();
+  });
+  if (known == skipped_.end()) {
+    skipped_.push_back({.channel = channel, .stretches = {added}});
     return;
   }
-  skipped_.push_back({.channel = channel, .from = from, .to = to, .reason = reason});
+  auto& stretches = known->stretches;
+  // The first that is adjacent to it, or behind it.
+  auto at = std::lower_bound(stretches.begin(), stretches.end(), from - 1,
+                             [](const Stretch& one, int64_t offset) { return one.to < offset; });
+  if (at == stretches.end() || at->from > to + 1) {
+    stretches.insert(at, added);
+  } else {
+    Extend(&*at, added);
+    const auto next = at + 1;
+    if (next != stretches.end() && next->from <= at->to + 1) {
+      Extend(&*at, *next);
+      stretches.erase(next);
+    }
+  }
+  if (stretches.size() > kMaxStretches) {
+    Extend(&stretches[0], stretches[1]);
+    stretches.erase(stretches.begin() + 1);
+  }
 }
 
 void Backlog::Take(size_t max_bytes, absl::Duration now, std::vector<Item>* out,
                    MakeNotice make_notice, absl::FunctionRef<void(const Item&)> expired) {
   size_t taken = 0;
-  const auto take_notice = [&](const Skipped& skipped) {
-    Item notice{.frame = make_notice(*skipped.channel, skipped.from, skipped.to, skipped.reason),
+  // One notice for the stretches up to `end`.
+  const auto take_notice = [&](Skipped& skipped, auto end) {
+    const auto begin = skipped.stretches.begin();
+    if (begin == end) return;
+    Stretch whole = *begin;
+    for (auto it = begin + 1; it != end; ++it) Extend(&whole, *it);
+    Item notice{.frame = make_notice(*skipped.channel, whole.from, whole.to, whole.reason),
                 .channel = skipped.channel,
                 .kind = Kind::kNotice};
     taken += notice.frame->size();
     out->push_back(std::move(notice));
+    skipped.stretches.erase(begin, end);
   };
   while (!items_.empty() && taken < max_bytes) {
     Item& item = items_.front();
@@ -124,13 +154,16 @@ void Backlog::Take(size_t max_bytes, absl::Duration now, std::vector<Item>* out,
       PopFront();
       continue;
     }
-    if (!skipped_.empty()) {
+    if (!skipped_.empty() && item.offset > 0) {
       const auto it = std::find_if(skipped_.begin(), skipped_.end(), [&](const Skipped& skipped) {
         return skipped.channel.get() == item.channel.get();
       });
       if (it != skipped_.end()) {
-        take_notice(*it);
-        skipped_.erase(it);
+        auto& stretches = it->stretches;
+        take_notice(
+            *it, std::find_if(stretches.begin(), stretches.end(),
+                              [&](const Stretch& stretch) { return stretch.from > item.offset; }));
+        if (stretches.empty()) skipped_.erase(it);
       }
     }
     taken += item.frame->size();
@@ -144,7 +177,7 @@ void Backlog::Take(size_t max_bytes, absl::Duration now, std::vector<Item>* out,
     items_.clear();
     if (newest_ != nullptr) newest_->clear();
     // The next event of these channels need not pass here.
-    for (const Skipped& skipped : skipped_) take_notice(skipped);
+    for (Skipped& skipped : skipped_) take_notice(skipped, skipped.stretches.end());
     skipped_.clear();
   }
 }
@@ -181,7 +214,7 @@ int64_t Backlog::FirstOffset(const Channel* channel) const {
     if (item.frame && item.channel.get() == channel) see(item.offset);
   }
   for (const Skipped& skipped : skipped_) {
-    if (skipped.channel.get() == channel) see(skipped.from);
+    if (skipped.channel.get() == channel) see(skipped.stretches.front().from);
   }
   return first;
 }

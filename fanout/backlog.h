@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "fanout/channel.h"
@@ -55,8 +56,12 @@ class Backlog {
   // Appends an item as its channel's policy wants it; `budget` bounds bytes().
   PushOutcome Push(Item item, size_t budget, Dropped dropped);
 
-  // Publications `from` to `to` of the channel do not come: a notice is due before its next event.
-  // Notices that wait are merged.  `reason` is a literal.
+  // Stretches of one channel's positions that are remembered apart; beyond, the oldest are merged.
+  static constexpr size_t kMaxStretches = 64;
+
+  // Publications `from` to `to` of the channel do not come: a notice is due before its next event
+  // behind them.  What is skipped between two events is told by one notice, which covers neither,
+  // unless stretches had to be merged.  `reason` is a literal.
   void Skip(const ChannelRef& channel, int64_t from, int64_t to, const char* reason);
 
   // Takes from the front, until the frames exceed `max_bytes`, with notices where they are due; all
@@ -82,15 +87,20 @@ class Backlog {
   size_t size() const { return count_; }
 
  private:
-  struct Skipped {
-    ChannelRef channel;
+  struct Stretch {
     int64_t from = 0;
     int64_t to = 0;
     const char* reason = "";
   };
+  struct Skipped {
+    ChannelRef channel;
+    absl::InlinedVector<Stretch, 1> stretches;  // ascending, not adjacent
+  };
 
   using Key = std::pair<const Channel*, uint64_t>;
 
+  // Makes `stretch` include the later one.
+  static void Extend(Stretch* stretch, const Stretch& later);
   void PopFront();
   // Forgets the item, whose place stays as a hole.
   void Forget(Item* item);

@@ -26,6 +26,7 @@ namespace fanwire {
 
 class Service;
 class Session;
+struct KindCounts;
 struct FanOutRun;  // hub.cc
 
 // As types.proto's Dialect.
@@ -100,6 +101,7 @@ struct Delivery {
   absl::Duration expires_at = absl::InfiniteDuration();
   Track* track = nullptr;
   Session* excluded = nullptr;  // must not get it
+  int64_t received_us = 0;      // control's wall clock; 0: not known
   uint32_t event = 0;           // handle of its name; 0: none
   bool notice = false;          // the worker's own; not counted as a publication
 };
@@ -127,7 +129,7 @@ struct Channel {
   std::vector<Delivery> arrived;
   FanOutRun* first_run = nullptr;
   FanOutRun* last_run = nullptr;
-  int64_t* broadcasts = nullptr;  // the service's count for this kind of channel
+  KindCounts* kind = nullptr;  // the service's counts for this kind of channel
   uint32_t references = 0;
 };
 

@@ -25,6 +25,12 @@ bool ReadOptional(const Json& object, const char* key, std::optional<std::string
   return true;
 }
 
+// What the object has under the key; null if that is missing or JSON's null.
+const Json* Given(const Json& object, const char* key) {
+  const auto it = object.find(key);
+  return it == object.end() || it->is_null() ? nullptr : &*it;
+}
+
 // A text if present at all.
 bool ReadText(const Json& object, const char* key, std::optional<std::string>* out) {
   const auto it = object.find(key);
@@ -35,12 +41,12 @@ bool ReadText(const Json& object, const char* key, std::optional<std::string>* o
 }
 
 void ReadChannelOptions(const Json& data, ChannelRequest* request) {
-  if (const auto it = data.find("recover"); it != data.end() && !it->is_null()) {
+  if (const Json* const recover = Given(data, "recover"); recover != nullptr) {
     request->recover_is_bad = true;
-    if (it->is_object()) {
-      const auto epoch = it->find("epoch");
-      const auto offset = it->find("offset");
-      if (epoch != it->end() && epoch->is_string() && offset != it->end() &&
+    if (recover->is_object()) {
+      const auto epoch = recover->find("epoch");
+      const auto offset = recover->find("offset");
+      if (epoch != recover->end() && epoch->is_string() && offset != recover->end() &&
           offset->is_number_integer() &&
           (!offset->is_number_unsigned() || offset->get<uint64_t>() <= INT64_MAX) &&
           offset->get<int64_t>() >= 0) {
@@ -49,19 +55,20 @@ void ReadChannelOptions(const Json& data, ChannelRequest* request) {
       }
     }
   }
-  if (const auto it = data.find("events"); it != data.end() && !it->is_null()) {
-    request->events_are_bad = true;
-    if (it->is_array()) {
-      std::vector<std::string> events;
-      bool texts = true;
-      for (const Json& event : *it) {
-        texts &= event.is_string();
-        if (texts) events.push_back(event.get<std::string>());
+  if (const Json* const given = Given(data, "events"); given != nullptr) {
+    request->events_are_bad = !given->is_array();
+    EventFilter events;
+    if (given->is_array()) {
+      for (const Json& event : *given) {
+        if (event.is_string()) {
+          events.insert(event.get<std::string>());
+        } else {
+          request->events_are_bad = true;
+        }
       }
-      if (texts) {
-        request->events = std::move(events);
-        request->events_are_bad = false;
-      }
+    }
+    if (!request->events_are_bad) {
+      request->events = std::make_shared<const EventFilter>(std::move(events));
     }
   }
 }
@@ -69,10 +76,10 @@ void ReadChannelOptions(const Json& data, ChannelRequest* request) {
 ChannelRequest ReadSingle(const Json& data, bool component_id_is_channel) {
   ChannelRequest request;
   for (const char* key : {"channel", "room"}) {
-    const auto it = data.find(key);
-    if (it == data.end()) continue;
-    if (it->is_string()) {
-      request.channel = it->get<std::string>();
+    const Json* const given = Given(data, key);
+    if (given == nullptr) continue;
+    if (given->is_string()) {
+      request.channel = given->get<std::string>();
       request.channel_is_text = true;
     }
     ReadChannelOptions(data, &request);
@@ -90,8 +97,8 @@ ChannelRequest ReadSingle(const Json& data, bool component_id_is_channel) {
 }
 
 void ReadChannels(const Json& data, bool component_id_is_channel, ClientMessage* message) {
-  const auto many = data.find("channels");
-  if (many == data.end()) {
+  const Json* const many = Given(data, "channels");
+  if (many == nullptr) {
     message->channels.push_back(ReadSingle(data, component_id_is_channel));
     return;
   }
@@ -100,17 +107,22 @@ void ReadChannels(const Json& data, bool component_id_is_channel, ClientMessage*
     message->channels_are_bad = true;
     return;
   }
+  // The filter of those that have none of their own.
+  ChannelRequest common;
+  ReadChannelOptions(data, &common);
   for (const Json& item : *many) {
+    ChannelRequest request;
     if (item.is_object()) {
-      message->channels.push_back(ReadSingle(item, component_id_is_channel));
-    } else {
-      ChannelRequest request;
-      if (item.is_string()) {
-        request.channel = item.get<std::string>();
-        request.channel_is_text = true;
-      }
-      message->channels.push_back(std::move(request));
+      request = ReadSingle(item, component_id_is_channel);
+    } else if (item.is_string()) {
+      request.channel = item.get<std::string>();
+      request.channel_is_text = true;
     }
+    if (request.events == nullptr && !request.events_are_bad) {
+      request.events = common.events;
+      request.events_are_bad = common.events_are_bad;
+    }
+    message->channels.push_back(std::move(request));
   }
 }
 

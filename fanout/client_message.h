@@ -6,10 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -21,13 +23,16 @@ struct RecoverPosition {
   int64_t offset = 0;
 };
 
+// Names of the events that a subscription lets through.
+using EventFilter = absl::flat_hash_set<std::string>;
+
 // One channel of a subscribe or unsubscribe.
 struct ChannelRequest {
   std::string channel;
   bool channel_is_text = false;  // else it was missing or of another type
   std::optional<RecoverPosition> recover;
   bool recover_is_bad = false;
-  std::optional<std::vector<std::string>> events;
+  std::shared_ptr<const EventFilter> events;  // null: all; channels of one message may share it
   bool events_are_bad = false;
 };
 

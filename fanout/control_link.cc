@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -64,6 +65,7 @@ Incoming TakeApart(v1::ControlMessage* message) {
     item.conflate_key = deliver.conflate_key();
     item.ttl_ms = deliver.ttl_ms();
     item.publication_id = deliver.publication_id();
+    item.received_us = deliver.received_us();
     item.frame = Frame::Text(deliver.envelope());
     item.envelope_bytes = static_cast<uint32_t>(deliver.envelope().size());
     item.exclude_connection.swap(*deliver.mutable_exclude_connection());
@@ -147,7 +149,10 @@ class Stream final : public grpc::ClientBidiReactor<v1::WorkerMessage, v1::Contr
 class ControlLinkImpl final : public ControlLink, public Mailbox {
  public:
   ControlLinkImpl(const Options& options, EventLoop* loop, ControlLinkHandler* handler)
-      : loop_(loop), handler_(handler), backoff_(options.first_retry, options.last_retry) {
+      : loop_(loop),
+        handler_(handler),
+        max_queued_bytes_(options.max_queued_bytes),
+        backoff_(options.first_retry, options.last_retry) {
     grpc::ChannelArguments arguments;
     // The backoff is ours: gRPC's own only delays it.
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
@@ -170,8 +175,8 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   }
 
   void Start() override {
-    outgoing_ = v1::WorkerMessage();
-    handler_->FillHello(outgoing_.add_items()->mutable_hello());
+    outgoing_ = Outgoing();
+    handler_->FillHello(outgoing_.message.add_items()->mutable_hello());
     ++generation_;
     attached_ = false;
     writing_ = false;
@@ -202,10 +207,16 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   bool attached() const override { return attached_; }
 
   void Send(std::unique_ptr<v1::WorkerItem> item) override {
-    if (!attached_) return;
-    outgoing_bytes_ += item->ByteSizeLong();
-    outgoing_.mutable_items()->AddAllocated(item.release());
-    if (outgoing_bytes_ > kMessageBytes) Seal();
+    if (!attached_ || cut_off_) return;
+    const size_t bytes = item->ByteSizeLong();
+    outgoing_.bytes += bytes;
+    if (!beginning_ && !item->has_interest_snapshot()) {
+      outgoing_.counted += bytes;
+      queued_bytes_ += bytes;
+    }
+    outgoing_.message.mutable_items()->AddAllocated(item.release());
+    if (queued_bytes_ > max_queued_bytes_) return CutOff();
+    if (outgoing_.bytes > kMessageBytes) Seal();
   }
 
   void SetHeartbeatInterval(absl::Duration interval) override { heartbeat_ = interval; }
@@ -241,6 +252,13 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   }
 
  private:
+  // Items that leave together.
+  struct Outgoing {
+    v1::WorkerMessage message;
+    size_t bytes = 0;
+    size_t counted = 0;  // of queued_bytes_
+  };
+
   void TakeIncoming() {
     std::vector<std::pair<uint64_t, Incoming>> taken;
     {
@@ -256,7 +274,9 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
           attached_ = true;
           backoff_.Reset();
           LogInfo("link.attached");
+          beginning_ = true;
           handler_->OnAttached(*incoming.message);
+          beginning_ = false;
         } else {
           handler_->OnControlMessage(*incoming.message);
         }
@@ -274,9 +294,8 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     const bool was = std::exchange(attached_, false);
     stream_ = nullptr;
     ++generation_;  // what it still posted is of no use
-    sealed_.clear();
-    outgoing_.Clear();
-    outgoing_bytes_ = 0;
+    DropQueued();
+    cut_off_ = false;
     if (was) {
       LogWarning("link.detached", {{"reason", status}});
       handler_->OnDetached(status);
@@ -303,33 +322,39 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   }
 
   void Seal() {
-    if (outgoing_.items_size() == 0) return;
-    sealed_.push_back(std::move(outgoing_));
-    outgoing_ = v1::WorkerMessage();
-    outgoing_bytes_ = 0;
+    if (outgoing_.message.items_size() == 0) return;
+    sealed_.push_back(std::exchange(outgoing_, Outgoing()));
+  }
+
+  void DropQueued() {
+    sealed_.clear();
+    outgoing_ = Outgoing();
+    queued_bytes_ = 0;
+  }
+
+  // Control reads too slowly to be of use: the next attachment tells everything anew.
+  void CutOff() {
+    LogWarning("link.cut_off", {{"queued_bytes", queued_bytes_}});
+    cut_off_ = true;
+    DropQueued();
+    stream_->Cancel();
   }
 
   void WriteOut() {
     if (writing_ || (!attached_ && !greeting_)) return;
-    v1::WorkerMessage message;
-    if (!sealed_.empty()) {
-      message = std::move(sealed_.front());
-      sealed_.erase(sealed_.begin());
-    } else if (outgoing_.items_size() > 0) {
-      message = std::move(outgoing_);
-      outgoing_ = v1::WorkerMessage();
-      outgoing_bytes_ = 0;
-    } else {
-      return;
-    }
+    if (sealed_.empty()) Seal();
+    if (sealed_.empty()) return;
+    Outgoing next = std::move(sealed_.front());
+    sealed_.pop_front();
+    queued_bytes_ -= next.counted;
     greeting_ = false;
     writing_ = true;
-    stream_->Write(std::move(message));
+    stream_->Write(std::move(next.message));
   }
 
   void MaybeEndStop() {
     if (!stopping_ || !stopped_ || writing_) return;
-    if (attached_ && (outgoing_.items_size() > 0 || !sealed_.empty())) return;
+    if (attached_ && (outgoing_.message.items_size() > 0 || !sealed_.empty())) return;
     EndStop();
   }
 
@@ -341,6 +366,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
 
   EventLoop* const loop_;
   ControlLinkHandler* const handler_;
+  const size_t max_queued_bytes_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::Workers::Stub> stub_;
   EventLoop::HookId hook_ = 0;
@@ -358,9 +384,11 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   EventLoop::TimerId timer_ = 0;  // of the retry, or of the watch
   absl::Duration heartbeat_ = absl::Seconds(1);
   absl::Duration last_heard_;
-  v1::WorkerMessage outgoing_;
-  size_t outgoing_bytes_ = 0;
-  std::vector<v1::WorkerMessage> sealed_;
+  bool beginning_ = false;  // in OnAttached()
+  bool cut_off_ = false;    // its end is under way
+  Outgoing outgoing_;
+  std::deque<Outgoing> sealed_;
+  size_t queued_bytes_ = 0;
 
   Mutex mu_;
   CondVar over_;

@@ -10,6 +10,7 @@
 // Cost:      one mutex per message each way.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -44,6 +45,7 @@ struct LinkItem {
   uint64_t conflate_key = 0;
   int64_t ttl_ms = 0;
   uint64_t publication_id = 0;
+  int64_t received_us = 0;
   FramePtr frame;
   uint32_t envelope_bytes = 0;
   std::string exclude_connection;
@@ -75,6 +77,8 @@ class ControlLink {
     std::string address;  // as gRPC takes it: "unix:/run/…/control.sock", "127.0.0.1:8701"
     absl::Duration first_retry = absl::Milliseconds(50);
     absl::Duration last_retry = absl::Seconds(2);
+    // What may wait to be written, beside what an attachment begins with.
+    size_t max_queued_bytes = 256 << 20;
   };
 
   static std::unique_ptr<ControlLink> Make(const Options& options, EventLoop* loop,
@@ -90,7 +94,9 @@ class ControlLink {
   virtual bool attached() const = 0;
 
   // Queues an item; it leaves at the end of the turn.  Dropped while not attached: what must not be
-  // lost is told again after OnAttached().
+  // lost is told again after OnAttached().  So it is when control does not read and more than
+  // max_queued_bytes wait: the attachment ends then, and begins anew.  What OnAttached() sends, and
+  // interest, which control asks for as a whole, do not count.
   virtual void Send(std::unique_ptr<v1::WorkerItem> item) = 0;
 
   // How often control says something, by its Welcome.

@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
+#include "common/clock.h"
 #include "fanout/session.h"
 
 namespace fanwire {
@@ -33,7 +34,9 @@ struct FanOutRun {
   std::vector<Delivery> deliveries;
   FramePtr joined;
   size_t bytes = 0;
-  int64_t publications = 0;     // of the deliveries; notices not counted
+  int64_t publications = 0;  // of the deliveries; notices not counted
+  int64_t received_us = 0;   // of the first that says
+  absl::Duration begun;
   Session* excluded = nullptr;  // of the one delivery that a run with an exclusion has
   Stops stops;
   size_t stop = 0;
@@ -112,19 +115,24 @@ void Hub::Deliver(Channel* channel, Delivery delivery) {
   if (channel->arrived.empty()) arrived_.emplace_back(channel);
   if (!delivery.notice) {
     ++channel->service->counts().publications;
-    ++*channel->broadcasts;
+    ++channel->kind->broadcasts;
   }
   channel->arrived.push_back(std::move(delivery));
 }
 
 void Hub::CommitAll() {
   slice_.Begin(slice_sends_, slice_time_);
+  if (!arrived_.empty()) ReadClocks();
   one_channel_ = arrived_.size() == 1 && idle();
   const std::vector<ChannelRef> channels = std::exchange(arrived_, {});
   for (const ChannelRef& channel : channels) Commit(channel.get(), /*walk=*/true);
 }
 
-void Hub::Commit(Channel* channel) { Commit(channel, /*walk=*/false); }
+void Hub::Commit(Channel* channel) {
+  if (channel->arrived.empty()) return;
+  ReadClocks();
+  Commit(channel, /*walk=*/false);
+}
 
 void Hub::Commit(Channel* channel, bool walk) {
   if (channel->arrived.empty()) return;
@@ -156,9 +164,11 @@ void Hub::Commit(Channel* channel, bool walk) {
     run.channel = ChannelRef(channel);
     run.stops = stops;
     run.excluded = arrived[i].excluded;
+    run.begun = looked_at_;
     do {
       run.bytes += arrived[i].frame->size();
       run.publications += arrived[i].notice ? 0 : 1;
+      if (run.received_us == 0) run.received_us = arrived[i].received_us;
       run.deliveries.push_back(std::move(arrived[i]));
       ++i;
     } while (i < arrived.size() && run.excluded == nullptr && arrived[i].excluded == nullptr &&
@@ -261,6 +271,7 @@ void Hub::Drain() {
 }
 
 void Hub::Settle(Session* session) {
+  if (!arrived_.empty()) ReadClocks();
   const std::vector<ChannelRef> channels = std::exchange(arrived_, {});
   for (const ChannelRef& channel : channels) Commit(channel.get(), /*walk=*/false);
   if (!busy_.empty()) {
@@ -361,8 +372,25 @@ void Hub::CountDirect(const FanOutRun& run, int64_t sends) {
   }
 }
 
+void Hub::ReadClocks() {
+  const Clock* const clock = Clock::Real();
+  looked_at_ = clock->Now();
+  wall_ahead_ = (clock->WallNow() - absl::UnixEpoch()) - looked_at_;
+}
+
+void Hub::Measure(const FanOutRun& run) {
+  if (run.publications == 0) return;
+  looked_at_ = Clock::Real()->Now();
+  run.channel->kind->fanout.Observe(absl::ToDoubleSeconds(looked_at_ - run.begun));
+  if (run.received_us == 0) return;
+  // Of two machines the clocks may differ.
+  const absl::Duration latency = looked_at_ + wall_ahead_ - absl::Microseconds(run.received_us);
+  run.channel->service->latencies().events.Observe(std::max(absl::ToDoubleSeconds(latency), 0.0));
+}
+
 void Hub::Finish(FanOutRun* run) {
   EndWalks(run->stops);
+  Measure(*run);
   for (const Delivery& delivery : run->deliveries) {
     if (delivery.track != nullptr) tracks_->FannedOut(delivery.track);
   }

@@ -12,7 +12,8 @@
 //
 // Threading: loop-confined, no locks.
 // Ownership: borrows loop, send table, services, sessions and clock.
-// Cost:      a walk is O(subscribers); it neither encodes nor copies per subscriber.
+// Cost:      a walk is O(subscribers); it neither encodes nor copies per subscriber.  A run is
+//            measured with one look at the clock.
 #pragma once
 
 #include <cstddef>
@@ -135,6 +136,9 @@ class Hub {
                   const absl::flat_hash_map<const SubscriberTable*, uint32_t>& places);
   void CountDirect(const FanOutRun& run, int64_t sends);
   void Finish(FanOutRun* run);
+  void ReadClocks();
+  // Its duration, and its publications' latency.
+  void Measure(const FanOutRun& run);
   // Finishes and deletes the channel's first run.
   void FinishFirst(Channel* channel);
   void FlushDirty(Slice* slice);
@@ -151,7 +155,9 @@ class Hub {
   std::vector<ChannelRef> arrived_;  // channels with something to commit, or committed since
   std::deque<Busy> busy_;            // services, in the order in which they get their turn
   size_t pending_bytes_ = 0;
-  Slice slice_;  // that CommitAll() began and the Run() after it goes on with
+  Slice slice_;                // that CommitAll() began and the Run() after it goes on with
+  absl::Duration looked_at_;   // when Clock::Real() was read last, for measuring
+  absl::Duration wall_ahead_;  // of looked_at_, when it was read for this turn's runs
   bool posted_ = false;
   bool one_channel_ = false;  // has something in this turn
   std::vector<Session*> dirty_;

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/log.h"
 #include "fanout/service.h"
 #include "fanout/session.h"
 #include "fanwire/v1/worker.pb.h"
@@ -40,6 +41,8 @@ void Fill(const Service& service, ChannelDialect dialect, absl::string_view name
   out->set_dialect(static_cast<v1::Dialect>(dialect));
 }
 
+constexpr const char* kInternalError = "INTERNAL_ERROR";
+
 // A refusal in the words of the client protocol.
 std::string ErrorCodeOf(int code) {
   switch (static_cast<absl::StatusCode>(code)) {
@@ -52,7 +55,7 @@ std::string ErrorCodeOf(int code) {
     case absl::StatusCode::kNotFound:
       return "NOT_FOUND";
     default:
-      return "INTERNAL_ERROR";
+      return kInternalError;
   }
 }
 
@@ -221,6 +224,17 @@ void Interest::OnSubscribeResult(const v1::SubscribeResult& result) {
   if (result.has_status() && result.status().code() != 0) {
     reply.error_code = ErrorCodeOf(result.status().code());
     reply.error_message = result.status().message();
+    if (reply.error_code == kInternalError) {
+      // What is wrong in here is not for clients.
+      static LogLimiter limiter(absl::Seconds(10));
+      if (int64_t left_out; limiter.Admit(&left_out)) {
+        LogError("subscribe.failed", {{"service", session->service()->name()},
+                                      {"code", result.status().code()},
+                                      {"reason", result.status().message()},
+                                      {"left_out", left_out}});
+      }
+      reply.error_message = "Internal server error";
+    }
     return session->OnSubscribeReply(result.query_id(), std::move(reply));
   }
   reply.epoch = result.head().epoch();

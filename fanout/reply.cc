@@ -245,7 +245,7 @@ std::string WelcomeText(const WelcomeFacts& facts, absl::Time now) {
   } else {
     data.append("null");
   }
-  data.append(",\"recoverable\":true}");
+  data.append(facts.recoverable ? ",\"recoverable\":true}" : ",\"recoverable\":false}");
   std::string out = Begin({.type = "event",
                            .event = "session.created",
                            .data = data,

@@ -78,6 +78,7 @@ struct WelcomeFacts {
   uint64_t max_message_bytes = 0;
   uint64_t max_channels = 0;
   std::optional<absl::Time> expires_at;
+  bool recoverable = false;
 };
 std::string WelcomeText(const WelcomeFacts& facts, absl::Time now);
 

@@ -43,7 +43,7 @@ Channel* Service::FindOrMakeChannel(ChannelDialect dialect, absl::string_view na
   channel->dialect = dialect;
   channel->name = std::string(name);
   const std::string kind(ChannelKind(name));
-  channel->broadcasts = &broadcasts_[settings_->channel_kinds.contains(kind) ? kind : "other"];
+  channel->kind = &kinds_[settings_->channel_kinds.contains(kind) ? kind : "other"];
   if (dialect == ChannelDialect::kSessionBuddy) channel->backlog = BacklogPolicy::kLatest;
   channels_[static_cast<size_t>(dialect)].emplace(channel->name, ChannelRef(channel));
   return channel;

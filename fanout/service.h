@@ -38,8 +38,10 @@ class Service {
   ServiceCounts& counts() { return counts_; }
   const ServiceCounts& counts() const { return counts_; }
   SlotLease& slots() { return slots_; }
-  // Publications that arrived, by kind of channel.
-  const std::map<std::string, int64_t>& broadcasts() const { return broadcasts_; }
+  // By kind of channel.
+  const std::map<std::string, KindCounts>& kinds() const { return kinds_; }
+  Latencies& latencies() { return latencies_; }
+  const Latencies& latencies() const { return latencies_; }
 
   // ---- sessions; the key is the session's own text
 
@@ -78,7 +80,8 @@ class Service {
   const std::string name_;
   ServiceCounts counts_;
   SlotLease slots_;
-  std::map<std::string, int64_t> broadcasts_;  // channels point to its values
+  std::map<std::string, KindCounts> kinds_;  // channels point to its values
+  Latencies latencies_;
   absl::flat_hash_map<absl::string_view, Session*> sessions_;
   std::array<Channels, kDialects> channels_;
   std::array<Patterns, kDialects> patterns_;

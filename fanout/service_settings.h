@@ -33,6 +33,7 @@ struct ServiceSettings {
   bool token_in_query = true;
   absl::flat_hash_set<std::string> requests;       // that control answers, beside "history"
   absl::flat_hash_set<std::string> channel_kinds;  // that metrics name
+  bool recoverable = false;                        // some channel keeps history
 
   uint32_t max_channel_bytes = 256;
   uint32_t max_channels_per_session = 1000;

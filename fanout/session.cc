@@ -125,6 +125,7 @@ void Session::Welcome(const ReplyContext* auth_context) {
   facts.max_message_bytes = settings().max_message_bytes;
   facts.max_channels = settings().max_channels_per_session;
   if (identity_ != nullptr) facts.expires_at = identity_->expires_at;
+  facts.recoverable = settings().recoverable;
   Reply(WelcomeText(facts, WallNow()));
   Rearm();
 }
@@ -258,7 +259,7 @@ void Session::OnRequest(const ClientMessage& message, const ReplyContext& contex
   }
   const uint64_t ask = context_->upstream->Request(this, *message.event, message.data);
   pending.requests.emplace(
-      ask, PendingRequest{context, *message.event, bytes, Now() + settings().control_wait});
+      ask, PendingRequest{context, *message.event, bytes, Now(), Now() + settings().control_wait});
   pending.request_bytes += bytes;
   Rearm();
 }
@@ -270,6 +271,7 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
   const PendingRequest request = std::move(it->second);
   pending_->requests.erase(it);
   pending_->request_bytes -= request.bytes;
+  CountAnswered(request.asked);
   if (!reply.error_code.empty()) {
     ReplyError(request.context, reply.error_code, reply.error_message);
   } else {
@@ -461,6 +463,7 @@ void Session::LeaveEverything() {
 }
 
 void Session::OnClosed(const CloseInfo& info) {
+  counts().CountDisconnect(info.code);
   LeaveEverything();
   // The last messages never went out whole; the ones before them did.
   SettleUnsent(info.unsent_messages - unsent_settled_);

@@ -49,10 +49,12 @@ void Session::OnSubscribe(ClientMessage message, ReplyContext context) {
   size_t bytes = sizeof(SubscribeOp) + Weight(context.correlation.value_or("")) +
                  Weight(context.request_id.value_or("")) +
                  Weight(context.request_correlation_id.value_or(""));
+  const EventFilter* shared = nullptr;  // counted once
   for (const ChannelRequest& request : message.channels) {
     bytes += sizeof(Target) + 2 * request.channel.size();
     if (request.recover.has_value()) bytes += request.recover->epoch.size();
-    if (!request.events.has_value()) continue;
+    if (request.events == nullptr || request.events.get() == shared) continue;
+    if (request.events.use_count() > 1) shared = request.events.get();
     for (const std::string& event : *request.events) bytes += Weight(event);
   }
   if (pending_ != nullptr && !pending_->ops.empty()) {
@@ -68,6 +70,7 @@ void Session::OnSubscribe(ClientMessage message, ReplyContext context) {
   }
   SubscribeOp op;
   op.bytes = bytes;
+  op.asked = Now();
   op.deadline = Now() + settings().control_wait;
   op.context = std::move(context);
   op.subscribe = message.kind == ClientMessage::Kind::kSubscribe;
@@ -129,9 +132,7 @@ void Session::StartTarget(SubscribeOp* op, Target* target) {
     return Refuse(target, "FORBIDDEN",
                   absl::StrCat("Not authorized to subscribe to ", request.channel));
   }
-  if (request.events.has_value()) {
-    target->filter = std::make_unique<Filter>(request.events->begin(), request.events->end());
-  }
+  target->filter = request.events;
   Subscription* const known = Find(request.channel);
   if (known != nullptr && !request.recover.has_value() && known->channel != nullptr &&
       known->channel->first_run != nullptr) {
@@ -264,6 +265,7 @@ void Session::FinishOp() {
   pending_->op_bytes -= op.bytes;
   std::vector<Confirmation> confirmations;
   for (Target& target : op.targets) confirmations.push_back(std::move(target.confirmation));
+  CountAnswered(op.asked);
   Reply(ConfirmationText(op.context, op.subscribe, op.many, confirmations, WallNow()));
   if (op.many) Unpause();
 }
@@ -316,7 +318,7 @@ void Session::OnTargetReply(SubscribeOp* op, Target* target, SubscribeReply repl
   // What the op's end would destroy.
   const ChannelRef channel = target->channel;
   PatternTable* const pattern = target->pattern;
-  std::unique_ptr<Filter> filter = std::move(target->filter);
+  std::shared_ptr<const Filter> filter = std::move(target->filter);
   Confirmation& confirmation = target->confirmation;
   if (!reply.error_code.empty()) {
     Refuse(target, reply.error_code, reply.error_message);
@@ -398,7 +400,7 @@ void Session::OnRecoveryReply(Recovery* recovery, SubscribeReply reply) {
     AppendRecovered(channel, recovery->filter.get(), &reply);
   }
   if (reply.last_page) {
-    std::unique_ptr<Filter> filter = std::move(recovery->filter);
+    std::shared_ptr<const Filter> filter = std::move(recovery->filter);
     pending_->recoveries.erase(pending_->recoveries.begin());
     CountRecovering(-1);
     Subscribe(channel.get(), nullptr, std::move(filter));
@@ -515,7 +517,8 @@ SubscriberTable& Session::TableOf(const Subscription& subscription) {
   return subscription.channel->subscribers;
 }
 
-void Session::Subscribe(Channel* channel, PatternTable* pattern, std::unique_ptr<Filter> filter) {
+void Session::Subscribe(Channel* channel, PatternTable* pattern,
+                        std::shared_ptr<const Filter> filter) {
   // What came before the answer is for those who were subscribers then.
   if (pattern != nullptr) {
     context_->hub->Settle(this);

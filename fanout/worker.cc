@@ -313,6 +313,7 @@ void WorkerImpl::OnItem(LinkItem item) {
   Delivery delivery{.frame = std::move(item.frame),
                     .offset = item.offset,
                     .conflate_key = item.conflate_key,
+                    .received_us = item.received_us,
                     .event = item.event};
   if (item.ttl_ms > 0) delivery.expires_at = loop_.Now() + absl::Milliseconds(item.ttl_ms);
   if (item.publication_id != 0) delivery.track = tracks_.Open(item.publication_id);
@@ -707,7 +708,11 @@ WorkerSnapshot WorkerImpl::Snapshot() {
       out.channels +=
           static_cast<int64_t>(service->channels(static_cast<ChannelDialect>(d)).size());
     }
-    out.broadcasts = service->broadcasts();
+    for (const auto& [kind, counts] : service->kinds()) {
+      out.kinds[kind] = {.broadcasts = counts.broadcasts, .fanout = counts.fanout.snapshot()};
+    }
+    out.event_latency = service->latencies().events.snapshot();
+    out.request_latency = service->latencies().requests.snapshot();
   }
   snapshot.listeners = ports_->Listened();
   snapshot.connections = static_cast<int64_t>(ports_->connections());

@@ -1,5 +1,7 @@
 #include "fanout/worker_report.h"
 
+#include <iterator>
+
 #include "fanwire/v1/worker.pb.h"
 
 namespace fanwire {
@@ -21,6 +23,25 @@ std::array<int64_t, kCountedErrors> ErrorsOf(const ServiceSnapshot& service) {
   errors[static_cast<size_t>(CountedError::kSendFailed)] =
       static_cast<int64_t>(service.connections.lost);
   return errors;
+}
+
+// The same distribution with fewer bounds, all of them among its own.
+Histogram::Snapshot WithBounds(const Histogram::Snapshot& from, absl::Span<const double> bounds) {
+  Histogram::Snapshot to{.bounds = {bounds.begin(), bounds.end()},
+                         .counts = std::vector<uint64_t>(bounds.size() + 1),
+                         .sum = from.sum};
+  size_t at = 0;
+  for (size_t i = 0; i < from.counts.size(); ++i) {
+    while (at < bounds.size() && (i == from.bounds.size() || from.bounds[i] > bounds[at])) ++at;
+    to.counts[at] += from.counts[i];
+  }
+  return to;
+}
+
+// Of two with the same bounds.
+void AddTo(Histogram::Snapshot* sum, const Histogram::Snapshot& more) {
+  for (size_t i = 0; i < more.counts.size(); ++i) sum->counts[i] += more.counts[i];
+  sum->sum += more.sum;
 }
 
 }  // namespace
@@ -121,6 +142,17 @@ void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink) {
                  number(counts.sessions_opened), labels);
     sink.Counter("fanwire_worker_sessions_closed_total", "Sessions closed.",
                  number(counts.sessions_closed), labels);
+    for (size_t i = 0; i < kCodeCounts; ++i) {
+      sink.Counter(
+          "fanwire_worker_disconnects_total", "Connections ended, by close code.",
+          number(counts.disconnects[i]),
+          with("code", i < std::size(kCountedCodes) ? std::to_string(kCountedCodes[i]) : "other"));
+    }
+    Histogram::Snapshot fanout = Histogram(kFanoutBounds).snapshot();
+    for (const auto& [name, kind] : service.kinds) AddTo(&fanout, kind.fanout);
+    sink.Distribution("fanwire_worker_fanout_duration_seconds",
+                      "Of what a turn brought to a channel: until offered to its last subscriber.",
+                      fanout, labels);
     sink.Counter("fanwire_worker_received_bytes_total", "Bytes from clients.",
                  number(service.connections.bytes_received), labels);
     sink.Counter("fanwire_worker_pings_total", "Keepalive pings sent.",
@@ -150,10 +182,20 @@ void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink) {
                  and_more({{"message_type", "event"}, {"direction", "sent"}}));
     sink.Counter("websocket_messages_total", "Messages.", number(counts.replies),
                  and_more({{"message_type", "response"}, {"direction", "sent"}}));
-    for (const auto& [kind, count] : service.broadcasts) {
+    for (const auto& [name, kind] : service.kinds) {
       sink.Counter("websocket_broadcast_total", "Publications that arrived, by kind of channel.",
-                   number(count), and_more({{"channel", kind}}));
+                   number(kind.broadcasts), and_more({{"channel", name}}));
+      sink.Distribution("websocket_broadcast_duration_seconds",
+                        "Fan-outs, until offered to the last subscriber, by kind of channel.",
+                        WithBounds(kind.fanout, kBroadcastBounds), and_more({{"channel", name}}));
     }
+    constexpr absl::string_view kLatencyHelp =
+        "Events: from reception by control until offered to the last subscriber of a worker.  "
+        "Requests, and subscribes: until the answer.";
+    sink.Distribution("websocket_latency_seconds", kLatencyHelp, service.event_latency,
+                      and_more({{"message_type", "event"}}));
+    sink.Distribution("websocket_latency_seconds", kLatencyHelp, service.request_latency,
+                      and_more({{"message_type", "request"}}));
     const auto errors = ErrorsOf(service);
     for (size_t i = 0; i < kCountedErrors; ++i) {
       sink.Counter(IsMessageError(static_cast<CountedError>(i))

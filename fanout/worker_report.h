@@ -27,7 +27,13 @@ struct ServiceSnapshot {
   ConnectionCounters connections;
   int64_t sessions = 0;
   int64_t channels = 0;
-  std::map<std::string, int64_t> broadcasts;  // publications by kind of channel
+  struct Kind {
+    int64_t broadcasts = 0;
+    Histogram::Snapshot fanout;
+  };
+  std::map<std::string, Kind> kinds;  // of channel
+  Histogram::Snapshot event_latency;
+  Histogram::Snapshot request_latency;
 };
 
 struct WorkerSnapshot {

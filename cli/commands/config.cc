@@ -21,17 +21,20 @@ absl::StatusOr<std::string> ReadConfig(const std::string& file, int stdin_fd) {
 }  // namespace
 
 absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, AdminClient& admin,
-                            Output& out) {
+                            const LocalCheck& here, Output& out) {
   const absl::StatusOr<std::string> text = ReadConfig(options.file, stdin_fd);
   if (!text.ok()) return text.status();
   const std::string name = options.file == "-" ? "stdin" : options.file;
-  const absl::StatusOr<ConfigVerdict> verdict = admin.CheckConfig(*text, name);
-  if (!verdict.ok()) {
-    if (!absl::IsUnavailable(verdict.status())) return verdict.status();
-    return absl::UnavailableError(absl::StrCat(verdict.status().message(),
-                                               "\nWithout control: `fanwire-control --config ",
-                                               options.file, " --check-config`"));
+  absl::StatusOr<ConfigVerdict> verdict = admin.CheckConfig(*text, name);
+  if (absl::IsUnavailable(verdict.status())) {
+    const std::string away(verdict.status().message());
+    verdict = here(*text, name);
+    if (absl::IsUnavailable(verdict.status())) {
+      return absl::UnavailableError(absl::StrCat(away, "\n", verdict.status().message()));
+    }
+    out.Note("control is out of reach: checked here, with this environment's variables");
   }
+  if (!verdict.ok()) return verdict.status();
   if (out.json()) {
     nlohmann::ordered_json object = {
         {"ok", verdict->ok}, {"errors", verdict->errors}, {"warnings", verdict->warnings}};
@@ -108,10 +111,13 @@ void AddConfigCommands(Command root) {
                   "wsctl config check deploy/config/fanwire.yaml",
                   [check](Invocation& run) {
                     return run.WithAdmin([&](AdminClient& admin) {
-                      return RunConfigCheck(*check, run.stdin_fd(), admin, run.out());
+                      return RunConfigCheck(*check, run.stdin_fd(), admin, run.check_config(),
+                                            run.out());
                     });
                   })
-      .Details("control does the checking, in its environment: ${NAME} means its variables.")
+      .Details(
+          "control does the checking, in its environment: ${NAME} means its variables.  If it\n"
+          "is out of reach, fanwire-control of this machine checks, in this environment.")
       .Argument("FILE", &check->file, "The file, or - for standard input", Values::kFiles)
       .Flag("--resolved", &check->resolved, "Print what would be in force, defaults and all");
 

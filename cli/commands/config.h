@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "cli/admin_client.h"
+#include "cli/invocation.h"
 #include "cli/output.h"
 
 namespace fanwire::cli {
@@ -14,9 +15,11 @@ struct ConfigCheckOptions {
   bool resolved = false;  // print what would be in force
 };
 
+// Asks control, in whose environment the file will be read; `here` checks if it is out of reach.
 //   INVALID_ARGUMENT  the configuration has faults; they are on stdout
+//   UNAVAILABLE       neither control nor its program is there
 absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, AdminClient& admin,
-                            Output& out);
+                            const LocalCheck& here, Output& out);
 
 absl::Status RunConfigShow(AdminClient& admin, Output& out);
 

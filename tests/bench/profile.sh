@@ -55,5 +55,6 @@ for benchmark in BM_HubBroadcast/subscribers:1000/publications:1 \
   BM_RouterPublish/links:1/channels:10000/events:256; do
   valgrind -q --tool=callgrind --callgrind-out-file="$work/callgrind" \
     build/release/bin/bench_micro --benchmark_filter="$benchmark\$" --benchmark_min_time=0.01
-  callgrind_annotate "$work/callgrind" | head -n 40
+  callgrind_annotate "$work/callgrind" >"$work/summary"
+  sed -n '/file:function/,$p' "$work/summary" | sed -n 1,30p
 done

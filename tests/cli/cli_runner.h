@@ -65,6 +65,7 @@ class CliRunner {
       return found == environment.end() ? nullptr : found->second.c_str();
     };
     world_.clock = &clock_;
+    world_.check_config = [this](absl::string_view, absl::string_view) { return verdict_here; };
     world_.connect = [this](const ServerTarget& target, const GlobalOptions& options) {
       server = target;
       timeout = options.timeout;
@@ -101,6 +102,7 @@ class CliRunner {
   // Connects as wsctl does, not to the fakes.
   void UseGrpc() { grpc_ = true; }
 
+  absl::StatusOr<ConfigVerdict> verdict_here = absl::UnavailableError("no program here");
   FakeAdminClient admin;
   FakePublishClient publisher;
 

@@ -111,6 +111,17 @@ TEST_F(ChannelDirectoryTest, AServiceHasAsManyChannelsAsItMay) {
   EXPECT_OK(Open("a", "z"));
 }
 
+TEST_F(ChannelDirectoryTest, OfVeryManyChannelsEachSweepLooksAtSomeAndInTheEndAtAll) {
+  constexpr int kChannels = static_cast<int>(ChannelDirectory::kSweepChannels) * 2;
+  for (int i = 0; i < kChannels; ++i) ASSERT_OK(Open("a", absl::StrCat("c", i)));
+  clock_.Advance(absl::Hours(3));
+  directory_.Sweep();
+  EXPECT_GT(ChannelCount("a"), 0);
+  EXPECT_LT(ChannelCount("a"), kChannels);
+  for (int i = 0; i < 3; ++i) directory_.Sweep();
+  EXPECT_EQ(ChannelCount("a"), 0);
+}
+
 TEST_F(ChannelDirectoryTest, AnUnknownServiceHasNoState) {
   EXPECT_EQ(directory_.FindService("none"), nullptr);
   EXPECT_EQ(directory_.snapshot()->Find("none"), nullptr);

@@ -27,9 +27,11 @@ class FakeSink final : public MetricSink {
              MetricLabels labels) override {
     Add(name, help, value, labels, "gauge");
   }
-  void Distribution(absl::string_view, absl::string_view, const Histogram::Snapshot&,
-                    MetricLabels) override {
-    ADD_FAILURE() << "control has no distributions";
+  void Distribution(absl::string_view name, absl::string_view help,
+                    const Histogram::Snapshot& value, MetricLabels labels) override {
+    uint64_t count = 0;
+    for (const uint64_t one : value.counts) count += one;
+    Add(name, help, static_cast<double>(count), labels, "distribution");
   }
 
   std::map<std::string, double> samples;
@@ -75,6 +77,8 @@ TEST_F(ControlMetricsTest, WhatEachServicePublishedIsCounted) {
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_mirrors_total service=mahavishnu", 1)));
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_refused_total service=mahavishnu", 1)));
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_channels service=mahavishnu", 3)));
+  EXPECT_THAT(sink.samples,
+              Contains(Pair("fanwire_control_publish_duration_seconds service=mahavishnu", 2)));
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_publications_total service=akosha", 0)));
   EXPECT_GT(sink.samples.at("fanwire_control_history_bytes"), 0);
   EXPECT_EQ(sink.samples.at("fanwire_control_engine_healthy"), 1);
@@ -147,7 +151,8 @@ TEST_F(ControlMetricsTest, EachWorkerIsToldAndWhetherItIsReady) {
 TEST_F(ControlMetricsTest, CountersAreNamedSoAndNothingElseIs) {
   for (const auto& [name, type] : Collect().types) {
     const bool total = name.size() > 6 && name.substr(name.size() - 6) == "_total";
-    EXPECT_EQ(type, total ? "counter" : "gauge") << name;
+    const bool seconds = name.size() > 8 && name.substr(name.size() - 8) == "_seconds";
+    EXPECT_EQ(type, total ? "counter" : seconds ? "distribution" : "gauge") << name;
   }
 }
 

@@ -16,6 +16,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_router.h"
 
 namespace fanwire {
 namespace {
@@ -203,6 +204,20 @@ TEST_F(HistoryRequestTest, BadChannelsAreRefused) {
 
 TEST_F(HistoryRequestTest, AServiceThatIsGoneIsNotFound) {
   EXPECT_EQ(Ask({{"channel", "a"}}, "nobody").error_code(), "NOT_FOUND");
+}
+
+TEST_F(HistoryRequestTest, AFaultOfOursIsToldWithoutItsDetail) {
+  class FailingRouter final : public FakeRouter {
+   public:
+    absl::StatusOr<HistorySlice> ReadHistory(const HistoryRequest&) override {
+      return absl::DataLossError("block 17 of /var/lib/x is torn");
+    }
+  };
+  FailingRouter router;
+  handler_ = MakeHistoryRequestHandler(&router);
+  const v1::ClientReply reply = Ask({{"channel", "a"}});
+  EXPECT_EQ(reply.error_code(), "INTERNAL_ERROR");
+  EXPECT_EQ(reply.error_message(), "Internal server error");
 }
 
 TEST_F(HistoryRequestTest, AnswersAreCutAtTheMessageLimit) {

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -300,6 +301,19 @@ TEST(OptionsTest, TheDefaultServiceMustExistIfItIsNamed) {
 
 // ------------------------------------------------------------------------------- the rest
 
+TEST(OptionsTest, AVerdictIsJsonForPrograms) {
+  const LoadedConfig good = Load("services: [{name: a, port: 1}]\n");
+  const auto verdict = nlohmann::json::parse(good.ToJson());
+  EXPECT_EQ(verdict["ok"], true);
+  EXPECT_TRUE(verdict["errors"].empty());
+  EXPECT_THAT(verdict["resolved_yaml"].get<std::string>(), HasSubstr("name: \"a\""));
+  const LoadedConfig bad = Load("services: 5\n");
+  const auto refusal = nlohmann::json::parse(bad.ToJson());
+  EXPECT_EQ(refusal["ok"], false);
+  EXPECT_EQ(refusal["errors"].get<std::vector<std::string>>(), bad.errors);
+  EXPECT_FALSE(refusal.contains("resolved_yaml"));
+}
+
 TEST(OptionsTest, WorkersAreANumberOrOnePerCore) {
   EXPECT_EQ(WorkerCount(Good("workers: '7'\n")), 7);
   EXPECT_EQ(WorkerCount(Good("workers: '0'\n")), 0);
@@ -337,6 +351,29 @@ services:
   EXPECT_THAT(service.channel_kinds(),
               UnorderedElementsAre("workflow", "noise", "secret", "global"));
   EXPECT_EQ(config.heartbeat_interval().seconds(), 1);
+}
+
+TEST(OptionsTest, AServiceIsRecoverableUnlessNoChannelCanHaveHistory) {
+  const auto recoverable = [](const std::string& rules, const std::string& own = "[]") {
+    const LoadedConfig loaded = Load(absl::StrCat(
+        "channels: ", rules, "\nservices: [{name: a, port: 1, channels: ", own, "}]\n"));
+    EXPECT_THAT(loaded.errors, IsEmpty());
+    v1::WorkerConfig config;
+    BuildWorkerConfig(*loaded.config, &config);
+    return config.services(0).recoverable();
+  };
+  EXPECT_TRUE(recoverable("[]"));
+  EXPECT_TRUE(recoverable(R"([{pattern: "cursor:*", history_size: 0}])"));
+  EXPECT_FALSE(recoverable(R"([{pattern: "**", history_size: 0}])"));
+  // The first rule wins, the service's before those of all.
+  EXPECT_TRUE(recoverable(R"([{pattern: "**", history_size: 0}])",
+                          R"([{pattern: "run:*", history_size: 5}])"));
+  EXPECT_FALSE(recoverable(R"([{pattern: "run:*", history_size: 5}])",
+                           R"([{pattern: "**", history_size: 0}])"));
+  EXPECT_FALSE(
+      recoverable(R"([{pattern: "a:**", history_size: 0}, {pattern: "a:*", history_size: 5},)"
+                  R"( {pattern: "**", history_size: 0}])"));
+  EXPECT_TRUE(recoverable(R"([{pattern: "**", backlog_policy: latest}])"));
 }
 
 TEST(OptionsTest, DifferencesAreNamedByTheirPaths) {

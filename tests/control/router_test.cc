@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
+using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 using Json = nlohmann::json;
@@ -217,10 +219,26 @@ TEST_F(RouterTest, ValidateSaysWhereAnEventWouldGoAndPublishesNothing) {
   EXPECT_EQ(router_->Counts("s").channels, 0);
 }
 
-TEST_F(RouterTest, CatalogWarningsAreCounted) {
+TEST_F(RouterTest, CatalogWarningsAreCountedAndToldOnceWithoutTheData) {
   Use("  catalog_check: warn\n");
-  EXPECT_OK(Publish(Event("x")).outcome.status);
-  EXPECT_EQ(router_->Counts("s").catalog_warnings, 1);
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_OK(Publish(Event("x", R"({"secret":"payload"})")).outcome.status);
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(router_->Counts("s").catalog_warnings, 3);
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+  EXPECT_THAT(log, HasSubstr(" catalog.fault service=s event="));
+  EXPECT_THAT(log, HasSubstr("not in the catalog"));
+  EXPECT_THAT(log, Not(HasSubstr("payload")));
+}
+
+TEST_F(RouterTest, WhatWasAcceptedIsTimed) {
+  Publish("x");
+  Publish("x");
+  EXPECT_FALSE(Publish(Event("a:*")).outcome.status.ok());
+  const std::vector<uint64_t> counts = router_->Counts("s").seconds.counts;
+  EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), uint64_t{0}), 2u);
 }
 
 // ------------------------------------------------------------------------------- mirrors

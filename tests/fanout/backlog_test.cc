@@ -191,6 +191,57 @@ TEST_F(BacklogTest, ManyKeysThatComeAndGoStayInOrder) {
   EXPECT_EQ(Take(), expected);
 }
 
+TEST_F(BacklogTest, ANoticeCoversNothingThatComesAfterIt) {
+  Push(Event(latest_, 1, 1));
+  Push(Event(latest_, 2, 2));
+  Push(Event(latest_, 3, 3));
+  Push(Event(latest_, 4, 1));
+  Push(Event(latest_, 5, 1));
+  Push(Event(latest_, 7, 1));  // 6 was not for this session
+  Push(Event(latest_, 8, 1));
+  Push(Event(latest_, 9, 9));
+  Push(Event(latest_, 10, 1));
+  EXPECT_EQ(backlog_.FirstOffset(latest_.get()), 1);
+  EXPECT_THAT(Take(),
+              ElementsAre("[l 1-1 conflated]", "l2", "l3", "[l 4-8 conflated]", "l9", "l10"));
+  EXPECT_FALSE(backlog_.notices_due());
+}
+
+TEST_F(BacklogTest, NoticesThatArePartOfTheSameGapWaitForItsEvent) {
+  for (int i = 1; i <= 3; ++i) Push(Event(oldest_, i));
+  backlog_.Skip(oldest_, 4, 4, "slow_subscriber");
+  Push(Event(oldest_, 5));
+  EXPECT_THAT(Take(1), ElementsAre("o1"));
+  EXPECT_TRUE(backlog_.notices_due());
+  EXPECT_THAT(Take(), ElementsAre("o2", "o3", "[o 4-4 slow_subscriber]", "o5"));
+}
+
+TEST_F(BacklogTest, SkipsInAnyOrderBecomeTheStretchesThatTheyMake) {
+  for (const int64_t offset : {5, 1, 3, 2, 9, 8}) {
+    backlog_.Skip(oldest_, offset, offset, "slow_subscriber");
+  }
+  Push(Event(oldest_, 4));
+  Push(Event(oldest_, 6));
+  Push(Event(oldest_, 10));
+  EXPECT_THAT(Take(), ElementsAre("[o 1-3 slow_subscriber]", "o4", "[o 5-5 slow_subscriber]", "o6",
+                                  "[o 8-9 slow_subscriber]", "o10"));
+}
+
+TEST_F(BacklogTest, OfTooManyStretchesTheOldestBecomeOne) {
+  constexpr int64_t kStretches = Backlog::kMaxStretches + 10;
+  for (int64_t i = 1; i <= kStretches; ++i) {
+    Push(Event(oldest_, 2 * i));
+    backlog_.Skip(oldest_, 2 * i + 1, 2 * i + 1, "slow_subscriber");
+  }
+  const std::vector<std::string> taken = Take();
+  EXPECT_EQ(taken[0], "o2");
+  EXPECT_EQ(taken[1], "[o 3-23 slow_subscriber]");
+  EXPECT_EQ(taken[2], "o4");
+  EXPECT_EQ(taken.back(),
+            absl::StrCat("[o ", 2 * kStretches + 1, "-", 2 * kStretches + 1, " slow_subscriber]"));
+  EXPECT_EQ(taken.size(), static_cast<size_t>(kStretches) + Backlog::kMaxStretches);
+}
+
 TEST_F(BacklogTest, WhatHasExpiredIsDroppedAndTold) {
   Backlog::Item short_lived = Event(close_, 1);
   short_lived.expires_at = absl::Seconds(5);
@@ -271,7 +322,7 @@ TEST_F(BacklogTest, ClearChannelLeavesTheOthersAsTheyAre) {
                         [&](const Backlog::Item& item) { gone.push_back(Name(item)); });
   EXPECT_THAT(gone, ElementsAre("o1", "o2"));
   EXPECT_EQ(backlog_.bytes(), 2 * kItemBytes);
-  EXPECT_THAT(Take(), ElementsAre("[p 8-8 slow_subscriber]", "p1", "p2"));
+  EXPECT_THAT(Take(), ElementsAre("p1", "p2", "[p 8-8 slow_subscriber]"));
 }
 
 }  // namespace

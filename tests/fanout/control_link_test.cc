@@ -24,10 +24,12 @@ class ControlLinkTest : public ::testing::Test, public ControlLinkHandler {
   ControlLinkTest() { link_ = Make(server_.address()); }
   ~ControlLinkTest() override { link_ = nullptr; }
 
-  std::unique_ptr<ControlLink> Make(const std::string& address) {
+  std::unique_ptr<ControlLink> Make(const std::string& address,
+                                    size_t max_queued_bytes = 256 << 20) {
     return ControlLink::Make({.address = address,
                               .first_retry = absl::Milliseconds(5),
-                              .last_retry = absl::Milliseconds(50)},
+                              .last_retry = absl::Milliseconds(50),
+                              .max_queued_bytes = max_queued_bytes},
                              &loop_, this);
   }
 
@@ -232,6 +234,40 @@ TEST_F(ControlLinkTest, ALongTurnIsCutIntoMessagesThatControlTakes) {
   EXPECT_EQ(next, 20u);
 }
 
+TEST_F(ControlLinkTest, AControlThatReadsTooSlowlyIsLeftAndToldEverythingAnew) {
+  const auto send = [this](bool snapshot, size_t bytes) {
+    auto item = std::make_unique<v1::WorkerItem>();
+    if (snapshot) {
+      item->mutable_interest_snapshot()->add_interests()->set_channel(std::string(bytes, 'c'));
+    } else {
+      item->mutable_client_request()->set_data(std::string(bytes, 'd'));
+    }
+    link_->Send(std::move(item));
+  };
+  link_ = nullptr;
+  link_ = Make(server_.address(), 4 << 20);
+  server_.set_reads(false);
+  // What an attachment begins with may be larger, and so may all interest.
+  on_attached_ = [&] {
+    for (int i = 0; i < 20; ++i) send(/*snapshot=*/false, 300 << 10);
+  };
+  ASSERT_TRUE(Attach());
+  on_attached_ = nullptr;
+  for (int i = 0; i < 20; ++i) send(/*snapshot=*/true, 300 << 10);
+  for (int i = 0; i < 10; ++i) send(/*snapshot=*/false, 300 << 10);
+  loop_.RunTurn(absl::ZeroDuration());
+  EXPECT_EQ(detached_, 0);
+  for (int i = 0; i < 10; ++i) send(/*snapshot=*/false, 300 << 10);
+  ASSERT_TRUE(RunUntil([&] { return attached_ == 2; }));
+  EXPECT_EQ(detached_, 1);
+  // And it goes on as if nothing had been.
+  server_.set_reads(true);
+  server_.Drop();
+  ASSERT_TRUE(RunUntil([&] { return attached_ == 3; }));
+  SendAck(7);
+  ASSERT_TRUE(RunUntil([&] { return AcksOfServer().size() == 1; }));
+}
+
 TEST_F(ControlLinkTest, WhatIsSentWhileDetachedIsDropped) {
   SendAck(1);
   ASSERT_TRUE(Attach());
@@ -261,6 +297,7 @@ TEST_F(ControlLinkTest, ABatchIsTakenApartInItsOrder) {
   deliver.set_conflate_key(99);
   deliver.set_ttl_ms(1500);
   deliver.set_publication_id(7);
+  deliver.set_received_us(1234);
   deliver.set_exclude_connection("c1");
   batch.add_items()->mutable_channel_release()->set_handle(5);
   ASSERT_TRUE(server_.Send(message));
@@ -273,6 +310,7 @@ TEST_F(ControlLinkTest, ABatchIsTakenApartInItsOrder) {
   EXPECT_EQ(items_[1].conflate_key, 99u);
   EXPECT_EQ(items_[1].ttl_ms, 1500);
   EXPECT_EQ(items_[1].publication_id, 7u);
+  EXPECT_EQ(items_[1].received_us, 1234);
   EXPECT_EQ(items_[1].exclude_connection, "c1");
   EXPECT_EQ(items_[1].envelope_bytes, 16u);
   const FramePtr wanted = Frame::Text(R"({"type":"event"})");

@@ -2,6 +2,7 @@
 #include "fanout/hub.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -114,8 +115,6 @@ TEST_F(HubTest, ServicesTakeTurnsHoweverManyChannelsOneHasBusy) {
   Service other(std::make_shared<ServiceSettings>(config_));
   Channel* const quiet = other.FindOrMakeChannel(ChannelDialect::kCommon, "quiet");
   std::vector<PairClient*> clients;
-  int64_t broadcasts = 0;
-  quiet->broadcasts = &broadcasts;
   for (int i = 0; i < 5; ++i) {
     clients.push_back(Welcomed());
     quiet->subscribers.Add(
@@ -493,9 +492,50 @@ TEST_F(HubTest, PublicationsAreCountedByTheKindsThatTheConfigurationNames) {
   Publish("workflow:1");
   Publish("workflow:1");
   Publish("odd:1");
-  EXPECT_THAT(service_->broadcasts(),
-              ElementsAre(std::pair<const std::string, int64_t>("other", 1),
-                          std::pair<const std::string, int64_t>("workflow", 2)));
+  ASSERT_THAT(service_->kinds(), SizeIs(2));
+  EXPECT_EQ(service_->kinds().at("other").broadcasts, 1);
+  EXPECT_EQ(service_->kinds().at("workflow").broadcasts, 2);
+}
+
+TEST_F(HubTest, AFanOutIsMeasuredOnceHoweverManySubscribersThereAre) {
+  Configure([](v1::WorkerService* service) { service->add_channel_kinds("workflow"); });
+  for (int i = 0; i < 5; ++i) Subscribed("workflow:1");
+  const auto measured = [](const Histogram& histogram) {
+    const std::vector<uint64_t> counts = histogram.snapshot().counts;
+    return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
+  };
+  const Histogram& fanouts = service_->kinds().at("workflow").fanout;
+  const Histogram& latencies = service_->latencies().events;
+  // A turn's publications of one channel are one fan-out.
+  Channel* const channel = service_->FindChannel(ChannelDialect::kCommon, "workflow:1");
+  const int64_t received_us = absl::ToUnixMicros(absl::Now() - absl::Milliseconds(300));
+  for (int64_t offset : {1, 2, 3}) {
+    hub_.Deliver(
+        channel,
+        {.frame = Frame::Text("{}"), .offset = offset, .received_us = received_us + 1000 * offset});
+  }
+  hub_.CommitAll();
+  hub_.Run();
+  Quiet();
+  EXPECT_EQ(measured(fanouts), 1u);
+  EXPECT_LT(fanouts.snapshot().sum, 0.3);
+  EXPECT_EQ(measured(latencies), 1u);
+  EXPECT_GE(latencies.snapshot().sum, 0.299);
+  EXPECT_LT(latencies.snapshot().sum, 20);
+  // One that is walked in slices is measured when it is done; a notice is none.
+  hub_.set_slice(2);
+  hub_.Deliver(channel, {.frame = Frame::Text("{}"), .offset = 4});
+  hub_.CommitAll();
+  hub_.Run();
+  EXPECT_EQ(measured(fanouts), 1u);
+  Quiet();
+  EXPECT_EQ(measured(fanouts), 2u);
+  EXPECT_EQ(measured(latencies), 1u);  // not known when control received it
+  hub_.Deliver(channel, {.frame = Frame::Text("{}"), .notice = true});
+  hub_.CommitAll();
+  hub_.Run();
+  Quiet();
+  EXPECT_EQ(measured(fanouts), 2u);
 }
 
 // ------------------------------------------------------------------------------- names of events

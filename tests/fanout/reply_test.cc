@@ -179,12 +179,14 @@ TEST(ReplyTest, TheWelcomeHasWhatEveryClientLooksFor) {
                                   {"rate_limit", 100},
                                   {"burst", 1.5}}));
   EXPECT_EQ(data["session_expires_at"], nullptr);
-  EXPECT_EQ(data["recoverable"], true);
+  EXPECT_EQ(data["recoverable"], false);
   facts.expires_at = kNow;
   facts.secure = true;
+  facts.recoverable = true;
   const Json secure = Json::parse(WelcomeText(facts, kNow));
   EXPECT_EQ(secure["data"]["session_expires_at"], "2026-02-10T12:00:00.123456+00:00");
   EXPECT_EQ(secure["data"]["tls_mode"], "WSS");
+  EXPECT_EQ(secure["data"]["recoverable"], true);
 }
 
 TEST(ReplyTest, AuthenticatedNamesTheUserOrNull) {

@@ -19,6 +19,7 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   service.set_token_in_query(false);
   service.add_requests("get_patterns");
   service.add_channel_kinds("patterns");
+  service.set_recoverable(true);
   v1::LimitsConfig& limits = *service.mutable_limits();
   limits.set_max_channel_bytes(100);
   limits.set_max_channels_per_session(7);
@@ -42,6 +43,7 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   EXPECT_TRUE(settings.token_in_header);
   EXPECT_FALSE(settings.token_in_query);
   EXPECT_THAT(settings.channel_kinds, UnorderedElementsAre("patterns"));
+  EXPECT_TRUE(settings.recoverable);
   EXPECT_EQ(settings.max_channel_bytes, 100u);
   EXPECT_EQ(settings.max_channels_per_session, 7u);
   EXPECT_EQ(settings.max_message_bytes, 2000u);

@@ -476,6 +476,19 @@ TEST_F(SessionSubscribeTest, ALaterSubscribeChangesTheFilter) {
   EXPECT_THAT(client->Offsets("a"), ElementsAre(2, 3));
 }
 
+TEST_F(SessionSubscribeTest, OneFilterForManyChannelsHoldsWhereNoOtherIsGiven) {
+  PairClient* const client = Welcomed();
+  client->Request("subscribe",
+                  {{"events", {"x"}}, {"channels", {"a", {{"channel", "b"}, {"events", {"y"}}}}}});
+  Settle();
+  EXPECT_THAT(client->Next()["data"]["results"], SizeIs(2));
+  for (const char* channel : {"a", "b"}) {
+    for (const char* event : {"x", "y"}) Publish(channel, Event(event));
+  }
+  EXPECT_THAT(client->Offsets("a"), ElementsAre(1));
+  EXPECT_THAT(client->Offsets("b"), ElementsAre(2));
+}
+
 // ------------------------------------------------------------------------------- patterns
 
 TEST_F(SessionSubscribeTest, APatternBringsEveryChannelThatMatches) {

@@ -21,7 +21,18 @@ ServiceSnapshot Busy() {
   service.server_name = "akosha-server";
   service.sessions = 3;
   service.channels = 5;
-  service.broadcasts = {{"workflow", 6}, {"other", 1}};
+  service.kinds["workflow"].broadcasts = 6;
+  service.kinds["other"].broadcasts = 1;
+  Histogram fast(kFanoutBounds), slow(kFanoutBounds);
+  for (const double seconds : {0.00003, 0.0007, 0.003}) fast.Observe(seconds);
+  for (const double seconds : {0.0002, 7.0}) slow.Observe(seconds);
+  service.kinds["workflow"].fanout = fast.snapshot();
+  service.kinds["other"].fanout = slow.snapshot();
+  Histogram events(kLatencyBounds), requests(kLatencyBounds);
+  events.Observe(0.004);
+  requests.Observe(7);
+  service.event_latency = events.snapshot();
+  service.request_latency = requests.snapshot();
   ServiceCounts& counts = service.counts;
   counts.matched = 100;
   counts.written = 70;
@@ -44,6 +55,7 @@ ServiceSnapshot Busy() {
   counts.Count(CountedError::kDecodeError);
   counts.Count(CountedError::kAuthFailed);
   counts.Count(CountedError::kAuthFailed);
+  for (const uint16_t code : {1000, 1000, 4000, 3777}) counts.CountDisconnect(code);
   service.connections.rejected_requests = 2;
   service.connections.handshake_timeouts = 1;
   service.connections.lost = 8;
@@ -161,6 +173,14 @@ TEST(WorkerReportTest, MetricsTellOfEachServiceByItsName) {
         "fanwire_worker_dropped_total{service=\"akosha\",reason=\"slow_closed\"} 6\n",
         "fanwire_worker_dropped_total{service=\"akosha\",reason=\"closing\"} 0\n",
         "fanwire_worker_lost_connection_total{service=\"akosha\"} 7\n",
+        "fanwire_worker_disconnects_total{service=\"akosha\",code=\"1000\"} 2\n",
+        "fanwire_worker_disconnects_total{service=\"akosha\",code=\"1006\"} 0\n",
+        "fanwire_worker_disconnects_total{service=\"akosha\",code=\"4000\"} 1\n",
+        "fanwire_worker_disconnects_total{service=\"akosha\",code=\"other\"} 1\n",
+        "fanwire_worker_fanout_duration_seconds_bucket{service=\"akosha\",le=\"5e-05\"} 1\n",
+        "fanwire_worker_fanout_duration_seconds_bucket{service=\"akosha\",le=\"0.001\"} 3\n",
+        "fanwire_worker_fanout_duration_seconds_bucket{service=\"akosha\",le=\"+Inf\"} 5\n",
+        "fanwire_worker_fanout_duration_seconds_count{service=\"akosha\"} 5\n",
         "fanwire_worker_received_bytes_total{service=\"akosha\"} 999\n"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
@@ -182,6 +202,19 @@ TEST(WorkerReportTest, ExistingDashboardsFindTheirNames) {
         "websocket_messages_total{server=\"akosha-server\",message_type=\"response\","
         "direction=\"sent\"} 44\n",
         "websocket_broadcast_total{server=\"akosha-server\",channel=\"workflow\"} 6\n",
+        "websocket_broadcast_duration_seconds_bucket{server=\"akosha-server\",channel=\"workflow\","
+        "le=\"0.001\"} 2\n",
+        "websocket_broadcast_duration_seconds_bucket{server=\"akosha-server\",channel=\"workflow\","
+        "le=\"0.005\"} 3\n",
+        "websocket_broadcast_duration_seconds_bucket{server=\"akosha-server\",channel=\"other\","
+        "le=\"5\"} 1\n",
+        "websocket_broadcast_duration_seconds_count{server=\"akosha-server\",channel=\"other\"} "
+        "2\n",
+        "websocket_latency_seconds_bucket{server=\"akosha-server\",message_type=\"event\","
+        "le=\"0.005\"} 1\n",
+        "websocket_latency_seconds_bucket{server=\"akosha-server\",message_type=\"request\","
+        "le=\"10\"} 1\n",
+        "websocket_latency_seconds_sum{server=\"akosha-server\",message_type=\"request\"} 7\n",
         "websocket_message_errors_total{server=\"akosha-server\",error_type=\"decode_error\"} 1\n",
         "websocket_connection_errors_total{server=\"akosha-server\",error_type=\"auth_failed\"} "
         "2\n",

@@ -20,12 +20,11 @@ class Drain(Case):
     async def clients(self, count=20):
         return [await self.connect() for _ in range(count)]
 
-    async def assert_said_goodbye(self, client):
+    async def assert_said_goodbye(self, client, reason):
         event = await client.event("server.draining")
         self.assertEqual(event["data"]["reconnect_after_ms"], [10, 200])
-        self.assertIsInstance(event["data"]["reason"], str)
-        code, _ = await client.closed()
-        self.assertEqual(code, 1012)
+        self.assertEqual(event["data"]["reason"], reason)
+        self.assertEqual(await client.closed(), (1012, reason))
 
     def worker(self, identifier):
         return [worker for worker in self.server.workers() if worker.id == identifier][0]
@@ -44,7 +43,7 @@ class Drain(Case):
         self.server.wsctl("workers", "drain", "worker-0")
         for client in clients:
             if client.connection_id in ids:
-                await self.assert_said_goodbye(client)
+                await self.assert_said_goodbye(client, "drained by operator")
             else:
                 self.assertEqual(await client.until_quiet(), [])
         # The slot stays stopped, and everybody finds the other worker.
@@ -67,7 +66,7 @@ class Drain(Case):
                          victim.sessions, "its sessions to be closed")
         told = [client for client in clients if client.socket.closed]
         for client in told:
-            await self.assert_said_goodbye(client)
+            await self.assert_said_goodbye(client, "worker is stopping")
         for client in clients:
             if client not in told:
                 self.assertEqual(await client.until_quiet(), [])
@@ -76,7 +75,9 @@ class Drain(Case):
 
     async def test_a_rolling_restart_replaces_every_worker(self):
         before = {worker.id: worker.pid for worker in self.server.workers()}
+        client = await self.connect()
         self.server.wsctl("workers", "restart")
+        await self.assert_said_goodbye(client, "restart")
         await eventually(lambda: len(self.server.ready_workers()) == 2, "both workers")
         after = {worker.id: worker.pid for worker in self.server.workers()}
         self.assertEqual(set(after), set(before))
@@ -110,8 +111,9 @@ class Stop(Case):
             stopping = loop.run_in_executor(None, server.terminate)
             for client in clients:
                 self.assertEqual(await client.numbers(100), list(range(1, 101)))
-                await client.event("server.draining")
-                self.assertEqual((await client.closed())[0], 1012)
+                event = await client.event("server.draining")
+                self.assertEqual(event["data"]["reason"], "shutdown")
+                self.assertEqual(await client.closed(), (1012, "shutdown"))
             self.assertEqual(await stopping, 0)
         finally:
             publisher.close()

@@ -66,6 +66,18 @@ class Filters(Case):
         self.assertEqual(await self.names(client, 1), ["workflow.failed"])
         self.assertEqual(await client.until_quiet(), [])
 
+    async def test_one_filter_for_many_channels(self):
+        client = await self.connect()
+        reply = await client.request("subscribe", {
+            "events": ["workflow.failed"],
+            "channels": ["fd:a", {"channel": "fd:b", "events": ["workflow.started"]}]})
+        self.assertEqual([one["status"] for one in reply["data"]["results"]], ["subscribed"] * 2)
+        self.publish_all("fd:a")
+        self.publish_all("fd:b")
+        self.assertEqual([(frame["room"], frame["event"]) for frame in await client.events(2)],
+                         [("fd:a", "workflow.failed"), ("fd:b", "workflow.started")])
+        self.assertEqual(await client.until_quiet(), [])
+
     async def test_bad_filters(self):
         client = await self.connect()
         for events in ("workflow.failed", {}, [1], [None], 3):

@@ -7,7 +7,13 @@ class History(Case):
     def config(cls):
         return small_config(service(channels=[
             {"pattern": "short:*", "history_size": 5},
-            {"pattern": "none:*", "history_size": 0}]))
+            {"pattern": "none:*", "history_size": 0}]),
+            service("akosha", channels=[{"pattern": "**", "history_size": 0}]))
+
+    async def test_the_welcome_says_whether_any_channel_keeps_history(self):
+        for name, recoverable in (("mahavishnu", True), ("akosha", False)):
+            client = await self.connect(name)
+            self.assertIs(client.welcome["data"]["recoverable"], recoverable, name)
 
     async def history(self, client, **data):
         reply = await client.request("history", data)

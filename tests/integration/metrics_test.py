@@ -67,17 +67,89 @@ class Metrics(Case):
             self.assertEqual(self.total(samples, "fanwire_build_info"), 1)
 
     async def test_the_names_that_existing_dashboards_ask_for(self):
+        await eventually(lambda: self.total(self.worker(), "websocket_connections_active") == 0,
+                         "the sessions of other tests to be gone")
+        before = self.worker()
         client = await self.connect()
         await client.subscribe("m:names")
-        self.publish("m:names")
+        await client.request("history", {"channel": "m:names"})
+        self.assertEqual((await client.request("subscribe", {"channel": ""}))["type"], "error")
+        await client.send("no JSON")
+        await client.recv()
+        self.publisher.publish_many("m:names", 10)
+        await client.events(10)
+        after = self.worker()
+
+        def grown(name, **labels):
+            labels["server"] = "mahavishnu"
+            return self.total(after, name, **labels) - self.total(before, name, **labels)
+        self.assertEqual(grown("websocket_connections_total", tls_mode="ws"), 1)
+        self.assertEqual(grown("websocket_connections_active"), 1)
+        self.assertEqual(grown("websocket_messages_total", direction="received"), 4)
+        self.assertEqual(grown("websocket_messages_total", direction="sent",
+                               message_type="event"), 10)
+        self.assertEqual(grown("websocket_broadcast_total", channel="other"), 10)
+        self.assertEqual(grown("websocket_message_errors_total", error_type="decode_error"), 1)
+        self.assertEqual(grown("websocket_connection_errors_total"), 0)
+        # One fan-out carries what came to a channel in one turn.
+        name = "websocket_broadcast_duration_seconds"
+        fanouts = grown(name + "_count", channel="other")
+        self.assertTrue(1 <= fanouts <= 10, fanouts)
+        self.assertEqual(grown(name + "_bucket", channel="other", le="+Inf"), fanouts)
+        self.assertTrue(0 < grown(name + "_sum", channel="other") < 10)
+        name = "websocket_latency_seconds"
+        self.assertEqual(grown(name + "_count", message_type="event"), fanouts)
+        self.assertTrue(0 < grown(name + "_sum", message_type="event") < 10)
+        self.assertEqual(grown(name + "_count", message_type="request"), 3)
+        # And the dashboard's.
+        self.assertEqual(grown("websocket_connections"), 1)
+        self.assertEqual(grown("websocket_subscriptions"), 1)
+        self.assertEqual(grown("websocket_errors_total"), 1)
+        self.assertEqual(self.total(after, "websocket_health", server="mahavishnu"), 1)
+        # The same in Fanwire's own names.
+        own = "fanwire_worker_fanout_duration_seconds_count"
+        self.assertEqual(self.total(after, own, service="mahavishnu") -
+                         self.total(before, own, service="mahavishnu"), fanouts)
+
+    async def test_buckets_are_those_of_existing_dashboards(self):
+        client = await self.connect()
+        await client.subscribe("m:buckets")
+        self.publish("m:buckets")
         await client.event()
 
-        def all_there():
-            names = {key.partition("{")[0] for key in [*self.control(), *self.worker()]}
-            return {"websocket_connections_total", "websocket_connections_active",
-                    "websocket_messages_total", "websocket_broadcast_total",
-                    "websocket_connections", "websocket_subscriptions"} <= names
-        await eventually(all_there, "the names")
+        def bounds(name, **labels):
+            return [float(key.partition('le="')[2].partition('"')[0])
+                    for key in self.worker() if key.startswith(name + "_bucket{")
+                    and all(f'{label}="{text}"' in key for label, text in labels.items())]
+        common = [.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5]
+        self.assertEqual(bounds("websocket_broadcast_duration_seconds", server="mahavishnu",
+                                channel="other"), [*common, float("inf")])
+        self.assertEqual(bounds("websocket_latency_seconds", server="mahavishnu",
+                                message_type="event"), [*common, 10, float("inf")])
+
+    async def test_publishing_is_timed(self):
+        name = "fanwire_control_publish_duration_seconds"
+        before = self.control()
+        self.publisher.publish_many("m:timed", 25)
+        after = self.control()
+        self.assertEqual(self.total(after, name + "_count", service="mahavishnu") -
+                         self.total(before, name + "_count", service="mahavishnu"), 25)
+        self.assertGreater(self.total(after, name + "_sum"), self.total(before, name + "_sum"))
+
+    async def test_disconnects_are_counted_by_their_code(self):
+        name = "fanwire_worker_disconnects_total"
+        before = self.worker()
+        client = await self.connect()
+        self.server.wsctl("connections", "disconnect", client.connection_id)
+        await client.closed()
+        await (await self.connect()).close()
+
+        def counted():
+            after = self.worker()
+            return [self.total(after, name, service="mahavishnu", code=code) -
+                    self.total(before, name, service="mahavishnu", code=code)
+                    for code in ("4500", "1000", "1006")] == [1, 1, 0]
+        await eventually(counted, "both disconnects")
 
     async def test_no_label_holds_a_channel_or_a_session(self):
         client = await self.connect()

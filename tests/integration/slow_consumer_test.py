@@ -77,24 +77,29 @@ class SlowConsumer(Case):
         self.assertEqual(confirmation["recovered_count"], missing)
         self.assertEqual(await again.numbers(missing), list(range(len(numbers) + 1, COUNT + 1)))
 
-    async def test_drop_oldest_keeps_the_newest_and_tells_what_is_missing(self):
-        client = self.stalled("drop:a")
-        await self.publish_filled("drop:a")
-        frames = self.read_to(client, COUNT)
+    def assert_every_offset_is_told_once(self, channel, frames):
+        """Events and notices follow each other without gap or overlap; how many are skipped."""
         position, skipped = 0, 0
         for frame in frames:
             if frame["event"] == "channel.skipped":
                 data = frame["data"]
-                self.assertEqual(data["channel"], "drop:a")
+                self.assertEqual(data["channel"], channel)
                 self.assertEqual(data["from"], position + 1)
-                self.assertIsInstance(data["reason"], str)
+                self.assertGreaterEqual(data["to"], data["from"])
+                self.assertIn(data["reason"], ("slow_subscriber", "conflated"))
                 skipped += data["to"] - data["from"] + 1
                 position = data["to"]
             else:
                 self.assertEqual(frame["offset"], position + 1)
                 position = frame["offset"]
         self.assertEqual(position, COUNT)
-        self.assertGreater(skipped, 0)
+        return skipped
+
+    async def test_drop_oldest_keeps_the_newest_and_tells_what_is_missing(self):
+        client = self.stalled("drop:a")
+        await self.publish_filled("drop:a")
+        frames = self.read_to(client, COUNT)
+        self.assertGreater(self.assert_every_offset_is_told_once("drop:a", frames), 0)
         # The session is alive.
         client.send_json({"type": "ping", "id": "p"})
         self.assertEqual(client.recv_json()["type"], "pong")
@@ -114,11 +119,17 @@ class SlowConsumer(Case):
         for frame in events:
             newest[frame["data"]["key"]] = frame["data"]["n"]
         self.assertEqual(newest, {f"k{n % 3}": n for n in range(COUNT - 2, COUNT + 1)})
-        # What was not delivered lies within the notices.
-        told = set()
-        for frame in notices:
-            told.update(range(frame["data"]["from"], frame["data"]["to"] + 1))
-        self.assertLessEqual(set(range(1, COUNT + 1)) - set(offsets), told)
+        self.assert_every_offset_is_told_once("latest:a", frames)
+
+    async def test_latest_tells_what_is_missing_between_events_that_stay(self):
+        client = self.stalled("latest:b")
+        # Few events have a key of their own, and stay; around them all others are conflated.
+        await self.publish_filled("latest:b", key=lambda number: f"k{number}" if number % 100 == 50
+                                  else "often")
+        frames = self.read_to(client, COUNT)
+        self.assert_every_offset_is_told_once("latest:b", frames)
+        self.assertLessEqual({50, 150, 250, 350}, {frame.get("offset") for frame in frames})
+        self.assertGreater(sum(frame["event"] == "channel.skipped" for frame in frames), 2)
 
     async def test_backlog_is_visible_to_operators(self):
         # 64 KiB may wait: some of these do, and the session stays.

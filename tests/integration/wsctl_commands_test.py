@@ -209,6 +209,18 @@ class Commands(Case):
                                str(self.server.config_file), "--check-config"],
                               capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, 0, done.stderr)
+        # wsctl has it done by the same program.
+        def check(*arguments):
+            return subprocess.run([str(BIN / "wsctl"), "--server", "127.0.0.1:1", "config", "check",
+                                   *arguments], capture_output=True, text=True, timeout=PATIENCE,
+                                  env=self.server.environment)
+        done = check(str(bad))
+        self.assertEqual(done.returncode, 67, done.stderr)
+        self.assertRegex(done.stdout, r"bad2\.yaml:1:\d+: .*services")
+        self.assertIn("control is out of reach", done.stderr)
+        good = str(self.server.config_file)
+        self.assertEqual(check(good).stdout, f"{good}: fine\n")
+        self.assertEqual(check(good, "--resolved").stdout, self.wsctl("config", "check", good, "--resolved").stdout)
 
     async def test_token(self):
         minted = self.wsctl("token", "mint", "--secret", SECRET, "--user", "ana", "--permission",

@@ -63,11 +63,24 @@ TEST_F(ConfigTest, FaultsAreListedAndFail) {
                     "warnings": ["careful"]})"));
 }
 
-TEST_F(ConfigTest, WithoutControlItSaysHowToCheckAllTheSame) {
+TEST_F(ConfigTest, WithoutControlItIsCheckedHere) {
   wsctl_.admin.failure = absl::UnavailableError("away");
-  const Outcome outcome = wsctl_.Run({"config", "check", path_});
+  wsctl_.verdict_here = ConfigVerdict{.ok = true};
+  Outcome outcome = wsctl_.Run({"config", "check", path_});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.out, path_ + ": fine\n");
+  EXPECT_THAT(outcome.err, HasSubstr("control is out of reach: checked here"));
+  wsctl_.verdict_here = ConfigVerdict{.errors = {"bad.yaml:3:5: two"}};
+  outcome = wsctl_.Run({"config", "check", path_});
+  EXPECT_EQ(outcome.code, 67);
+  EXPECT_EQ(outcome.out, "bad.yaml:3:5: two\n");
+  wsctl_.verdict_here = absl::UnavailableError("no program");
+  outcome = wsctl_.Run({"config", "check", path_});
   EXPECT_EQ(outcome.code, 78);
-  EXPECT_THAT(outcome.err, HasSubstr("`fanwire-control --config " + path_ + " --check-config`"));
+  EXPECT_THAT(outcome.err, HasSubstr("away"));
+  EXPECT_THAT(outcome.err, HasSubstr("no program"));
+  // What control says counts, if it says anything.
+  wsctl_.verdict_here = ConfigVerdict{.ok = true};
   wsctl_.admin.failure = absl::PermissionDeniedError("no");
   EXPECT_EQ(wsctl_.Run({"config", "check", path_}).code, 71);
 }

@@ -1,0 +1,110 @@
+#include "cli/local_check.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "cli/input.h"
+
+namespace fanwire::cli {
+namespace {
+
+constexpr absl::string_view kStdin = "/dev/stdin";
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() { Close(); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  int get() const { return fd_; }
+  void Close() {
+    if (fd_ >= 0) close(std::exchange(fd_, -1));
+  }
+
+ private:
+  int fd_;
+};
+
+absl::Status CannotCheck(absl::string_view why) {
+  return absl::UnavailableError(absl::StrCat("cannot check here: ", why));
+}
+
+// Faults name the file that the user knows.
+std::vector<std::string> Named(const nlohmann::json& texts, absl::string_view name) {
+  std::vector<std::string> out;
+  for (const nlohmann::json& text : texts) {
+    std::string one = text.get<std::string>();
+    if (absl::StartsWith(one, kStdin)) one = absl::StrCat(name, one.substr(kStdin.size()));
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string ControlProgram() {
+  const std::string name = "fanwire-control";
+  char path[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
+  if (size <= 0) return name;
+  const std::string self(path, static_cast<size_t>(size));
+  const std::string beside = self.substr(0, self.rfind('/') + 1) + name;
+  return access(beside.c_str(), X_OK) == 0 ? beside : name;
+}
+
+absl::StatusOr<ConfigVerdict> CheckConfigWith(const std::string& program, absl::string_view yaml,
+                                              absl::string_view name) {
+  // A file without a name: neither side waits for the other, however long the text is.
+  Descriptor input(memfd_create("config", MFD_CLOEXEC));
+  if (input.get() < 0 ||
+      write(input.get(), yaml.data(), yaml.size()) != static_cast<ssize_t>(yaml.size()) ||
+      lseek(input.get(), 0, SEEK_SET) != 0) {
+    return CannotCheck(strerror(errno));
+  }
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return CannotCheck(strerror(errno));
+  Descriptor output(ends[0]), child_output(ends[1]);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, input.get(), STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, child_output.get(), STDOUT_FILENO);
+  std::vector<std::string> arguments = {program, "--config", std::string(kStdin), "--check-config",
+                                        "--json"};
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_t pid = -1;
+  const int error = posix_spawnp(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return CannotCheck(absl::StrCat(program, ": ", strerror(error)));
+  child_output.Close();
+  const absl::StatusOr<std::string> text = ReadDescriptor(output.get(), program);
+  output.Close();
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (!text.ok()) return CannotCheck(text.status().message());
+  const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("ok")) {
+    return CannotCheck(absl::StrCat(program, " gave no verdict"));
+  }
+  return ConfigVerdict{.ok = json["ok"].get<bool>(),
+                       .errors = Named(json["errors"], name),
+                       .warnings = Named(json["warnings"], name),
+                       .resolved_yaml = json.value("resolved_yaml", "")};
+}
+
+}  // namespace fanwire::cli
