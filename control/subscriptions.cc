@@ -331,14 +331,22 @@ std::optional<SubscribeAnswer> Subscriptions::MakeAnswer(const std::shared_ptr<W
 void Subscriptions::Repair(const std::shared_ptr<WorkerLink>& link) {
   if (!link->BeginRepair()) return;
   do {
-    while (link->HasRoom()) {
-      if (const std::shared_ptr<ChannelState> channel = link->NextDirty(); channel != nullptr) {
-        RepairPage(link, channel);
-        continue;
-      }
+    // Round by round, lest the subscribes of one service wait until another's channels are never
+    // behind: all that were deferred, of which those of dirty channels are again, then a page of
+    // each dirty channel.
+    size_t pages = 1;
+    while (pages > 0 && link->HasRoom()) {
       SubscribeRequest request;
-      if (!link->NextDeferred(&request)) break;
-      AnswerOrDefer(link, std::move(request), Turn::kLater);
+      for (size_t n = link->deferred_count(); n > 0 && link->NextDeferred(&request); --n) {
+        AnswerOrDefer(link, std::move(request), Turn::kLater);
+      }
+      pages = 0;
+      for (size_t n = link->dirty_count(); n > 0 && link->HasRoom(); --n) {
+        const std::shared_ptr<ChannelState> channel = link->NextDirty();
+        if (channel == nullptr) break;
+        RepairPage(link, channel);
+        ++pages;
+      }
     }
     link->Flush();
   } while (link->EndRepair());

@@ -187,9 +187,19 @@ std::shared_ptr<ChannelState> WorkerLink::NextDirty() {
   return channel;
 }
 
+size_t WorkerLink::dirty_count() const {
+  MutexLock lock(&mu_);
+  return dirty_.size();
+}
+
+size_t WorkerLink::deferred_count() const {
+  MutexLock lock(&mu_);
+  return deferred_.size();
+}
+
 bool WorkerLink::NextDeferred(SubscribeRequest* request) {
   MutexLock lock(&mu_);
-  if (held_ || deferred_.empty() || !dirty_.empty()) return false;
+  if (held_ || deferred_.empty()) return false;
   *request = std::move(deferred_.front());
   deferred_.pop_front();
   return true;
@@ -246,9 +256,12 @@ bool WorkerLink::MayGo(uint32_t lane) const {
       sent_bytes_ - acked_bytes_ < options_.window_bytes) {
     return true;
   }
-  // Others have filled the window: each lane has its part of it all the same.
+  // Others have filled the window: each lane in use has its part of it all the same.
   if (lane >= in_flight_.size()) return true;
-  const size_t lanes = in_flight_.size();
+  size_t lanes = 1;
+  for (uint32_t other = 0; other < in_flight_.size(); ++other) {
+    if (other != lane && (in_flight_[other].items > 0 || queue_.lane_size(other) > 0)) ++lanes;
+  }
   return in_flight_[lane].items < options_.window_items / lanes &&
          in_flight_[lane].bytes < options_.window_bytes / lanes;
 }

@@ -167,9 +167,10 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   absl::Duration unapplied_since() const;
   // Takes the next channel to repair; null if there is none, or while held.
   std::shared_ptr<ChannelState> NextDirty();
-  // Takes the next subscribe that waits; false if there is none, or while held or channels are
-  // dirty.
+  // Takes the next subscribe that waits; false if there is none, or while held.
   bool NextDeferred(SubscribeRequest* request);
+  size_t dirty_count() const;
+  size_t deferred_count() const;
   void CountRepair();
   // Whether the queue is under its low-water mark.
   bool HasRoom() const;

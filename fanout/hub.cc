@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
 #include "common/clock.h"
 #include "fanout/session.h"
@@ -42,14 +43,11 @@ struct FanOutRun {
   size_t stop = 0;
   uint32_t index = 0;
   // Entries further on that were served ahead (Hub::Settle): stop and index.
-  std::vector<std::pair<size_t, uint32_t>> served;
+  absl::flat_hash_set<std::pair<size_t, uint32_t>> served;
   FanOutRun* next = nullptr;  // of the same channel
 
   bool over() const { return stop == stops.size(); }
-  bool Served(uint32_t at) const {
-    return !served.empty() &&
-           std::find(served.begin(), served.end(), std::pair(stop, at)) != served.end();
-  }
+  bool Served(uint32_t at) const { return !served.empty() && served.contains(std::pair(stop, at)); }
 };
 
 namespace {
@@ -70,9 +68,14 @@ void Hub::Slice::Begin(size_t sends, absl::Duration time) {
   over_ = sends == 0;
 }
 
-void Hub::Slice::Count(size_t cost) {
+void Hub::Slice::CountSend() {
   if (clock_ == nullptr) return;
-  if (cost == kSendCost && (sends_ == 0 || --sends_ == 0)) over_ = true;
+  if (sends_ == 0 || --sends_ == 0) over_ = true;
+  CountVisit(kSendCost);
+}
+
+void Hub::Slice::CountVisit(size_t cost) {
+  if (clock_ == nullptr) return;
   cost_ += cost;
   if (cost_ < kLookCost) return;
   cost_ = 0;
@@ -298,12 +301,8 @@ void Hub::ServeAhead(FanOutRun* run, Session* session,
     if (i == run->stop && place->second < run->index) continue;  // has it
     // What an earlier run brought may have ended it: then there is a hole.
     const Subscriber& subscriber = stop.table->entries()[place->second];
-    const std::pair<size_t, uint32_t> entry(i, place->second);
-    if (subscriber.session != session ||
-        std::find(run->served.begin(), run->served.end(), entry) != run->served.end()) {
-      continue;
-    }
-    run->served.push_back(entry);
+    if (subscriber.session != session) continue;
+    if (!run->served.emplace(i, place->second).second) continue;
     if (Offer(*run, stop.pattern, subscriber, /*gathers=*/true) == Offered::kSent) {
       CountDirect(*run, 1);
     }
@@ -326,6 +325,7 @@ void Hub::Walk(FanOutRun* run, Slice* slice) {
       const Subscriber subscriber = entries[index];
       if (subscriber.session == nullptr || subscriber.session == run->excluded ||
           run->Served(index)) {
+        slice->CountVisit(1);
         continue;
       }
       switch (Offer(*run, stop.pattern, subscriber, !one_channel_)) {
@@ -337,7 +337,7 @@ void Hub::Walk(FanOutRun* run, Slice* slice) {
           slice->CountSend();
           break;
         case Offered::kAsked:
-          slice->CountVisit();
+          slice->CountVisit(run->deliveries.size());
           break;
       }
     }
@@ -397,9 +397,15 @@ void Hub::Finish(FanOutRun* run) {
   pending_bytes_ -= run->bytes;
 }
 
-void Hub::MarkDirty(Session* session) { dirty_.push_back(session); }
+void Hub::MarkDirty(Session* session) {
+  if (session->listed()) return;
+  session->set_listed(true);
+  dirty_.push_back(session);
+}
 
 void Hub::Forget(Session* session) {
+  if (!session->listed()) return;
+  session->set_listed(false);
   std::replace(dirty_.begin(), dirty_.end(), session, static_cast<Session*>(nullptr));
 }
 
@@ -408,7 +414,9 @@ void Hub::FlushDirty(Slice* slice) {
   size_t done = 0;
   for (; done < dirty_.size() && !slice->over(); ++done) {
     if (dirty_[done] == nullptr) continue;
-    dirty_[done]->FlushTurn();
+    Session* const session = std::exchange(dirty_[done], nullptr);
+    session->set_listed(false);
+    session->FlushTurn();
     slice->CountSend();
   }
   dirty_.erase(dirty_.begin(), dirty_.begin() + static_cast<ptrdiff_t>(done));

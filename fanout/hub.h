@@ -92,9 +92,9 @@ class Hub {
     void Begin(size_t sends, absl::Duration time);
     bool over() const { return over_; }
     size_t sends() const { return sends_; }
-    // A send, or a visit that sends nothing yet.
-    void CountSend() { Count(kSendCost); }
-    void CountVisit() { Count(1); }
+    void CountSend();
+    // What sends nothing yet: a publication that a session takes, for example.
+    void CountVisit(size_t cost);
     // No end: for what must be done at once.
     static Slice Endless() { return Slice(nullptr); }
     // A part of it, of at most so many sends and so long; Use() counts it as used.
@@ -104,8 +104,6 @@ class Hub {
    private:
     static constexpr size_t kSendCost = 16;   // some microseconds against some tenths of one
     static constexpr size_t kLookCost = 256;  // between two looks at the clock
-
-    void Count(size_t cost);
 
     const Clock* clock_;
     size_t sends_ = 0;

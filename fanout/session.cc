@@ -487,6 +487,8 @@ void Session::CloseForGap() {
 
 void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
                          absl::string_view reason) {
+  // With what runs under way still have for it.
+  if (state_ == State::kActive) context_->hub->Settle(this);
   if (state_ == State::kClosed) return;
   if (out_ != nullptr) {
     // All that waits goes out before the goodbye, as far as the close timeout lets it.

@@ -93,8 +93,11 @@ class Session final : public ConnectionHandler, public Deadline {
   // The kernel took `taken` bytes of `joined` (or that is a negative errno), not all.
   void OnPartlySent(const ChannelRef& channel, absl::Span<const Delivery> deliveries,
                     const FramePtr& joined, ssize_t taken);
-  // Sends what Deliver() took in this slice.
+  // Sends what Deliver() has gathered.
   void FlushTurn();
+  // Whether Hub has it among those that have something to send.
+  bool listed() const { return listed_; }
+  void set_listed(bool listed) { listed_ = listed; }
   void OnSubscriberMoved(uint32_t subscription, uint32_t index) {
     subscriptions_[subscription].index = index;
   }
@@ -204,7 +207,8 @@ class Session final : public ConnectionHandler, public Deadline {
   // What only a session with something to send has.
   struct Out {
     Backlog backlog;
-    std::vector<Backlog::Item> turn;  // of this slice
+    std::vector<Backlog::Item> turn;  // gathered, to be sent at once
+    size_t turn_bytes = 0;
     std::vector<InFlight> in_flight;
     size_t counted_bytes = 0;  // of the backlog, in the service's counts
   };
@@ -315,7 +319,7 @@ class Session final : public ConnectionHandler, public Deadline {
   bool auth_required_;
   bool bad_token_;
   bool has_slot_ = false;
-  bool in_turn_ = false;  // Hub knows that there is something to send
+  bool listed_ = false;
   bool slow_ = false;
   bool slow_closed_ = false;
   uint16_t pauses_ = 0;

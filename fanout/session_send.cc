@@ -11,8 +11,8 @@ namespace {
 // What is handed to the connection at a time; the rest stays within reach of the backlog policy.
 constexpr size_t kOfferBytes = 64 << 10;
 
-// Most that a session gathers before it sends: more saves little, and takes memory while the loop
-// is behind.
+// Most that a session gathers before it sends, in publications; in bytes it is kOfferBytes.  More
+// saves little, and takes memory while the loop is behind.
 constexpr size_t kMaxGathered = 64;
 
 // What may wait beyond the budget: a recovery's page, which can be one large publication.
@@ -119,14 +119,15 @@ void Session::Enqueue(Backlog::Item item) {
   if (out.turn.empty() && (pauses_ > 0 || connection_->has_backlog() || !out.backlog.empty())) {
     return PushBacklog(std::move(item));
   }
+  out.turn_bytes += item.frame->size();
   out.turn.push_back(std::move(item));
-  if (out.turn.size() >= kMaxGathered) return FlushTurn();
-  if (!std::exchange(in_turn_, true)) context_->hub->MarkDirty(this);
+  if (out.turn.size() >= kMaxGathered || out.turn_bytes >= kOfferBytes) return FlushTurn();
+  context_->hub->MarkDirty(this);
 }
 
 void Session::FlushTurn() {
-  in_turn_ = false;
   if (out_ == nullptr || out_->turn.empty()) return;
+  out_->turn_bytes = 0;
   std::vector<Backlog::Item> items = std::exchange(out_->turn, {});
   SendItems(&items);
   if (out_ != nullptr && out_->turn.empty() && items.capacity() <= 16) {
@@ -324,7 +325,7 @@ void Session::UpdateSlow() {
     counts().slow_sessions += slow ? 1 : -1;
   }
   // A session that keeps up needs none of it, unless it is about to again.
-  if (!slow && out_ != nullptr && out_->turn.empty() && !in_turn_ && subscriptions_.size() < 2) {
+  if (!slow && out_ != nullptr && out_->turn.empty() && subscriptions_.size() < 2) {
     out_ = nullptr;
   }
 }

@@ -88,8 +88,10 @@ void Session::OnSubscribe(ClientMessage message, ReplyContext context) {
 
 void Session::StartOp() {
   while (state_ == State::kActive && pending_ != nullptr && !pending_->ops.empty()) {
+    if (pending_->ops.front().started) break;
+    FlushTurn();  // it was gathered by the subscriptions as they are
+    if (state_ != State::kActive) return;
     SubscribeOp& op = pending_->ops.front();
-    if (op.started) break;
     op.started = true;
     for (Target& target : op.targets) {
       StartTarget(&op, &target);
@@ -134,9 +136,12 @@ void Session::StartTarget(SubscribeOp* op, Target* target) {
   }
   target->filter = request.events;
   Subscription* const known = Find(request.channel);
-  if (known != nullptr && !request.recover.has_value() && known->channel != nullptr &&
-      known->channel->first_run != nullptr) {
-    // What is on its way to it goes as the subscription was.
+  // What is on its way to it goes as the subscription was; what a recovery will bring need not, but
+  // for a pattern that would bring it instead.
+  if (known != nullptr && known->channel != nullptr &&
+      (request.recover.has_value()
+           ? pattern_subscriptions_ > 0
+           : known->channel->first_run != nullptr || !known->channel->arrived.empty())) {
     context_->hub->Settle(this);
     if (state_ != State::kActive) return;
   }

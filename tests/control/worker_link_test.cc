@@ -228,7 +228,8 @@ TEST_F(WorkerLinkTest, WhileHeldNothingThatWaitsIsTaken) {
   EXPECT_EQ(link_->NextDirty(), nullptr);
   EXPECT_FALSE(link_->NextDeferred(&request));
   link_->SetHeld(false);
-  EXPECT_FALSE(link_->NextDeferred(&request));  // after the channels
+  EXPECT_EQ(link_->dirty_count(), 1u);
+  EXPECT_EQ(link_->deferred_count(), 1u);
   EXPECT_NE(link_->NextDirty(), nullptr);
   EXPECT_TRUE(link_->NextDeferred(&request));
   EXPECT_EQ(request.query_id, 1u);
