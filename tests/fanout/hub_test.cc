@@ -179,6 +179,20 @@ TEST_F(HubTest, ASessionThatGathersVeryMuchSendsInBetween) {
   EXPECT_EQ(clients[0]->Offsets("a"), Range(1, 200));
 }
 
+TEST_F(HubTest, WhatArrivedBeforeAFilterChangesGoesAsItWas) {
+  PairClient* const client = Subscribed("a");
+  client->Subscribe("c");
+  client->Subscribe("a", {{"events", {"other"}}});  // waits for the first
+  Quiet();
+  control_->Publish("a");
+  control_->Answer();  // in the same turn
+  control_->Publish("a");
+  control_->Apply();
+  Quiet();
+  EXPECT_THAT(client->Offsets("a"), ElementsAre(1));
+  EXPECT_EQ(counts().matched, 1);
+}
+
 // ------------------------------------------------------------------------------- ahead
 
 TEST_F(HubTest, SettleServesOneSessionAheadAndNobodyTwice) {
