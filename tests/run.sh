@@ -101,7 +101,25 @@ fuzz() {
   mkdir -p "build/fuzz/work/$1" build/fuzz/found
   "build/fuzz/bin/$1_fuzz" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 \
     -print_final_stats=0 -verbosity=0 -artifact_prefix=build/fuzz/found/ \
-    "build/fuzz/work/$1" "tests/fuzz/corpus/$1"
+    "build/fuzz/work/$1" "tests/fuzz/corpus/$1" >"build/fuzz/$1.log" 2>&1
+}
+
+# Each takes one core: as many at a time as there are.
+step_fuzz() {
+  local names=("$@") name
+  say "Fuzz: ${names[*]}, $fuzz_seconds s each"
+  export -f fuzz
+  export fuzz_seconds
+  printf '%s\n' "${names[@]}" | xargs -P "$jobs" -I{} bash -c 'fuzz "$1"; echo $? >"build/fuzz/$1.status"' _ {}
+  told() {
+    if [[ $(cat "build/fuzz/$1.status") != 0 ]]; then
+      tail -n 60 "build/fuzz/$1.log"
+      return 1
+    fi
+  }
+  for name in "${names[@]}"; do
+    step "Fuzz: $name" told "$name"
+  done
 }
 
 mkdir -p build
@@ -127,10 +145,8 @@ if built asan -DFANWIRE_BENCH=OFF; then
 fi
 
 if step_fuzz_build; then
-  for target in tests/fuzz/*_fuzz.cc; do
-    name=$(basename "$target" _fuzz.cc)
-    step "Fuzz: $name, $fuzz_seconds s" fuzz "$name"
-  done
+  mapfile -t targets < <(basename -a -s _fuzz.cc tests/fuzz/*_fuzz.cc)
+  step_fuzz "${targets[@]}"
 fi
 
 if $full; then

@@ -14,7 +14,8 @@ class SlowConsumer(Case):
     @classmethod
     def config(cls):
         return small_config(
-            service(session_backlog_bytes=65536, channels=[
+            # More than what one send may leave over and all that `latest` keeps.
+            service(session_backlog_bytes=262144, channels=[
                 {"pattern": "close:*", "backlog_policy": "close", "history_size": 1000},
                 {"pattern": "drop:*", "backlog_policy": "drop_oldest"},
                 {"pattern": "latest:*", "backlog_policy": "latest", "conflate_field": "key"}]),
@@ -132,7 +133,7 @@ class SlowConsumer(Case):
         self.assertGreater(sum(frame["event"] == "channel.skipped" for frame in frames), 2)
 
     async def test_backlog_is_visible_to_operators(self):
-        # 64 KiB may wait: some of these do, and the session stays.
+        # 256 KiB may wait: some of these do, and the session stays.
         client = self.stalled("drop:seen")
         await self.publish_filled("drop:seen", 100)
 
@@ -162,7 +163,7 @@ class SlowConsumer(Case):
 
     async def test_recovery_of_more_than_the_budget_is_paced_not_closed(self):
         first = self.publish("close:long", data={"n": 0})
-        await self.publish_filled("close:long", 300)  # 2.4 MB against a budget of 64 KiB
+        await self.publish_filled("close:long", 300)  # 2.4 MB against a budget of 256 KiB
         client = RawClient(self.server.port(), receive_buffer=16384)
         self.addCleanup(client.socket.close)
         client.recv_json()
