@@ -1,5 +1,6 @@
 """`wsctl publish --batch -`: JSON lines in, receipts out, streaming both ways."""
 import asyncio
+import contextlib
 import json
 import subprocess
 import threading
@@ -29,9 +30,15 @@ class Batch(Case):
         timer.start()
         self.addCleanup(timer.cancel)
         self.addCleanup(process.kill)
-        self.addCleanup(lambda: [stream.close() for stream in
-                                 (process.stdin, process.stdout, process.stderr)])
+        self.addCleanup(self.close, process)
         return process
+
+    @staticmethod
+    def close(process):
+        for stream in (process.stdin, process.stdout, process.stderr):
+            # What was written to one that has ended is still to be flushed.
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
     def run_batch(self, text, *arguments):
         done = self.server.wsctl("publish", "--batch", "-", *arguments, stdin=text, check=False)
