@@ -56,13 +56,14 @@ std::vector<std::string> Named(const nlohmann::json& texts, absl::string_view na
 }  // namespace
 
 std::string ControlProgram() {
-  const std::string name = "fanwire-control";
+  std::string name = "fanwire-control";
   char path[PATH_MAX];
   const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
   if (size <= 0) return name;
   const std::string self(path, static_cast<size_t>(size));
-  const std::string beside = self.substr(0, self.rfind('/') + 1) + name;
-  return access(beside.c_str(), X_OK) == 0 ? beside : name;
+  std::string beside = self.substr(0, self.rfind('/') + 1) + name;
+  if (access(beside.c_str(), X_OK) == 0) return beside;
+  return name;
 }
 
 absl::StatusOr<ConfigVerdict> CheckConfigWith(const std::string& program, absl::string_view yaml,
@@ -85,6 +86,7 @@ absl::StatusOr<ConfigVerdict> CheckConfigWith(const std::string& program, absl::
   std::vector<std::string> arguments = {program, "--config", std::string(kStdin), "--check-config",
                                         "--json"};
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   pid_t pid = -1;

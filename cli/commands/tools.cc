@@ -279,7 +279,7 @@ void AddToolCommands(Command root) {
         absl::StrCat("wsctl ", name,
                      " workflow.started workflow:wf_1 '{\"workflow_id\": \"wf_1\"}'"),
         [options](Invocation& run) {
-          const absl::Status room = TakeRoom(options.get());
+          absl::Status room = TakeRoom(options.get());
           if (!room.ok()) return room;
           return run.WithAdmin(
               [&](AdminClient& admin) { return RunTestEvent(*options, admin, run.out()); });
