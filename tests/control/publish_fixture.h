@@ -23,9 +23,12 @@ class PublishFixture : public RouterFixture {
  protected:
   void SetUp() override { Serve({}); }
   void TearDown() override {
-    // Who still waits for a receipt gets it, as when control's links are closed.
+    // Who still waits for a receipt gets it, as when control's links are closed; also for what a
+    // cancelled stream had read before the server knew.
+    router_->StopPublishing();
     router_->WorkerGone(worker_->link->id());
     StopServer();
+    router_->WorkerGone(worker_->link->id());
   }
 
   struct Sizes {
