@@ -98,10 +98,10 @@ step_fuzz_build() {
 
 # What it finds is left in build/fuzz/found; the corpus in the checkout is only read.
 fuzz() {
-  mkdir -p "build/fuzz/work/$1" build/fuzz/found
+  mkdir -p "build/fuzz/inputs/$1" build/fuzz/found
   "build/fuzz/bin/$1_fuzz" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 \
     -print_final_stats=0 -verbosity=0 -artifact_prefix=build/fuzz/found/ \
-    "build/fuzz/work/$1" "tests/fuzz/corpus/$1" >"build/fuzz/$1.log" 2>&1
+    "build/fuzz/inputs/$1" "tests/fuzz/corpus/$1" >"build/fuzz/$1.log" 2>&1
 }
 
 # Each takes one core: as many at a time as there are.
