@@ -1,5 +1,7 @@
 #include "common/uuid.h"
 
+#include <cstring>
+
 #include "absl/random/random.h"
 
 namespace fanwire {
@@ -28,17 +30,30 @@ std::string RandomHex64() {
   return text;
 }
 
-std::string NewUuid() {
-  uint64_t bits[2] = {Random64(), Random64()};
-  std::string text(36, '-');
-  int nibble = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (i == 8 || i == 13 || i == 18 || i == 23) continue;
-    text[i] = kHex[bits[nibble / 16] >> (4 * (nibble % 16)) & 15];
-    ++nibble;
+void AppendUuid(std::string* out) {
+  // How many of the 16 bytes stand in each group.
+  constexpr size_t kGroups[] = {4, 2, 2, 2, 6};
+  const uint64_t bits[2] = {Random64(), Random64()};
+  unsigned char bytes[16];
+  std::memcpy(bytes, bits, sizeof(bytes));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;  // the version
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;  // the variant
+  char text[36];
+  char* at = text;
+  size_t i = 0;
+  for (const size_t size : kGroups) {
+    if (i > 0) *at++ = '-';
+    for (const size_t end = i + size; i < end; ++i) {
+      *at++ = kHex[bytes[i] >> 4];
+      *at++ = kHex[bytes[i] & 15];
+    }
   }
-  text[14] = '4';
-  text[19] = kHex[8 | (bits[1] & 3)];
+  out->append(text, sizeof(text));
+}
+
+std::string NewUuid() {
+  std::string text;
+  AppendUuid(&text);
   return text;
 }
 

@@ -13,6 +13,8 @@ namespace fanwire {
 
 // A random UUID (RFC 4122 version 4): 36 characters, lower case.
 std::string NewUuid();
+// Appends one.
+void AppendUuid(std::string* out);
 
 // Whether `text` has the form of a UUID of version 4, in either case.
 bool IsUuid4(absl::string_view text);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "fanwire/v1/worker.pb.h"
+#include "proto/wire_writer.h"
 
 namespace fanwire {
 namespace {
@@ -12,8 +13,8 @@ namespace {
 // beyond this the table begins anew, with new handles.
 constexpr size_t kMaxEventNames = 65536;
 
-// Deliveries whose text grew larger than this are not kept.
-constexpr size_t kKeptEnvelopeBytes = 16 << 10;
+// What a delivery needs beside its envelope, mostly.
+constexpr size_t kAroundEnvelope = 64;
 
 void SetPosition(const Position& from, v1::Position* to) {
   to->set_epoch(from.epoch.ToText());
@@ -28,20 +29,19 @@ bool IsExpired(const Publication& publication, absl::Duration now) {
 
 }  // namespace
 
-BatchWriter::BatchWriter() : message_(std::make_unique<v1::ControlMessage>()) {}
-
-BatchWriter::~BatchWriter() = default;
-
-BatchWriter::Written BatchWriter::Fill(std::vector<WorkerLink::Item>* items, absl::Duration now) {
-  Recycle();
-  Written written;
+BatchWriter::Written BatchWriter::Write(std::vector<WorkerLink::Item>* items, absl::Duration now) {
+  written_ = {};
+  size_t bytes = 0;
+  for (const WorkerLink::Item& item : *items) bytes += item.bytes + kAroundEnvelope;
+  written_.message.body.reserve(bytes);
   for (const WorkerLink::Item& item : *items) {
     switch (item.kind) {
       case WorkerLink::Item::Kind::kDeliver:
-        AddDeliver(item, now, &written);
+        AddDeliver(item, now);
         break;
       case WorkerLink::Item::Kind::kIntroduce: {
-        v1::ChannelDef* def = NewItem()->mutable_channel_def();
+        v1::BatchItem out;
+        v1::ChannelDef* def = out.mutable_channel_def();
         def->set_handle(item.handle);
         def->set_service(item.introduction->service);
         def->set_channel(item.introduction->channel);
@@ -50,25 +50,36 @@ BatchWriter::Written BatchWriter::Fill(std::vector<WorkerLink::Item>* items, abs
         def->set_policy(static_cast<v1::BacklogPolicy>(item.introduction->backlog_policy));
         def->set_gap_policy(static_cast<v1::GapPolicy>(item.introduction->gap_policy));
         def->set_offset(item.introduction->offset);
+        Add(out);
         break;
       }
-      case WorkerLink::Item::Kind::kRelease:
-        NewItem()->mutable_channel_release()->set_handle(item.handle);
+      case WorkerLink::Item::Kind::kRelease: {
+        v1::BatchItem out;
+        out.mutable_channel_release()->set_handle(item.handle);
+        Add(out);
         break;
+      }
       case WorkerLink::Item::Kind::kGap:
         AddGap(item.handle, *item.gap);
         break;
       case WorkerLink::Item::Kind::kAnswer:
-        AddAnswer(*item.answer, now, &written);
+        AddAnswer(*item.answer, now);
         break;
     }
   }
   items->clear();
-  written.items = static_cast<uint64_t>(message_->batch().items_size());
-  return written;
+  AppendWireHead(v1::ControlMessage::kBatchFieldNumber, written_.message.body.size(),
+                 &written_.message.head);
+  return std::move(written_);
 }
 
-void BatchWriter::AddDeliver(const WorkerLink::Item& item, absl::Duration now, Written* written) {
+void BatchWriter::Add(const v1::BatchItem& item) {
+  AppendWireBytes(v1::Batch::kItemsFieldNumber, item.SerializeAsString(), &written_.message.body);
+  ++written_.items;
+}
+
+void BatchWriter::AddDeliver(const WorkerLink::Item& item, absl::Duration now) {
+  using v1::Deliver;
   const Publication& publication = *item.publication;
   if (IsExpired(publication, now)) {
     if (publication.offset() > 0) {
@@ -77,47 +88,59 @@ void BatchWriter::AddDeliver(const WorkerLink::Item& item, absl::Duration now, W
                            .reason = "expired",
                            .epoch = publication.epoch()});
     }
-    if (publication.tracking_id() != 0) written->expired.push_back(publication.tracking_id());
+    if (publication.tracking_id() != 0) written_.expired.push_back(publication.tracking_id());
     return;
   }
   const uint32_t event = EventHandle(publication.event());
-  v1::BatchItem* out;
-  if (deliveries_.empty()) {
-    out = NewItem();
-  } else {
-    out = deliveries_.back().release();
-    deliveries_.pop_back();
-    message_->mutable_batch()->mutable_items()->AddAllocated(out);
-  }
-  // Every field is set: the object may hold what an earlier batch left in it.
-  v1::Deliver* deliver = out->mutable_deliver();
-  deliver->set_handle(item.handle);
-  deliver->set_offset(publication.offset());
-  Assign(publication.envelope(), deliver->mutable_envelope());
-  deliver->set_event(event);
-  Assign(publication.exclude_connection(), deliver->mutable_exclude_connection());
-  deliver->set_conflate_key(publication.conflate_key());
-  deliver->set_ttl_ms(
+  const absl::string_view envelope = publication.envelope();
+  const absl::string_view excluded = publication.exclude_connection();
+  const int64_t ttl_ms =
       publication.expires_at() == absl::InfiniteDuration()
           ? 0
-          : std::max<int64_t>(1, absl::ToInt64Milliseconds(publication.expires_at() - now)));
-  deliver->set_publication_id(publication.tracking_id());
-  deliver->set_received_us(publication.received_us());
-  written->envelope_bytes += publication.envelope().size();
+          : std::max<int64_t>(1, absl::ToInt64Milliseconds(publication.expires_at() - now));
+
+  WireFields<2 * kWireNumberBytes + kWireLongHeadBytes> before;
+  before.Number(Deliver::kHandleFieldNumber, item.handle);
+  before.Number(Deliver::kOffsetFieldNumber, static_cast<uint64_t>(publication.offset()));
+  before.Head(Deliver::kEnvelopeFieldNumber, envelope.size());
+  WireFields<5 * kWireNumberBytes> after;
+  after.Number(Deliver::kEventFieldNumber, event);
+  after.Number(Deliver::kConflateKeyFieldNumber, publication.conflate_key());
+  after.Number(Deliver::kTtlMsFieldNumber, static_cast<uint64_t>(ttl_ms));
+  after.Number(Deliver::kPublicationIdFieldNumber, publication.tracking_id());
+  after.Number(Deliver::kReceivedUsFieldNumber, static_cast<uint64_t>(publication.received_us()));
+  size_t size = before.size() + envelope.size() + after.size();
+  if (!excluded.empty()) {
+    size += WireHeadSize(Deliver::kExcludeConnectionFieldNumber, excluded.size()) + excluded.size();
+  }
+  WireFields<2 * kWireLongHeadBytes> head;
+  head.Head(v1::Batch::kItemsFieldNumber,
+            WireHeadSize(v1::BatchItem::kDeliverFieldNumber, size) + size);
+  head.Head(v1::BatchItem::kDeliverFieldNumber, size);
+
+  std::string& out = written_.message.body;
+  for (const absl::string_view part : {head.bytes(), before.bytes(), envelope, after.bytes()}) {
+    out.append(part.data(), part.size());
+  }
+  if (!excluded.empty()) AppendWireBytes(Deliver::kExcludeConnectionFieldNumber, excluded, &out);
+  written_.envelope_bytes += envelope.size();
+  ++written_.items;
 }
 
-void BatchWriter::AddAnswer(const SubscribeAnswer& answer, absl::Duration now, Written* written) {
+void BatchWriter::AddAnswer(const SubscribeAnswer& answer, absl::Duration now) {
   // Handles first: they are items of their own, before the one that uses them.
   std::vector<uint32_t> events;
   for (const PublicationPtr& publication : answer.publications) {
     events.push_back(IsExpired(*publication, now) ? 0 : EventHandle(publication->event()));
   }
-  v1::SubscribeResult* result = NewItem()->mutable_subscribe_result();
+  v1::BatchItem item;
+  v1::SubscribeResult* result = item.mutable_subscribe_result();
   result->set_query_id(answer.query_id);
   result->set_last_page(answer.last_page);
   if (!answer.status.ok()) {
     result->mutable_status()->set_code(static_cast<int>(answer.status.code()));
     result->mutable_status()->set_message(std::string(answer.status.message()));
+    Add(item);
     return;
   }
   result->set_handle(answer.handle.number);
@@ -134,17 +157,20 @@ void BatchWriter::AddAnswer(const SubscribeAnswer& answer, absl::Duration now, W
     Assign(publication.envelope(), recovered->mutable_envelope());
     recovered->set_event(events[i]);
     Assign(publication.exclude_connection(), recovered->mutable_exclude_connection());
-    written->envelope_bytes += publication.envelope().size();
+    written_.envelope_bytes += publication.envelope().size();
   }
+  Add(item);
 }
 
 void BatchWriter::AddGap(uint32_t handle, const LinkGap& gap) {
-  v1::ChannelGap* out = NewItem()->mutable_channel_gap();
+  v1::BatchItem item;
+  v1::ChannelGap* out = item.mutable_channel_gap();
   out->set_handle(handle);
   out->set_from(gap.from);
   out->set_to(gap.to);
   out->set_reason(gap.reason);
   out->set_epoch(gap.epoch.ToText());
+  Add(item);
 }
 
 uint32_t BatchWriter::EventHandle(absl::string_view name) {
@@ -154,22 +180,11 @@ uint32_t BatchWriter::EventHandle(absl::string_view name) {
   if (event_handles_.size() >= kMaxEventNames) event_handles_.clear();
   const uint32_t handle = next_event_handle_++;
   event_handles_.emplace(name, handle);
-  v1::EventDef* def = NewItem()->mutable_event_def();
-  def->set_handle(handle);
-  def->set_name(std::string(name));
+  v1::BatchItem item;
+  item.mutable_event_def()->set_handle(handle);
+  item.mutable_event_def()->set_name(std::string(name));
+  Add(item);
   return handle;
-}
-
-v1::BatchItem* BatchWriter::NewItem() { return message_->mutable_batch()->add_items(); }
-
-void BatchWriter::Recycle() {
-  auto* items = message_->mutable_batch()->mutable_items();
-  while (!items->empty()) {
-    std::unique_ptr<v1::BatchItem> item(items->ReleaseLast());
-    if (item->has_deliver() && item->deliver().envelope().capacity() <= kKeptEnvelopeBytes) {
-      deliveries_.push_back(std::move(item));
-    }
-  }
 }
 
 }  // namespace fanwire

@@ -1,15 +1,13 @@
-// BatchWriter turns queued items into one ControlMessage with a Batch, again and again with the
-// same objects: BatchItems of deliveries are kept and overwritten, never cleared, because clearing
-// a oneof would free the texts that the next batch needs again.
+// BatchWriter turns queued items into one ControlMessage with a Batch.  Deliveries, which nearly
+// all of them are, are written as they go over the wire, without protobuf's objects.
 //
 // It also gives event names their handles, since these are introduced in the order of writing.
 //
 // Threading: of the one thread that writes.
-// Cost:      one copy of each envelope; in the steady state no allocation.
+// Cost:      one copy of each envelope and one allocation for a batch.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,36 +20,29 @@ namespace fanwire {
 
 namespace v1 {
 class BatchItem;
-class ControlMessage;
 }  // namespace v1
 
 class BatchWriter {
  public:
-  BatchWriter();
-  ~BatchWriter();
-
   struct Written {
+    LinkMessage message;
     uint64_t items = 0;           // in the batch; what the worker counts
     uint64_t envelope_bytes = 0;  // what the worker counts, too
     // Tracked publications whose time was over before they left: the worker never hears of them.
     std::vector<uint64_t> expired;
   };
 
-  // Makes message() out of `items`.
-  Written Fill(std::vector<WorkerLink::Item>* items, absl::Duration now);
-
-  const v1::ControlMessage& message() const { return *message_; }
+  // Empties `items`.
+  Written Write(std::vector<WorkerLink::Item>* items, absl::Duration now);
 
  private:
-  void AddDeliver(const WorkerLink::Item& item, absl::Duration now, Written* written);
-  void AddAnswer(const SubscribeAnswer& answer, absl::Duration now, Written* written);
+  void AddDeliver(const WorkerLink::Item& item, absl::Duration now);
+  void AddAnswer(const SubscribeAnswer& answer, absl::Duration now);
   void AddGap(uint32_t handle, const LinkGap& gap);
+  void Add(const v1::BatchItem& item);
   uint32_t EventHandle(absl::string_view name);
-  v1::BatchItem* NewItem();
-  void Recycle();
 
-  std::unique_ptr<v1::ControlMessage> message_;
-  std::vector<std::unique_ptr<v1::BatchItem>> deliveries_;  // to be used again
+  Written written_;
   absl::flat_hash_map<std::string, uint32_t> event_handles_;
   uint32_t next_event_handle_ = 1;
 };

@@ -63,13 +63,13 @@ std::vector<ServiceState*> ChannelDirectory::services() const {
 }
 
 absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
-    const ChannelKey& key, const ServiceSnapshot& snapshot, const ServiceSpec& spec) {
-  ChannelTable::Shard& shard = table_.shard(table_.IndexOf(key));
+    ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
+    const ServiceSpec& spec, absl::Duration now) {
   const auto it = shard.channels.find(key);
   if (it != shard.channels.end()) {
     ChannelState* const channel = it->get();
     if (channel->services_version != snapshot.version) ApplyPolicy(channel, snapshot, spec);
-    channel->last_used = clock_->Now();
+    channel->last_used = now;
     return *it;
   }
   if (key.service->channels.load(std::memory_order_relaxed) >=
@@ -82,7 +82,7 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
   channel->dialect = key.dialect;
   channel->name = std::string(key.name);
   channel->hash = key.hash;
-  channel->created = channel->last_used = clock_->Now();
+  channel->created = channel->last_used = now;
   ApplyPolicy(channel.get(), snapshot, spec);
   shard.channels.insert(channel);
   key.service->channels.fetch_add(1, std::memory_order_relaxed);
@@ -124,9 +124,10 @@ void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
     if (wanting.link->held()) {
       wanting.dirty = true;
       wanting.next_offset = FirstMissed(*channel, *wanting.link);
+      ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
+      shard.mu.AssertHeld();  // by the caller
       wanting.link->MarkDirty(
-          *table_.shard(table_.IndexOf(*channel))
-               .channels.find(ChannelKey(channel->service, channel->dialect, channel->name)));
+          *shard.channels.find(ChannelKey(channel->service, channel->dialect, channel->name)));
     }
     channel->links.push_back(std::move(wanting));
   }

@@ -60,11 +60,11 @@ class ChannelDirectory {
   // All of those services.
   std::vector<ServiceState*> services() const;
 
-  // The channel's state, made if there is none.
+  // The channel's state, made if there is none.  `shard` is the channel's, `now` the clock's.
   //   RESOURCE_EXHAUSTED  the service has as many channels as it may
-  absl::StatusOr<std::shared_ptr<ChannelState>> FindOrCreate(const ChannelKey& key,
-                                                             const ServiceSnapshot& snapshot,
-                                                             const ServiceSpec& spec);
+  absl::StatusOr<std::shared_ptr<ChannelState>> FindOrCreate(
+      ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
+      const ServiceSpec& spec, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
 
   // Lets ChannelState::links hold every link that wants the channel by a pattern.  What that
   // releases leaves with the link's next write, after the next heartbeat at the latest.

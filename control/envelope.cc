@@ -221,6 +221,18 @@ void AppendJsonText(absl::string_view text, std::string* out) {
   out->resize(static_cast<size_t>(end - out->data()));
 }
 
-bool IsUtf8(absl::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
+bool IsUtf8(absl::string_view text) {
+  // Names are short and ASCII mostly.
+  uint64_t all = 0;
+  size_t i = 0;
+  for (; i + sizeof(uint64_t) <= text.size(); i += sizeof(uint64_t)) {
+    uint64_t word;
+    std::memcpy(&word, text.data() + i, sizeof(word));
+    all |= word;
+  }
+  for (; i < text.size(); ++i) all |= static_cast<unsigned char>(text[i]);
+  if ((all & 0x8080808080808080) == 0) return true;
+  return simdjson::validate_utf8(text.data(), text.size());
+}
 
 }  // namespace fanwire

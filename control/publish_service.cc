@@ -4,24 +4,24 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <deque>
 #include <list>
+#include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/mutex.h"
 #include "common/rpc_status.h"
 #include "control/event_view.h"
+#include "control/publish_reader.h"
+#include "control/receipt_writer.h"
 #include "control/router.h"
 #include "fanwire/v1/publish.grpc.pb.h"
-#include "google/protobuf/arena.h"
-#include "google/protobuf/struct.pb.h"
-#include "google/protobuf/util/json_util.h"
+#include "proto/wire_writer.h"
 
 namespace fanwire {
 namespace {
@@ -29,157 +29,44 @@ namespace {
 // Receipts in one message of a stream.
 constexpr size_t kReceiptsPerMessage = 1000;
 
-// A message of a stream and all within it, in few blocks of memory.
-template <typename Message>
-class InArena {
+// Buffers that grew larger than this are not kept.
+constexpr size_t kKeptBytes = 64 << 10;
+
+// The bytes of a message, in one piece.
+class FlatMessage {
  public:
-  InArena() : arena_(Options()) {}
-
-  Message* get() {
-    if (message_ == nullptr) message_ = google::protobuf::Arena::CreateMessage<Message>(&arena_);
-    return message_;
+  // Returns false where gRPC cannot give them.
+  bool Take(const grpc::ByteBuffer& buffer) {
+    if (buffer.Length() == 0) {
+      slice_ = grpc::Slice();
+      return true;
+    }
+    return buffer.TrySingleSlice(&slice_).ok() || buffer.DumpToSingleSlice(&slice_).ok();
   }
-  Message* operator->() { return get(); }
-  Message& operator*() { return *get(); }
 
-  // Lets go of all.
-  void Reset() {
-    message_ = nullptr;
-    arena_.Reset();
+  // Valid until the next Take().
+  absl::string_view bytes() const {
+    return {reinterpret_cast<const char*>(slice_.begin()), slice_.size()};
   }
 
  private:
-  static google::protobuf::ArenaOptions Options() {
-    google::protobuf::ArenaOptions options;
-    options.start_block_size = 1 << 10;
-    options.max_block_size = 64 << 10;
-    return options;
-  }
-
-  google::protobuf::Arena arena_;
-  Message* message_ = nullptr;
+  grpc::Slice slice_;
 };
 
-using ResponseInArena = InArena<v1::PublishStreamResponse>;
-
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+// A message with one field, a message of `bytes`.
+grpc::ByteBuffer InField(int field, absl::string_view bytes) {
+  std::string head;
+  AppendWireHead(field, bytes.size(), &head);
+  const grpc::Slice slices[] = {grpc::Slice(head), grpc::Slice(bytes.data(), bytes.size())};
+  return {slices, 2};
 }
 
-absl::string_view View(const std::string& text) { return text; }
-
-// Whether every number is one of JSON's; protobuf would write the others as texts.  What was parsed
-// is nested 100 levels at most.
-bool IsFinite(const google::protobuf::Value& value) {
-  if (value.has_number_value()) return std::isfinite(value.number_value());
-  const auto& items = value.list_value().values();
-  const auto& fields = value.struct_value().fields();
-  return std::all_of(items.begin(), items.end(), IsFinite) &&
-         std::all_of(fields.begin(), fields.end(),
-                     [](const auto& field) { return IsFinite(field.second); });
+grpc::ByteBuffer Serialize(const google::protobuf::MessageLite& message) {
+  const grpc::Slice slice(message.SerializeAsString());
+  return {&slice, 1};
 }
 
-// An Event as Router takes it.  `typed` holds the JSON of a typed payload and must outlive it.
-absl::Status ReadEvent(const v1::Event& event, EventView* view, std::string* typed) {
-  *view = {};
-  view->service = View(event.service());
-  view->channel = View(event.channel());
-  view->event = View(event.event());
-  view->id = View(event.id());
-  view->idempotency_key = View(event.idempotency_key());
-  view->exclude_connection = View(event.exclude_connection());
-  view->skip_history = event.skip_history();
-  if (event.has_occurred_at()) {
-    const google::protobuf::Timestamp& at = event.occurred_at();
-    // 0001-01-01 to 9999-12-31, as the type is defined.
-    if (at.seconds() < -62135596800 || at.seconds() > 253402300799 || at.nanos() < 0 ||
-        at.nanos() > 999999999) {
-      return absl::InvalidArgumentError("occurred_at: not between the years 1 and 9999");
-    }
-    view->occurred_at = absl::FromUnixSeconds(at.seconds()) + absl::Nanoseconds(at.nanos());
-  }
-  if (event.has_ttl()) view->ttl = FromProto(event.ttl());
-  if (event.payload_case() == v1::Event::kTyped) {
-    const google::protobuf::Any& any = event.typed();
-    google::protobuf::Struct object;
-    google::protobuf::Value value;
-    if (any.Is<google::protobuf::Value>() && any.UnpackTo(&value) && value.has_struct_value()) {
-      object = value.struct_value();
-    } else if (!any.Is<google::protobuf::Struct>() || !any.UnpackTo(&object)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("typed: \"", any.type_url(),
-                       "\" is neither google.protobuf.Struct nor an object as "
-                       "google.protobuf.Value"));
-    }
-    for (const auto& [key, field] : object.fields()) {
-      if (IsFinite(field)) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat("typed: \"", key, "\" has a number that JSON does not have"));
-    }
-    typed->clear();
-    if (!google::protobuf::util::MessageToJsonString(object, typed).ok()) {
-      return absl::InvalidArgumentError("typed: cannot be written as JSON");
-    }
-    view->json = View(*typed);
-  } else {
-    view->json = View(event.json());
-  }
-  return absl::OkStatus();
-}
-
-void WriteReceipt(const PublishOutcome& outcome, v1::Receipt* receipt) {
-  receipt->set_id(outcome.id.data(), outcome.id.size());
-  if (!outcome.status.ok()) {
-    receipt->mutable_status()->set_code(static_cast<int>(outcome.status.code()));
-    receipt->mutable_status()->set_message(std::string(outcome.status.message()));
-    return;
-  }
-  if (outcome.position.offset > 0) {
-    receipt->mutable_position()->set_epoch(outcome.position.epoch.ToText());
-    receipt->mutable_position()->set_offset(outcome.position.offset);
-  }
-  receipt->set_level(static_cast<v1::ReceiptLevel>(outcome.level));
-  receipt->set_duplicate(outcome.duplicate);
-  receipt->set_timed_out(outcome.timed_out);
-  v1::StageTimes* const stages = receipt->mutable_stage_times();
-  stages->set_accepted_us(outcome.stages.accepted);
-  stages->set_routed_us(outcome.stages.routed);
-  stages->set_first_written_us(outcome.stages.first_written);
-  stages->set_last_written_us(outcome.stages.last_written);
-  if (outcome.level == ReceiptLevel::kAccepted) return;
-  v1::Delivery* const delivery = receipt->mutable_delivery();
-  delivery->set_matched(outcome.delivery.matched);
-  delivery->set_written(outcome.delivery.written);
-  for (size_t reason = 0; reason < kDropReasons; ++reason) {
-    if (outcome.delivery.dropped[reason] == 0) continue;
-    v1::DropCount* const dropped = delivery->add_dropped();
-    dropped->set_reason(static_cast<v1::DropReason>(reason));
-    dropped->set_count(outcome.delivery.dropped[reason]);
-  }
-  delivery->set_lost_connection(outcome.delivery.lost_connection);
-  delivery->set_expired(outcome.delivery.expired);
-  delivery->set_workers_total(outcome.delivery.workers_total);
-  delivery->set_workers_reported(outcome.delivery.workers_reported);
-}
-
-absl::StatusOr<PublishParams> ReadParams(v1::ReceiptLevel level, bool has_wait,
-                                         const google::protobuf::Duration& wait) {
-  PublishParams params;
-  if (level != v1::RECEIPT_LEVEL_UNSPECIFIED) {
-    if (!v1::ReceiptLevel_IsValid(level)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("receipt_level: ", static_cast<int>(level), " is none"));
-    }
-    params.level = static_cast<ReceiptLevel>(level);
-  }
-  if (has_wait) {
-    params.wait = FromProto(wait);
-    if (params.wait < absl::ZeroDuration()) {
-      return absl::InvalidArgumentError("wait: negative");
-    }
-  }
-  return params;
-}
+grpc::Status Unreadable() { return {grpc::StatusCode::INTERNAL, "the request cannot be read"}; }
 
 // Where each publisher_id is with its seqs, over reconnects.
 class Publishers {
@@ -222,58 +109,65 @@ class Publishers {
 // One Publish call; deletes itself with its receipt.
 class UnaryCall final : public ReceiptSink {
  public:
-  UnaryCall(v1::PublishResponse* response, grpc::ServerUnaryReactor* reactor)
+  UnaryCall(grpc::ByteBuffer* response, grpc::ServerUnaryReactor* reactor)
       : response_(response), reactor_(reactor) {}
 
   void OnReceipt(uint64_t /*tag*/, const PublishOutcome& outcome) override {
-    if (outcome.status.ok()) WriteReceipt(outcome, response_->mutable_receipt());
+    if (outcome.status.ok()) {
+      std::string receipt;
+      AppendReceipt(outcome, &receipt);
+      *response_ = InField(v1::PublishResponse::kReceiptFieldNumber, receipt);
+    }
     reactor_->Finish(ToGrpcStatus(outcome.status));
     delete this;
   }
 
  private:
-  v1::PublishResponse* const response_;
+  grpc::ByteBuffer* const response_;
   grpc::ServerUnaryReactor* const reactor_;
 };
 
 // One PublishBatch call; deletes itself with the last receipt.
 class BatchCall final : public ReceiptSink {
  public:
-  BatchCall(int events, v1::PublishBatchResponse* response, grpc::ServerUnaryReactor* reactor)
-      : response_(response), reactor_(reactor), missing_(events + 1) {
-    response->mutable_receipts()->Reserve(events);
-    for (int i = 0; i < events; ++i) response->add_receipts();
-  }
+  BatchCall(size_t events, grpc::ByteBuffer* response, grpc::ServerUnaryReactor* reactor)
+      : response_(response), reactor_(reactor), receipts_(events), missing_(events + 1) {}
 
   // Receipts may come on several threads at once; each writes its own element.
   void OnReceipt(uint64_t tag, const PublishOutcome& outcome) override {
-    WriteReceipt(outcome, response_->mutable_receipts(static_cast<int>(tag)));
+    AppendReceipt(outcome, &receipts_[tag]);
     Done();
   }
 
   void Done() {
     if (missing_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    std::string bytes;
+    for (const std::string& receipt : receipts_) {
+      AppendWireBytes(v1::PublishBatchResponse::kReceiptsFieldNumber, receipt, &bytes);
+    }
+    const grpc::Slice slice(bytes);
+    *response_ = grpc::ByteBuffer(&slice, 1);
     reactor_->Finish(grpc::Status::OK);
     delete this;
   }
 
  private:
-  v1::PublishBatchResponse* const response_;
+  grpc::ByteBuffer* const response_;
   grpc::ServerUnaryReactor* const reactor_;
-  std::atomic<int> missing_;  // receipts, and the end of publishing
+  std::vector<std::string> receipts_;
+  std::atomic<size_t> missing_;  // receipts, and the end of publishing
 };
 
 class PublishServiceImpl;
 
 // One PublishStream.  It lives until gRPC is done with it and the last receipt has come.
-class PublishStreamCall final
-    : public grpc::ServerBidiReactor<v1::PublishStreamRequest, v1::PublishStreamResponse>,
-      public ReceiptSink {
+class PublishStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                                public ReceiptSink {
  public:
   explicit PublishStreamCall(PublishServiceImpl* owner);
 
   // Begins reading.  Apart from the constructor, because callbacks may come inside.
-  void Start() { StartRead(request_.get()); }
+  void Start() { StartRead(&request_); }
 
   void Hold() {
     MutexLock lock(&mu_);
@@ -291,10 +185,11 @@ class PublishStreamCall final
   }
 
   void GoAway(const std::string& reason) {
+    v1::PublishStreamResponse response;
+    response.mutable_go_away()->set_reason(reason);
     {
       MutexLock lock(&mu_);
-      go_away_ = std::make_unique<ResponseInArena>();
-      (*go_away_)->mutable_go_away()->set_reason(reason);
+      go_away_ = Serialize(response);
     }
     Pump();
   }
@@ -306,51 +201,66 @@ class PublishStreamCall final
   void OnReceipt(uint64_t tag, const PublishOutcome& outcome) override;
 
  private:
+  // Receipts of one message, as its elements.
+  struct Receipts {
+    std::string bytes;
+    size_t count = 0;
+  };
+
+  // Adds a receipt to those of its message.
+  static void AddReceipt(uint64_t seq, const PublishOutcome& outcome, Receipts* to);
+  absl::Status ReadMessage();
   absl::Status ReadHello();
   absl::Status ReadItems();
-  bool WasRefused(uint64_t seq) {
-    MutexLock lock(&mu_);
-    return refused_.contains(seq);
-  }
+  // Puts the receipts that came while reading to those that are to be written.
+  void TakeReceiptsOfReading();
   // Stops reading, finishes at once with an error, or after the last receipt if `status` is OK.
   void End(const absl::Status& status);
   // Writes what there is to write, or finishes.
   void Pump();
-  static size_t CountOf(ResponseInArena* response) {
-    return static_cast<size_t>((*response)->receipts().receipts_size());
-  }
 
   PublishServiceImpl* const owner_;
 
   // Of the reading callbacks.
-  InArena<v1::PublishStreamRequest> request_;
+  grpc::ByteBuffer request_;
+  PublishStreamMessage message_;
+  EventReader event_;
   bool greeted_ = false;
   std::string publisher_id_;
   PublishParams params_;
   uint64_t last_seq_ = 0;
+  // Receipts that come on the thread that reads, while it does: most do.
+  Receipts receipts_of_reading_;
+  bool refused_ = false;  // the last of them was a refusal
 
   Mutex mu_;  // a leaf
-  std::unique_ptr<ResponseInArena> welcome_ ABSL_GUARDED_BY(mu_);
-  std::unique_ptr<ResponseInArena> go_away_ ABSL_GUARDED_BY(mu_);
+  std::optional<grpc::ByteBuffer> welcome_ ABSL_GUARDED_BY(mu_);
+  std::optional<grpc::ByteBuffer> go_away_ ABSL_GUARDED_BY(mu_);
   // To be written; only the last may get more receipts.
-  std::deque<std::unique_ptr<ResponseInArena>> receipts_ ABSL_GUARDED_BY(mu_);
+  std::deque<Receipts> receipts_ ABSL_GUARDED_BY(mu_);
+  std::string spare_ ABSL_GUARDED_BY(mu_);           // memory for the next of them
+  std::string receipt_ ABSL_GUARDED_BY(mu_);         // the one being written
   size_t without_receipt_ ABSL_GUARDED_BY(mu_) = 0;  // items whose receipt is not written yet
   // Who will still come back to this call: items whose receipt has not come yet, GoAway().
   size_t holds_ ABSL_GUARDED_BY(mu_) = 0;
   size_t writing_receipts_ ABSL_GUARDED_BY(mu_) = 0;
-  bool publishing_ ABSL_GUARDED_BY(mu_) = false;                // inside ReadItems()
-  absl::flat_hash_set<uint64_t> refused_ ABSL_GUARDED_BY(mu_);  // seqs, of the message being read
-  bool read_waits_ ABSL_GUARDED_BY(mu_) = false;                // until there is credit again
+  bool read_waits_ ABSL_GUARDED_BY(mu_) = false;  // until there is credit again
   bool reading_over_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   bool done_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
 
-  std::unique_ptr<ResponseInArena> response_;  // of the write in flight
+  grpc::ByteBuffer response_;  // of the write in flight
 };
 
-class PublishServiceImpl final : public PublishService, public v1::Publisher::CallbackService {
+// Events and receipts go by in their bytes.
+using RawService =
+    v1::Publisher::WithRawCallbackMethod_Publish<v1::Publisher::WithRawCallbackMethod_PublishBatch<
+        v1::Publisher::WithRawCallbackMethod_PublishStream<
+            v1::Publisher::WithRawCallbackMethod_Validate<v1::Publisher::Service>>>>;
+
+class PublishServiceImpl final : public PublishService, public RawService {
  public:
   PublishServiceImpl(const Options& options, Router* router)
       : options_(options), router_(router), publishers_(options.max_publishers) {}
@@ -372,51 +282,54 @@ class PublishServiceImpl final : public PublishService, public v1::Publisher::Ca
   }
 
   grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context,
-                                    const v1::PublishRequest* request,
-                                    v1::PublishResponse* response) override {
+                                    const grpc::ByteBuffer* request,
+                                    grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    const absl::StatusOr<PublishParams> params =
-        ReadParams(request->receipt_level(), request->has_wait(), request->wait());
-    EventView event;
-    std::string typed;
-    absl::Status status = params.status();
-    if (status.ok()) status = ReadEvent(request->event(), &event, &typed);
-    if (!status.ok()) {
+    FlatMessage message;
+    if (!message.Take(*request)) {
+      reactor->Finish(Unreadable());
+      return reactor;
+    }
+    PublishParams params;
+    EventReader event;
+    if (absl::Status status = ReadPublishRequest(message.bytes(), &event, &params); !status.ok()) {
       reactor->Finish(ToGrpcStatus(status));
       return reactor;
     }
     PublishRun run(router_);
-    run.Publish(event, *params, new UnaryCall(response, reactor), 0);
+    run.Publish(event.event(), params, new UnaryCall(response, reactor), 0);
     return reactor;
   }
 
   grpc::ServerUnaryReactor* PublishBatch(grpc::CallbackServerContext* context,
-                                         const v1::PublishBatchRequest* request,
-                                         v1::PublishBatchResponse* response) override {
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    const absl::StatusOr<PublishParams> params =
-        ReadParams(request->receipt_level(), request->has_wait(), request->wait());
-    absl::Status status = params.status();
-    const auto events = static_cast<size_t>(request->events_size());
-    if (status.ok() && events > max_batch()) status = TooMany(events, "events");
+    FlatMessage message;
+    if (!message.Take(*request)) {
+      reactor->Finish(Unreadable());
+      return reactor;
+    }
+    PublishParams params;
+    std::vector<absl::string_view> events;
+    absl::Status status = ReadPublishBatchRequest(message.bytes(), &events, &params);
+    if (status.ok() && events.size() > max_batch()) status = TooMany(events.size(), "events");
     if (!status.ok()) {
       reactor->Finish(ToGrpcStatus(status));
       return reactor;
     }
-    auto* const call = new BatchCall(request->events_size(), response, reactor);
+    auto* const call = new BatchCall(events.size(), response, reactor);
     {
       PublishRun run(router_);
-      EventView event;
-      std::string typed;
-      for (int i = 0; i < request->events_size(); ++i) {
-        const absl::Status read = ReadEvent(request->events(i), &event, &typed);
-        if (read.ok()) {
-          run.Publish(event, *params, call, static_cast<uint64_t>(i));
+      EventReader event;
+      for (size_t i = 0; i < events.size(); ++i) {
+        PublishOutcome refusal;
+        refusal.status = event.Read(events[i]);
+        if (refusal.status.ok()) {
+          run.Publish(event.event(), params, call, i);
         } else {
-          PublishOutcome refusal;
-          refusal.status = read;
-          refusal.id = event.id;
-          call->OnReceipt(static_cast<uint64_t>(i), refusal);
+          refusal.id = event.event().id;
+          call->OnReceipt(i, refusal);
         }
       }
     }
@@ -424,7 +337,7 @@ class PublishServiceImpl final : public PublishService, public v1::Publisher::Ca
     return reactor;
   }
 
-  grpc::ServerBidiReactor<v1::PublishStreamRequest, v1::PublishStreamResponse>* PublishStream(
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishStream(
       grpc::CallbackServerContext* /*context*/) override {
     auto* const call = new PublishStreamCall(this);
     call->Start();
@@ -432,18 +345,24 @@ class PublishServiceImpl final : public PublishService, public v1::Publisher::Ca
   }
 
   grpc::ServerUnaryReactor* Validate(grpc::CallbackServerContext* context,
-                                     const v1::ValidateRequest* request,
-                                     v1::ValidateResponse* response) override {
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-    EventView event;
-    std::string typed;
-    absl::Status status = ReadEvent(request->event(), &event, &typed);
+    FlatMessage message;
+    if (!message.Take(*request)) {
+      reactor->Finish(Unreadable());
+      return reactor;
+    }
+    EventReader event;
+    absl::Status status = ReadValidateRequest(message.bytes(), &event);
     if (status.ok()) {
-      const absl::StatusOr<Router::Validation> validation = router_->Validate(event);
+      const absl::StatusOr<Router::Validation> validation = router_->Validate(event.event());
       status = validation.status();
       if (validation.ok()) {
-        for (const std::string& channel : validation->channels) response->add_channels(channel);
-        for (const std::string& warning : validation->warnings) response->add_warnings(warning);
+        v1::ValidateResponse found;
+        for (const std::string& channel : validation->channels) found.add_channels(channel);
+        for (const std::string& warning : validation->warnings) found.add_warnings(warning);
+        *response = Serialize(found);
       }
     }
     reactor->Finish(ToGrpcStatus(status));
@@ -482,14 +401,16 @@ class PublishServiceImpl final : public PublishService, public v1::Publisher::Ca
   std::string go_away_ ABSL_GUARDED_BY(mu_);
 };
 
+// Whose message this thread is publishing.
+thread_local const PublishStreamCall* being_read = nullptr;
+
 PublishStreamCall::PublishStreamCall(PublishServiceImpl* owner) : owner_(owner) {}
 
 void PublishStreamCall::OnReadDone(bool ok) {
   if (!ok) return End(absl::OkStatus());
-  if (absl::Status status = greeted_ ? ReadItems() : ReadHello(); !status.ok()) {
-    return End(status);
-  }
-  request_.Reset();  // while it waits for the next, a stream holds little
+  const absl::Status status = ReadMessage();
+  request_.Clear();  // while it waits for the next, a stream holds little
+  if (!status.ok()) return End(status);
   bool read = false;
   {
     MutexLock lock(&mu_);
@@ -498,32 +419,37 @@ void PublishStreamCall::OnReadDone(bool ok) {
       read_waits_ = !read;
     }
   }
-  if (read) StartRead(request_.get());
+  if (read) StartRead(&request_);
   Pump();
 }
 
+absl::Status PublishStreamCall::ReadMessage() {
+  FlatMessage flat;
+  if (!flat.Take(request_)) return absl::InternalError("the message cannot be read");
+  if (absl::Status status = ReadPublishStreamRequest(flat.bytes(), &message_); !status.ok()) {
+    return status;
+  }
+  return greeted_ ? ReadItems() : ReadHello();
+}
+
 absl::Status PublishStreamCall::ReadHello() {
-  if (!request_->has_hello()) {
+  if (message_.kind != PublishStreamMessage::Kind::kHello) {
     return absl::InvalidArgumentError("the first message of a PublishStream must be hello");
   }
-  const v1::PublisherHello& hello = request_->hello();
-  if (hello.publisher_id().size() > 256) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("publisher_id: ", hello.publisher_id().size(), " bytes, at most 256 allowed"));
+  if (message_.publisher_id.size() > 256) {
+    return absl::InvalidArgumentError(absl::StrCat("publisher_id: ", message_.publisher_id.size(),
+                                                   " bytes, at most 256 allowed"));
   }
-  const absl::StatusOr<PublishParams> params =
-      ReadParams(hello.receipt_level(), hello.has_wait(), hello.wait());
-  if (!params.ok()) return params.status();
-  params_ = *params;
-  publisher_id_ = hello.publisher_id();
+  params_ = message_.params;
+  publisher_id_ = message_.publisher_id;
   greeted_ = true;
   if (!publisher_id_.empty()) last_seq_ = owner_->publishers()->LastAccepted(publisher_id_);
-  auto welcome = std::make_unique<ResponseInArena>();
-  (*welcome)->mutable_welcome()->set_last_accepted_seq(last_seq_);
-  (*welcome)->mutable_welcome()->set_credit(static_cast<uint32_t>(owner_->credit()));
+  v1::PublishStreamResponse response;
+  response.mutable_welcome()->set_last_accepted_seq(last_seq_);
+  response.mutable_welcome()->set_credit(static_cast<uint32_t>(owner_->credit()));
   {
     MutexLock lock(&mu_);
-    welcome_ = std::move(welcome);
+    welcome_ = Serialize(response);
   }
   const std::string go_away = owner_->Add(this);
   if (!go_away.empty()) GoAway(go_away);
@@ -531,67 +457,83 @@ absl::Status PublishStreamCall::ReadHello() {
 }
 
 absl::Status PublishStreamCall::ReadItems() {
-  if (!request_->has_items()) {
+  if (message_.kind != PublishStreamMessage::Kind::kItems) {
     return absl::InvalidArgumentError("message: neither hello nor items");
   }
-  const auto items = static_cast<size_t>(request_->items().items_size());
+  const size_t items = message_.items.size();
   if (items > owner_->max_batch()) return owner_->TooMany(items, "items");
   {
     MutexLock lock(&mu_);
     without_receipt_ += items;
     holds_ += items;
-    publishing_ = true;
-    refused_.clear();
   }
+  const PublishStreamCall* const outer = std::exchange(being_read, this);
   PublishRun run(owner_->router());
-  EventView event;
-  std::string typed;
-  for (const v1::PublishItem& item : request_->items().items()) {
+  for (const absl::string_view item : message_.items) {
+    uint64_t seq = 0;
     PublishOutcome refusal;
-    refusal.status = ReadEvent(item.event(), &event, &typed);
-    refusal.id = event.id;
+    refusal.status = ReadPublishItem(item, &seq, &event_);
+    refusal.id = event_.event().id;
     if (!publisher_id_.empty() && refusal.status.ok()) {
       // Only who has a name can be told that it sent a seq before.
-      if (item.seq() <= last_seq_) {
+      if (seq <= last_seq_) {
         refusal.status = absl::AlreadyExistsError(absl::StrCat(
-            "seq ", item.seq(), ": not above ", last_seq_, ", the last one of this publisher_id"));
+            "seq ", seq, ": not above ", last_seq_, ", the last one of this publisher_id"));
       } else {
-        last_seq_ = item.seq();
+        last_seq_ = seq;
       }
     }
     if (!refusal.status.ok()) {
-      OnReceipt(item.seq(), refusal);
+      OnReceipt(seq, refusal);
       continue;
     }
-    run.Publish(event, params_, this, item.seq());
-    if (!publisher_id_.empty() && !WasRefused(item.seq())) {
-      owner_->publishers()->Accepted(publisher_id_, item.seq());
+    refused_ = false;
+    run.Publish(event_.event(), params_, this, seq);
+    if (!publisher_id_.empty() && !refused_) {
+      owner_->publishers()->Accepted(publisher_id_, seq);
     }
   }
   run.Flush();
-  MutexLock lock(&mu_);
-  publishing_ = false;
+  being_read = outer;
+  TakeReceiptsOfReading();
   return absl::OkStatus();
 }
 
+void PublishStreamCall::AddReceipt(uint64_t seq, const PublishOutcome& outcome, Receipts* to) {
+  thread_local std::string receipt;
+  receipt.clear();
+  AppendReceipt(outcome, &receipt);
+  AppendItemReceipt(seq, receipt, &to->bytes);
+  ++to->count;
+}
+
+void PublishStreamCall::TakeReceiptsOfReading() {
+  if (receipts_of_reading_.count == 0) return;
+  MutexLock lock(&mu_);
+  // While it is read, the call is not done.
+  holds_ -= receipts_of_reading_.count;
+  receipts_.push_back(std::exchange(receipts_of_reading_, {.bytes = std::move(spare_)}));
+  spare_.clear();
+}
+
 void PublishStreamCall::OnReceipt(uint64_t tag, const PublishOutcome& outcome) {
-  bool pump = false;
+  if (being_read == this) {
+    refused_ = !outcome.status.ok();
+    AddReceipt(tag, outcome, &receipts_of_reading_);
+    // Those of one message go out together.
+    if (receipts_of_reading_.count < kReceiptsPerMessage) return;
+    TakeReceiptsOfReading();
+    Pump();
+    return;
+  }
   {
     MutexLock lock(&mu_);
-    if (publishing_ && !outcome.status.ok()) refused_.insert(tag);
-    if (receipts_.empty() || CountOf(receipts_.back().get()) >= kReceiptsPerMessage) {
-      receipts_.push_back(std::make_unique<ResponseInArena>());
+    if (receipts_.empty() || receipts_.back().count >= kReceiptsPerMessage) {
+      receipts_.push_back({.bytes = std::move(spare_)});
+      spare_.clear();
     }
-    v1::ItemReceipt* const receipt =
-        (*receipts_.back())->mutable_receipts()->mutable_receipts()->Add();
-    receipt->set_seq(tag);
-    WriteReceipt(outcome, receipt->mutable_receipt());
-    // Those of the message being read go out together, when it was read.
-    pump = !publishing_ || CountOf(receipts_.front().get()) >= kReceiptsPerMessage;
-    // While it is read, the call is not done.
-    if (!pump) --holds_;
+    AddReceipt(tag, outcome, &receipts_.back());
   }
-  if (!pump) return;
   Pump();
   Release();
 }
@@ -611,26 +553,32 @@ void PublishStreamCall::Pump() {
   {
     MutexLock lock(&mu_);
     if (finished_ || writing_) return;
-    response_ = nullptr;
     const bool failed = reading_over_ && !status_.ok();
     if (!failed) {
-      if (welcome_ != nullptr) {
-        response_ = std::move(welcome_);
+      write = true;
+      if (welcome_.has_value()) {
+        response_ = *std::exchange(welcome_, std::nullopt);
       } else if (!receipts_.empty()) {
-        response_ = std::move(receipts_.front());
+        Receipts& receipts = receipts_.front();
+        response_ = InField(v1::PublishStreamResponse::kReceiptsFieldNumber, receipts.bytes);
+        writing_receipts_ = receipts.count;
+        if (receipts.bytes.capacity() <= kKeptBytes) {
+          spare_ = std::move(receipts.bytes);
+          spare_.clear();
+        }
         receipts_.pop_front();
-        writing_receipts_ = CountOf(response_.get());
-      } else if (go_away_ != nullptr) {
-        response_ = std::move(go_away_);
+      } else if (go_away_.has_value()) {
+        response_ = *std::exchange(go_away_, std::nullopt);
+      } else {
+        write = false;
       }
     }
-    write = response_ != nullptr;
     finish = failed || (!write && reading_over_ && without_receipt_ == 0);
     writing_ = write;
     finished_ = finish;
     status = status_;
   }
-  if (write) StartWrite(response_->get());
+  if (write) StartWrite(&response_);
   if (finish) Finish(ToGrpcStatus(status));
 }
 
@@ -649,7 +597,7 @@ void PublishStreamCall::OnWriteDone(bool ok) {
       read = true;
     }
   }
-  if (read) StartRead(request_.get());
+  if (read) StartRead(&request_);
   Pump();
 }
 

@@ -27,6 +27,7 @@ constexpr int kFlushEvery = 32;
 
 // One copy of an event: the origin or a mirror.
 struct Copy {
+  size_t shard = 0;  // its channel's
   std::shared_ptr<ChannelState> channel;
   PublicationPtr publication;
 };
@@ -75,6 +76,8 @@ class PublishScratch {
   std::vector<EngineAppend> appends;
   std::vector<std::shared_ptr<WorkerLink>> wakes;
   int unflushed = 0;
+  // When the last publication was answered: the next one has waited for nothing else.
+  absl::Duration answered = absl::InfiniteDuration();
 
   void Wake(const std::shared_ptr<WorkerLink>& link) {
     if (std::find(wakes.begin(), wakes.end(), link) == wakes.end()) wakes.push_back(link);
@@ -315,7 +318,7 @@ class RouterImpl final : public Router, public LinkOwner {
   // Gives the receipt now, or takes `pending` and sees to it that the receipt comes when the
   // workers have reported.
   void Answer(Pending* pending, ReceiptLevel level, uint64_t record, absl::Duration received,
-              absl::Duration deadline);
+              absl::Duration now, absl::Duration deadline);
   void Finish(const Pending& pending);
   void Refuse(const Pending& pending, const absl::Status& status);
 
@@ -331,7 +334,9 @@ class RouterImpl final : public Router, public LinkOwner {
 
 void RouterImpl::Publish(const EventView& event, const PublishParams& params, ReceiptSink* sink,
                          uint64_t tag, PublishScratch* scratch) {
-  const absl::Duration received = clock_->Now();
+  const absl::Duration received = scratch->answered == absl::InfiniteDuration()
+                                      ? clock_->Now()
+                                      : std::exchange(scratch->answered, absl::InfiniteDuration());
   const absl::Time wall = scratch->wall_zero + received;
   Pending& pending = scratch->pending;
   pending.Begin(sink, tag);
@@ -370,7 +375,7 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
         return;
     }
   }
-  if (pending.id.empty()) pending.id = NewUuid();
+  if (pending.id.empty()) AppendUuid(&pending.id);
 
   // The copies, outside of all locks.
   scratch->timestamp.clear();
@@ -408,7 +413,8 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
          .tracking_id = record == 0 ? 0 : record + i});
     WriteEnvelope(parts, copy.publication.get());
     scratch->keys.emplace_back(service->state, ChannelDialect::kCommon, room);
-    scratch->shards.push_back(directory_.table().IndexOf(scratch->keys.back()));
+    copy.shard = directory_.table().IndexOf(scratch->keys.back());
+    scratch->shards.push_back(copy.shard);
     scratch->copies.push_back(std::move(copy));
   }
 
@@ -420,7 +426,10 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
   {
     ShardLocks locks(&directory_.table(), &scratch->shards);
     for (size_t i = 0; i < copies && refusal.ok(); ++i) {
-      auto channel = directory_.FindOrCreate(scratch->keys[i], *scratch->snapshot, *service->spec);
+      ChannelTable::Shard& shard = directory_.table().shard(scratch->copies[i].shard);
+      shard.mu.AssertHeld();
+      auto channel = directory_.FindOrCreate(shard, scratch->keys[i], *scratch->snapshot,
+                                             *service->spec, received);
       refusal = channel.status();
       if (channel.ok()) scratch->copies[i].channel = *std::move(channel);
     }
@@ -437,7 +446,7 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
                     deadline = received + wait](const absl::Status& status) {
               PublishScratch late;
               for (const Copy& copy : copies) {
-                late.shards.push_back(directory_.table().IndexOf(*copy.channel));
+                late.shards.push_back(copy.shard);
               }
               {
                 ShardLocks late_locks(&directory_.table(), &late.shards);
@@ -452,7 +461,7 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
               }
               held->outcome.position = {.epoch = copies[0].publication->epoch(),
                                         .offset = copies[0].publication->offset()};
-              Answer(held.get(), level, record, received, deadline);
+              Answer(held.get(), level, record, received, clock_->Now(), deadline);
             };
           });
       if (appended == AppendOutcome::kPending) {
@@ -474,7 +483,8 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
                               .offset = scratch->copies[0].publication->offset()};
   scratch->copies.clear();
   if (flush) scratch->Flush();
-  Answer(&pending, params.level, record, received, received + wait);
+  scratch->answered = clock_->Now();
+  Answer(&pending, params.level, record, received, scratch->answered, received + wait);
 }
 
 void RouterImpl::RouteAll(const std::vector<Copy>& copies, PublishScratch* scratch,
@@ -486,9 +496,7 @@ void RouterImpl::RouteAll(const std::vector<Copy>& copies, PublishScratch* scrat
     ++channel.publications;
     channel.last_published_us = copy.publication->received_us();
     Route(copy, scratch, delivery);
-    const ChannelTable::Shard& shard =
-        directory_.table().shard(directory_.table().IndexOf(channel));
-    for (PublicationObserver* observer : shard.observers) {
+    for (PublicationObserver* observer : directory_.table().shard(copy.shard).observers) {
       observer->OnPublication({.service = channel.service->name,
                                .channel = channel.name,
                                .mirror = i > 0,
@@ -547,8 +555,8 @@ void RouterImpl::Route(const Copy& copy, PublishScratch* scratch, DeliveryCounts
 }
 
 void RouterImpl::Answer(Pending* pending, ReceiptLevel level, uint64_t record,
-                        absl::Duration received, absl::Duration deadline) {
-  const int64_t elapsed = MicrosecondsSince(received, clock_->Now());
+                        absl::Duration received, absl::Duration now, absl::Duration deadline) {
+  const int64_t elapsed = MicrosecondsSince(received, now);
   pending->service->publish_seconds.Observe(1e-6 * static_cast<double>(elapsed));
   pending->outcome.stages.accepted = elapsed;
   pending->outcome.level = ReceiptLevel::kAccepted;

@@ -80,7 +80,8 @@ void Subscriptions::AddInterest(const std::shared_ptr<WorkerLink>& link,
     const ChannelKey key(service->state, interest.dialect, interest.channel);
     ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
     MutexLock lock(&shard.mu);
-    const auto channel = directory_->FindOrCreate(key, *snapshot, *service->spec);
+    const auto channel =
+        directory_->FindOrCreate(shard, key, *snapshot, *service->spec, clock_->Now());
     status = channel.status();
     if (channel.ok()) {
       ChannelLink* const wanting = Want(*channel, link);
@@ -185,7 +186,8 @@ void Subscriptions::Resume(const std::shared_ptr<WorkerLink>& link, absl::string
   ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
   {
     MutexLock lock(&shard.mu);
-    const auto found = directory_->FindOrCreate(key, *snapshot, *service->spec);
+    const auto found =
+        directory_->FindOrCreate(shard, key, *snapshot, *service->spec, clock_->Now());
     if (!found.ok()) return;
     ChannelState* const channel = found->get();
     directory_->RefreshPatterns(channel);
@@ -246,7 +248,8 @@ void Subscriptions::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, Subsc
   const ChannelKey key(service->state, request.dialect, request.channel);
   ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
   MutexLock lock(&shard.mu);
-  const auto channel = directory_->FindOrCreate(key, *snapshot, *service->spec);
+  const auto channel =
+      directory_->FindOrCreate(shard, key, *snapshot, *service->spec, clock_->Now());
   if (!channel.ok()) {
     refusal.status = channel.status();
     link->Answer(std::move(refusal));

@@ -267,7 +267,10 @@ bool WorkerLink::MayGo(uint32_t lane) const {
 }
 
 bool WorkerLink::CanSendBatch() const {
-  return queue_.AnyFor([&](uint32_t lane) { return MayGo(lane); });
+  return queue_.AnyFor([&](uint32_t lane) {
+    mu_.AssertHeld();
+    return MayGo(lane);
+  });
 }
 
 void WorkerLink::TakeBatch() {
@@ -275,7 +278,10 @@ void WorkerLink::TakeBatch() {
   batch.end = UINT64_MAX;
   batch.received = absl::InfiniteDuration();
   size_t bytes = 0;
-  const auto may_go = [&](uint32_t lane) { return MayGo(lane); };
+  const auto may_go = [&](uint32_t lane) {
+    mu_.AssertHeld();
+    return MayGo(lane);
+  };
   while (sending_.size() < kBatchItems && bytes < kBatchBytes) {
     uint32_t lane = 0;
     Item item;
@@ -307,6 +313,7 @@ void WorkerLink::Flush() {
   Next next = Next::kNothing;
   bool room = false;
   absl::Status status;
+  std::unique_ptr<v1::ControlMessage> control;
   {
     MutexLock lock(&mu_);
     if (!writing_ && !finished_) {
@@ -315,9 +322,9 @@ void WorkerLink::Flush() {
         status = close_status_;
         next = Next::kFinish;
       } else if (!control_.empty()) {
-        control_in_flight_ = std::move(control_.front());
+        control = std::move(control_.front());
         control_.pop_front();
-        control_bytes_ -= std::min(control_bytes_, control_in_flight_->ByteSizeLong());
+        control_bytes_ -= std::min(control_bytes_, control->ByteSizeLong());
         writing_ = true;
         next = Next::kControl;
       } else if (CanSendBatch()) {
@@ -332,7 +339,7 @@ void WorkerLink::Flush() {
     case Next::kNothing:
       break;
     case Next::kControl:
-      transport_->Write(*control_in_flight_);
+      transport_->Write({.head = control->SerializeAsString()});
       break;
     case Next::kBatch:
       WriteBatch();
@@ -345,7 +352,7 @@ void WorkerLink::Flush() {
 }
 
 void WorkerLink::WriteBatch() {
-  const BatchWriter::Written written = batch_->Fill(&sending_, clock_->Now());
+  BatchWriter::Written written = batch_->Write(&sending_, clock_->Now());
   {
     MutexLock lock(&mu_);
     sent_items_ += written.items;
@@ -358,7 +365,7 @@ void WorkerLink::WriteBatch() {
   // After the write has begun this thread may be overtaken by its end, and must not touch what
   // belongs to the writer any more.
   if (written.items > 0) {
-    transport_->Write(batch_->message());
+    transport_->Write(std::move(written.message));
   } else {
     OnWriteDone(true);
   }

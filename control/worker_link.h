@@ -45,13 +45,19 @@ class ControlMessage;
 struct ChannelState;
 class BatchWriter;
 
+// A ControlMessage as it goes over the wire, in two pieces.
+struct LinkMessage {
+  std::string head = {};
+  std::string body = {};
+};
+
 // Where a link's messages go: the gRPC stream, or a test.
 class LinkTransport {
  public:
   virtual ~LinkTransport() = default;
 
-  // Starts writing `message`, which stays as it is until WorkerLink::OnWriteDone() is called.
-  virtual void Write(const v1::ControlMessage& message) = 0;
+  // Starts writing; WorkerLink::OnWriteDone() is called when the next may follow.
+  virtual void Write(LinkMessage message) = 0;
   // Ends the stream; called once, never during a write, and nothing is called afterwards.
   virtual void Finish(const absl::Status& status) = 0;
 };
@@ -273,7 +279,6 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   // Of the thread that set writing_.
   std::vector<Item> sending_;
   std::unique_ptr<BatchWriter> batch_;
-  std::unique_ptr<v1::ControlMessage> control_in_flight_;
 };
 
 }  // namespace fanwire

@@ -26,9 +26,17 @@ bool IsKnown(v1::Dialect dialect) {
   return dialect == v1::DIALECT_COMMON || dialect == v1::DIALECT_SESSION_BUDDY;
 }
 
+// Gives gRPC the text itself.
+grpc::Slice TakeSlice(std::string text) {
+  auto* const owned = new std::string(std::move(text));
+  return grpc::Slice(
+      owned->data(), owned->size(), [](void* user) { delete static_cast<std::string*>(user); },
+      owned);
+}
+
 // One attachment.  gRPC's reactor and the link's transport at once; deletes itself when gRPC is
 // done, which is after the link has told it to finish.
-class AttachStream final : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::ControlMessage>,
+class AttachStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                            public LinkTransport {
  public:
   AttachStream(uint64_t id, const WorkerLink::Options& options, Router* router,
@@ -37,23 +45,30 @@ class AttachStream final : public grpc::ServerBidiReactor<v1::WorkerMessage, v1:
         registry_(registry),
         link_(std::make_shared<WorkerLink>(id, options, clock, this, router->link_owner())) {}
 
-  void Start() { StartRead(&message_); }
+  void Start() { StartRead(&read_); }
 
   // ---- LinkTransport
 
-  void Write(const v1::ControlMessage& message) override { StartWrite(&message); }
+  void Write(LinkMessage message) override {
+    const grpc::Slice slices[] = {grpc::Slice(message.head), TakeSlice(std::move(message.body))};
+    written_ = grpc::ByteBuffer(slices, 2);
+    StartWrite(&written_);
+  }
   void Finish(const absl::Status& status) override {
-    grpc::ServerBidiReactor<v1::WorkerMessage, v1::ControlMessage>::Finish(ToGrpcStatus(status));
+    grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>::Finish(ToGrpcStatus(status));
   }
 
   // ---- gRPC
 
   void OnReadDone(bool ok) override {
     if (!ok) return End(absl::OkStatus());
+    if (!grpc::SerializationTraits<v1::WorkerMessage>::Deserialize(&read_, &message_).ok()) {
+      return End(absl::InvalidArgumentError("not a fanwire.v1.WorkerMessage: malformed bytes"));
+    }
     for (const v1::WorkerItem& item : message_.items()) {
       if (absl::Status status = Handle(item); !status.ok()) return End(status);
     }
-    StartRead(&message_);
+    StartRead(&read_);
   }
 
   void OnWriteDone(bool ok) override {
@@ -81,7 +96,9 @@ class AttachStream final : public grpc::ServerBidiReactor<v1::WorkerMessage, v1:
   Router* const router_;
   WorkerRegistry* const registry_;
   const std::shared_ptr<WorkerLink> link_;
+  grpc::ByteBuffer read_;
   v1::WorkerMessage message_;
+  grpc::ByteBuffer written_;
   std::atomic<bool> attached_{false};
 };
 
@@ -184,13 +201,16 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
   return absl::OkStatus();
 }
 
-class WorkerServiceImpl final : public v1::Workers::CallbackService {
+// What goes to workers is serialized already.
+using RawService = v1::Workers::WithRawCallbackMethod_Attach<v1::Workers::Service>;
+
+class WorkerServiceImpl final : public RawService {
  public:
   WorkerServiceImpl(const WorkerLink::Options& options, Router* router, WorkerRegistry* registry,
                     const Clock* clock)
       : options_(options), router_(router), registry_(registry), clock_(clock) {}
 
-  grpc::ServerBidiReactor<v1::WorkerMessage, v1::ControlMessage>* Attach(
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Attach(
       grpc::CallbackServerContext* /*context*/) override {
     auto* const stream = new AttachStream(next_id_.fetch_add(1, std::memory_order_relaxed),
                                           options_, router_, registry_, clock_);

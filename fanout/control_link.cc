@@ -1,5 +1,6 @@
 #include "fanout/control_link.h"
 
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -11,7 +12,8 @@
 #include "common/log.h"
 #include "common/mutex.h"
 #include "common/rpc_status.h"
-#include "fanwire/v1/worker.grpc.pb.h"
+#include "fanwire/v1/worker.pb.h"
+#include "proto/wire_reader.h"
 
 namespace fanwire {
 
@@ -28,6 +30,8 @@ constexpr int kMissedHeartbeats = 3;
 // A message that has grown so long is written before its turn ends.
 constexpr size_t kMessageBytes = 512 << 10;
 
+constexpr char kAttach[] = "/fanwire.v1.Workers/Attach";
+
 // One message of control, taken apart.
 struct Incoming {
   std::vector<LinkItem> items;
@@ -43,57 +47,118 @@ class Mailbox {
   virtual void OnStreamOver(uint64_t generation, absl::Status status) = 0;
 };
 
-Incoming TakeApart(v1::ControlMessage* message) {
-  Incoming incoming;
-  if (!message->has_batch()) {
-    incoming.message = std::make_unique<v1::ControlMessage>();
-    incoming.message->Swap(message);
-    return incoming;
-  }
-  incoming.items.reserve(static_cast<size_t>(message->batch().items_size()));
-  for (v1::BatchItem& from : *message->mutable_batch()->mutable_items()) {
-    LinkItem& item = incoming.items.emplace_back();
-    if (!from.has_deliver()) {
-      item.other = std::make_unique<v1::BatchItem>();
-      item.other->Swap(&from);
-      continue;
+constexpr uint32_t BytesTag(int field) { return WireTag(field, WireType::kBytes); }
+constexpr uint32_t VarintTag(int field) { return WireTag(field, WireType::kVarint); }
+
+// Reads a Deliver.  Returns false if it is malformed.
+bool ReadDeliver(absl::string_view bytes, LinkItem* item) {
+  using v1::Deliver;
+  absl::string_view envelope;
+  WireReader reader(bytes);
+  while (reader.Next()) {
+    switch (reader.tag()) {
+      case VarintTag(Deliver::kHandleFieldNumber):
+        item->handle = static_cast<uint32_t>(reader.Varint());
+        break;
+      case VarintTag(Deliver::kOffsetFieldNumber):
+        item->offset = static_cast<int64_t>(reader.Varint());
+        break;
+      case BytesTag(Deliver::kEnvelopeFieldNumber):
+        envelope = reader.Bytes();
+        break;
+      case VarintTag(Deliver::kEventFieldNumber):
+        item->event = static_cast<uint32_t>(reader.Varint());
+        break;
+      case BytesTag(Deliver::kExcludeConnectionFieldNumber):
+        item->exclude_connection = std::string(reader.Bytes());
+        break;
+      case VarintTag(Deliver::kConflateKeyFieldNumber):
+        item->conflate_key = reader.Varint();
+        break;
+      case VarintTag(Deliver::kTtlMsFieldNumber):
+        item->ttl_ms = static_cast<int64_t>(reader.Varint());
+        break;
+      case VarintTag(Deliver::kPublicationIdFieldNumber):
+        item->publication_id = reader.Varint();
+        break;
+      case VarintTag(Deliver::kReceivedUsFieldNumber):
+        item->received_us = static_cast<int64_t>(reader.Varint());
+        break;
+      default:
+        reader.Skip();
     }
-    v1::Deliver& deliver = *from.mutable_deliver();
-    item.handle = deliver.handle();
-    item.event = deliver.event();
-    item.offset = deliver.offset();
-    item.conflate_key = deliver.conflate_key();
-    item.ttl_ms = deliver.ttl_ms();
-    item.publication_id = deliver.publication_id();
-    item.received_us = deliver.received_us();
-    item.frame = Frame::Text(deliver.envelope());
-    item.envelope_bytes = static_cast<uint32_t>(deliver.envelope().size());
-    item.exclude_connection.swap(*deliver.mutable_exclude_connection());
   }
-  return incoming;
+  item->frame = Frame::Text(envelope);
+  item->envelope_bytes = static_cast<uint32_t>(envelope.size());
+  return reader.ok();
+}
+
+// Reads a BatchItem.  Returns false if it is malformed.
+bool ReadItem(absl::string_view bytes, LinkItem* item) {
+  // Deliveries, which nearly all are, in place.
+  WireReader reader(bytes);
+  if (reader.Next() && reader.tag() == BytesTag(v1::BatchItem::kDeliverFieldNumber)) {
+    const absl::string_view deliver = reader.Bytes();
+    if (!reader.Next()) return reader.ok() && ReadDeliver(deliver, item);
+  }
+  item->other = std::make_unique<v1::BatchItem>();
+  return item->other->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+// Reads a ControlMessage.  Returns false if it is malformed.
+bool TakeApart(absl::string_view bytes, Incoming* incoming) {
+  WireReader reader(bytes);
+  if (reader.Next() && reader.tag() == BytesTag(v1::ControlMessage::kBatchFieldNumber)) {
+    WireReader batch(reader.Bytes());
+    if (!reader.Next() && reader.ok()) {
+      while (batch.Next()) {
+        if (batch.tag() != BytesTag(v1::Batch::kItemsFieldNumber)) {
+          batch.Skip();
+        } else if (!ReadItem(batch.Bytes(), &incoming->items.emplace_back())) {
+          return false;
+        }
+      }
+      return batch.ok();
+    }
+  }
+  incoming->message = std::make_unique<v1::ControlMessage>();
+  return incoming->message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+// The message in one piece.  Returns false if gRPC cannot give it.
+bool Flatten(grpc::ByteBuffer* buffer, grpc::Slice* message) {
+  const bool ok = buffer->Length() == 0 || buffer->TrySingleSlice(message).ok() ||
+                  buffer->DumpToSingleSlice(message).ok();
+  buffer->Clear();
+  return ok;
+}
+
+absl::string_view Text(const grpc::Slice& slice) {
+  return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
 }
 
 // One attachment's stream.  It holds itself until gRPC is done with it.
-class Stream final : public grpc::ClientBidiReactor<v1::WorkerMessage, v1::ControlMessage> {
+class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   Stream(uint64_t generation, Mailbox* mailbox) : generation_(generation), mailbox_(mailbox) {}
 
-  void Start(std::shared_ptr<Stream> self, v1::Workers::Stub* stub) {
+  void Start(std::shared_ptr<Stream> self, grpc::GenericStub* stub) {
     self_ = std::move(self);
-    stub->async()->Attach(&context_, this);
+    stub->PrepareBidiStreamingCall(&context_, kAttach, {}, this);
     AddHold();  // writes come from outside of callbacks
     StartRead(&reading_);
     StartCall();
   }
 
   // One at a time: the next after Mailbox::OnWritten().
-  void Write(v1::WorkerMessage message) {
+  void Write(const v1::WorkerMessage& message) {
     {
       MutexLock lock(&mu_);
       if (over_) return;
       ++starting_;
     }
-    writing_ = std::move(message);
+    const grpc::Slice slice(message.SerializeAsString());
+    writing_ = grpc::ByteBuffer(&slice, 1);
     StartWrite(&writing_);
     bool release = false;
     {
@@ -107,7 +172,15 @@ class Stream final : public grpc::ClientBidiReactor<v1::WorkerMessage, v1::Contr
 
   void OnReadDone(bool ok) override {
     if (ok) {
-      mailbox_->OnIncoming(generation_, TakeApart(&reading_));
+      grpc::Slice message;
+      Incoming incoming;
+      if (Flatten(&reading_, &message) && TakeApart(Text(message), &incoming)) {
+        mailbox_->OnIncoming(generation_, std::move(incoming));
+      } else {
+        // Nothing that comes behind it can be trusted: the next attachment begins anew.
+        LogError("link.malformed", {{"bytes", message.size()}});
+        context_.TryCancel();
+      }
       StartRead(&reading_);
       return;
     }
@@ -139,8 +212,8 @@ class Stream final : public grpc::ClientBidiReactor<v1::WorkerMessage, v1::Contr
   const uint64_t generation_;
   Mailbox* const mailbox_;
   grpc::ClientContext context_;
-  v1::ControlMessage reading_;
-  v1::WorkerMessage writing_;
+  grpc::ByteBuffer reading_;
+  grpc::ByteBuffer writing_;
   Mutex mu_;
   int starting_ ABSL_GUARDED_BY(mu_) = 0;
   bool over_ ABSL_GUARDED_BY(mu_) = false;
@@ -161,7 +234,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     arguments.SetMaxReceiveMessageSize(64 << 20);
     channel_ =
         grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
-    stub_ = v1::Workers::NewStub(channel_);
+    stub_ = std::make_unique<grpc::GenericStub>(channel_);
     hook_ = loop_->AddTurnHook([this] { WriteOut(); });
   }
 
@@ -349,7 +422,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     queued_bytes_ -= next.counted;
     greeting_ = false;
     writing_ = true;
-    stream_->Write(std::move(next.message));
+    stream_->Write(next.message);
   }
 
   void MaybeEndStop() {
@@ -368,7 +441,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   ControlLinkHandler* const handler_;
   const size_t max_queued_bytes_;
   std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<v1::Workers::Stub> stub_;
+  std::unique_ptr<grpc::GenericStub> stub_;
   EventLoop::HookId hook_ = 0;
 
   // Of the loop.

@@ -95,7 +95,7 @@ void Hub::Slice::Use(const Slice& part, size_t sends) {
 }
 
 Hub::Hub(EventLoop* loop, SendTable* sockets, TrackTable* tracks, const Clock* clock)
-    : loop_(loop), sockets_(sockets), tracks_(tracks), clock_(clock), slice_(clock) {}
+    : loop_(loop), sockets_(sockets), tracks_(tracks), slice_(clock) {}
 
 Hub::~Hub() {
   for (const Busy& busy : busy_) {

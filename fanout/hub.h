@@ -148,7 +148,6 @@ class Hub {
   TrackTable* const tracks_;
   size_t slice_sends_ = 512;
   absl::Duration slice_time_ = absl::InfiniteDuration();
-  const Clock* const clock_;
 
   std::vector<ChannelRef> arrived_;  // channels with something to commit, or committed since
   std::deque<Busy> busy_;            // services, in the order in which they get their turn

@@ -176,7 +176,7 @@ WorkerImpl::WorkerImpl(const WorkerOptions& options, std::function<void()> on_fi
     : options_(options),
       on_finished_(std::move(on_finished)),
       incarnation_(static_cast<uint64_t>(absl::ToUnixNanos(absl::Now()))),
-      tracks_([this] { return Clock::Real()->Now(); },
+      tracks_([] { return Clock::Real()->Now(); },
               [this](const Track& track, bool final) { SendReport(track, final); }),
       hub_(&loop_, &sockets_, &tracks_) {
   sessions_ = {.loop = &loop_, .hub = &hub_, .upstream = this, .clock = Clock::Real()};

@@ -283,7 +283,7 @@ TEST_F(WholeTest, ABatchGoesThereAndBack) {
 TEST_F(WholeTest, ABatchFailsWhenControlGoesAwayThoughItsInputStaysOpen) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
-  control_.OnPublishStream([this](FakeControl::PublishStreamServer* stream) {
+  control_.OnPublishStream([](FakeControl::PublishStreamServer* stream) {
     v1::PublishStreamRequest request;
     stream->Read(&request);
     v1::PublishStreamResponse response;

@@ -27,8 +27,11 @@ TEST(MutexTest, TryLockFailsWhileHeld) {
   mu.Lock();
   bool taken = true;
   std::thread([&] {
-    taken = mu.TryLock();
-    if (taken) mu.Unlock();
+    if (mu.TryLock()) {
+      mu.Unlock();
+    } else {
+      taken = false;
+    }
   }).join();
   EXPECT_FALSE(taken);
   mu.Unlock();

@@ -24,6 +24,7 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_worker_registry.h"
+#include "tests/testing/link_message.h"
 #include "tests/testing/status.h"
 
 namespace fanwire {
@@ -57,9 +58,10 @@ class ReportingWorker final : public LinkTransport {
 
   const std::shared_ptr<WorkerLink>& link() const { return link_; }
 
-  void Write(const v1::ControlMessage& message) override {
+  void Write(LinkMessage message) override {
     std::vector<uint64_t> tracked;
-    for (const v1::BatchItem& item : message.batch().items()) {
+    const v1::ControlMessage parsed = Parse(message);
+    for (const v1::BatchItem& item : parsed.batch().items()) {
       if (!item.has_deliver()) continue;
       envelopes.push_back(item.deliver().envelope());
       if (item.deliver().publication_id() != 0) tracked.push_back(item.deliver().publication_id());

@@ -10,6 +10,7 @@
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/link_message.h"
 
 namespace fanwire {
 namespace {
@@ -38,9 +39,10 @@ class BatchWriterTest : public ::testing::Test {
   }
   // What the next message says of the items added since the last one.
   std::vector<v1::BatchItem> Fill() {
-    written_ = writer_.Fill(&items_, now_);
+    written_ = writer_.Write(&items_, now_);
     EXPECT_THAT(items_, IsEmpty());
-    const auto& items = writer_.message().batch().items();
+    const v1::ControlMessage message = Parse(written_.message);
+    const auto& items = message.batch().items();
     EXPECT_EQ(written_.items, static_cast<uint64_t>(items.size()));
     return {items.begin(), items.end()};
   }

@@ -42,7 +42,7 @@ class ChannelDirectoryTest : public ::testing::Test {
     const ChannelKey key(entry->state, dialect, name);
     ChannelTable::Shard& shard = directory_.table().shard(directory_.table().IndexOf(key));
     MutexLock lock(&shard.mu);
-    return directory_.FindOrCreate(key, *snapshot, *entry->spec);
+    return directory_.FindOrCreate(shard, key, *snapshot, *entry->spec, clock_.Now());
   }
   std::vector<std::string> Channels() {
     std::vector<std::string> names;

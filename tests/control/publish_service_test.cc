@@ -209,6 +209,34 @@ TEST_F(PublishServiceTest, OtherTypesAndNumbersThatJsonDoesNotHaveAreRefused) {
   EXPECT_EQ(Accepted(), 0);
 }
 
+TEST_F(PublishServiceTest, MalformedBytesAreRefusedAndRefuseNoOtherEventOfABatch) {
+  v1::PublishRequest single;
+  // An event that ends inside of a field.
+  single.GetReflection()->MutableUnknownFields(&single)->AddLengthDelimited(
+      v1::PublishRequest::kEventFieldNumber, "\x0a\x09");
+  EXPECT_THAT(Call(single), StatusIs(kInvalid, "not a fanwire.v1.Event: malformed bytes"));
+  v1::PublishBatchRequest batch;
+  *batch.add_events() = MakeEvent();
+  batch.GetReflection()->MutableUnknownFields(&batch)->AddLengthDelimited(
+      v1::PublishBatchRequest::kEventsFieldNumber, "\x0a\x09");
+  const auto response = PublishBatch(batch);
+  ASSERT_OK(response);
+  ASSERT_THAT(response->receipts(), SizeIs(2));
+  EXPECT_EQ(response->receipts(0).position().offset(), 1);
+  EXPECT_EQ(response->receipts(1).status().message(), "not a fanwire.v1.Event: malformed bytes");
+}
+
+TEST_F(PublishServiceTest, AMessageOfManyPiecesIsReadAsOne) {
+  // gRPC's frames have 16 KiB.
+  const std::string json = absl::StrCat(R"({"text":")", std::string(60000, 'x'), "\"}");
+  v1::PublishBatchRequest request;
+  for (int i = 0; i < 20; ++i) *request.add_events() = MakeEvent("x", json);
+  const auto response = PublishBatch(request);
+  ASSERT_OK(response);
+  EXPECT_EQ(response->receipts(19).position().offset(), 20);
+  EXPECT_EQ(Data()["text"], std::string(60000, 'x'));
+}
+
 // ------------------------------------------------------------------------------- PublishBatch
 
 TEST_F(PublishServiceTest, ABatchHasAReceiptPerEventInTheirOrder) {

@@ -300,6 +300,41 @@ TEST_F(PublishStreamTest, TooManyItemsInOneMessageEndTheStreamAndPublishNothingO
   EXPECT_EQ(Accepted(), 0);
 }
 
+TEST_F(PublishStreamTest, AnEventOfMalformedBytesIsRefusedAndAMalformedMessageEndsTheStream) {
+  Publisher publisher(stub_.get());
+  publisher.Greet("me");
+  v1::PublishStreamRequest request;
+  for (const uint64_t seq : {1, 2, 3}) {
+    v1::PublishItem* const item = request.mutable_items()->add_items();
+    item->set_seq(seq);
+    if (seq == 2) {
+      // An event that ends inside of a field.
+      item->GetReflection()->MutableUnknownFields(item)->AddLengthDelimited(
+          v1::PublishItem::kEventFieldNumber, "\x0a\x09");
+    } else {
+      *item->mutable_event() = MakeEvent();
+    }
+  }
+  publisher.stream().Write(request);
+  const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(3);
+  ASSERT_THAT(receipts, SizeIs(3));
+  EXPECT_EQ(receipts[0].receipt().position().offset(), 1);
+  EXPECT_EQ(receipts[1].seq(), 2u);
+  EXPECT_EQ(receipts[1].receipt().status().code(), 3);
+  EXPECT_EQ(receipts[1].receipt().status().message(), "not a fanwire.v1.Event: malformed bytes");
+  EXPECT_EQ(receipts[2].receipt().position().offset(), 2);
+
+  v1::PublishStreamRequest malformed;
+  malformed.GetReflection()
+      ->MutableUnknownFields(&malformed)
+      ->AddLengthDelimited(v1::PublishStreamRequest::kItemsFieldNumber, "\x0a\x09");
+  publisher.stream().Write(malformed);
+  EXPECT_EQ(publisher.Read(), std::nullopt);
+  EXPECT_THAT(publisher.Finish(),
+              StatusIs(kInvalid, "not a fanwire.v1.PublishStreamRequest: malformed bytes"));
+  EXPECT_EQ(Accepted(), 2);
+}
+
 // ------------------------------------------------------------------------------- ending
 
 TEST_F(PublishStreamTest, AHalfClosedStreamEndsWithItsLastReceipt) {

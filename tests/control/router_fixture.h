@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -25,6 +26,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
+#include "tests/testing/link_message.h"
 #include "tests/testing/status.h"
 
 namespace fanwire {
@@ -49,15 +51,15 @@ class FakeWorker final : public LinkTransport {
   const std::shared_ptr<WorkerLink> link;
   bool acks = true;  // acknowledges what it applies
 
-  void Write(const v1::ControlMessage& message) override {
+  void Write(LinkMessage message) override {
     MutexLock lock(&mu_);
-    EXPECT_EQ(in_flight_, nullptr) << "two writes at once";
+    EXPECT_FALSE(in_flight_.has_value()) << "two writes at once";
     EXPECT_FALSE(finished_) << "a write after the end";
-    in_flight_ = &message;
+    in_flight_ = Parse(message);
   }
   void Finish(const absl::Status& status) override {
     MutexLock lock(&mu_);
-    EXPECT_EQ(in_flight_, nullptr) << "finished during a write";
+    EXPECT_FALSE(in_flight_.has_value()) << "finished during a write";
     EXPECT_FALSE(finished_) << "finished twice";
     finished_ = true;
     finish_status_ = status;
@@ -68,9 +70,9 @@ class FakeWorker final : public LinkTransport {
     uint64_t items = 0, bytes = 0;
     {
       MutexLock lock(&mu_);
-      if (in_flight_ == nullptr) return false;
+      if (!in_flight_.has_value()) return false;
       if (ok) Apply(*in_flight_);
-      in_flight_ = nullptr;
+      in_flight_.reset();
       items = items_;
       bytes = bytes_;
     }
@@ -129,7 +131,7 @@ class FakeWorker final : public LinkTransport {
   }
   bool writing() const {
     MutexLock lock(&mu_);
-    return in_flight_ != nullptr;
+    return in_flight_.has_value();
   }
   bool finished() const {
     MutexLock lock(&mu_);
@@ -269,7 +271,7 @@ class FakeWorker final : public LinkTransport {
 
  private:
   mutable Mutex mu_;
-  const v1::ControlMessage* in_flight_ ABSL_GUARDED_BY(mu_) = nullptr;
+  std::optional<v1::ControlMessage> in_flight_ ABSL_GUARDED_BY(mu_);
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status finish_status_ ABSL_GUARDED_BY(mu_);
   std::map<uint32_t, Channel> channels_ ABSL_GUARDED_BY(mu_);

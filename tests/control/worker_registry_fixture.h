@@ -20,6 +20,7 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_router.h"
+#include "tests/testing/link_message.h"
 #include "tests/testing/status.h"
 
 namespace fanwire {
@@ -31,10 +32,10 @@ class FakeStream final : public LinkTransport {
              FakeRouter* router)
       : link(std::make_shared<WorkerLink>(id, options, clock, this, router)) {}
 
-  void Write(const v1::ControlMessage& message) override {
+  void Write(LinkMessage message) override {
     {
       MutexLock lock(&mu_);
-      sent_.push_back(message);
+      sent_.push_back(Parse(message));
     }
     if (on_write) on_write();
     if (!stalled) link->OnWriteDone(true);

@@ -182,7 +182,6 @@ TEST_F(WorkerSlotsTest, ForeignProcessUnderASlotsNameIsNotTakenForItsOwn) {
 
 TEST_F(WorkerSlotsTest, WorkerThatEndedIsStartedAgainAfterABackoffThatDoubles) {
   Make(1);
-  absl::Duration total;
   std::vector<int64_t> waits_ms;
   for (int death = 0; death < 9; ++death) {
     Exit(0, 1);

@@ -320,6 +320,56 @@ TEST_F(ControlLinkTest, ABatchIsTakenApartInItsOrder) {
   EXPECT_GT(turns_, 0);
 }
 
+TEST_F(ControlLinkTest, FieldsOfALaterVersionAreLeftOut) {
+  ASSERT_TRUE(Attach());
+  v1::ControlMessage message;
+  v1::Batch& batch = *message.mutable_batch();
+  batch.GetReflection()->MutableUnknownFields(&batch)->AddVarint(15, 1);
+  v1::BatchItem* const item = batch.add_items();
+  item->mutable_deliver()->set_handle(5);
+  item->mutable_deliver()
+      ->GetReflection()
+      ->MutableUnknownFields(item->mutable_deliver())
+      ->AddLengthDelimited(1000, "later");
+  // Another kind of item behind the delivery takes its place.
+  v1::BatchItem* const two = batch.add_items();
+  two->mutable_deliver()->set_handle(6);
+  v1::ChannelRelease release;
+  release.set_handle(9);
+  two->GetReflection()->MutableUnknownFields(two)->AddLengthDelimited(
+      v1::BatchItem::kChannelReleaseFieldNumber, release.SerializeAsString());
+  ASSERT_TRUE(server_.Send(message));
+  ASSERT_TRUE(RunUntil([&] { return items_.size() == 2; }));
+  EXPECT_EQ(items_[0].handle, 5u);
+  EXPECT_EQ(items_[0].other, nullptr);
+  ASSERT_NE(items_[1].other, nullptr);
+  EXPECT_EQ(items_[1].other->channel_release().handle(), 9u);
+}
+
+TEST_F(ControlLinkTest, MalformedBytesEndTheAttachmentAndNothingOfThemIsApplied) {
+  ASSERT_TRUE(Attach());
+  const auto malformed = [](int field, const std::string& bytes) {
+    v1::ControlMessage message;
+    message.mutable_batch()->add_items()->mutable_event_def()->set_handle(1);
+    message.GetReflection()->MutableUnknownFields(&message)->AddLengthDelimited(field, bytes);
+    return message;
+  };
+  v1::ControlMessage message;
+  message.mutable_batch()->add_items()->mutable_event_def()->set_handle(1);
+  // A delivery that ends inside of a field.
+  message.mutable_batch()
+      ->GetReflection()
+      ->MutableUnknownFields(message.mutable_batch())
+      ->AddLengthDelimited(v1::Batch::kItemsFieldNumber, std::string("\x0a\x02\x1a\x09", 4));
+  ASSERT_TRUE(server_.Send(message));
+  ASSERT_TRUE(RunUntil([&] { return attached_ == 2; }));
+  // A message that is none, behind a batch.
+  ASSERT_TRUE(server_.Send(malformed(v1::ControlMessage::kQueryFieldNumber, "\x0a\x09")));
+  ASSERT_TRUE(RunUntil([&] { return attached_ == 3; }));
+  EXPECT_EQ(detached_, 2);
+  EXPECT_THAT(items_, SizeIs(0));
+}
+
 TEST_F(ControlLinkTest, WhatIsNoBatchComesAsItIsInItsPlace) {
   ASSERT_TRUE(Attach());
   v1::ControlMessage config;

@@ -23,7 +23,7 @@
 
 namespace fanwire {
 
-class WsServer : public ConnectionHost {
+class WsServer final : public ConnectionHost {
  public:
   struct Hooks {
     std::function<void(Connection*)> on_open;

@@ -26,7 +26,7 @@ constexpr uint64_t kAll = UINT64_MAX;
 
 class NullTransport final : public LinkTransport {
  public:
-  void Write(const v1::ControlMessage& message) override {
+  void Write(LinkMessage message) override {
     benchmark::DoNotOptimize(&message);
     writing = true;
   }
