@@ -23,6 +23,16 @@ void SetPosition(const Position& from, v1::Position* to) {
 
 void Assign(absl::string_view from, std::string* to) { to->assign(from.data(), from.size()); }
 
+// Publications come from another core's memory: they are asked for so many items before their turn.
+constexpr size_t kAhead = 4;
+
+void Prefetch(const WorkerLink::Item& item) {
+  const auto* const memory = reinterpret_cast<const char*>(item.publication.get());
+  if (memory == nullptr) return;
+  // What follows in sequence, the core finds itself.
+  for (size_t line = 0; line < 4; ++line) __builtin_prefetch(memory + 64 * line);
+}
+
 bool IsExpired(const Publication& publication, absl::Duration now) {
   return publication.expires_at() <= now;
 }
@@ -34,7 +44,9 @@ BatchWriter::Written BatchWriter::Write(std::vector<WorkerLink::Item>* items, ab
   size_t bytes = 0;
   for (const WorkerLink::Item& item : *items) bytes += item.bytes + kAroundEnvelope;
   written_.message.body.reserve(bytes);
-  for (const WorkerLink::Item& item : *items) {
+  for (size_t i = 0; i < items->size(); ++i) {
+    const WorkerLink::Item& item = (*items)[i];
+    if (i + kAhead < items->size()) Prefetch((*items)[i + kAhead]);
     switch (item.kind) {
       case WorkerLink::Item::Kind::kDeliver:
         AddDeliver(item, now);

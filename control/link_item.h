@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
 #include "control/publication.h"
 #include "control/worker_link.h"
 
@@ -41,6 +42,8 @@ struct WorkerLink::Item {
   std::unique_ptr<LinkGap> gap = nullptr;
   std::unique_ptr<SubscribeAnswer> answer = nullptr;
   size_t bytes = 0;  // of envelopes
+  // When the publication was received; infinite: it is none.
+  absl::Duration received = absl::InfiniteDuration();
 };
 
 }  // namespace fanwire

@@ -79,7 +79,8 @@ LinkOffer WorkerLink::Deliver(LinkHandle handle, const PublicationPtr& publicati
   Push(handle.lane, {.kind = Item::Kind::kDeliver,
                      .handle = handle.number,
                      .publication = publication,
-                     .bytes = bytes});
+                     .bytes = bytes,
+                     .received = publication->received_at()});
   return LinkOffer::kQueued;
 }
 
@@ -158,9 +159,7 @@ absl::Duration WorkerLink::UnappliedSinceLocked() const {
   if (held_ || dirty_since_ != absl::InfiniteDuration()) since = std::min(since, missed_since_);
   for (const Batch& batch : unacked_) since = std::min(since, batch.received);
   // What is repaired stands behind younger ones of other channels.
-  queue_.ForEach([&](const Item& item) {
-    if (item.publication != nullptr) since = std::min(since, item.publication->received_at());
-  });
+  queue_.ForEach([&](const Item& item) { since = std::min(since, item.received); });
   return since - kReceptionMargin;
 }
 
@@ -287,9 +286,8 @@ void WorkerLink::TakeBatch() {
     Item item;
     if (!queue_.Pop(may_go, &lane, &item)) break;
     bytes += item.bytes;
-    if (item.publication != nullptr) {
-      batch.received = std::min(batch.received, item.publication->received_at());
-    }
+    // Not the publication's own: it is another core's memory yet.
+    batch.received = std::min(batch.received, item.received);
     if (in_flight_.size() <= lane) in_flight_.resize(lane + 1);
     ++in_flight_[lane].items;
     in_flight_[lane].bytes += item.bytes;

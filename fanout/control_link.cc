@@ -2,6 +2,7 @@
 
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/support/proto_buffer_reader.h>
 
 #include <algorithm>
 #include <deque>
@@ -105,36 +106,102 @@ bool ReadItem(absl::string_view bytes, LinkItem* item) {
   return item->other->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 
-// Reads a ControlMessage.  Returns false if it is malformed.
-bool TakeApart(absl::string_view bytes, Incoming* incoming) {
-  WireReader reader(bytes);
-  if (reader.Next() && reader.tag() == BytesTag(v1::ControlMessage::kBatchFieldNumber)) {
-    WireReader batch(reader.Bytes());
-    if (!reader.Next() && reader.ok()) {
-      while (batch.Next()) {
-        if (batch.tag() != BytesTag(v1::Batch::kItemsFieldNumber)) {
-          batch.Skip();
-        } else if (!ReadItem(batch.Bytes(), &incoming->items.emplace_back())) {
-          return false;
-        }
-      }
-      return batch.ok();
-    }
-  }
-  incoming->message = std::make_unique<v1::ControlMessage>();
-  return incoming->message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
-
-// The message in one piece.  Returns false if gRPC cannot give it.
-bool Flatten(grpc::ByteBuffer* buffer, grpc::Slice* message) {
-  const bool ok = buffer->Length() == 0 || buffer->TrySingleSlice(message).ok() ||
-                  buffer->DumpToSingleSlice(message).ok();
-  buffer->Clear();
-  return ok;
-}
-
 absl::string_view Text(const grpc::Slice& slice) {
   return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
+}
+
+// Goes through a message in the pieces in which gRPC has it.
+class Pieces {
+ public:
+  explicit Pieces(const std::vector<grpc::Slice>& slices) : slices_(slices) {
+    for (const grpc::Slice& slice : slices_) left_ += slice.size();
+    NextPiece();
+  }
+
+  size_t left() const { return left_; }
+
+  // False at the end, or where there is no number.
+  bool ReadVarint(uint64_t* value) {
+    *value = 0;
+    for (int shift = 0; shift < 64 && left_ > 0; shift += 7) {
+      const auto byte = static_cast<unsigned char>(piece_.front());
+      Skip(1);
+      *value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+      if (byte < 0x80) return true;
+    }
+    return false;
+  }
+
+  // The next `size` bytes, no more than are left; valid until the next call.
+  absl::string_view Read(size_t size) {
+    if (size <= piece_.size()) {
+      const absl::string_view bytes = piece_.substr(0, size);
+      Skip(size);
+      return bytes;
+    }
+    joined_.clear();
+    while (joined_.size() < size) {
+      const absl::string_view part = piece_.substr(0, size - joined_.size());
+      joined_.append(part.data(), part.size());
+      Skip(part.size());
+    }
+    return joined_;
+  }
+
+ private:
+  void Skip(size_t size) {
+    piece_.remove_prefix(size);
+    left_ -= size;
+    if (piece_.empty()) NextPiece();
+  }
+  void NextPiece() {
+    while (piece_.empty() && next_ < slices_.size()) piece_ = Text(slices_[next_++]);
+  }
+
+  const std::vector<grpc::Slice>& slices_;
+  size_t next_ = 0;
+  absl::string_view piece_;
+  size_t left_ = 0;
+  std::string joined_;
+};
+
+// Reads a ControlMessage that is a Batch and nothing else, as control writes it, without putting
+// its pieces together.  Returns false if it is anything else, and maybe no message at all.
+bool ReadBatch(const std::vector<grpc::Slice>& message, std::vector<LinkItem>* items) {
+  Pieces pieces(message);
+  uint64_t tag = 0, size = 0;
+  if (!pieces.ReadVarint(&tag) || tag != BytesTag(v1::ControlMessage::kBatchFieldNumber) ||
+      !pieces.ReadVarint(&size) || size != pieces.left()) {
+    return false;
+  }
+  while (pieces.left() > 0) {
+    if (!pieces.ReadVarint(&tag) || tag != BytesTag(v1::Batch::kItemsFieldNumber) ||
+        !pieces.ReadVarint(&size) || size > pieces.left() ||
+        !ReadItem(pieces.Read(size), &items->emplace_back())) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Reads a ControlMessage.  Returns false if it is malformed.
+bool TakeApart(grpc::ByteBuffer* message, Incoming* incoming) {
+  std::vector<grpc::Slice> pieces;
+  if (!message->Dump(&pieces).ok()) return false;
+  if (ReadBatch(pieces, &incoming->items)) return true;
+  incoming->items.clear();
+  auto parsed = std::make_unique<v1::ControlMessage>();
+  grpc::ProtoBufferReader reader(message);
+  if (!parsed->ParseFromZeroCopyStream(&reader)) return false;
+  // A batch with something of a later version in or beside it.
+  if (parsed->has_batch()) {
+    for (const v1::BatchItem& item : parsed->batch().items()) {
+      if (!ReadItem(item.SerializeAsString(), &incoming->items.emplace_back())) return false;
+    }
+    return true;
+  }
+  incoming->message = std::move(parsed);
+  return true;
 }
 
 // One attachment's stream.  It holds itself until gRPC is done with it.
@@ -172,15 +239,16 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
 
   void OnReadDone(bool ok) override {
     if (ok) {
-      grpc::Slice message;
       Incoming incoming;
-      if (Flatten(&reading_, &message) && TakeApart(Text(message), &incoming)) {
+      const size_t bytes = reading_.Length();
+      if (TakeApart(&reading_, &incoming)) {
         mailbox_->OnIncoming(generation_, std::move(incoming));
       } else {
         // Nothing that comes behind it can be trusted: the next attachment begins anew.
-        LogError("link.malformed", {{"bytes", message.size()}});
+        LogError("link.malformed", {{"bytes", bytes}});
         context_.TryCancel();
       }
+      reading_.Clear();
       StartRead(&reading_);
       return;
     }
@@ -232,6 +300,10 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
     arguments.SetMaxReceiveMessageSize(64 << 20);
+    // Acknowledgements bound what is under way: no need to probe for a window, which is a ping and
+    // a wake-up at either end for every message that comes alone.
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 16 << 20);
     channel_ =
         grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
     stub_ = std::make_unique<grpc::GenericStub>(channel_);

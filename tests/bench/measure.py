@@ -69,8 +69,8 @@ def link(bin_dir, seconds, workers=4):
     """
     args = ["--kind", "stream", "--channels", 1, "--in-flight", 8, "--warmup", 0.2]
     alone = publish(bin_dir, args, seconds, False, history=4)
-    # So many sessions that each worker has at least one.
-    linked = publish(bin_dir, [*args, "--sessions", 16 * workers], seconds, True, history=4,
+    # So many sessions that each worker has at least one; what they let pass costs the worker, too.
+    linked = publish(bin_dir, [*args, "--sessions", 8 * workers], seconds, True, history=4,
                      workers=workers)
     control_us = (linked["cpu_us_per_event"] - alone["cpu_us_per_event"]) / workers
     worker_us = linked["worker_cpu_us_per_event"] / workers

@@ -320,6 +320,31 @@ TEST_F(ControlLinkTest, ABatchIsTakenApartInItsOrder) {
   EXPECT_GT(turns_, 0);
 }
 
+TEST_F(ControlLinkTest, ABatchOfManyPiecesIsReadWhereverTheyEnd) {
+  ASSERT_TRUE(Attach());
+  // gRPC's frames have 16 KiB: items of every size lie across their ends somewhere.
+  v1::ControlMessage message;
+  std::vector<std::string> envelopes;
+  for (size_t i = 0; i < 700; ++i) {
+    envelopes.push_back(std::string(i * 7 % 1500, static_cast<char>('a' + i % 26)));
+    v1::Deliver& deliver = *message.mutable_batch()->add_items()->mutable_deliver();
+    deliver.set_handle(static_cast<uint32_t>(i));
+    deliver.set_offset(int64_t{1} << (i % 50));
+    deliver.set_envelope(envelopes.back());
+    deliver.set_received_us(static_cast<int64_t>(i));
+  }
+  message.mutable_batch()->add_items()->mutable_deliver()->set_envelope(std::string(200000, 'z'));
+  ASSERT_TRUE(server_.Send(message));
+  ASSERT_TRUE(RunUntil([&] { return items_.size() == 701; }));
+  for (size_t i = 0; i < 700; ++i) {
+    EXPECT_EQ(items_[i].handle, i);
+    EXPECT_EQ(items_[i].offset, int64_t{1} << (i % 50));
+    EXPECT_EQ(items_[i].received_us, static_cast<int64_t>(i));
+    EXPECT_EQ(items_[i].frame->bytes(), Frame::Text(envelopes[i])->bytes()) << i;
+  }
+  EXPECT_EQ(items_[700].envelope_bytes, 200000u);
+}
+
 TEST_F(ControlLinkTest, FieldsOfALaterVersionAreLeftOut) {
   ASSERT_TRUE(Attach());
   v1::ControlMessage message;
@@ -338,6 +363,7 @@ TEST_F(ControlLinkTest, FieldsOfALaterVersionAreLeftOut) {
   release.set_handle(9);
   two->GetReflection()->MutableUnknownFields(two)->AddLengthDelimited(
       v1::BatchItem::kChannelReleaseFieldNumber, release.SerializeAsString());
+  message.GetReflection()->MutableUnknownFields(&message)->AddVarint(1000, 1);
   ASSERT_TRUE(server_.Send(message));
   ASSERT_TRUE(RunUntil([&] { return items_.size() == 2; }));
   EXPECT_EQ(items_[0].handle, 5u);
