@@ -351,6 +351,36 @@ absl::Status ReadPublishStreamRequest(absl::string_view bytes, PublishStreamMess
       .Finish(&message->params);
 }
 
+bool ItemsReader::Open(const std::vector<absl::string_view>& pieces) {
+  size_ = 0;
+  uint64_t tag = 0, size = 0;
+  // Twice: what is in it at all, before any of it is read.
+  WirePieces all(pieces);
+  if (!all.ReadVarint(&tag) || tag != BytesTag(v1::PublishStreamRequest::kItemsFieldNumber) ||
+      !all.ReadVarint(&size) || size != all.left()) {
+    return false;
+  }
+  while (all.left() > 0) {
+    if (!all.ReadVarint(&tag) || tag != BytesTag(v1::PublishItems::kItemsFieldNumber) ||
+        !all.ReadVarint(&size) || size > all.left()) {
+      return false;
+    }
+    all.Skip(size);
+    ++size_;
+  }
+  pieces_.emplace(pieces);
+  pieces_->ReadVarint(&tag);
+  pieces_->ReadVarint(&size);
+  return true;
+}
+
+absl::string_view ItemsReader::Next() {
+  uint64_t tag = 0, size = 0;
+  pieces_->ReadVarint(&tag);
+  pieces_->ReadVarint(&size);
+  return pieces_->Read(size);
+}
+
 absl::Status ReadPublishItem(absl::string_view bytes, uint64_t* seq, EventReader* event) {
   *seq = 0;
   event->Begin();

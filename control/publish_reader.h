@@ -9,13 +9,16 @@
 // Source:    proto/fanwire/v1/publish.proto
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "control/event_view.h"
+#include "proto/wire_pieces.h"
 
 namespace fanwire {
 
@@ -86,6 +89,24 @@ struct PublishStreamMessage {
 // Reads into `message`, whose memory is used again.
 //   INVALID_ARGUMENT  malformed, or a hello that means nothing
 absl::Status ReadPublishStreamRequest(absl::string_view bytes, PublishStreamMessage* message);
+
+// The items of a PublishStreamRequest that has nothing else in it, as clients write it, each read
+// where it lies.
+class ItemsReader {
+ public:
+  // False if the message is anything else: ReadPublishStreamRequest() tells what.  The pieces must
+  // outlive this.
+  bool Open(const std::vector<absl::string_view>& pieces);
+
+  size_t size() const { return size_; }
+
+  // The next PublishItem, of size() in all; valid until the next call.
+  absl::string_view Next();
+
+ private:
+  std::optional<WirePieces> pieces_;
+  size_t size_ = 0;
+};
 
 // A PublishItem.
 //   INVALID_ARGUMENT  malformed, then `seq` is what was read of it; or what EventReader says

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "common/mutex.h"
 #include "common/rpc_status.h"
@@ -32,6 +33,10 @@ constexpr size_t kReceiptsPerMessage = 1000;
 // Buffers that grew larger than this are not kept.
 constexpr size_t kKeptBytes = 64 << 10;
 
+absl::string_view Text(const grpc::Slice& slice) {
+  return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
+}
+
 // The bytes of a message, in one piece.
 class FlatMessage {
  public:
@@ -45,9 +50,7 @@ class FlatMessage {
   }
 
   // Valid until the next Take().
-  absl::string_view bytes() const {
-    return {reinterpret_cast<const char*>(slice_.begin()), slice_.size()};
-  }
+  absl::string_view bytes() const { return Text(slice_); }
 
  private:
   grpc::Slice slice_;
@@ -212,6 +215,8 @@ class PublishStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer,
   absl::Status ReadMessage();
   absl::Status ReadHello();
   absl::Status ReadItems();
+  // Publishes so many PublishItems.
+  absl::Status Publish(size_t items, absl::FunctionRef<absl::string_view()> next);
   // Puts the receipts that came while reading to those that are to be written.
   void TakeReceiptsOfReading();
   // Stops reading, finishes at once with an error, or after the last receipt if `status` is OK.
@@ -424,6 +429,14 @@ void PublishStreamCall::OnReadDone(bool ok) {
 }
 
 absl::Status PublishStreamCall::ReadMessage() {
+  if (greeted_) {
+    std::vector<grpc::Slice> slices;
+    if (!request_.Dump(&slices).ok()) return absl::InternalError("the message cannot be read");
+    std::vector<absl::string_view> pieces;
+    for (const grpc::Slice& slice : slices) pieces.push_back(Text(slice));
+    ItemsReader items;
+    if (items.Open(pieces)) return Publish(items.size(), [&] { return items.Next(); });
+  }
   FlatMessage flat;
   if (!flat.Take(request_)) return absl::InternalError("the message cannot be read");
   if (absl::Status status = ReadPublishStreamRequest(flat.bytes(), &message_); !status.ok()) {
@@ -460,7 +473,11 @@ absl::Status PublishStreamCall::ReadItems() {
   if (message_.kind != PublishStreamMessage::Kind::kItems) {
     return absl::InvalidArgumentError("message: neither hello nor items");
   }
-  const size_t items = message_.items.size();
+  size_t next = 0;
+  return Publish(message_.items.size(), [&] { return message_.items[next++]; });
+}
+
+absl::Status PublishStreamCall::Publish(size_t items, absl::FunctionRef<absl::string_view()> next) {
   if (items > owner_->max_batch()) return owner_->TooMany(items, "items");
   {
     MutexLock lock(&mu_);
@@ -469,10 +486,10 @@ absl::Status PublishStreamCall::ReadItems() {
   }
   const PublishStreamCall* const outer = std::exchange(being_read, this);
   PublishRun run(owner_->router());
-  for (const absl::string_view item : message_.items) {
+  for (size_t i = 0; i < items; ++i) {
     uint64_t seq = 0;
     PublishOutcome refusal;
-    refusal.status = ReadPublishItem(item, &seq, &event_);
+    refusal.status = ReadPublishItem(next(), &seq, &event_);
     refusal.id = event_.event().id;
     if (!publisher_id_.empty() && refusal.status.ok()) {
       // Only who has a name can be told that it sent a seq before.

@@ -14,6 +14,7 @@
 #include "common/mutex.h"
 #include "common/rpc_status.h"
 #include "fanwire/v1/worker.pb.h"
+#include "proto/wire_pieces.h"
 #include "proto/wire_reader.h"
 
 namespace fanwire {
@@ -110,65 +111,12 @@ absl::string_view Text(const grpc::Slice& slice) {
   return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
 }
 
-// Goes through a message in the pieces in which gRPC has it.
-class Pieces {
- public:
-  explicit Pieces(const std::vector<grpc::Slice>& slices) : slices_(slices) {
-    for (const grpc::Slice& slice : slices_) left_ += slice.size();
-    NextPiece();
-  }
-
-  size_t left() const { return left_; }
-
-  // False at the end, or where there is no number.
-  bool ReadVarint(uint64_t* value) {
-    *value = 0;
-    for (int shift = 0; shift < 64 && left_ > 0; shift += 7) {
-      const auto byte = static_cast<unsigned char>(piece_.front());
-      Skip(1);
-      *value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) return true;
-    }
-    return false;
-  }
-
-  // The next `size` bytes, no more than are left; valid until the next call.
-  absl::string_view Read(size_t size) {
-    if (size <= piece_.size()) {
-      const absl::string_view bytes = piece_.substr(0, size);
-      Skip(size);
-      return bytes;
-    }
-    joined_.clear();
-    while (joined_.size() < size) {
-      const absl::string_view part = piece_.substr(0, size - joined_.size());
-      joined_.append(part.data(), part.size());
-      Skip(part.size());
-    }
-    return joined_;
-  }
-
- private:
-  void Skip(size_t size) {
-    piece_.remove_prefix(size);
-    left_ -= size;
-    if (piece_.empty()) NextPiece();
-  }
-  void NextPiece() {
-    while (piece_.empty() && next_ < slices_.size()) piece_ = Text(slices_[next_++]);
-  }
-
-  const std::vector<grpc::Slice>& slices_;
-  size_t next_ = 0;
-  absl::string_view piece_;
-  size_t left_ = 0;
-  std::string joined_;
-};
-
 // Reads a ControlMessage that is a Batch and nothing else, as control writes it, without putting
 // its pieces together.  Returns false if it is anything else, and maybe no message at all.
 bool ReadBatch(const std::vector<grpc::Slice>& message, std::vector<LinkItem>* items) {
-  Pieces pieces(message);
+  std::vector<absl::string_view> texts;
+  for (const grpc::Slice& slice : message) texts.push_back(Text(slice));
+  WirePieces pieces(std::move(texts));
   uint64_t tag = 0, size = 0;
   if (!pieces.ReadVarint(&tag) || tag != BytesTag(v1::ControlMessage::kBatchFieldNumber) ||
       !pieces.ReadVarint(&size) || size != pieces.left()) {

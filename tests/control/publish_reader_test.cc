@@ -276,6 +276,55 @@ TEST(PublishReaderTest, AStreamsMessageIsTheLastOfHelloAndItems) {
   EXPECT_EQ(message.kind, PublishStreamMessage::Kind::kNone);
 }
 
+std::vector<absl::string_view> Cut(absl::string_view bytes, size_t size) {
+  std::vector<absl::string_view> pieces;
+  for (size_t at = 0; at < bytes.size(); at += size) pieces.push_back(bytes.substr(at, size));
+  return pieces;
+}
+
+TEST(PublishReaderTest, ItemsAreReadFromPiecesWhereverTheyEnd) {
+  v1::PublishStreamRequest request;
+  for (const uint64_t seq : {5, 6, 7}) {
+    v1::PublishItem* const item = request.mutable_items()->add_items();
+    item->set_seq(seq);
+    *item->mutable_event() = FullEvent();
+  }
+  const std::string bytes = request.SerializeAsString();
+  for (size_t size = 1; size <= bytes.size(); ++size) {
+    ItemsReader items;
+    ASSERT_TRUE(items.Open(Cut(bytes, size)));
+    ASSERT_EQ(items.size(), 3u);
+    for (const uint64_t wanted : {5, 6, 7}) {
+      EventReader event;
+      uint64_t seq = 0;
+      ASSERT_OK(ReadPublishItem(items.Next(), &seq, &event));
+      EXPECT_EQ(seq, wanted);
+      ExpectFull(event.event());
+    }
+  }
+}
+
+TEST(PublishReaderTest, WhatIsNotItemsAloneIsNotReadFromPieces) {
+  v1::PublishStreamRequest items, hello;
+  items.mutable_items()->add_items()->set_seq(1);
+  hello.mutable_hello()->set_publisher_id("me");
+  const std::string good = items.SerializeAsString();
+  ItemsReader reader;
+  EXPECT_TRUE(reader.Open({good}));
+  EXPECT_EQ(reader.size(), 1u);
+  v1::PublishStreamRequest none;
+  none.mutable_items();
+  const std::string empty = none.SerializeAsString();
+  EXPECT_TRUE(reader.Open({empty}));
+  EXPECT_EQ(reader.size(), 0u);
+  for (const std::string& bytes :
+       {std::string(), hello.SerializeAsString(), good + hello.SerializeAsString(), good + good,
+        good.substr(0, good.size() - 1), std::string("\x12\x02\x10\x01", 4),
+        std::string("\x12\x02\x0a\x09", 4)}) {
+    EXPECT_FALSE(reader.Open({bytes})) << bytes.size();
+  }
+}
+
 TEST(PublishReaderTest, AMalformedItemIsRefusedWithItsSeqAndAMalformedMessageAsAWhole) {
   EventReader event;
   uint64_t seq = 0;

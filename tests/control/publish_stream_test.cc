@@ -127,6 +127,37 @@ TEST_F(PublishStreamTest, TheReceiptsOfAMessageComeTogether) {
   EXPECT_OK(publisher.Finish());
 }
 
+TEST_F(PublishStreamTest, ItemsOfEverySizeAreReadAcrossTheEndsOfGrpcsPieces) {
+  Publisher publisher(stub_.get());
+  publisher.Greet();
+  v1::PublishStreamRequest request;
+  for (uint64_t seq = 1; seq <= 100; ++seq) {
+    v1::PublishItem* const item = request.mutable_items()->add_items();
+    item->set_seq(seq);
+    *item->mutable_event() = MakeEvent(
+        "x",
+        absl::StrCat(R"({"n":)", seq, R"(,"text":")", std::string(seq * 397 % 9000, 'x'), "\"}"));
+  }
+  publisher.stream().Write(request);
+  const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(100);
+  ASSERT_THAT(receipts, SizeIs(100));
+  for (const v1::ItemReceipt& receipt : receipts) {
+    EXPECT_EQ(receipt.receipt().position().offset(), static_cast<int64_t>(receipt.seq()));
+  }
+  const auto history =
+      router_->ReadHistory({.service = "s", .channel = "x", .limit = 1000, .max_bytes = 100 << 20});
+  ASSERT_OK(history);
+  ASSERT_THAT(history->publications, SizeIs(100));
+  for (size_t i = 0; i < 100; ++i) {
+    const absl::string_view data = history->publications[i]->data();
+    const auto json = nlohmann::json::parse(data.begin(), data.end());
+    EXPECT_EQ(json["n"], i + 1);
+    EXPECT_EQ(json["text"].get<std::string>().size(), (i + 1) * 397 % 9000);
+  }
+  publisher.HalfClose();
+  EXPECT_OK(publisher.Finish());
+}
+
 TEST_F(PublishStreamTest, ARefusedItemRefusesNoneOfTheOthersAndMayBeSentAgainLater) {
   Publisher publisher(stub_.get());
   publisher.Greet("me");

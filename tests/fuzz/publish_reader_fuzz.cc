@@ -70,6 +70,12 @@ void ReadStream(absl::string_view bytes) {
     MustBe(ok);
     MustBe(message.items.size() == static_cast<size_t>(request.items().items_size()));
   }
+  ItemsReader items;
+  const size_t half = bytes.size() / 2;
+  if (items.Open({bytes.substr(0, half), bytes.substr(half)})) {
+    MustBe(ok && items.size() == message.items.size());
+    for (const absl::string_view part : message.items) MustBe(items.Next() == part);
+  }
   if (!ok) return;
   int i = 0;
   for (const absl::string_view part : message.items) {
