@@ -10,9 +10,13 @@
 #include "control/publish_reader.h"
 #include "control/receipt_writer.h"
 #include "fanwire/v1/publish.pb.h"
+#include "google/protobuf/stubs/logging.h"
 
 namespace fanwire {
 namespace {
+
+// Protobuf complains aloud of every text that is no UTF-8.
+[[maybe_unused]] auto* const silenced = google::protobuf::SetLogHandler(nullptr);
 
 void MustBe(bool condition) {
   if (!condition) abort();
