@@ -1,5 +1,7 @@
 #include "fanout/hub.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -221,14 +223,17 @@ void Hub::Enqueue(std::unique_ptr<FanOutRun> run) {
 void Hub::Run() {
   loop_->AssertOnLoop();
   RunSlice(&slice_);
-  if (!idle() && !std::exchange(posted_, true)) {
-    loop_->Post([this] {
-      posted_ = false;
-      slice_.Begin(slice_sends_, slice_time_);
-      one_channel_ = busy_.size() == 1 && busy_.front().channels.size() == 1 && dirty_.empty();
-      Run();
-    });
-  }
+  if (idle()) return;
+  // What came in meanwhile may wait for gRPC's thread to get this core, and a slice of the scheduler
+  // is longer than ours.
+  sched_yield();
+  if (std::exchange(posted_, true)) return;
+  loop_->Post([this] {
+    posted_ = false;
+    slice_.Begin(slice_sends_, slice_time_);
+    one_channel_ = busy_.size() == 1 && busy_.front().channels.size() == 1 && dirty_.empty();
+    Run();
+  });
 }
 
 void Hub::RunSlice(Slice* slice) {
