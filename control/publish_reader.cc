@@ -356,28 +356,28 @@ bool ItemsReader::Open(const std::vector<absl::string_view>& pieces) {
   uint64_t tag = 0, size = 0;
   // Twice: what is in it at all, before any of it is read.
   WirePieces all(pieces);
-  if (!all.ReadVarint(&tag) || tag != BytesTag(v1::PublishStreamRequest::kItemsFieldNumber) ||
-      !all.ReadVarint(&size) || size != all.left()) {
+  if (!all.ReadHead(&tag) || tag != BytesTag(v1::PublishStreamRequest::kItemsFieldNumber) ||
+      !all.ReadHead(&size) || size != all.left()) {
     return false;
   }
   while (all.left() > 0) {
-    if (!all.ReadVarint(&tag) || tag != BytesTag(v1::PublishItems::kItemsFieldNumber) ||
-        !all.ReadVarint(&size) || size > all.left()) {
+    if (!all.ReadHead(&tag) || tag != BytesTag(v1::PublishItems::kItemsFieldNumber) ||
+        !all.ReadHead(&size) || size > all.left()) {
       return false;
     }
     all.Skip(size);
     ++size_;
   }
   pieces_.emplace(pieces);
-  pieces_->ReadVarint(&tag);
-  pieces_->ReadVarint(&size);
+  pieces_->ReadHead(&tag);
+  pieces_->ReadHead(&size);
   return true;
 }
 
 absl::string_view ItemsReader::Next() {
   uint64_t tag = 0, size = 0;
-  pieces_->ReadVarint(&tag);
-  pieces_->ReadVarint(&size);
+  pieces_->ReadHead(&tag);
+  pieces_->ReadHead(&size);
   return pieces_->Read(size);
 }
 

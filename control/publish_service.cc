@@ -30,8 +30,11 @@ namespace {
 // Receipts in one message of a stream.
 constexpr size_t kReceiptsPerMessage = 1000;
 
-// Buffers that grew larger than this are not kept.
-constexpr size_t kKeptBytes = 64 << 10;
+// What a receipt takes, mostly.
+constexpr size_t kReceiptBytes = 112;
+
+// A buffer that grew larger than this is not kept.
+constexpr size_t kKeptBytes = 4 << 10;
 
 absl::string_view Text(const grpc::Slice& slice) {
   return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
@@ -229,7 +232,6 @@ class PublishStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer,
   // Of the reading callbacks.
   grpc::ByteBuffer request_;
   PublishStreamMessage message_;
-  EventReader event_;
   bool greeted_ = false;
   std::string publisher_id_;
   PublishParams params_;
@@ -243,7 +245,6 @@ class PublishStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer,
   std::optional<grpc::ByteBuffer> go_away_ ABSL_GUARDED_BY(mu_);
   // To be written; only the last may get more receipts.
   std::deque<Receipts> receipts_ ABSL_GUARDED_BY(mu_);
-  std::string spare_ ABSL_GUARDED_BY(mu_);           // memory for the next of them
   std::string receipt_ ABSL_GUARDED_BY(mu_);         // the one being written
   size_t without_receipt_ ABSL_GUARDED_BY(mu_) = 0;  // items whose receipt is not written yet
   // Who will still come back to this call: items whose receipt has not come yet, GoAway().
@@ -335,6 +336,7 @@ class PublishServiceImpl final : public PublishService, public RawService {
         } else {
           refusal.id = event.event().id;
           call->OnReceipt(i, refusal);
+          run.Interrupted();
         }
       }
     }
@@ -486,11 +488,13 @@ absl::Status PublishStreamCall::Publish(size_t items, absl::FunctionRef<absl::st
   }
   const PublishStreamCall* const outer = std::exchange(being_read, this);
   PublishRun run(owner_->router());
+  EventReader event;  // not kept: a large event would be, too
+  receipts_of_reading_.bytes.reserve(items * kReceiptBytes);
   for (size_t i = 0; i < items; ++i) {
     uint64_t seq = 0;
     PublishOutcome refusal;
-    refusal.status = ReadPublishItem(next(), &seq, &event_);
-    refusal.id = event_.event().id;
+    refusal.status = ReadPublishItem(next(), &seq, &event);
+    refusal.id = event.event().id;
     if (!publisher_id_.empty() && refusal.status.ok()) {
       // Only who has a name can be told that it sent a seq before.
       if (seq <= last_seq_) {
@@ -502,10 +506,11 @@ absl::Status PublishStreamCall::Publish(size_t items, absl::FunctionRef<absl::st
     }
     if (!refusal.status.ok()) {
       OnReceipt(seq, refusal);
+      run.Interrupted();
       continue;
     }
     refused_ = false;
-    run.Publish(event_.event(), params_, this, seq);
+    run.Publish(event.event(), params_, this, seq);
     if (!publisher_id_.empty() && !refused_) {
       owner_->publishers()->Accepted(publisher_id_, seq);
     }
@@ -522,15 +527,25 @@ void PublishStreamCall::AddReceipt(uint64_t seq, const PublishOutcome& outcome, 
   AppendReceipt(outcome, &receipt);
   AppendItemReceipt(seq, receipt, &to->bytes);
   ++to->count;
+  if (receipt.capacity() > kKeptBytes) std::string().swap(receipt);
 }
 
 void PublishStreamCall::TakeReceiptsOfReading() {
-  if (receipts_of_reading_.count == 0) return;
+  if (receipts_of_reading_.count == 0) {
+    receipts_of_reading_ = {};
+    return;
+  }
   MutexLock lock(&mu_);
   // While it is read, the call is not done.
-  holds_ -= receipts_of_reading_.count;
-  receipts_.push_back(std::exchange(receipts_of_reading_, {.bytes = std::move(spare_)}));
-  spare_.clear();
+  Receipts taken = std::exchange(receipts_of_reading_, {});
+  holds_ -= taken.count;
+  // What waits for the write in flight leaves together, however small the messages were.
+  if (receipts_.empty() || receipts_.back().count + taken.count > kReceiptsPerMessage) {
+    receipts_.push_back(std::move(taken));
+  } else {
+    receipts_.back().bytes += taken.bytes;
+    receipts_.back().count += taken.count;
+  }
 }
 
 void PublishStreamCall::OnReceipt(uint64_t tag, const PublishOutcome& outcome) {
@@ -546,8 +561,7 @@ void PublishStreamCall::OnReceipt(uint64_t tag, const PublishOutcome& outcome) {
   {
     MutexLock lock(&mu_);
     if (receipts_.empty() || receipts_.back().count >= kReceiptsPerMessage) {
-      receipts_.push_back({.bytes = std::move(spare_)});
-      spare_.clear();
+      receipts_.emplace_back();
     }
     AddReceipt(tag, outcome, &receipts_.back());
   }
@@ -579,10 +593,6 @@ void PublishStreamCall::Pump() {
         Receipts& receipts = receipts_.front();
         response_ = InField(v1::PublishStreamResponse::kReceiptsFieldNumber, receipts.bytes);
         writing_receipts_ = receipts.count;
-        if (receipts.bytes.capacity() <= kKeptBytes) {
-          spare_ = std::move(receipts.bytes);
-          spare_.clear();
-        }
         receipts_.pop_front();
       } else if (go_away_.has_value()) {
         response_ = *std::exchange(go_away_, std::nullopt);
@@ -603,6 +613,7 @@ void PublishStreamCall::OnWriteDone(bool ok) {
   bool read = false;
   {
     MutexLock lock(&mu_);
+    response_.Clear();  // an idle stream holds little
     writing_ = false;
     without_receipt_ -= std::exchange(writing_receipts_, 0);
     if (!ok && status_.ok()) {

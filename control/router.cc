@@ -694,6 +694,8 @@ void PublishRun::Publish(const EventView& event, const PublishParams& params, Re
   router_->Publish(event, params, sink, tag, scratch_.get());
 }
 
+void PublishRun::Interrupted() { scratch_->answered = absl::InfiniteDuration(); }
+
 void PublishRun::Flush() { scratch_->Flush(); }
 
 }  // namespace fanwire

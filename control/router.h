@@ -243,6 +243,10 @@ class PublishRun {
   void Publish(const EventView& event, const PublishParams& params, ReceiptSink* sink,
                uint64_t tag);
 
+  // Says that something else was done since the last publication: it is none of the next one's
+  // time.
+  void Interrupted();
+
   // Lets workers have what was published so far.
   void Flush();
 

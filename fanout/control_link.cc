@@ -103,8 +103,11 @@ bool ReadItem(absl::string_view bytes, LinkItem* item) {
     const absl::string_view deliver = reader.Bytes();
     if (!reader.Next()) return reader.ok() && ReadDeliver(deliver, item);
   }
-  item->other = std::make_unique<v1::BatchItem>();
-  return item->other->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  auto other = std::make_unique<v1::BatchItem>();
+  if (!other->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return false;
+  if (other->has_deliver()) return ReadDeliver(other->deliver().SerializeAsString(), item);
+  item->other = std::move(other);
+  return true;
 }
 
 absl::string_view Text(const grpc::Slice& slice) {
@@ -118,13 +121,13 @@ bool ReadBatch(const std::vector<grpc::Slice>& message, std::vector<LinkItem>* i
   for (const grpc::Slice& slice : message) texts.push_back(Text(slice));
   WirePieces pieces(std::move(texts));
   uint64_t tag = 0, size = 0;
-  if (!pieces.ReadVarint(&tag) || tag != BytesTag(v1::ControlMessage::kBatchFieldNumber) ||
-      !pieces.ReadVarint(&size) || size != pieces.left()) {
+  if (!pieces.ReadHead(&tag) || tag != BytesTag(v1::ControlMessage::kBatchFieldNumber) ||
+      !pieces.ReadHead(&size) || size != pieces.left()) {
     return false;
   }
   while (pieces.left() > 0) {
-    if (!pieces.ReadVarint(&tag) || tag != BytesTag(v1::Batch::kItemsFieldNumber) ||
-        !pieces.ReadVarint(&size) || size > pieces.left() ||
+    if (!pieces.ReadHead(&tag) || tag != BytesTag(v1::Batch::kItemsFieldNumber) ||
+        !pieces.ReadHead(&size) || size > pieces.left() ||
         !ReadItem(pieces.Read(size), &items->emplace_back())) {
       return false;
     }

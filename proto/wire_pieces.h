@@ -24,10 +24,10 @@ class WirePieces {
 
   size_t left() const { return left_; }
 
-  // False at the end, or where there is no number.
-  bool ReadVarint(uint64_t* value) {
+  // A tag, or the size of what follows.  False at the end, or where there is none.
+  bool ReadHead(uint64_t* value) {
     *value = 0;
-    for (int shift = 0; shift < 64 && left_ > 0; shift += 7) {
+    for (int shift = 0; shift < 7 * kMaxBytes && left_ > 0; shift += 7) {
       const auto byte = static_cast<unsigned char>(piece_.front());
       Advance(1);
       *value |= static_cast<uint64_t>(byte & 0x7f) << shift;
@@ -62,6 +62,8 @@ class WirePieces {
   }
 
  private:
+  static constexpr int kMaxBytes = 5;  // as protobuf takes them
+
   void Advance(size_t size) {
     piece_.remove_prefix(size);
     left_ -= size;

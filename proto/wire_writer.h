@@ -65,27 +65,31 @@ class WireFields {
   // Leaves 0 out, as protobuf does.
   void Number(int field, uint64_t value) {
     if (value == 0) return;
-    at_ = WriteWireVarint(WireTag(field, WireType::kVarint), at_);
-    at_ = WriteWireVarint(value, at_);
+    Put(WireTag(field, WireType::kVarint));
+    Put(value);
   }
   void Bytes(int field, absl::string_view bytes) {
     Head(field, bytes.size());
-    at_ = static_cast<char*>(std::memcpy(at_, bytes.data(), bytes.size())) + bytes.size();
+    std::memcpy(bytes_.data() + size_, bytes.data(), bytes.size());
+    size_ += bytes.size();
   }
   // What stands before `size` bytes that come from elsewhere.
   void Head(int field, size_t size) {
-    at_ = WriteWireVarint(WireTag(field, WireType::kBytes), at_);
-    at_ = WriteWireVarint(size, at_);
+    Put(WireTag(field, WireType::kBytes));
+    Put(size);
   }
 
-  absl::string_view bytes() const {
-    return {bytes_.data(), static_cast<size_t>(at_ - bytes_.data())};
-  }
-  size_t size() const { return static_cast<size_t>(at_ - bytes_.data()); }
+  absl::string_view bytes() const { return {bytes_.data(), size_}; }
+  size_t size() const { return size_; }
 
  private:
+  void Put(uint64_t number) {
+    char* const at = bytes_.data() + size_;
+    size_ += static_cast<size_t>(WriteWireVarint(number, at) - at);
+  }
+
   std::array<char, kMaxBytes> bytes_;
-  char* at_ = bytes_.data();
+  size_t size_ = 0;
 };
 
 }  // namespace fanwire

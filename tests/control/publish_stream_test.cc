@@ -282,6 +282,34 @@ TEST_F(PublishStreamTest, AMessageMayExceedTheCreditOnce) {
   EXPECT_OK(publisher.Finish());
 }
 
+TEST_F(PublishStreamTest, ReceiptsThatWaitForASlowReaderLeaveTogetherHoweverSmallTheMessages) {
+  // Some 600 receipts fill the window of who does not read; 1000 may wait behind them.
+  grpc::ChannelArguments window;
+  window.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  window.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 64 << 10);
+  const auto stub = v1::Publisher::NewStub(grpc::CreateCustomChannel(
+      absl::StrCat("unix:", folder_, "/s"), grpc::InsecureChannelCredentials(), window));
+  Publisher publisher(stub.get());
+  publisher.Greet();
+  std::thread sending([&] {
+    publisher.SendMany(1, 3000, 1);
+    publisher.HalfClose();
+  });
+  EXPECT_TRUE(WaitFor([&] { return Accepted() >= 1400; }));
+  int most = 0;
+  uint64_t next = 1;
+  while (const std::optional<v1::PublishStreamResponse> response = publisher.Read()) {
+    most = std::max(most, response->receipts().receipts_size());
+    for (const v1::ItemReceipt& receipt : response->receipts().receipts()) {
+      ASSERT_EQ(receipt.seq(), next++);
+    }
+  }
+  sending.join();
+  EXPECT_EQ(next, 3001u);
+  EXPECT_GT(most, 300);
+  EXPECT_OK(publisher.Finish());
+}
+
 // ------------------------------------------------------------------------------- faults
 
 TEST_F(PublishStreamTest, TheFirstMessageIsHelloAndTheOthersAreItems) {

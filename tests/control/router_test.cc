@@ -142,6 +142,21 @@ TEST_F(RouterTest, ARunOfManyPublicationsReachesTheWorkersWhileItLasts) {
   EXPECT_TRUE(worker->writing());
 }
 
+TEST_F(RouterTest, APublicationOfARunIsReceivedWhenTheLastWasAnsweredOrWhenSomethingElseWasDone) {
+  PublishRun run(router_.get());
+  FakeReceiptSink sink;
+  const auto accepted_us = [&] {
+    run.Publish(Event("x"), {}, &sink, 0);
+    return sink.last().outcome.stages.accepted;
+  };
+  EXPECT_EQ(accepted_us(), 1);  // nothing takes less
+  clock_.Advance(absl::Milliseconds(5));
+  EXPECT_EQ(accepted_us(), 5000);
+  clock_.Advance(absl::Milliseconds(5));
+  run.Interrupted();
+  EXPECT_EQ(accepted_us(), 1);
+}
+
 // ------------------------------------------------------------------------------- refusals
 
 TEST_F(RouterTest, ARefusedEventLeavesNothingBehind) {

@@ -363,9 +363,17 @@ TEST_F(ControlLinkTest, FieldsOfALaterVersionAreLeftOut) {
   release.set_handle(9);
   two->GetReflection()->MutableUnknownFields(two)->AddLengthDelimited(
       v1::BatchItem::kChannelReleaseFieldNumber, release.SerializeAsString());
+  // Something beside a delivery leaves it one.
+  v1::BatchItem* const beside = batch.add_items();
+  beside->mutable_deliver()->set_handle(7);
+  beside->mutable_deliver()->set_envelope("{}");
+  beside->GetReflection()->MutableUnknownFields(beside)->AddVarint(1000, 1);
   message.GetReflection()->MutableUnknownFields(&message)->AddVarint(1000, 1);
   ASSERT_TRUE(server_.Send(message));
-  ASSERT_TRUE(RunUntil([&] { return items_.size() == 2; }));
+  ASSERT_TRUE(RunUntil([&] { return items_.size() == 3; }));
+  EXPECT_EQ(items_[2].other, nullptr);
+  EXPECT_EQ(items_[2].handle, 7u);
+  EXPECT_EQ(items_[2].envelope_bytes, 2u);
   EXPECT_EQ(items_[0].handle, 5u);
   EXPECT_EQ(items_[0].other, nullptr);
   ASSERT_NE(items_[1].other, nullptr);
