@@ -331,7 +331,8 @@ class Plan:
                          "link_worker_us", "us"),
                   Metric("link_capacity", "control to worker: events a second that the slower end "
                          "could take with a core of its own", "link_capacity", "/s",
-                         higher=True)])
+                         higher=True)],
+                 rounds=self.goal_rounds)
         # As many are under way as keep every queue on the way busy.
         self.add("publish",
                  [load_case(Fanwire, ["--connections", 1, "--window", 256, "--ahead", 4], seconds,
