@@ -435,6 +435,7 @@ absl::Status PublishStreamCall::ReadMessage() {
     std::vector<grpc::Slice> slices;
     if (!request_.Dump(&slices).ok()) return absl::InternalError("the message cannot be read");
     std::vector<absl::string_view> pieces;
+    pieces.reserve(slices.size());
     for (const grpc::Slice& slice : slices) pieces.push_back(Text(slice));
     ItemsReader items;
     if (items.Open(pieces)) return Publish(items.size(), [&] { return items.Next(); });

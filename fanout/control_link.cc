@@ -118,6 +118,7 @@ absl::string_view Text(const grpc::Slice& slice) {
 // its pieces together.  Returns false if it is anything else, and maybe no message at all.
 bool ReadBatch(const std::vector<grpc::Slice>& message, std::vector<LinkItem>* items) {
   std::vector<absl::string_view> texts;
+  texts.reserve(message.size());
   for (const grpc::Slice& slice : message) texts.push_back(Text(slice));
   WirePieces pieces(std::move(texts));
   uint64_t tag = 0, size = 0;
