@@ -14,9 +14,6 @@
 namespace fanwire {
 namespace {
 
-constexpr uint32_t BytesTag(int field) { return WireTag(field, WireType::kBytes); }
-constexpr uint32_t VarintTag(int field) { return WireTag(field, WireType::kVarint); }
-
 absl::Status Malformed(absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat("not a ", message, ": malformed bytes"));
 }

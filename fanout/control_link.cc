@@ -49,9 +49,6 @@ class Mailbox {
   virtual void OnStreamOver(uint64_t generation, absl::Status status) = 0;
 };
 
-constexpr uint32_t BytesTag(int field) { return WireTag(field, WireType::kBytes); }
-constexpr uint32_t VarintTag(int field) { return WireTag(field, WireType::kVarint); }
-
 // Reads a Deliver.  Returns false if it is malformed.
 bool ReadDeliver(absl::string_view bytes, LinkItem* item) {
   using v1::Deliver;

@@ -37,6 +37,9 @@ constexpr uint32_t WireTag(int field, WireType type) {
   return static_cast<uint32_t>(field) << 3 | static_cast<uint32_t>(type);
 }
 
+constexpr uint32_t BytesTag(int field) { return WireTag(field, WireType::kBytes); }
+constexpr uint32_t VarintTag(int field) { return WireTag(field, WireType::kVarint); }
+
 class WireReader {
  public:
   explicit WireReader(absl::string_view bytes)
