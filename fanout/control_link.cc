@@ -3,9 +3,11 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/proto_buffer_reader.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <deque>
+#include <thread>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -154,85 +156,115 @@ bool TakeApart(grpc::ByteBuffer* message, Incoming* incoming) {
 }
 
 // One attachment's stream.  It holds itself until gRPC is done with it.
-class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+//
+// On a completion queue with one thread, not on gRPC's callbacks: those are called by two threads
+// that wake each other up for every message.
+class Stream {
  public:
   Stream(uint64_t generation, Mailbox* mailbox) : generation_(generation), mailbox_(mailbox) {}
 
-  void Start(std::shared_ptr<Stream> self, grpc::GenericStub* stub) {
+  // Sends `hello` ahead of all else.
+  void Start(std::shared_ptr<Stream> self, grpc::GenericStub* stub, grpc::CompletionQueue* queue,
+             const v1::WorkerMessage& hello) {
     self_ = std::move(self);
-    stub->PrepareBidiStreamingCall(&context_, kAttach, {}, this);
-    AddHold();  // writes come from outside of callbacks
-    StartRead(&reading_);
-    StartCall();
+    context_.set_initial_metadata_corked(true);  // leaves with `hello`
+    call_ = stub->PrepareCall(&context_, kAttach, queue);
+    call_->StartCall(nullptr);
+    Write(hello);
+    call_->Read(&reading_, &read_);
   }
 
   // One at a time: the next after Mailbox::OnWritten().
   void Write(const v1::WorkerMessage& message) {
-    {
-      MutexLock lock(&mu_);
-      if (over_) return;
-      ++starting_;
-    }
     const grpc::Slice slice(message.SerializeAsString());
-    writing_ = grpc::ByteBuffer(&slice, 1);
-    StartWrite(&writing_);
-    bool release = false;
-    {
-      MutexLock lock(&mu_);
-      release = --starting_ == 0 && over_;
-    }
-    if (release) RemoveHold();
+    grpc::ByteBuffer bytes(&slice, 1);
+    MutexLock lock(&mu_);
+    if (over_) return;
+    writing_ = true;
+    call_->Write(bytes, &write_);
   }
 
   void Cancel() { context_.TryCancel(); }
 
-  void OnReadDone(bool ok) override {
-    if (ok) {
-      Incoming incoming;
-      const size_t bytes = reading_.Length();
-      if (TakeApart(&reading_, &incoming)) {
-        mailbox_->OnIncoming(generation_, std::move(incoming));
-      } else {
-        // Nothing that comes behind it can be trusted: the next attachment begins anew.
-        LogError("link.malformed", {{"bytes", bytes}});
-        context_.TryCancel();
+  // Calls the streams of `queue` until it is shut down.
+  static void Serve(grpc::CompletionQueue* queue) {
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue->Next(&tag, &ok)) {
+      const Operation& operation = *static_cast<const Operation*>(tag);
+      (operation.stream->*operation.done)(ok);
+    }
+  }
+
+ private:
+  // What the completion queue gives back: whose operation that was.
+  struct Operation {
+    Stream* stream;
+    void (Stream::*done)(bool ok);
+  };
+
+  void OnRead(bool ok) {
+    if (!ok) {
+      {
+        MutexLock lock(&mu_);
+        over_ = true;
       }
-      reading_.Clear();
-      StartRead(&reading_);
+      call_->Finish(&status_, &finish_);
       return;
     }
-    bool release = false;
+    Incoming incoming;
+    const size_t bytes = reading_.Length();
+    if (TakeApart(&reading_, &incoming)) {
+      mailbox_->OnIncoming(generation_, std::move(incoming));
+    } else {
+      // Nothing that comes behind it can be trusted: the next attachment begins anew.
+      LogError("link.malformed", {{"bytes", bytes}});
+      context_.TryCancel();
+    }
+    reading_.Clear();
+    call_->Read(&reading_, &read_);
+  }
+
+  void OnWritten(bool ok) {
     {
       MutexLock lock(&mu_);
-      over_ = true;
-      release = starting_ == 0;
+      writing_ = false;
     }
-    if (release) RemoveHold();
-  }
-
-  void OnWriteDone(bool ok) override {
     if (ok) mailbox_->OnWritten(generation_);
+    EndIfDone();
   }
 
-  void OnDone(const grpc::Status& status) override {
-    // The mailbox may go, and the process end, as soon as it knows: by then this thread must hold
-    // nothing of gRPC's any more.
+  void OnFinished(bool /*ok*/) {
+    finished_ = true;
+    EndIfDone();
+  }
+
+  // Nothing of a call may be under way when it goes.
+  void EndIfDone() {
+    {
+      MutexLock lock(&mu_);
+      if (!finished_ || writing_) return;
+    }
     Mailbox* const mailbox = mailbox_;
     const uint64_t generation = generation_;
-    absl::Status reason = FromGrpcStatus(status);
+    absl::Status reason = FromGrpcStatus(status_);
     std::shared_ptr<Stream>(std::move(self_)).reset();
     mailbox->OnStreamOver(generation, std::move(reason));
   }
 
- private:
   std::shared_ptr<Stream> self_;
   const uint64_t generation_;
   Mailbox* const mailbox_;
   grpc::ClientContext context_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
   grpc::ByteBuffer reading_;
-  grpc::ByteBuffer writing_;
+  grpc::Status status_;
+  bool finished_ = false;  // `status_` is there
+  Operation read_ = {this, &Stream::OnRead};
+  Operation write_ = {this, &Stream::OnWritten};
+  Operation finish_ = {this, &Stream::OnFinished};
   Mutex mu_;
-  int starting_ ABSL_GUARDED_BY(mu_) = 0;
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool over_ ABSL_GUARDED_BY(mu_) = false;
 };
 
@@ -257,6 +289,10 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
         grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
     stub_ = std::make_unique<grpc::GenericStub>(channel_);
     hook_ = loop_->AddTurnHook([this] { WriteOut(); });
+    thread_ = std::thread([this] {
+      pthread_setname_np(pthread_self(), "control_link");
+      Stream::Serve(&queue_);
+    });
   }
 
   ~ControlLinkImpl() override {
@@ -264,25 +300,27 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     loop_->Cancel(timer_);
     if (stream_ != nullptr) stream_->Cancel();
     stream_ = nullptr;
-    MutexLock lock(&mu_);
-    while (live_streams_ > 0) over_.Wait(&mu_);
+    {
+      MutexLock lock(&mu_);
+      while (live_streams_ > 0) over_.Wait(&mu_);
+    }
+    queue_.Shutdown();
+    thread_.join();
   }
 
   void Start() override {
-    outgoing_ = Outgoing();
-    handler_->FillHello(outgoing_.message.add_items()->mutable_hello());
+    v1::WorkerMessage hello;
+    handler_->FillHello(hello.add_items()->mutable_hello());
     ++generation_;
     attached_ = false;
-    writing_ = false;
+    writing_ = true;
     last_heard_ = loop_->Now();
     stream_ = std::make_shared<Stream>(generation_, this);
     {
       MutexLock lock(&mu_);
       ++live_streams_;
     }
-    stream_->Start(stream_, stub_.get());
-    greeting_ = true;
-    WriteOut();
+    stream_->Start(stream_, stub_.get(), &queue_, hello);
     ArmWatch();
   }
 
@@ -435,13 +473,12 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   }
 
   void WriteOut() {
-    if (writing_ || (!attached_ && !greeting_)) return;
+    if (writing_ || !attached_) return;
     if (sealed_.empty()) Seal();
     if (sealed_.empty()) return;
     Outgoing next = std::move(sealed_.front());
     sealed_.pop_front();
     queued_bytes_ -= next.counted;
-    greeting_ = false;
     writing_ = true;
     stream_->Write(next.message);
   }
@@ -463,6 +500,8 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   const size_t max_queued_bytes_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<grpc::GenericStub> stub_;
+  grpc::CompletionQueue queue_;
+  std::thread thread_;  // of queue_
   EventLoop::HookId hook_ = 0;
 
   // Of the loop.
@@ -470,7 +509,6 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   Backoff backoff_;
   uint64_t generation_ = 0;
   bool attached_ = false;
-  bool greeting_ = false;
   bool writing_ = false;
   bool stopping_ = false;
   absl::AnyInvocable<void()> stopped_;
