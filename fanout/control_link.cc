@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "common/backoff.h"
 #include "common/log.h"
@@ -42,13 +43,12 @@ struct Incoming {
   std::unique_ptr<v1::ControlMessage> message;  // set: no batch
 };
 
-// Where a stream's callbacks leave what they have for the loop.
+// Where a stream leaves what it has for the loop.
 class Mailbox {
  public:
   virtual ~Mailbox() = default;
   virtual void OnIncoming(uint64_t generation, Incoming incoming) = 0;
   virtual void OnWritten(uint64_t generation) = 0;
-  virtual void OnStreamOver(uint64_t generation, absl::Status status) = 0;
 };
 
 // Reads a Deliver.  Returns false if it is malformed.
@@ -155,7 +155,7 @@ bool TakeApart(grpc::ByteBuffer* message, Incoming* incoming) {
   return true;
 }
 
-// One attachment's stream.  It holds itself until gRPC is done with it.
+// One attachment's stream.
 //
 // On a completion queue with one thread, not on gRPC's callbacks: those are called by two threads
 // that wake each other up for every message.
@@ -164,44 +164,57 @@ class Stream {
   Stream(uint64_t generation, Mailbox* mailbox) : generation_(generation), mailbox_(mailbox) {}
 
   // Sends `hello` ahead of all else.
-  void Start(std::shared_ptr<Stream> self, grpc::GenericStub* stub, grpc::CompletionQueue* queue,
+  void Start(grpc::GenericStub* stub, grpc::CompletionQueue* queue,
              const v1::WorkerMessage& hello) {
-    self_ = std::move(self);
     context_.set_initial_metadata_corked(true);  // leaves with `hello`
     call_ = stub->PrepareCall(&context_, kAttach, queue);
     call_->StartCall(nullptr);
     Write(hello);
-    call_->Read(&reading_, &read_);
+    call_->Read(&reading_, Tag(kRead));
   }
 
   // One at a time: the next after Mailbox::OnWritten().
   void Write(const v1::WorkerMessage& message) {
     const grpc::Slice slice(message.SerializeAsString());
-    grpc::ByteBuffer bytes(&slice, 1);
+    const grpc::ByteBuffer bytes(&slice, 1);
     MutexLock lock(&mu_);
     if (over_) return;
     writing_ = true;
-    call_->Write(bytes, &write_);
+    call_->Write(bytes, Tag(kWrite));
   }
 
   void Cancel() { context_.TryCancel(); }
 
-  // Calls the streams of `queue` until it is shut down.
-  static void Serve(grpc::CompletionQueue* queue) {
-    void* tag = nullptr;
-    bool ok = false;
-    while (queue->Next(&tag, &ok)) {
-      const Operation& operation = *static_cast<const Operation*>(tag);
-      (operation.stream->*operation.done)(ok);
-    }
+  // Whose `tag` the completion queue gave back.
+  static uint64_t GenerationOf(void* tag) {
+    return reinterpret_cast<uintptr_t>(tag) / kOperations;
   }
 
+  // An operation of this stream is over.  Returns whether all are: then it may go.
+  bool Complete(void* tag, bool ok) {
+    switch (reinterpret_cast<uintptr_t>(tag) % kOperations) {
+      case kRead:
+        OnRead(ok);
+        break;
+      case kWrite:
+        OnWritten(ok);
+        break;
+      default:
+        finished_ = true;
+    }
+    MutexLock lock(&mu_);
+    return finished_ && !writing_;
+  }
+
+  // Of a stream that is over.
+  absl::Status status() const { return FromGrpcStatus(status_); }
+
  private:
-  // What the completion queue gives back: whose operation that was.
-  struct Operation {
-    Stream* stream;
-    void (Stream::*done)(bool ok);
-  };
+  enum Operation : uintptr_t { kRead, kWrite, kFinish, kOperations };
+
+  void* Tag(Operation operation) const {
+    return reinterpret_cast<void*>(generation_ * kOperations + operation);
+  }
 
   void OnRead(bool ok) {
     if (!ok) {
@@ -209,7 +222,7 @@ class Stream {
         MutexLock lock(&mu_);
         over_ = true;
       }
-      call_->Finish(&status_, &finish_);
+      call_->Finish(&status_, Tag(kFinish));
       return;
     }
     Incoming incoming;
@@ -222,7 +235,7 @@ class Stream {
       context_.TryCancel();
     }
     reading_.Clear();
-    call_->Read(&reading_, &read_);
+    call_->Read(&reading_, Tag(kRead));
   }
 
   void OnWritten(bool ok) {
@@ -231,38 +244,15 @@ class Stream {
       writing_ = false;
     }
     if (ok) mailbox_->OnWritten(generation_);
-    EndIfDone();
   }
 
-  void OnFinished(bool /*ok*/) {
-    finished_ = true;
-    EndIfDone();
-  }
-
-  // Nothing of a call may be under way when it goes.
-  void EndIfDone() {
-    {
-      MutexLock lock(&mu_);
-      if (!finished_ || writing_) return;
-    }
-    Mailbox* const mailbox = mailbox_;
-    const uint64_t generation = generation_;
-    absl::Status reason = FromGrpcStatus(status_);
-    std::shared_ptr<Stream>(std::move(self_)).reset();
-    mailbox->OnStreamOver(generation, std::move(reason));
-  }
-
-  std::shared_ptr<Stream> self_;
   const uint64_t generation_;
   Mailbox* const mailbox_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
   grpc::ByteBuffer reading_;
   grpc::Status status_;
-  bool finished_ = false;  // `status_` is there
-  Operation read_ = {this, &Stream::OnRead};
-  Operation write_ = {this, &Stream::OnWritten};
-  Operation finish_ = {this, &Stream::OnFinished};
+  bool finished_ = false;  // status_ is there
   Mutex mu_;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool over_ ABSL_GUARDED_BY(mu_) = false;
@@ -291,7 +281,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     hook_ = loop_->AddTurnHook([this] { WriteOut(); });
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), "control_link");
-      Stream::Serve(&queue_);
+      Serve();
     });
   }
 
@@ -302,7 +292,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     stream_ = nullptr;
     {
       MutexLock lock(&mu_);
-      while (live_streams_ > 0) over_.Wait(&mu_);
+      while (!streams_.empty()) over_.Wait(&mu_);
     }
     queue_.Shutdown();
     thread_.join();
@@ -318,9 +308,9 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     stream_ = std::make_shared<Stream>(generation_, this);
     {
       MutexLock lock(&mu_);
-      ++live_streams_;
+      streams_.emplace(generation_, stream_);
+      stream_->Start(stub_.get(), &queue_, hello);
     }
-    stream_->Start(stream_, stub_.get(), &queue_, hello);
     ArmWatch();
   }
 
@@ -353,7 +343,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
 
   void SetHeartbeatInterval(absl::Duration interval) override { heartbeat_ = interval; }
 
-  // ---- Mailbox; on gRPC's threads
+  // ---- Mailbox; on the stream's thread
 
   void OnIncoming(uint64_t generation, Incoming incoming) override {
     {
@@ -373,16 +363,6 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     });
   }
 
-  void OnStreamOver(uint64_t generation, absl::Status status) override {
-    // The loop may have ended; then only the destructor waits.
-    loop_->Post([this, generation, status] {
-      if (generation == generation_) Detached(status);
-    });
-    MutexLock lock(&mu_);
-    --live_streams_;
-    over_.SignalAll();
-  }
-
  private:
   // Items that leave together.
   struct Outgoing {
@@ -390,6 +370,29 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     size_t bytes = 0;
     size_t counted = 0;  // of queued_bytes_
   };
+
+  // The stream's thread.
+  void Serve() {
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_.Next(&tag, &ok)) {
+      const uint64_t generation = Stream::GenerationOf(tag);
+      std::shared_ptr<Stream> stream;
+      {
+        MutexLock lock(&mu_);
+        stream = streams_.at(generation);
+      }
+      if (!stream->Complete(tag, ok)) continue;
+      // The loop may have ended; then only the destructor waits.
+      loop_->Post([this, generation, status = stream->status()] {
+        if (generation == generation_) Detached(status);
+      });
+      stream.reset();
+      MutexLock lock(&mu_);
+      streams_.erase(generation);
+      over_.SignalAll();
+    }
+  }
 
   void TakeIncoming() {
     std::vector<std::pair<uint64_t, Incoming>> taken;
@@ -524,7 +527,8 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
 
   Mutex mu_;
   CondVar over_;
-  int live_streams_ ABSL_GUARDED_BY(mu_) = 0;
+  // Those that gRPC is not done with, by generation.
+  absl::flat_hash_map<uint64_t, std::shared_ptr<Stream>> streams_ ABSL_GUARDED_BY(mu_);
   std::vector<std::pair<uint64_t, Incoming>> incoming_ ABSL_GUARDED_BY(mu_);
   bool posted_ ABSL_GUARDED_BY(mu_) = false;
 };

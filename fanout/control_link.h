@@ -1,7 +1,7 @@
 // ControlLink keeps this worker attached to control: dials, says Hello, notices silence, dials
 // again with backoff.
 //
-// What control sends is taken apart on gRPC's thread, frames included, and handed to the loop
+// What control sends is taken apart on a thread of its own, frames included, and handed to the loop
 // through one queue with one wake-up; what the loop sends in a turn leaves as one message at its
 // end.
 //
