@@ -1,5 +1,6 @@
 #include "common/uuid.h"
 
+#include <array>
 #include <cstring>
 
 #include "absl/random/random.h"
@@ -8,6 +9,15 @@ namespace fanwire {
 namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
+
+// Both digits of each byte.
+constexpr std::array<std::array<char, 2>, 256> kHexPairs = [] {
+  std::array<std::array<char, 2>, 256> pairs{};
+  for (size_t byte = 0; byte < pairs.size(); ++byte) {
+    pairs[byte] = {kHex[byte >> 4], kHex[byte & 15]};
+  }
+  return pairs;
+}();
 
 bool IsHex(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
@@ -31,24 +41,18 @@ std::string RandomHex64() {
 }
 
 void AppendUuid(std::string* out) {
-  // How many of the 16 bytes stand in each group.
-  constexpr size_t kGroups[] = {4, 2, 2, 2, 6};
+  // Where in the text each of the 16 bytes stands, in the groups 8-4-4-4-12.
+  constexpr size_t kPlaces[] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
   const uint64_t bits[2] = {Random64(), Random64()};
   unsigned char bytes[16];
   std::memcpy(bytes, bits, sizeof(bytes));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;  // the version
   bytes[8] = (bytes[8] & 0x3f) | 0x80;  // the variant
-  char text[36];
-  char* at = text;
-  size_t i = 0;
-  for (const size_t size : kGroups) {
-    if (i > 0) *at++ = '-';
-    for (const size_t end = i + size; i < end; ++i) {
-      *at++ = kHex[bytes[i] >> 4];
-      *at++ = kHex[bytes[i] & 15];
-    }
+  char text[] = "00000000-0000-0000-0000-000000000000";
+  for (size_t i = 0; i < sizeof(bytes); ++i) {
+    std::memcpy(text + kPlaces[i], kHexPairs[bytes[i]].data(), 2);
   }
-  out->append(text, sizeof(text));
+  out->append(text, sizeof(text) - 1);
 }
 
 std::string NewUuid() {

@@ -11,6 +11,7 @@
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "common/json_parse.h"
+#include "proto/plain_text.h"
 
 namespace fanwire {
 namespace {
@@ -73,38 +74,25 @@ char* Put(absl::string_view text, char* out) { return std::copy(text.begin(), te
 
 bool NeedsEscape(char c) { return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\'; }
 
-// How many bytes before the first that needs an escape; ids and names have none mostly, so eight at
-// a time.
-size_t CleanBytes(absl::string_view text) {
-  constexpr uint64_t kOnes = 0x0101010101010101, kHighs = 0x8080808080808080;
-  // Has a zero byte where `x` has one; maybe also elsewhere, but only if there is one.
-  const auto zeros = [](uint64_t x) { return (x - kOnes) & ~x & kHighs; };
-  size_t i = 0;
-  for (; i + sizeof(uint64_t) <= text.size(); i += sizeof(uint64_t)) {
-    uint64_t word;
-    std::memcpy(&word, text.data() + i, sizeof(word));
-    const uint64_t controls = (word - kOnes * 0x20) & ~word & kHighs;
-    if ((controls | zeros(word ^ kOnes * '"') | zeros(word ^ kOnes * '\\')) != 0) break;
-  }
-  while (i < text.size() && !NeedsEscape(text[i])) ++i;
-  return i;
-}
-
 // With the quotes.
 size_t JsonTextBytes(absl::string_view text) {
   size_t bytes = text.size() + 2;
-  for (const char c : text.substr(CleanBytes(text))) {
+  if (IsPlainJsonText(text)) return bytes;
+  for (const char c : text) {
     if (NeedsEscape(c)) bytes += static_cast<unsigned char>(c) < 0x20 ? 5 : 1;
   }
   return bytes;
 }
 
 char* PutJsonText(absl::string_view text, char* out) {
-  constexpr char kDigits[] = "0123456789abcdef";
   *out++ = '"';
-  const size_t clean = CleanBytes(text);
-  out = Put(text.substr(0, clean), out);
-  for (const char c : text.substr(clean)) {
+  if (IsPlainJsonText(text)) {
+    out = Put(text, out);
+    *out++ = '"';
+    return out;
+  }
+  constexpr char kDigits[] = "0123456789abcdef";
+  for (const char c : text) {
     if (!NeedsEscape(c)) {
       *out++ = c;
       continue;
@@ -222,16 +210,7 @@ void AppendJsonText(absl::string_view text, std::string* out) {
 }
 
 bool IsUtf8(absl::string_view text) {
-  // Names are short and ASCII mostly.
-  uint64_t all = 0;
-  size_t i = 0;
-  for (; i + sizeof(uint64_t) <= text.size(); i += sizeof(uint64_t)) {
-    uint64_t word;
-    std::memcpy(&word, text.data() + i, sizeof(word));
-    all |= word;
-  }
-  for (; i < text.size(); ++i) all |= static_cast<unsigned char>(text[i]);
-  if ((all & 0x8080808080808080) == 0) return true;
+  if (IsPrintableAscii(text)) return true;
   return simdjson::validate_utf8(text.data(), text.size());
 }
 

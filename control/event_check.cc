@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "control/envelope.h"
 #include "proto/channel_name.h"
+#include "proto/plain_text.h"
 
 namespace fanwire {
 namespace {
@@ -18,6 +19,7 @@ absl::Status CheckText(absl::string_view what, absl::string_view text, size_t ma
     return absl::InvalidArgumentError(
         absl::StrCat(what, ": ", text.size(), " bytes, at most ", max_bytes, " allowed"));
   }
+  if (IsPrintableAscii(text)) return absl::OkStatus();
   for (size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
     if (byte < 0x20 || byte == 0x7f) {

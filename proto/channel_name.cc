@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "proto/plain_text.h"
 
 namespace fanwire {
 namespace {
@@ -70,20 +71,23 @@ absl::Status CheckCommon(absl::string_view name, size_t max_bytes) {
   if (name.front() == ':') {
     return absl::InvalidArgumentError(absl::StrCat(Quoted(name), ": first segment is empty"));
   }
-  for (size_t i = 0; i < name.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(name[i]);
-    if (byte < 0x20 || byte == 0x7f) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(Quoted(name), ": control character at byte ", i));
+  if (!IsPrintableAscii(name)) {
+    for (size_t i = 0; i < name.size(); ++i) {
+      const auto byte = static_cast<unsigned char>(name[i]);
+      if (byte < 0x20 || byte == 0x7f) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(Quoted(name), ": control character at byte ", i));
+      }
+    }
+    const size_t bad = FirstBadUtf8(name);
+    if (bad != absl::string_view::npos) {
+      return absl::InvalidArgumentError(absl::StrCat(Quoted(name), ": not UTF-8 at byte ", bad));
     }
   }
-  if (absl::StartsWith(name, "**:") || absl::StrContains(name, ":**:")) {
+  if (absl::StrContains(name, '*') &&
+      (absl::StartsWith(name, "**:") || absl::StrContains(name, ":**:"))) {
     return absl::InvalidArgumentError(
         absl::StrCat(Quoted(name), ": \"**\" can only be the last segment"));
-  }
-  const size_t bad = FirstBadUtf8(name);
-  if (bad != absl::string_view::npos) {
-    return absl::InvalidArgumentError(absl::StrCat(Quoted(name), ": not UTF-8 at byte ", bad));
   }
   return absl::OkStatus();
 }
