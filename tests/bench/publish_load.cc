@@ -330,7 +330,7 @@ void PublishTally::Refuse(absl::string_view error) {
 
 void PublishTally::StartMeasuring() {
   MutexLock lock(&mu_);
-  counts_ = {};
+  counts_.accepted = 0;  // what was refused stays refused
   latency_.Clear();
 }
 
