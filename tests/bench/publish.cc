@@ -108,6 +108,14 @@ int Run(const Options& options) {
                         .pattern = !by_name,
                         .events = "bench.none"},
                        options.sessions);
+  EventSource source(options.service, kPrefix, options.channels, options.payload_bytes,
+                     total / options.channels);
+  // Before anybody listens: nobody reads meanwhile.
+  if (options.fill_history > 0) {
+    if (!PublishAll(options, &source, options.channels * options.fill_history)) return 1;
+    source.Unlimit();
+  }
+
   Subscribers subscribers;
   if (options.port > 0) {
     const std::string error =
@@ -123,12 +131,6 @@ int Run(const Options& options) {
     }
   }
 
-  EventSource source(options.service, kPrefix, options.channels, options.payload_bytes,
-                     total / options.channels);
-  if (options.fill_history > 0) {
-    if (!PublishAll(options, &source, options.channels * options.fill_history)) return 1;
-    source.Unlimit();
-  }
   PublishTally tally;
   const std::unique_ptr<PublishLoad> load = MakePublishLoad(options.load, &source, &tally);
   const auto wait = [&](double seconds) {
