@@ -20,8 +20,14 @@ ChannelLog::~ChannelLog() { budget_->used.fetch_sub(bytes_, std::memory_order_re
 void ChannelLog::Append(const PublicationPtr& publication, absl::Duration now) {
   publication->Seal(epoch_, ++head_);
   if (policy_.size == 0) return;
-  while (count_ >= policy_.size) DropOldest();
-  while (count_ > 0 && At(0)->received_at() + policy_.ttl <= now) DropOldest();
+  // Where one that goes is young enough, so are those that came after it: the next, which is
+  // another line of memory, need not be looked at.
+  bool old = true;
+  while (count_ >= policy_.size) {
+    old = TooOld(now);
+    DropOldest();
+  }
+  if (old) DropOld(now);
   const auto bytes = static_cast<int64_t>(publication->memory_bytes());
   int64_t used = budget_->used.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   bytes_ += bytes;
@@ -82,7 +88,7 @@ int64_t ChannelLog::FirstSince(absl::Duration received) const {
 }
 
 bool ChannelLog::Trim(absl::Duration now) {
-  while (count_ > 0 && At(0)->received_at() + policy_.ttl <= now) DropOldest();
+  DropOld(now);
   if (count_ == 0 && !ring_.empty()) {
     std::vector<PublicationPtr>().swap(ring_);
     first_ = 0;
@@ -92,6 +98,10 @@ bool ChannelLog::Trim(absl::Duration now) {
 
 absl::Duration ChannelLog::oldest_received_at() const {
   return count_ == 0 ? absl::InfiniteDuration() : At(0)->received_at();
+}
+
+void ChannelLog::DropOld(absl::Duration now) {
+  while (count_ > 0 && TooOld(now)) DropOldest();
 }
 
 void ChannelLog::DropOldest() {

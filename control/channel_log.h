@@ -44,6 +44,10 @@ class ChannelLog final : public EngineChannel {
 
  private:
   const PublicationPtr& At(size_t i) const { return ring_[(first_ + i) & (ring_.size() - 1)]; }
+  // Whether the oldest, which there is, has outlived the policy's time.
+  bool TooOld(absl::Duration now) const { return At(0)->received_at() + policy_.ttl <= now; }
+  // Drops those that have.
+  void DropOld(absl::Duration now);
   int64_t oldest_offset() const { return head_ - static_cast<int64_t>(count_) + 1; }
   void Grow();
 

@@ -123,6 +123,21 @@ TEST_F(ChannelLogTest, AnAppendLetsGoOfWhatIsTooOld) {
   EXPECT_EQ(log.Describe(now_).publications, 1);
 }
 
+TEST_F(ChannelLogTest, AnAppendToAFullLogLetsGoOfAllThatIsTooOld) {
+  ChannelLog log({.size = 4, .ttl = absl::Seconds(10)}, &budget_);
+  Append(&log, 3);
+  now_ += absl::Seconds(5);
+  Append(&log, 1);
+  now_ += absl::Seconds(4);
+  Append(&log, 1);  // the first goes for its place, young as it is
+  EXPECT_EQ(log.Describe(now_).publications, 4);
+  now_ += absl::Seconds(1);
+  Append(&log, 1);  // two are too old, not only the one whose place is needed
+  // Not by Describe(), which looks itself.
+  EXPECT_EQ(log.oldest_received_at(), absl::Seconds(105));
+  EXPECT_THAT(Read(&log, 3, 6), ElementsAre(4, 5, 6));
+}
+
 TEST_F(ChannelLogTest, APageEndsBeforeItsBytesAreExceededButHoldsOneAtLeast) {
   ChannelLog log({.size = 10}, &budget_);
   Append(&log, 6, 200);
