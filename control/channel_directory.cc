@@ -67,10 +67,10 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
     const ServiceSpec& spec, absl::Duration now) {
   const auto it = shard.channels.find(key);
   if (it != shard.channels.end()) {
-    ChannelState* const channel = it->get();
+    ChannelState* const channel = it->state.get();
     if (channel->services_version != snapshot.version) ApplyPolicy(channel, snapshot, spec);
     channel->last_used = now;
-    return *it;
+    return it->state;
   }
   if (key.service->channels.load(std::memory_order_relaxed) >=
       static_cast<int64_t>(spec.max_channels)) {
@@ -84,7 +84,7 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
   channel->hash = key.hash;
   channel->created = channel->last_used = now;
   ApplyPolicy(channel.get(), snapshot, spec);
-  shard.channels.insert(channel);
+  shard.channels.emplace(channel);
   key.service->channels.fetch_add(1, std::memory_order_relaxed);
   if (key.dialect != ChannelDialect::kCommon) {
     key.service->dialect_channels.fetch_add(1, std::memory_order_relaxed);
@@ -126,8 +126,8 @@ void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
       wanting.next_offset = FirstMissed(*channel, *wanting.link);
       ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
       shard.mu.AssertHeld();  // by the caller
-      wanting.link->MarkDirty(
-          *shard.channels.find(ChannelKey(channel->service, channel->dialect, channel->name)));
+      wanting.link->MarkDirty(*ChannelTable::Find(
+          shard, ChannelKey(channel->service, channel->dialect, channel->name)));
     }
     channel->links.push_back(std::move(wanting));
   }
@@ -169,7 +169,7 @@ void ChannelDirectory::ForEach(absl::FunctionRef<void(ChannelState*)> visit) {
   for (size_t i = 0; i < ChannelTable::kShards; ++i) {
     ChannelTable::Shard& shard = table_.shard(i);
     MutexLock lock(&shard.mu);
-    for (const std::shared_ptr<ChannelState>& channel : shard.channels) visit(channel.get());
+    for (const ChannelTable::Entry& entry : shard.channels) visit(entry.state.get());
   }
 }
 
@@ -189,7 +189,7 @@ void ChannelDirectory::Sweep() {
     MutexLock lock(&shard.mu);
     seen += shard.channels.size();
     for (auto it = shard.channels.begin(); it != shard.channels.end();) {
-      ChannelState& channel = **it;
+      ChannelState& channel = *it->state;
       RefreshPatterns(&channel);
       const bool history_empty = channel.log == nullptr || channel.log->Trim(now);
       if (!IsIdle(channel, history_empty, now)) {
@@ -215,7 +215,8 @@ void ChannelDirectory::TrimToBudget() {
   for (size_t i = 0; i < ChannelTable::kShards; ++i) {
     ChannelTable::Shard& shard = table_.shard(i);
     MutexLock lock(&shard.mu);
-    for (const std::shared_ptr<ChannelState>& channel : shard.channels) {
+    for (const ChannelTable::Entry& entry : shard.channels) {
+      const std::shared_ptr<ChannelState>& channel = entry.state;
       if (channel->log == nullptr) continue;
       const absl::Duration received = channel->log->oldest_received_at();
       if (received != absl::InfiniteDuration()) queue.emplace(received, channel);

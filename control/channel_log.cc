@@ -6,18 +6,13 @@
 #include "common/check.h"
 
 namespace fanwire {
-namespace {
-
-constexpr size_t kFirstRing = 4;
-
-}  // namespace
-
 ChannelLog::ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget)
     : budget_(budget), epoch_(Epoch::Random()), policy_(policy) {}
 
 ChannelLog::~ChannelLog() { budget_->used.fetch_sub(bytes_, std::memory_order_relaxed); }
 
 void ChannelLog::Append(const PublicationPtr& publication, absl::Duration now) {
+  if (count_ > 0) __builtin_prefetch(At(0).get());  // which will go, if the log is full
   publication->Seal(epoch_, ++head_);
   if (policy_.size == 0) return;
   // Where one that goes is young enough, so are those that came after it: the next, which is
@@ -90,7 +85,8 @@ int64_t ChannelLog::FirstSince(absl::Duration received) const {
 bool ChannelLog::Trim(absl::Duration now) {
   DropOld(now);
   if (count_ == 0 && !ring_.empty()) {
-    std::vector<PublicationPtr>().swap(ring_);
+    ring_.clear();
+    ring_.shrink_to_fit();
     first_ = 0;
   }
   return count_ == 0;
@@ -116,7 +112,7 @@ void ChannelLog::DropOldest() {
 }
 
 void ChannelLog::Grow() {
-  std::vector<PublicationPtr> larger(std::max(kFirstRing, ring_.size() * 2));
+  Ring larger(std::max(kFirstRing, ring_.size() * 2));
   for (size_t i = 0; i < count_; ++i) {
     larger[i] = std::move(ring_[(first_ + i) & (ring_.size() - 1)]);
   }

@@ -1,14 +1,15 @@
 // ChannelLog keeps one channel in memory: epoch, offsets and the recent publications, in a ring.
 //
 // Threading: guarded by Router's channel lock; MemoryBudget is shared and atomic.
-// Cost:      an append is O(1) amortised; 8 bytes a publication beside the publication itself,
-//            nothing while history is empty.
+// Cost:      an append is O(1) amortised; 8 bytes a publication beside the publication itself, the
+//            first four of them always.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "control/engine.h"
 
 namespace fanwire {
@@ -43,6 +44,10 @@ class ChannelLog final : public EngineChannel {
   void DropOldest() override;
 
  private:
+  static constexpr size_t kFirstRing = 4;
+  // A short one lies in the log itself, which an append has at hand.
+  using Ring = absl::InlinedVector<PublicationPtr, kFirstRing>;
+
   const PublicationPtr& At(size_t i) const { return ring_[(first_ + i) & (ring_.size() - 1)]; }
   // Whether the oldest, which there is, has outlived the policy's time.
   bool TooOld(absl::Duration now) const { return At(0)->received_at() + policy_.ttl <= now; }
@@ -56,8 +61,9 @@ class ChannelLog final : public EngineChannel {
   HistoryPolicy policy_;
   int64_t head_ = 0;
   int64_t bytes_ = 0;
-  // A power of two, or empty; `count_` entries from `first_` on are the offsets up to `head_`.
-  std::vector<PublicationPtr> ring_;
+  // As long as a power of two, or empty; `count_` entries from `first_` on are the offsets up to
+  // `head_`.
+  Ring ring_;
   size_t first_ = 0;
   size_t count_ = 0;
 };

@@ -7,6 +7,16 @@
 namespace fanwire {
 namespace {
 
+constexpr size_t kLineBytes = 64;
+
+// What an append touches of a log, whichever the engine.
+constexpr size_t kLogBytes = 2 * kLineBytes;
+
+void Prefetch(const void* begin, size_t bytes) {
+  const auto* const at = static_cast<const char*>(begin);
+  for (size_t i = 0; i < bytes; i += kLineBytes) __builtin_prefetch(at + i);
+}
+
 size_t IndexFor(const ServiceState& service, absl::string_view name, uint64_t hash) {
   for (const std::string& prefix : service.mirror_prefixes) {
     if (absl::StartsWith(name, prefix)) {
@@ -28,7 +38,14 @@ size_t ChannelTable::IndexOf(const ChannelState& state) const {
 
 const std::shared_ptr<ChannelState>* ChannelTable::Find(Shard& shard, const ChannelKey& key) {
   const auto it = shard.channels.find(key);
-  return it == shard.channels.end() ? nullptr : &*it;
+  return it == shard.channels.end() ? nullptr : &it->state;
+}
+
+void ChannelTable::PrefetchState(const Shard& shard, const ChannelKey& key) {
+  const auto it = shard.channels.find(key.hash);
+  if (it == shard.channels.end()) return;
+  Prefetch(it->state.get(), sizeof(ChannelState));
+  if (it->log != nullptr) Prefetch(it->log, kLogBytes);
 }
 
 ShardLocks::ShardLocks(ChannelTable* table, std::vector<size_t>* indices)

@@ -78,29 +78,35 @@ class ChannelTable {
   static constexpr size_t kMirrorShards = 16;
   static constexpr size_t kShards = kOriginShards + kMirrorShards;
 
+  // What a shard's set holds of a channel: enough to tell where its state lies without touching it.
+  struct Entry {
+    explicit Entry(std::shared_ptr<ChannelState> channel)
+        : hash(channel->hash), log(channel->log.get()), state(std::move(channel)) {}
+
+    uint64_t hash;
+    const EngineChannel* log;  // the state's; null for dialects
+    std::shared_ptr<ChannelState> state;
+  };
   struct Hash {
     using is_transparent = void;
     size_t operator()(const ChannelKey& key) const { return key.hash; }
-    size_t operator()(const std::shared_ptr<ChannelState>& state) const { return state->hash; }
+    size_t operator()(const Entry& entry) const { return entry.hash; }
+    size_t operator()(uint64_t hash) const { return hash; }
   };
   struct Equal {
     using is_transparent = void;
-    bool operator()(const std::shared_ptr<ChannelState>& a,
-                    const std::shared_ptr<ChannelState>& b) const {
-      return a == b;
+    bool operator()(const Entry& a, const Entry& b) const { return a.state == b.state; }
+    bool operator()(const Entry& a, const ChannelKey& b) const {
+      return a.hash == b.hash && a.state->service == b.service && a.state->dialect == b.dialect &&
+             a.state->name == b.name;
     }
-    bool operator()(const std::shared_ptr<ChannelState>& a, const ChannelKey& b) const {
-      return a->hash == b.hash && a->service == b.service && a->dialect == b.dialect &&
-             a->name == b.name;
-    }
-    bool operator()(const ChannelKey& a, const std::shared_ptr<ChannelState>& b) const {
-      return (*this)(b, a);
-    }
+    // A channel of this hash, which need not be the one that is meant.
+    bool operator()(const Entry& a, uint64_t hash) const { return a.hash == hash; }
   };
 
   struct Shard {
     Mutex mu;
-    absl::flat_hash_set<std::shared_ptr<ChannelState>, Hash, Equal> channels ABSL_GUARDED_BY(mu);
+    absl::flat_hash_set<Entry, Hash, Equal> channels ABSL_GUARDED_BY(mu);
     std::vector<PublicationObserver*> observers ABSL_GUARDED_BY(mu);
   };
 
@@ -112,6 +118,16 @@ class ChannelTable {
 
   // The channel's state, or null; its shard must be locked.
   static const std::shared_ptr<ChannelState>* Find(Shard& shard, const ChannelKey& key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
+
+  // With very many channels a publication waits for memory most of all.  Both ask for it ahead of
+  // time and wait for nothing: first for the place of the channel in the shard's set, then, when
+  // that has come, for its state and log.  The shard must be locked.
+  static void PrefetchPlace(const Shard& shard, const ChannelKey& key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu) {
+    shard.channels.prefetch(key);
+  }
+  static void PrefetchState(const Shard& shard, const ChannelKey& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
 
  private:

@@ -25,6 +25,9 @@ namespace {
 // Publications of one run after which the workers get what there is.
 constexpr int kFlushEvery = 32;
 
+// Above so many channels of a service their states are no longer found in the cache.
+constexpr int64_t kManyChannels = 2000;
+
 // One copy of an event: the origin or a mirror.
 struct Copy {
   size_t shard = 0;  // its channel's
@@ -345,6 +348,14 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
   const ServiceEntry* const service = scratch->snapshot->Find(event.service);
   if (service == nullptr) return Refuse(pending, NoSuchService(event.service));
   pending.service = service->state;
+  const ChannelKey key(service->state, ChannelDialect::kCommon, event.channel);
+  const size_t shard_index = directory_.table().IndexOf(key);
+  ChannelTable::Shard& own_shard = directory_.table().shard(shard_index);
+  const bool many = service->state->channels.load(std::memory_order_relaxed) > kManyChannels;
+  if (many) {
+    MutexLock lock(&own_shard.mu);
+    ChannelTable::PrefetchPlace(own_shard, key);
+  }
   CheckedEvent& checked = scratch->checked;
   if (absl::Status status = CheckEvent(event, *service->spec, &checked); !status.ok()) {
     return Refuse(pending, status);
@@ -376,6 +387,10 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
     }
   }
   if (pending.id.empty()) AppendUuid(&pending.id);
+  if (many) {
+    MutexLock lock(&own_shard.mu);
+    ChannelTable::PrefetchState(own_shard, key);
+  }
 
   // The copies, outside of all locks.
   scratch->timestamp.clear();
@@ -412,8 +427,9 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
          .conflate_key = checked.conflate_key,
          .tracking_id = record == 0 ? 0 : record + i});
     WriteEnvelope(parts, copy.publication.get());
-    scratch->keys.emplace_back(service->state, ChannelDialect::kCommon, room);
-    copy.shard = directory_.table().IndexOf(scratch->keys.back());
+    scratch->keys.push_back(i == 0 ? key
+                                   : ChannelKey(service->state, ChannelDialect::kCommon, room));
+    copy.shard = i == 0 ? shard_index : directory_.table().IndexOf(scratch->keys.back());
     scratch->shards.push_back(copy.shard);
     scratch->copies.push_back(std::move(copy));
   }

@@ -34,7 +34,7 @@ class ChannelTableTest : public ::testing::Test {
     state->hash = key.hash;
     ChannelTable::Shard& shard = table_.shard(table_.IndexOf(key));
     MutexLock lock(&shard.mu);
-    shard.channels.insert(state);
+    shard.channels.emplace(state);
     return state;
   }
   std::shared_ptr<ChannelState> Find(const ChannelKey& key) {
@@ -56,6 +56,22 @@ TEST_F(ChannelTableTest, AChannelIsItsServiceItsDialectAndItsName) {
   EXPECT_EQ(Find(ChannelKey(one.get(), ChannelDialect::kSessionBuddy, "metrics")), nullptr);
   EXPECT_EQ(Find(ChannelKey(one.get(), ChannelDialect::kCommon, "metrics2")), nullptr);
   EXPECT_EQ(table_.IndexOf(*state), table_.IndexOf(key));
+}
+
+TEST_F(ChannelTableTest, MemoryIsAskedForAheadWhetherTheChannelIsThereOrNot) {
+  const auto service = MakeService();
+  const ChannelKey key(service.get(), ChannelDialect::kCommon, "metrics");
+  ChannelTable::Shard& shard = table_.shard(table_.IndexOf(key));
+  const auto ask = [&] {
+    MutexLock lock(&shard.mu);
+    ChannelTable::PrefetchPlace(shard, key);
+    ChannelTable::PrefetchState(shard, key);
+  };
+  ask();
+  const auto state = Insert(key);  // without a log, as a dialect's
+  ask();
+  EXPECT_EQ(Find(key), state);
+  EXPECT_EQ(state.use_count(), 2);
 }
 
 TEST_F(ChannelTableTest, ChannelsSpreadOverAllOriginShards) {

@@ -205,6 +205,24 @@ TEST_F(RouterTest, AnEnvelopeOverOneMebibyteIsRefused) {
       StatusIs(absl::StatusCode::kInvalidArgument, "data: 1000001 bytes, at most 1000000 allowed"));
 }
 
+TEST_F(RouterTest, WithThousandsOfChannelsEachHasItsOwnSeries) {
+  // So many that their states are asked for ahead; new ones come between old ones.
+  constexpr int kChannels = 2500;
+  Use(kMirrors);
+  for (int round = 1; round <= 3; ++round) {
+    for (int i = 0; i < kChannels + 10 * round; ++i) {
+      const FakeReceiptSink::Receipt receipt = Publish(Event(absl::StrCat("c", i)));
+      ASSERT_OK(receipt.outcome.status);
+      const int first_round = i < kChannels + 10 ? 1 : 1 + (i - kChannels) / 10;
+      ASSERT_EQ(receipt.outcome.position.offset, round - first_round + 1) << i;
+    }
+  }
+  const FakeReceiptSink::Receipt bad = Publish(Event("c1", "no JSON"));
+  EXPECT_THAT(bad.outcome.status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data")));
+  EXPECT_EQ(Publish(Event("c1")).outcome.position.offset, 4);
+  EXPECT_EQ(router_->Counts("s").channels, kChannels + 30 + 1);  // with global
+}
+
 TEST_F(RouterTest, AServicesChannelsAreLimitedAndNoEventIsHalfPublished) {
   Use(absl::StrCat("  max_channels: 2\n", kMirrors));
   EXPECT_OK(Publish(Event("x")).outcome.status);  // with global, that is both
