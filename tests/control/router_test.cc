@@ -20,7 +20,6 @@ using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::SizeIs;
-using ::testing::UnorderedElementsAre;
 using Json = nlohmann::json;
 
 constexpr char kMirrors[] =
