@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
@@ -486,7 +487,7 @@ TEST_F(WorkerTest, ClientsStayWhileControlIsAway) {
   server_.Stop();
   client->SendText(R"({"type":"ping","id":"p"})");
   EXPECT_EQ(Read(client.get())["type"], "pong");
-  EXPECT_THAT(Ops("/readyz"), StartsWith("HTTP/1.1 503"));
+  EXPECT_TRUE(WaitFor([&] { return absl::StartsWith(Ops("/readyz"), "HTTP/1.1 503"); }));
   server_.Start();
   ASSERT_TRUE(WaitFor([&] { return server_.attachments() == 2; }));
   EXPECT_EQ(server_.items()[0].hello().connections(), 1);
