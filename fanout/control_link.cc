@@ -35,6 +35,9 @@ constexpr int kMissedHeartbeats = 3;
 // A message that has grown so long is written before its turn ends.
 constexpr size_t kMessageBytes = 512 << 10;
 
+// An item on the wire, its envelope included: for the room that a message's items are given.
+constexpr size_t kUsualItemBytes = 512;
+
 constexpr char kAttach[] = "/fanwire.v1.Workers/Attach";
 
 // One message of control, taken apart.
@@ -125,6 +128,7 @@ bool ReadBatch(const std::vector<grpc::Slice>& message, std::vector<LinkItem>* i
       !pieces.ReadHead(&size) || size != pieces.left()) {
     return false;
   }
+  items->reserve(1 + pieces.left() / kUsualItemBytes);
   while (pieces.left() > 0) {
     if (!pieces.ReadHead(&tag) || tag != BytesTag(v1::Batch::kItemsFieldNumber) ||
         !pieces.ReadHead(&size) || size > pieces.left() ||

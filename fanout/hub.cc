@@ -35,7 +35,7 @@ struct FanOutRun {
 
   ChannelRef channel;
   std::vector<Delivery> deliveries;
-  FramePtr joined;
+  FramePtr joined;  // made for the first that gets it
   size_t bytes = 0;
   int64_t publications = 0;  // of the deliveries; notices not counted
   int64_t received_us = 0;   // of the first that says
@@ -53,6 +53,14 @@ struct FanOutRun {
 };
 
 namespace {
+
+FramePtr Join(const std::vector<Delivery>& deliveries) {
+  if (deliveries.size() == 1) return deliveries.front().frame;
+  std::vector<FramePtr> frames;
+  frames.reserve(deliveries.size());
+  for (const Delivery& delivery : deliveries) frames.push_back(delivery.frame);
+  return Frame::Join(frames);
+}
 
 void EndWalks(const FanOutRun::Stops& stops) {
   for (const FanOutRun::Stop& stop : stops) {
@@ -178,14 +186,6 @@ void Hub::Commit(Channel* channel, bool walk) {
       ++i;
     } while (i < arrived.size() && run.excluded == nullptr && arrived[i].excluded == nullptr &&
              run.bytes + arrived[i].frame->size() <= kMaxJoinedBytes);
-    if (run.deliveries.size() == 1) {
-      run.joined = run.deliveries.front().frame;
-    } else {
-      std::vector<FramePtr> frames;
-      frames.reserve(run.deliveries.size());
-      for (const Delivery& delivery : run.deliveries) frames.push_back(delivery.frame);
-      run.joined = Frame::Join(frames);
-    }
     for (const FanOutRun::Stop& stop : run.stops) stop.table->BeginWalk();
     pending_bytes_ += run.bytes;
     if (walk && channel->first_run == nullptr && !slice_.over() && subscribers <= slice_.sends()) {
@@ -308,7 +308,7 @@ void Hub::ServeAhead(FanOutRun* run, Session* session,
     const Subscriber& subscriber = stop.table->entries()[place->second];
     if (subscriber.session != session) continue;
     if (!run->served.emplace(i, place->second).second) continue;
-    if (Offer(*run, stop.pattern, subscriber, /*gathers=*/true) == Offered::kSent) {
+    if (Offer(run, stop.pattern, subscriber, /*gathers=*/true) == Offered::kSent) {
       CountDirect(*run, 1);
     }
   }
@@ -333,7 +333,7 @@ void Hub::Walk(FanOutRun* run, Slice* slice) {
         slice->CountVisit(1);
         continue;
       }
-      switch (Offer(*run, stop.pattern, subscriber, !one_channel_)) {
+      switch (Offer(run, stop.pattern, subscriber, !one_channel_)) {
         case Offered::kSent:
           ++direct;
           slice->CountSend();
@@ -353,16 +353,17 @@ void Hub::Walk(FanOutRun* run, Slice* slice) {
   if (direct > 0) CountDirect(*run, direct);
 }
 
-Hub::Offered Hub::Offer(const FanOutRun& run, PatternTable* pattern, const Subscriber& subscriber,
+Hub::Offered Hub::Offer(FanOutRun* run, PatternTable* pattern, const Subscriber& subscriber,
                         bool gathers) {
   const uint8_t ask = gathers ? kSessionDecides | kSessionGathers : kSessionDecides;
   if ((subscriber.by_session & ask) != 0 || !sockets_->direct(subscriber.fd)) {
-    subscriber.session->Deliver(run.channel, pattern, subscriber.subscription, run.deliveries);
+    subscriber.session->Deliver(run->channel, pattern, subscriber.subscription, run->deliveries);
     return Offered::kAsked;
   }
-  const ssize_t taken = sockets_->Send(subscriber.fd, *run.joined);
-  if (taken == static_cast<ssize_t>(run.joined->size())) return Offered::kSent;
-  subscriber.session->OnPartlySent(run.channel, run.deliveries, run.joined, taken);
+  if (!run->joined) run->joined = Join(run->deliveries);
+  const ssize_t taken = sockets_->Send(subscriber.fd, *run->joined);
+  if (taken == static_cast<ssize_t>(run->joined->size())) return Offered::kSent;
+  subscriber.session->OnPartlySent(run->channel, run->deliveries, run->joined, taken);
   return Offered::kPartlySent;
 }
 

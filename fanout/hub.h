@@ -127,8 +127,7 @@ class Hub {
     kPartlySent,  // the session has the rest
     kAsked,       // the session decides, or gathers
   };
-  Offered Offer(const FanOutRun& run, PatternTable* pattern, const Subscriber& subscriber,
-                bool gathers);
+  Offered Offer(FanOutRun* run, PatternTable* pattern, const Subscriber& subscriber, bool gathers);
   // Gives the session, whose places in tables are these, what the run still has for it.
   void ServeAhead(FanOutRun* run, Session* session,
                   const absl::flat_hash_map<const SubscriberTable*, uint32_t>& places);
