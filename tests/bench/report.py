@@ -19,14 +19,10 @@ def number(value):
 
 def ratios(result, name):
     """How `name` does against each reference of the row, as text; above 1 is better than it."""
-    values = result["values"]
-    mine = values[name]["median"]
-    found = []
-    for reference in result["references"] if len(values) > 1 else ():
-        base = values[reference]["median"] if reference in values else 0
-        if base > 0 and mine > 0:
-            found.append(f"{mine / base if result['higher'] else base / mine:.2f}")
-    return "; ".join(found)
+    if len(result["values"]) < 2:
+        return ""
+    found = (result["ratios"][name][reference] for reference in result["references"])
+    return "; ".join(f"{ratio:.2f}" for ratio in found if ratio is not None)
 
 
 def row_text(result):

@@ -114,6 +114,7 @@ class Plan:
         self.quick = quick
         self.goal_rounds = 1 if quick else 5  # of rows that a goal is set for
         self.rounds = 1 if quick else 2       # of the others: the run can afford no more
+        self.floor_rounds = 1 if quick else 11  # of Fanwire against the floors, to 1,000
         self.seconds = 0.5 if quick else 1.2
         self.rows = []
         self.curves = []
@@ -143,13 +144,16 @@ class Plan:
                 # To 10,000 only the fair floor, but for the goal's rows: each takes seconds.
                 beside = floors if goal or n < 10000 else floors[1:]
                 cases = [load_case(s, args, seconds) for s in (*beside, Fanwire)]
-                if (n, size) == (1000, 512) and not (self.quick and window == 16):
-                    cases += [load_case(s, args, seconds) for s in PEERS if s is not Nats]
-                    cases += [load_case(Nats, args, seconds, rounds=self.rounds)]
+                rounds = self.goal_rounds if goal else self.rounds
+                if (n, size) == (1000, 512):
+                    rounds = self.floor_rounds
+                    if not (self.quick and window == 16):
+                        cases += [load_case(s, args, seconds,
+                                            rounds=self.rounds if s is Nats else self.goal_rounds)
+                                  for s in PEERS]
                 what = f"fan-out to {n:,}, {size} B, {window} in flight"
                 self.add("fanout", cases,
-                         [per_core(f"fanout_{n}_{size}_w{window}", what)],
-                         self.goal_rounds if goal else self.rounds,
+                         [per_core(f"fanout_{n}_{size}_w{window}", what)], rounds,
                          references=len(beside))
             self.curves.append(Curve(
                 f"growth_subscribers_w{window}", "fanout",

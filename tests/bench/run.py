@@ -21,25 +21,38 @@ def summary(values):
             "count": len(values)}
 
 
+def ratio(metric, mine, base):
+    """How one case does against another: the median over the rounds that both have, for the
+    machine's speed changes from round to round.  Above 1 is better; None if there is none."""
+    pairs = [(mine[r].get(metric.field, 0), base[r].get(metric.field, 0))
+             for r in mine.keys() & base.keys()]
+    found = [a / b if metric.higher else b / a for a, b in pairs if a > 0 and b > 0]
+    return statistics.median(found) if found else None
+
+
 def run_row(row, bin_dir):
     """The row's results, one per metric; the first has the samples."""
     cases = [c for c in row.cases if c.available()]
-    samples = {c.name: [] for c in cases}
+    by_round = {c.name: {} for c in cases}
     for done in range(row.rounds):
         for case in cases:
             if case.rounds and done >= case.rounds:
                 continue
             try:
-                samples[case.name].append(case.run(bin_dir))
+                by_round[case.name][done] = case.run(bin_dir)
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 print(f"    {case.name}: {error}", file=sys.stderr)
+    samples = {n: list(got.values()) for n, got in by_round.items()}
+    references = [c.name for c in cases[:row.references]]
     faults = {n: {k: sum(s.get(k, 0) for s in got) for k in FAULTS} for n, got in samples.items()}
     results = []
     for metric in row.metrics:
         results.append({
             "key": metric.key, "group": row.group, "title": metric.title, "field": metric.field,
             "unit": metric.unit, "higher": metric.higher, "rounds": row.rounds,
-            "references": [c.name for c in cases[:row.references]],
+            "references": references,
+            "ratios": {n: {r: ratio(metric, got, by_round[r]) for r in references}
+                       for n, got in by_round.items()},
             "values": {n: summary([s[metric.field] for s in got])
                        for n, got in samples.items() if got and metric.only in ("", n)},
             "faults": {n: f for n, f in faults.items() if any(f.values())},

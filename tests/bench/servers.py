@@ -123,6 +123,11 @@ class FloorSendAlike(FloorSend):
         return [*super().command(), str(self.ENVELOPE), str(self.SEND_BUFFER),
                 str(self.NOTSENT_LOWAT)]
 
+    def load_args(self):
+        # A client that has sent something acknowledges otherwise: not each read, but every second
+        # segment, and that on the server's core.
+        return super().load_args() + ["--subscribe", "subscribe"]
+
 
 class FloorJoinedAlike(FloorSendAlike):
     name = "floor, joined, same wire"
