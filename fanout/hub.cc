@@ -224,7 +224,7 @@ void Hub::Run() {
   loop_->AssertOnLoop();
   RunSlice(&slice_);
   if (idle()) return;
-  // What came in meanwhile may wait for gRPC's thread to get this core, and a slice of the
+  // What came in meanwhile may wait for the stream's thread to get this core, and a slice of the
   // scheduler is longer than ours.
   sched_yield();
   if (std::exchange(posted_, true)) return;
