@@ -20,7 +20,7 @@
 #include "absl/time/time.h"
 #include "fanout/channel.h"
 #include "fanout/counts.h"
-#include "fanout/frame.h"
+#include "fanout/net/frame.h"
 
 namespace fanwire {
 

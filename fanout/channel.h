@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "fanout/frame.h"
+#include "fanout/net/frame.h"
 #include "fanout/track.h"
 #include "proto/channel_name.h"
 

@@ -17,8 +17,8 @@
 #include "common/mutex.h"
 #include "common/rpc_status.h"
 #include "fanwire/v1/worker.pb.h"
-#include "proto/wire_pieces.h"
-#include "proto/wire_reader.h"
+#include "proto/wire/wire_pieces.h"
+#include "proto/wire/wire_reader.h"
 
 namespace fanwire {
 

@@ -20,8 +20,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "fanout/event_loop.h"
-#include "fanout/frame.h"
+#include "fanout/net/event_loop.h"
+#include "fanout/net/frame.h"
 
 namespace fanwire {
 

@@ -10,7 +10,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
-#include "fanout/event_loop.h"
+#include "fanout/net/event_loop.h"
 #include "fanout/service_ports.h"
 #include "proto/close_code.h"
 

@@ -29,9 +29,9 @@
 #include "common/clock.h"
 #include "fanout/channel.h"
 #include "fanout/counts.h"
-#include "fanout/event_loop.h"
+#include "fanout/net/event_loop.h"
+#include "fanout/net/socket.h"
 #include "fanout/service.h"
-#include "fanout/socket.h"
 #include "fanout/track.h"
 
 namespace fanwire {

@@ -4,7 +4,7 @@
 
 #include "common/log.h"
 #include "common/signals.h"
-#include "fanout/options.h"
+#include "fanout/flags.h"
 #include "fanout/worker.h"
 
 int main(int argc, char** argv) {

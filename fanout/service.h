@@ -16,8 +16,8 @@
 #include "absl/strings/string_view.h"
 #include "fanout/channel.h"
 #include "fanout/counts.h"
+#include "fanout/quota_lease.h"
 #include "fanout/service_settings.h"
-#include "fanout/slot_lease.h"
 
 namespace fanwire {
 

@@ -18,8 +18,8 @@
 #include "absl/container/node_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "fanout/connection_group.h"
-#include "fanout/listener.h"
+#include "fanout/net/connection_group.h"
+#include "fanout/net/listener.h"
 #include "fanout/service.h"
 #include "fanout/session.h"
 

@@ -9,7 +9,7 @@
 
 #include "absl/strings/string_view.h"
 #include "fanout/channel.h"
-#include "fanout/frame.h"
+#include "fanout/net/frame.h"
 
 namespace fanwire {
 

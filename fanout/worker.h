@@ -7,7 +7,7 @@
 #include <functional>
 #include <memory>
 
-#include "fanout/options.h"
+#include "fanout/flags.h"
 
 namespace fanwire {
 

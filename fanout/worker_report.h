@@ -10,9 +10,9 @@
 
 #include "absl/time/time.h"
 #include "common/metrics.h"
-#include "fanout/connection_group.h"
 #include "fanout/counts.h"
-#include "fanout/listener.h"
+#include "fanout/net/connection_group.h"
+#include "fanout/net/listener.h"
 
 namespace fanwire {
 

@@ -6,7 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "proto/plain_text.h"
+#include "common/plain_text.h"
 
 namespace fanwire {
 namespace {

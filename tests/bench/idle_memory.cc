@@ -23,10 +23,10 @@
 #include <string>
 #include <vector>
 
-#include "fanout/connection.h"
-#include "fanout/connection_group.h"
-#include "fanout/event_loop.h"
-#include "fanout/listener.h"
+#include "fanout/net/connection.h"
+#include "fanout/net/connection_group.h"
+#include "fanout/net/event_loop.h"
+#include "fanout/net/listener.h"
 
 namespace fanwire {
 namespace {

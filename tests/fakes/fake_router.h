@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "common/mutex.h"
-#include "control/router.h"
-#include "control/worker_link.h"
+#include "control/links/worker_link.h"
+#include "control/routing/router.h"
 
 namespace fanwire {
 

@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/mutex.h"
-#include "control/worker_registry.h"
+#include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/worker.pb.h"
 

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "fanout/connection_group.h"
 #include "fanout/hub.h"
+#include "fanout/net/connection_group.h"
 #include "fanout/service.h"
 #include "fanout/session.h"
 #include "fanwire/v1/worker.pb.h"

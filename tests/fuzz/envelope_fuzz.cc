@@ -7,8 +7,8 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "control/envelope.h"
-#include "control/publication.h"
+#include "control/events/envelope.h"
+#include "control/events/publication.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using namespace fanwire;

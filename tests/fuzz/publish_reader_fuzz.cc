@@ -6,9 +6,9 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "control/envelope.h"
-#include "control/publish_reader.h"
-#include "control/receipt_writer.h"
+#include "control/events/envelope.h"
+#include "control/publish/publish_reader.h"
+#include "control/publish/receipt_writer.h"
 #include "fanwire/v1/publish.pb.h"
 #include "google/protobuf/stubs/logging.h"
 

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
-#include "fanout/ws_engine.h"
+#include "fanout/net/ws_engine.h"
 #include "proto/close_code.h"
 
 namespace fanwire {

@@ -1,7 +1,7 @@
 // What a LinkTransport is given to write, as the message that it is.
 #pragma once
 
-#include "control/worker_link.h"
+#include "control/links/worker_link.h"
 #include "fanwire/v1/worker.pb.h"
 #include "gtest/gtest.h"
 

@@ -1,12 +1,12 @@
-// control/envelope: checking a publisher's data, and writing the envelope that clients get.
+// control/events/envelope: checking a publisher's data, and writing the envelope that clients get.
 
 #include <benchmark/benchmark.h>
 
 #include <string>
 
 #include "common/check.h"
-#include "control/envelope.h"
-#include "control/publication.h"
+#include "control/events/envelope.h"
+#include "control/events/publication.h"
 
 namespace fanwire {
 namespace {

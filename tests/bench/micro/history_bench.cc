@@ -1,4 +1,4 @@
-// control/channel_log: appending to a channel's history, and reading from it.
+// control/engine/channel_log: appending to a channel's history, and reading from it.
 
 #include <benchmark/benchmark.h>
 
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/check.h"
-#include "control/channel_log.h"
+#include "control/engine/channel_log.h"
 
 namespace fanwire {
 namespace {

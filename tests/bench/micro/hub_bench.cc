@@ -14,9 +14,9 @@
 
 #include "common/check.h"
 #include "common/clock.h"
-#include "fanout/connection_group.h"
-#include "fanout/event_loop.h"
 #include "fanout/hub.h"
+#include "fanout/net/connection_group.h"
+#include "fanout/net/event_loop.h"
 #include "fanout/service.h"
 #include "fanout/service_settings.h"
 #include "fanout/session.h"

@@ -1,5 +1,5 @@
-// control/router: a publication from the checked call to history and to the batches of the workers
-// with interest, over a transport that writes nowhere and acknowledges at once.
+// control/routing/router: a publication from the checked call to history and to the batches of the
+// workers with interest, over a transport that writes nowhere and acknowledges at once.
 
 #include <benchmark/benchmark.h>
 
@@ -10,12 +10,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/clock.h"
-#include "control/memory_engine.h"
-#include "control/options.h"
-#include "control/router.h"
-#include "control/service_table.h"
-#include "control/timer_queue.h"
-#include "control/worker_link.h"
+#include "common/timer_queue.h"
+#include "control/config/config_rules.h"
+#include "control/config/service_table.h"
+#include "control/engine/memory_engine.h"
+#include "control/links/worker_link.h"
+#include "control/routing/router.h"
 #include "fanwire/v1/worker.pb.h"
 
 namespace fanwire {

@@ -1,0 +1,345 @@
+#include "control/admin/admin_messages.h"
+
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "control/config/service_table.h"
+#include "control/events/publication.h"
+#include "control/processes/worker_processes.h"
+#include "control/routing/router.h"
+#include "control/workers/ledger.h"
+#include "control/workers/worker_registry.h"
+#include "fanwire/v1/admin.pb.h"
+#include "proto/close_code.h"
+
+namespace fanwire {
+namespace {
+
+constexpr uint32_t kDefaultPageSize = 500;
+constexpr uint32_t kMaxPageSize = 5000;
+constexpr uint32_t kDefaultConnections = 1000;
+constexpr size_t kMaxReasonBytes = 123;  // RFC 6455 section 5.5: 125 with the code
+
+// Where a channel stands in a list: most first, then by name.
+struct Place {
+  int64_t value = 0;
+  std::string service;
+  std::string channel;
+
+  friend bool operator<(const Place& a, const Place& b) {
+    return std::tie(b.value, a.service, a.channel) < std::tie(a.value, b.service, b.channel);
+  }
+};
+
+std::string ToToken(v1::ChannelSort sort, const Place& place) {
+  return absl::StrCat(static_cast<int>(sort), ":", place.value, ":", place.service, ":",
+                      place.channel);
+}
+
+absl::StatusOr<Place> FromToken(const std::string& token, v1::ChannelSort sort) {
+  const std::vector<std::string> parts = absl::StrSplit(token, absl::MaxSplits(':', 3));
+  Place place;
+  int token_sort = 0;
+  if (parts.size() != 4 || !absl::SimpleAtoi(parts[0], &token_sort) || token_sort != sort ||
+      !absl::SimpleAtoi(parts[1], &place.value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("page_token: \"", token, "\" is none of this list"));
+  }
+  place.service = parts[2];
+  place.channel = parts[3];
+  return place;
+}
+
+int64_t SubscribersOf(const ChannelSummary& channel, const SubscriberCounts& subscribers) {
+  const auto it = subscribers.find({channel.service, channel.channel});
+  return it == subscribers.end() ? 0 : it->second;
+}
+
+Place PlaceOf(const ChannelSummary& channel, v1::ChannelSort sort,
+              const SubscriberCounts& subscribers) {
+  Place place{.value = 0, .service = channel.service, .channel = channel.channel};
+  switch (sort) {
+    case v1::CHANNEL_SORT_SUBSCRIBERS:
+      place.value = SubscribersOf(channel, subscribers);
+      break;
+    case v1::CHANNEL_SORT_PUBLICATIONS:
+      place.value = channel.publications;
+      break;
+    case v1::CHANNEL_SORT_RECENT:
+      if (channel.last_published != absl::InfinitePast()) {
+        place.value = absl::ToUnixMicros(channel.last_published);
+      }
+      break;
+    default:
+      break;
+  }
+  return place;
+}
+
+// What the list is ordered by; the largest first.
+int64_t SortKey(const v1::ConnectionInfo& info, v1::ListConnectionsRequest::Sort sort) {
+  switch (sort) {
+    case v1::ListConnectionsRequest::SORT_BACKLOG:
+      return static_cast<int64_t>(info.backlog_bytes());
+    case v1::ListConnectionsRequest::SORT_DROPS:
+      return info.dropped();
+    default:
+      return -info.connected_at_us();
+  }
+}
+
+bool IsEmpty(const v1::ConnectionFilter& filter) {
+  return filter.service().empty() && filter.id().empty() && filter.user().empty() &&
+         filter.address().empty() && filter.channel().empty() && !filter.slow();
+}
+
+bool IsOperatorsCode(uint32_t code) {
+  return code == 1000 || code == 1001 || code == 1008 || code == 1012 || code == 1013 ||
+         (code >= 3000 && code <= 4999);
+}
+
+v1::WorkerState StateOf(SlotState state) {
+  switch (state) {
+    case SlotState::kStarting:
+    case SlotState::kRunning:
+      return v1::WORKER_STATE_STARTING;
+    case SlotState::kDraining:
+      return v1::WORKER_STATE_DRAINING;
+    case SlotState::kDead:
+      return v1::WORKER_STATE_DEAD;
+    case SlotState::kBackoff:
+      return v1::WORKER_STATE_BACKOFF;
+    case SlotState::kStopped:
+      return v1::WORKER_STATE_STOPPED;
+  }
+  return v1::WORKER_STATE_UNSPECIFIED;
+}
+
+bool IsAttached(const v1::WorkerInfo& info) {
+  return info.state() == v1::WORKER_STATE_READY || info.state() == v1::WORKER_STATE_CATCHING_UP ||
+         info.state() == v1::WORKER_STATE_DRAINING;
+}
+
+// Adds what the slot knows.  Of its process' attachment the registry knows better; of a process
+// that is not attached, or is another than the registry remembers, the slot does.
+void AddSlot(const SlotInfo& slot, v1::WorkerInfo* info) {
+  const bool same_process = slot.pid == 0 || info->pid() == slot.pid;
+  info->set_id(slot.id);
+  info->set_slot(slot.slot);
+  info->set_supervised(true);
+  info->set_restarts(slot.restarts);
+  if (info->address().empty()) info->set_address("local");
+  if (same_process && IsAttached(*info)) {
+    if (slot.state == SlotState::kDraining) info->set_state(v1::WORKER_STATE_DRAINING);
+    return;
+  }
+  // Running to the slot: that it fell silent is news that has not come there yet.
+  if (same_process && slot.state == SlotState::kRunning && info->state() == v1::WORKER_STATE_DEAD) {
+    return;
+  }
+  info->set_state(StateOf(slot.state));
+  info->set_pid(slot.pid);
+}
+
+}  // namespace
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+void ToProto(absl::Duration duration, google::protobuf::Duration* out) {
+  absl::Duration rest;
+  out->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+}
+
+void ToProto(absl::Time time, google::protobuf::Timestamp* out) {
+  const int64_t seconds = absl::ToUnixSeconds(time);
+  out->set_seconds(seconds);
+  out->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+}
+
+void ToProto(const Position& position, v1::Position* out) {
+  out->set_epoch(position.epoch.ToText());
+  out->set_offset(position.offset);
+}
+
+void ToProto(absl::string_view service, absl::string_view channel, const Publication& publication,
+             v1::Publication* out) {
+  out->set_service(std::string(service));
+  out->set_channel(std::string(channel));
+  out->set_event(std::string(publication.event()));
+  if (publication.offset() > 0) {
+    ToProto(Position{.epoch = publication.epoch(), .offset = publication.offset()},
+            out->mutable_position());
+  }
+  out->set_envelope(publication.envelope().data(), publication.envelope().size());
+  out->set_received_us(publication.received_us());
+}
+
+void ToProto(const ChannelSummary& channel, const ServiceTable& services, v1::ChannelInfo* out) {
+  out->set_service(channel.service);
+  out->set_channel(channel.channel);
+  ToProto(channel.history.head, out->mutable_head());
+  out->set_history_publications(channel.history.publications);
+  out->set_history_bytes(channel.history.bytes);
+  out->set_oldest_offset(channel.history.oldest_offset);
+  out->set_publications(channel.publications);
+  if (channel.last_published != absl::InfinitePast()) {
+    ToProto(channel.last_published, out->mutable_last_published());
+  }
+  out->set_workers(channel.workers);
+  if (const ServiceSpec* const spec = services.Find(channel.service); spec != nullptr) {
+    const ChannelPolicy policy = spec->PolicyFor(channel.channel);
+    out->set_history_size(policy.history.size);
+    ToProto(policy.history.ttl, out->mutable_history_ttl());
+    out->set_backlog_policy(static_cast<v1::BacklogPolicy>(policy.backlog));
+  }
+}
+
+void ToProto(const v1::ServiceConfig& config, const PublishCounts& published,
+             const ServiceCounts& counts, v1::ServiceInfo* out) {
+  out->set_name(config.name());
+  for (const v1::ListenerConfig& listener : config.listeners()) {
+    v1::ListenerInfo* const info = out->add_listeners();
+    info->set_host(listener.host());
+    info->set_port(listener.port());
+    info->set_dialect(listener.dialect());
+    info->set_auth_required(listener.auth_required());
+  }
+  out->set_max_connections(config.max_connections());
+  out->set_message_rate_limit(config.message_rate_limit());
+  out->set_sessions(counts.sessions);
+  out->set_subscriptions(counts.subscriptions);
+  out->set_channels(published.channels);
+  out->set_publications(published.accepted);
+}
+
+void ToProto(absl::string_view service, const PublishCounts& published, const ServiceCounts& counts,
+             v1::LedgerEntry* out) {
+  out->set_service(std::string(service));
+  out->set_published(published.accepted);
+  out->set_matched(counts.matched);
+  out->set_written(counts.written);
+  for (size_t reason = 0; reason < kDropReasons; ++reason) {
+    if (counts.dropped[reason] == 0) continue;
+    v1::DropCount* const drop = out->add_dropped();
+    drop->set_reason(static_cast<v1::DropReason>(reason));
+    drop->set_count(counts.dropped[reason]);
+  }
+  out->set_lost_connection(counts.lost_connection);
+  out->set_expired(counts.expired);
+  out->set_queued(counts.queued);
+  out->set_recovered(counts.recovered);
+  out->set_difference(counts.difference());
+}
+
+SubscriberCounts CountSubscribers(const QueryResult& rooms) {
+  SubscriberCounts counts;
+  for (const v1::QueryReply& reply : rooms.replies) {
+    for (const v1::RoomInfo& room : reply.rooms()) {
+      if (!room.pattern()) counts[{room.service(), room.channel()}] += room.subscribers();
+    }
+  }
+  return counts;
+}
+
+absl::Status MakeChannelPage(const v1::ListChannelsRequest& request,
+                             const std::vector<ChannelSummary>& channels,
+                             const SubscriberCounts& subscribers, const ServiceTable& services,
+                             v1::ListChannelsResponse* response) {
+  const auto total = static_cast<int64_t>(channels.size());
+  std::vector<std::pair<Place, const ChannelSummary*>> rest;
+  rest.reserve(channels.size());
+  for (const ChannelSummary& channel : channels) {
+    rest.emplace_back(PlaceOf(channel, request.sort(), subscribers), &channel);
+  }
+  if (!request.page_token().empty()) {
+    const absl::StatusOr<Place> before = FromToken(request.page_token(), request.sort());
+    if (!before.ok()) return before.status();
+    std::erase_if(rest, [&](const auto& entry) { return !(*before < entry.first); });
+  }
+  const size_t wanted =
+      request.page_size() == 0 ? kDefaultPageSize : std::min(request.page_size(), kMaxPageSize);
+  const size_t size = std::min(wanted, rest.size());
+  const auto end = rest.begin() + static_cast<std::ptrdiff_t>(size);
+  std::partial_sort(rest.begin(), end, rest.end());
+  response->set_total(total);
+  for (auto it = rest.begin(); it != end; ++it) {
+    v1::ChannelInfo* const info = response->add_channels();
+    ToProto(*it->second, services, info);
+    info->set_subscribers(SubscribersOf(*it->second, subscribers));
+  }
+  if (size > 0 && size < rest.size()) {
+    response->set_next_page_token(ToToken(request.sort(), rest[size - 1].first));
+  }
+  return absl::OkStatus();
+}
+
+void MakeConnectionList(const v1::ListConnectionsRequest& request, QueryResult* result,
+                        v1::ListConnectionsResponse* response) {
+  std::vector<v1::ConnectionInfo*> all;
+  for (v1::QueryReply& reply : result->replies) {
+    for (v1::ConnectionInfo& info : *reply.mutable_connections()) all.push_back(&info);
+  }
+  response->set_total(static_cast<int64_t>(all.size()));
+  response->set_workers_total(result->workers_total);
+  response->set_workers_answered(result->workers_answered);
+  const size_t limit = request.limit() == 0 ? kDefaultConnections : request.limit();
+  const auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(limit, all.size()));
+  std::partial_sort(all.begin(), end, all.end(),
+                    [&](const v1::ConnectionInfo* a, const v1::ConnectionInfo* b) {
+                      const int64_t left = SortKey(*a, request.sort());
+                      const int64_t right = SortKey(*b, request.sort());
+                      return left != right ? left > right : a->id() < b->id();
+                    });
+  for (auto it = all.begin(); it != end; ++it) response->add_connections()->Swap(*it);
+}
+
+absl::Status ReadDisconnect(const v1::DisconnectRequest& request, v1::DisconnectCommand* command) {
+  if (IsEmpty(request.filter())) {
+    return absl::InvalidArgumentError(
+        "filter: empty; name at least one of service, id, user, address, channel, slow");
+  }
+  const uint32_t code = request.code() == 0
+                            ? static_cast<uint32_t>(CloseCode::kDisconnectedByOperator)
+                            : request.code();
+  if (!IsOperatorsCode(code)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "code: ", code, " may not be sent; 1000, 1001, 1008, 1012, 1013 or 3000-4999 may"));
+  }
+  if (request.reason().size() > kMaxReasonBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "reason: ", request.reason().size(), " bytes, at most ", kMaxReasonBytes, " allowed"));
+  }
+  *command->mutable_filter() = request.filter();
+  command->set_code(code);
+  command->set_reason(request.reason().empty()
+                          ? std::string(DefaultReason(CloseCode::kDisconnectedByOperator))
+                          : request.reason());
+  return absl::OkStatus();
+}
+
+std::vector<v1::WorkerInfo> MergeWorkers(std::vector<v1::WorkerInfo> attached,
+                                         const std::vector<SlotInfo>& slots) {
+  std::vector<v1::WorkerInfo> workers = std::move(attached);
+  for (const SlotInfo& slot : slots) {
+    auto it = std::find_if(workers.begin(), workers.end(),
+                           [&](const v1::WorkerInfo& info) { return info.id() == slot.id; });
+    if (it == workers.end()) it = workers.insert(it, v1::WorkerInfo());
+    AddSlot(slot, &*it);
+  }
+  std::sort(workers.begin(), workers.end(), [](const v1::WorkerInfo& a, const v1::WorkerInfo& b) {
+    return std::tuple(a.slot(), a.id()) < std::tuple(b.slot(), b.id());
+  });
+  return workers;
+}
+
+}  // namespace fanwire

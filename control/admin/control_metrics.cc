@@ -1,0 +1,110 @@
+#include "control/admin/control_metrics.h"
+
+#include <string>
+
+#include "control/admin/tail.h"
+#include "control/config/service_table.h"
+#include "control/engine/engine.h"
+#include "control/requests/status_requests.h"
+#include "control/routing/router.h"
+#include "control/workers/ledger.h"
+#include "control/workers/worker_registry.h"
+#include "fanwire/v1/admin.pb.h"
+
+namespace fanwire {
+namespace {
+
+double Number(int64_t value) { return static_cast<double>(value); }
+
+void CollectService(const ServiceSpec& service, const PublishCounts& published,
+                    const ServiceCounts& delivered, MetricSink& sink) {
+  const MetricLabels labels = {{"service", service.name}};
+  sink.Counter("fanwire_control_publications_total", "Publications accepted, mirrors not counted.",
+               Number(published.accepted), labels);
+  sink.Distribution("fanwire_control_publish_duration_seconds",
+                    "Of publications accepted: from reception until in history and routed.",
+                    published.seconds, labels);
+  sink.Counter("fanwire_control_mirrors_total", "Copies that mirror rules made.",
+               Number(published.mirrored), labels);
+  sink.Counter("fanwire_control_refused_total", "Publications refused.", Number(published.refused),
+               labels);
+  sink.Counter("fanwire_control_duplicates_total",
+               "Publications answered with the receipt of an earlier one of the same key.",
+               Number(published.duplicates), labels);
+  sink.Counter("fanwire_control_catalog_warnings_total",
+               "Publications that a stricter catalog would have refused.",
+               Number(published.catalog_warnings), labels);
+  sink.Gauge("fanwire_control_channels", "Channels with state.", Number(published.channels),
+             labels);
+  sink.Gauge("fanwire_control_sessions", "Sessions over all workers.", Number(delivered.sessions),
+             labels);
+  sink.Gauge("fanwire_control_peak_sessions", "Most sessions at once.",
+             Number(delivered.peak_sessions), labels);
+  sink.Gauge("fanwire_control_subscriptions", "Subscriptions over all workers.",
+             Number(delivered.subscriptions), labels);
+  sink.Counter("fanwire_ledger_matched_total", "Deliveries wanted.", Number(delivered.matched),
+               labels);
+  sink.Counter("fanwire_ledger_written_total", "Deliveries handed to the kernel.",
+               Number(delivered.written), labels);
+  for (size_t reason = 1; reason < kDropReasons; ++reason) {
+    MetricLabels with_reason = labels;
+    with_reason.emplace_back("reason", std::string(DropReasonName(reason)));
+    sink.Counter("fanwire_ledger_dropped_total", "Deliveries dropped.",
+                 Number(delivered.dropped[reason]), with_reason);
+  }
+  sink.Counter("fanwire_ledger_lost_connection_total", "Deliveries lost with their connection.",
+               Number(delivered.lost_connection), labels);
+  sink.Counter("fanwire_ledger_expired_total", "Deliveries whose time was over before.",
+               Number(delivered.expired), labels);
+  sink.Gauge("fanwire_ledger_queued", "Deliveries that wait.", Number(delivered.queued), labels);
+  sink.Counter("fanwire_ledger_recovered_total", "Deliveries by recovery.",
+               Number(delivered.recovered), labels);
+  sink.Gauge("fanwire_ledger_difference", "What the ledger cannot account for; 0 when at rest.",
+             Number(delivered.difference()), labels);
+}
+
+void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
+  const MetricLabels labels = {{"worker", worker.id()}};
+  sink.Gauge("fanwire_control_worker_ready", "Whether the worker serves and has caught up.",
+             worker.state() == v1::WORKER_STATE_READY ? 1 : 0, labels);
+  sink.Gauge("fanwire_control_worker_sessions", "Sessions of the worker.",
+             Number(worker.sessions()), labels);
+  sink.Gauge("fanwire_control_worker_queue_publications", "What waits for the worker.",
+             Number(worker.queue_publications()), labels);
+  sink.Gauge("fanwire_control_worker_queue_bytes", "Bytes that wait for the worker.",
+             Number(worker.queue_bytes()), labels);
+  sink.Gauge("fanwire_control_worker_in_flight_bytes",
+             "Bytes that the worker has not acknowledged.", Number(worker.in_flight_bytes()),
+             labels);
+  sink.Counter("fanwire_control_worker_repairs_total", "Overflows repaired from history.",
+               Number(worker.repairs()), labels);
+  sink.Counter("fanwire_control_worker_dropped_total",
+               "Publications without history that found the worker's queue full.",
+               Number(worker.dropped()), labels);
+}
+
+}  // namespace
+
+void CollectControl(const MetricsParts& parts, MetricSink& sink) {
+  sink.Gauge("fanwire_control_workers_attached", "Workers attached.",
+             Number(parts.registry->attached_count()));
+  sink.Gauge("fanwire_control_workers_serving", "Workers to which clients can connect.",
+             Number(parts.registry->serving_count()));
+  sink.Gauge("fanwire_control_history_bytes", "Bytes that history holds.",
+             Number(parts.engine->history_bytes()));
+  sink.Gauge("fanwire_control_engine_healthy", "Whether the engine takes publications.",
+             parts.engine->Health().ok() ? 1 : 0);
+  sink.Gauge("fanwire_control_tail_streams", "Operators who watch publications.",
+             Number(parts.tail->streams()));
+  sink.Counter("fanwire_control_retained_dropped_total",
+               "Events that the retained state could not keep up with.",
+               Number(parts.retained->dropped()));
+  const std::shared_ptr<const ServiceTable> services = parts.services();
+  for (const std::unique_ptr<ServiceSpec>& service : services->services()) {
+    CollectService(*service, parts.router->Counts(service->name), parts.ledger->Get(service->name),
+                   sink);
+  }
+  for (const v1::WorkerInfo& worker : parts.registry->Workers()) CollectWorker(worker, sink);
+}
+
+}  // namespace fanwire

@@ -1,0 +1,109 @@
+// TailHub lets operators watch publications as they are accepted.  It never slows publishers: each
+// stream has a bounded queue and a rate, and what does not fit is left out and counted.
+//
+// Mirror copies are shown as what they are: publications of their own channels.
+//
+// Threading: safe from every thread.  Its mutex is taken under a channel's lock and is otherwise a
+//            leaf.
+// Ownership: borrows clock and timers; the timers must have stopped before it is destroyed, and it
+//            must no longer be an observer of Router then.  Streams may outlive it.
+// Cost:      nobody watching: one relaxed load per publication.  Else, per stream, a match and for
+//            what matches a queue entry; streams are woken every 20 ms, not per publication.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "control/routing/publication_observer.h"
+#include "proto/channel_name.h"
+
+namespace fanwire {
+
+class TimerQueue;
+
+class TailHub final : public PublicationObserver {
+ public:
+  struct Filter {
+    std::string service;              // empty: all
+    std::string pattern;              // channel or pattern; empty: all
+    std::vector<std::string> events;  // only these names; empty: all
+    uint32_t max_per_second = 0;      // 0: 1000
+  };
+
+  struct Event {
+    std::string service;
+    std::string channel;
+    PublicationPtr publication;
+  };
+
+  // What one Take() returns.
+  struct Batch {
+    std::vector<Event> events;
+    int64_t left_out = 0;               // since the last batch
+    std::optional<absl::Status> ended;  // the hub has ended the stream: nothing more comes
+
+    bool empty() const { return events.empty() && left_out == 0 && !ended.has_value(); }
+  };
+
+  // What may wait for one stream unless the constructor is told otherwise.
+  static constexpr size_t kMaxQueuedBytes = 8 << 20;
+  static constexpr absl::Duration kWakeInterval = absl::Milliseconds(20);
+
+  class Stream;
+  using StreamPtr = std::shared_ptr<Stream>;
+
+  TailHub(const Clock* clock, TimerQueue* timers, size_t max_queued_bytes = kMaxQueuedBytes)
+      : clock_(clock), timers_(timers), max_queued_bytes_(max_queued_bytes) {}
+
+  // `on_ready` is called without locks when there is something to take: on the timer thread, at
+  // most every 20 ms, and by EndAll().
+  //   INVALID_ARGUMENT  malformed pattern
+  //   UNAVAILABLE       the hub has ended
+  absl::StatusOr<StreamPtr> Open(const Filter& filter, std::function<void()> on_ready);
+
+  // Up to about `max_bytes` of envelopes, one publication at least.
+  Batch Take(const StreamPtr& stream, size_t max_bytes);
+
+  // The stream gets nothing more.  Its on_ready may be running still.
+  void Close(const StreamPtr& stream);
+
+  // Ends all streams, and those that are opened later, with `status`.
+  void EndAll(const absl::Status& status);
+
+  int64_t streams() const { return stream_count_.load(std::memory_order_relaxed); }
+
+  void OnPublication(const ObservedPublication& observed) override;
+
+ private:
+  void Offer(Stream* stream, const ObservedPublication& observed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether a wake must be set.
+  bool NeedsWake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SetWake();
+  void Wake();
+
+  const Clock* const clock_;
+  TimerQueue* const timers_;
+  const size_t max_queued_bytes_;
+  std::atomic<int64_t> stream_count_{0};
+
+  Mutex mu_;
+  std::vector<StreamPtr> streams_ ABSL_GUARDED_BY(mu_);
+  bool wake_is_set_ ABSL_GUARDED_BY(mu_) = false;
+  std::optional<absl::Status> ended_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace fanwire

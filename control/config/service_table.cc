@@ -1,0 +1,123 @@
+#include "control/config/service_table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "common/check.h"
+#include "fanwire/v1/config.pb.h"
+
+namespace fanwire {
+namespace {
+
+absl::Duration ToDuration(const google::protobuf::Duration& proto) {
+  return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
+}
+
+void AddRules(const google::protobuf::RepeatedPtrField<v1::ChannelRule>& rules, ServiceSpec* spec) {
+  for (const v1::ChannelRule& in : rules) {
+    absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(in.pattern());
+    FANWIRE_CHECK(pattern.ok(), std::string(pattern.status().message()));
+    ServiceSpec::Rule rule{.pattern = *std::move(pattern), .policy = {}};
+    rule.has_size = in.has_history_size();
+    rule.policy.history.size = in.history_size();
+    rule.has_ttl = in.has_history_ttl();
+    rule.policy.history.ttl = ToDuration(in.history_ttl());
+    rule.has_backlog = in.backlog_policy() != v1::BACKLOG_POLICY_UNSPECIFIED;
+    rule.policy.backlog = static_cast<BacklogPolicy>(in.backlog_policy());
+    rule.has_gap = in.gap_policy() != v1::GAP_POLICY_UNSPECIFIED;
+    rule.policy.gap = static_cast<GapPolicy>(in.gap_policy());
+    rule.policy.conflate_field = in.conflate_field();
+    spec->conflates |= !in.conflate_field().empty();
+    spec->rules.push_back(std::move(rule));
+  }
+}
+
+}  // namespace
+
+bool EventMatches(absl::string_view pattern, absl::string_view name) {
+  if (absl::EndsWith(pattern, "*")) {
+    return absl::StartsWith(name, pattern.substr(0, pattern.size() - 1));
+  }
+  return pattern == name;
+}
+
+bool ServiceSpec::has_session_buddy() const {
+  return std::any_of(listeners.begin(), listeners.end(),
+                     [](const ListenerSpec& listener) { return listener.session_buddy; });
+}
+
+const ListenerSpec& ServiceSpec::main_listener() const {
+  for (const ListenerSpec& listener : listeners) {
+    if (!listener.session_buddy) return listener;
+  }
+  return listeners.front();
+}
+
+ChannelPolicy ServiceSpec::PolicyFor(absl::string_view channel) const {
+  ChannelPolicy policy;
+  bool size = false, ttl = false, backlog = false, gap = false, conflate = false;
+  for (const Rule& rule : rules) {
+    if (!rule.pattern.Matches(channel)) continue;
+    if (rule.has_size && !std::exchange(size, true)) {
+      policy.history.size = rule.policy.history.size;
+    }
+    if (rule.has_ttl && !std::exchange(ttl, true)) policy.history.ttl = rule.policy.history.ttl;
+    if (rule.has_backlog && !std::exchange(backlog, true)) policy.backlog = rule.policy.backlog;
+    if (rule.has_gap && !std::exchange(gap, true)) policy.gap = rule.policy.gap;
+    if (!rule.policy.conflate_field.empty() && !std::exchange(conflate, true)) {
+      policy.conflate_field = rule.policy.conflate_field;
+    }
+  }
+  return policy;
+}
+
+std::shared_ptr<const ServiceTable> ServiceTable::Make(const v1::Config& config) {
+  std::shared_ptr<ServiceTable> table(new ServiceTable);
+  table->default_service_ = config.default_service();
+  table->max_batch_ = config.limits().max_batch();
+  for (const v1::ServiceConfig& in : config.services()) {
+    auto spec = std::make_unique<ServiceSpec>();
+    spec->name = in.name();
+    for (const v1::ListenerConfig& listener : in.listeners()) {
+      spec->listeners.push_back({.host = listener.host(),
+                                 .port = listener.port(),
+                                 .session_buddy = listener.dialect() == v1::DIALECT_SESSION_BUDDY,
+                                 .auth_required = listener.auth_required()});
+    }
+    spec->max_connections = in.max_connections();
+    spec->message_rate_limit = in.message_rate_limit();
+    spec->max_channel_bytes = config.limits().max_channel_bytes();
+    spec->max_channels = in.max_channels();
+    spec->max_event_bytes = in.max_event_bytes();
+    spec->update_interval = ToDuration(in.update_interval());
+    AddRules(in.channels(), spec.get());
+    AddRules(config.channels(), spec.get());
+    for (const v1::MirrorRule& mirror : in.mirrors()) {
+      spec->mirrors.push_back({.events = {mirror.events().begin(), mirror.events().end()},
+                               .if_field = mirror.if_field(),
+                               .to = mirror.to()});
+    }
+    std::vector<Catalog::Event> events;
+    for (const v1::CatalogEvent& event : in.events()) {
+      events.push_back({.name = event.name(),
+                        .channels = {event.channels().begin(), event.channels().end()},
+                        .data = {event.data().begin(), event.data().end()}});
+    }
+    spec->catalog = Catalog(std::move(events), in.catalog_check() == v1::CATALOG_CHECK_ENFORCE
+                                                   ? Catalog::Check::kEnforce
+                                               : in.catalog_check() == v1::CATALOG_CHECK_WARN
+                                                   ? Catalog::Check::kWarn
+                                                   : Catalog::Check::kOff);
+    table->by_name_[spec->name] = spec.get();
+    table->services_.push_back(std::move(spec));
+  }
+  return table;
+}
+
+const ServiceSpec* ServiceTable::Find(absl::string_view name) const {
+  const auto it = by_name_.find(name);
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
+}  // namespace fanwire

@@ -1,0 +1,103 @@
+// ServiceTable is what the configuration says of services, made ready for the publish path: limits,
+// channel policies, mirrors, catalog.
+//
+// Threading: immutable; shared as shared_ptr<const ServiceTable>, replaced whole by a reload.
+// Cost:      Find() is one hash lookup; PolicyFor() tries the rules in order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "control/config/catalog.h"
+#include "control/engine/engine.h"
+#include "proto/channel_name.h"
+
+namespace fanwire::v1 {
+class Config;
+}
+
+namespace fanwire {
+
+// As fanwire.v1.BacklogPolicy and GapPolicy, never unspecified.
+enum class BacklogPolicy : uint8_t { kClose = 1, kDropOldest = 2, kLatest = 3 };
+enum class GapPolicy : uint8_t { kNotify = 1, kClose = 2 };
+
+// What holds for one channel.
+struct ChannelPolicy {
+  HistoryPolicy history;
+  BacklogPolicy backlog = BacklogPolicy::kClose;
+  GapPolicy gap = GapPolicy::kNotify;
+  std::string conflate_field;
+};
+
+struct MirrorRule {
+  std::vector<std::string> events;  // exact, or with a last '*'
+  std::string if_field;
+  std::string to;  // "worker:{worker_id}"
+};
+
+struct ListenerSpec {
+  std::string host;
+  uint32_t port = 0;
+  bool session_buddy = false;
+  bool auth_required = false;
+};
+
+struct ServiceSpec {
+  std::string name;
+  std::vector<ListenerSpec> listeners;
+  uint32_t max_connections = 1000;
+  double message_rate_limit = 100;
+  size_t max_channel_bytes = 256;
+  size_t max_channels = 1'000'000;
+  size_t max_event_bytes = 65536;
+  std::vector<MirrorRule> mirrors;
+  Catalog catalog;
+  absl::Duration update_interval = absl::Seconds(1);
+
+  // Whether any listener speaks session-buddy's dialect.
+  bool has_session_buddy() const;
+  // The common protocol's port, else the first.
+  const ListenerSpec& main_listener() const;
+
+  ChannelPolicy PolicyFor(absl::string_view channel) const;
+  // Whether a channel rule of this service names a conflate field at all.
+  bool conflates = false;
+
+  struct Rule {
+    ChannelPattern pattern;
+    bool has_size = false, has_ttl = false, has_backlog = false, has_gap = false;
+    ChannelPolicy policy;
+  };
+  std::vector<Rule> rules;  // the service's own, then the global ones
+};
+
+class ServiceTable {
+ public:
+  // `config` is resolved and checked (options.h).
+  static std::shared_ptr<const ServiceTable> Make(const v1::Config& config);
+
+  // Null if there is no such service.
+  const ServiceSpec* Find(absl::string_view name) const;
+  const std::vector<std::unique_ptr<ServiceSpec>>& services() const { return services_; }
+  const std::string& default_service() const { return default_service_; }
+  size_t max_batch() const { return max_batch_; }
+
+ private:
+  ServiceTable() = default;
+
+  std::vector<std::unique_ptr<ServiceSpec>> services_;
+  absl::flat_hash_map<std::string, const ServiceSpec*> by_name_;
+  std::string default_service_;
+  size_t max_batch_ = 10'000;
+};
+
+// Whether `name` is `pattern`, or begins with it up to its last '*'.
+bool EventMatches(absl::string_view pattern, absl::string_view name);
+
+}  // namespace fanwire

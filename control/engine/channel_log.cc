@@ -1,0 +1,123 @@
+#include "control/engine/channel_log.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+
+namespace fanwire {
+ChannelLog::ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget)
+    : budget_(budget), epoch_(Epoch::Random()), policy_(policy) {}
+
+ChannelLog::~ChannelLog() { budget_->used.fetch_sub(bytes_, std::memory_order_relaxed); }
+
+void ChannelLog::Append(const PublicationPtr& publication, absl::Duration now) {
+  if (count_ > 0) __builtin_prefetch(At(0).get());  // which will go, if the log is full
+  publication->Seal(epoch_, ++head_);
+  if (policy_.size == 0) return;
+  // Where one that goes is young enough, so are those that came after it: the next, which is
+  // another line of memory, need not be looked at.
+  bool old = true;
+  while (count_ >= policy_.size) {
+    old = TooOld(now);
+    DropOldest();
+  }
+  if (old) DropOld(now);
+  const auto bytes = static_cast<int64_t>(publication->memory_bytes());
+  int64_t used = budget_->used.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  bytes_ += bytes;
+  while (count_ > 0 && used > budget_->max_bytes) {
+    DropOldest();
+    used = budget_->used.load(std::memory_order_relaxed);
+  }
+  if (count_ == ring_.size()) Grow();
+  ring_[(first_ + count_) & (ring_.size() - 1)] = publication;
+  ++count_;
+}
+
+HistoryState ChannelLog::Describe(absl::Duration now) {
+  Trim(now);
+  return {.head = head(),
+          .oldest_offset = count_ == 0 ? 0 : oldest_offset(),
+          .publications = static_cast<int64_t>(count_),
+          .bytes = bytes_};
+}
+
+void ChannelLog::SetPolicy(const HistoryPolicy& policy, absl::Duration now) {
+  policy_ = policy;
+  while (count_ > policy_.size) DropOldest();
+  Trim(now);
+}
+
+ReadOutcome ChannelLog::ReadAfter(int64_t after, int64_t until, size_t max_bytes,
+                                  absl::Duration now, std::vector<PublicationPtr>* page,
+                                  absl::FunctionRef<EngineCallback()> /*make_ready*/) {
+  if (after >= until) return ReadOutcome::kOk;
+  Trim(now);
+  if (count_ == 0 || after + 1 < oldest_offset()) return ReadOutcome::kGone;
+  size_t bytes = 0;
+  const int64_t last = std::min(until, head_);
+  for (int64_t offset = after + 1; offset <= last; ++offset) {
+    const PublicationPtr& publication = At(static_cast<size_t>(offset - oldest_offset()));
+    bytes += publication->envelope().size();
+    if (bytes > max_bytes && offset > after + 1) break;
+    page->push_back(publication);
+  }
+  return ReadOutcome::kOk;
+}
+
+int64_t ChannelLog::FirstSince(absl::Duration received) const {
+  // Newest first where that is enough: most channels have had nothing for long.
+  if (count_ == 0 || At(count_ - 1)->received_at() < received) return head_ + 1;
+  size_t low = 0;
+  size_t high = count_ - 1;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (At(middle)->received_at() < received) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return oldest_offset() + static_cast<int64_t>(low);
+}
+
+bool ChannelLog::Trim(absl::Duration now) {
+  DropOld(now);
+  if (count_ == 0 && !ring_.empty()) {
+    ring_.clear();
+    ring_.shrink_to_fit();
+    first_ = 0;
+  }
+  return count_ == 0;
+}
+
+absl::Duration ChannelLog::oldest_received_at() const {
+  return count_ == 0 ? absl::InfiniteDuration() : At(0)->received_at();
+}
+
+void ChannelLog::DropOld(absl::Duration now) {
+  while (count_ > 0 && TooOld(now)) DropOldest();
+}
+
+void ChannelLog::DropOldest() {
+  FANWIRE_CHECK(count_ > 0);
+  PublicationPtr& oldest = ring_[first_];
+  const auto bytes = static_cast<int64_t>(oldest->memory_bytes());
+  oldest = nullptr;
+  bytes_ -= bytes;
+  budget_->used.fetch_sub(bytes, std::memory_order_relaxed);
+  first_ = (first_ + 1) & (ring_.size() - 1);
+  --count_;
+}
+
+void ChannelLog::Grow() {
+  Ring larger(std::max(kFirstRing, ring_.size() * 2));
+  for (size_t i = 0; i < count_; ++i) {
+    larger[i] = std::move(ring_[(first_ + i) & (ring_.size() - 1)]);
+  }
+  ring_ = std::move(larger);
+  first_ = 0;
+}
+
+}  // namespace fanwire

@@ -1,0 +1,54 @@
+#include "control/engine/memory_engine.h"
+
+#include <algorithm>
+
+#include "control/engine/channel_log.h"
+
+namespace fanwire {
+namespace {
+
+class MemoryEngine final : public Engine {
+ public:
+  explicit MemoryEngine(uint64_t max_history_bytes)
+      : budget_(static_cast<int64_t>(std::min<uint64_t>(max_history_bytes, INT64_MAX))) {}
+
+  absl::string_view name() const override { return "memory"; }
+
+  std::unique_ptr<EngineChannel> Open(absl::string_view /*service*/, absl::string_view /*channel*/,
+                                      const HistoryPolicy& policy) override {
+    return std::make_unique<ChannelLog>(policy, &budget_);
+  }
+
+  void Forget(std::unique_ptr<EngineChannel> /*channel*/) override {}
+
+  AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
+                       absl::FunctionRef<EngineCallback()> /*make_done*/) override {
+    for (const EngineAppend& append : appends) {
+      static_cast<ChannelLog*>(append.channel)->Append(append.publication, now);
+    }
+    return AppendOutcome::kDone;
+  }
+
+  int64_t history_bytes() const override { return budget_.used.load(std::memory_order_relaxed); }
+
+  // The sweep goes a tenth below the bound, so that it is not needed again at once.
+  int64_t excess_bytes() const override {
+    const int64_t used = history_bytes();
+    return used <= budget_.max_bytes - budget_.max_bytes / 20
+               ? 0
+               : used - (budget_.max_bytes - budget_.max_bytes / 10);
+  }
+
+  absl::Status Health() const override { return absl::OkStatus(); }
+
+ private:
+  MemoryBudget budget_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> MakeMemoryEngine(uint64_t max_history_bytes) {
+  return std::make_unique<MemoryEngine>(max_history_bytes);
+}
+
+}  // namespace fanwire

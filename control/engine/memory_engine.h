@@ -1,0 +1,15 @@
+// The engine that keeps everything in this process: gone with it, and told to clients by new
+// epochs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "control/engine/engine.h"
+
+namespace fanwire {
+
+// `max_history_bytes` bounds what all channels hold together.
+std::unique_ptr<Engine> MakeMemoryEngine(uint64_t max_history_bytes);
+
+}  // namespace fanwire

@@ -1,0 +1,81 @@
+// One event as a publisher hands it in, and what it gets back: the words that the gRPC face, Router
+// and the operators' calls share.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "control/events/publication.h"
+#include "control/workers/ledger.h"
+
+namespace fanwire {
+
+// An event to publish.  All texts are borrowed for the call.
+struct EventView {
+  absl::string_view service;
+  absl::string_view channel;
+  absl::string_view event;
+  absl::string_view json;                         // the data; empty: {}
+  absl::string_view id;                           // empty: a UUID4 is made
+  absl::string_view idempotency_key;              // empty: none
+  absl::string_view exclude_connection;           // empty: none
+  absl::Time occurred_at = absl::InfinitePast();  // InfinitePast: now
+  absl::Duration ttl = absl::InfiniteDuration();
+  bool skip_history = false;
+};
+
+// Numbers as in publish.proto.
+enum class ReceiptLevel : uint8_t { kAccepted = 1, kRouted = 2, kWritten = 3 };
+
+// What became of one publication, mirrors included.
+struct DeliveryCounts {
+  int64_t matched = 0;
+  int64_t written = 0;
+  std::array<int64_t, kDropReasons> dropped = {};
+  int64_t lost_connection = 0;
+  int64_t expired = 0;
+  int32_t workers_total = 0;
+  int32_t workers_reported = 0;
+};
+
+// Microseconds since the event was received; 0: not reached.
+struct StageTimesUs {
+  int64_t accepted = 0;
+  int64_t routed = 0;
+  int64_t first_written = 0;
+  int64_t last_written = 0;
+};
+
+// How a publication ended.
+struct PublishOutcome {
+  absl::Status status;   // not OK: refused; nothing below is set but `id`
+  absl::string_view id;  // borrowed for the call
+  Position position;     // offset 0: it has none (skip_history)
+  ReceiptLevel level = ReceiptLevel::kAccepted;
+  DeliveryCounts delivery;  // for kRouted and kWritten
+  StageTimesUs stages;
+  bool duplicate = false;
+  bool timed_out = false;
+};
+
+struct PublishParams {
+  ReceiptLevel level = ReceiptLevel::kAccepted;
+  absl::Duration wait = absl::ZeroDuration();  // for kWritten; 0: 5 s
+};
+
+// Takes outcomes.  It must live until every publication that named it was answered; each is, once,
+// at the latest when its wait is over.
+//
+// Threading: OnReceipt() may be called before Publish() returns, or later from any thread, and from
+//            several at once; never with a lock of Router held.
+class ReceiptSink {
+ public:
+  virtual ~ReceiptSink() = default;
+
+  virtual void OnReceipt(uint64_t tag, const PublishOutcome& outcome) = 0;
+};
+
+}  // namespace fanwire

@@ -1,0 +1,50 @@
+// BatchWriter turns queued items into one ControlMessage with a Batch.  Deliveries, which nearly
+// all of them are, are written as they go over the wire, without protobuf's objects.
+//
+// It also gives event names their handles, since these are introduced in the order of writing.
+//
+// Threading: of the one thread that writes.
+// Cost:      one copy of each envelope and one allocation for a batch.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "control/links/link_queue_item.h"
+
+namespace fanwire {
+
+namespace v1 {
+class BatchItem;
+}  // namespace v1
+
+class BatchWriter {
+ public:
+  struct Written {
+    LinkMessage message;
+    uint64_t items = 0;           // in the batch; what the worker counts
+    uint64_t envelope_bytes = 0;  // what the worker counts, too
+    // Tracked publications whose time was over before they left: the worker never hears of them.
+    std::vector<uint64_t> expired;
+  };
+
+  // Empties `items`.
+  Written Write(std::vector<WorkerLink::Item>* items, absl::Duration now);
+
+ private:
+  void AddDeliver(const WorkerLink::Item& item, absl::Duration now);
+  void AddAnswer(const SubscribeAnswer& answer, absl::Duration now);
+  void AddGap(uint32_t handle, const LinkGap& gap);
+  void Add(const v1::BatchItem& item);
+  uint32_t EventHandle(absl::string_view name);
+
+  Written written_;
+  absl::flat_hash_map<std::string, uint32_t> event_handles_;
+  uint32_t next_event_handle_ = 1;
+};
+
+}  // namespace fanwire

@@ -1,0 +1,49 @@
+// What waits in a WorkerLink's channel lane, still without protobuf.
+//
+// Threading: values.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/time/time.h"
+#include "control/events/publication.h"
+#include "control/links/worker_link.h"
+
+namespace fanwire {
+
+// A ChannelIntroduction that owns its texts.
+struct OwnedIntroduction {
+  std::string service;
+  std::string channel;
+  ChannelDialect dialect = ChannelDialect::kCommon;
+  Epoch epoch;
+  int backlog_policy = 0;
+  int gap_policy = 0;
+  int64_t offset = 0;
+};
+
+struct LinkGap {
+  int64_t from = 0;
+  int64_t to = 0;
+  const char* reason = "";  // a literal
+  Epoch epoch;
+};
+
+struct WorkerLink::Item {
+  enum class Kind : uint8_t { kDeliver, kIntroduce, kRelease, kGap, kAnswer };
+
+  Kind kind = Kind::kDeliver;
+  uint32_t handle = 0;
+  PublicationPtr publication = {};  // kDeliver
+  // The rarer kinds; by pointer, so that a delivery stays small.
+  std::unique_ptr<OwnedIntroduction> introduction = nullptr;
+  std::unique_ptr<LinkGap> gap = nullptr;
+  std::unique_ptr<SubscribeAnswer> answer = nullptr;
+  size_t bytes = 0;  // of envelopes
+  // When the publication was received; infinite: it is none.
+  absl::Duration received = absl::InfiniteDuration();
+};
+
+}  // namespace fanwire

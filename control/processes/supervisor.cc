@@ -1,0 +1,178 @@
+#include "control/processes/supervisor.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/mutex.h"
+
+namespace fanwire {
+namespace {
+
+// Between turns: when all is well, and while something is under way.
+constexpr absl::Duration kCalmTurn = absl::Milliseconds(100);
+constexpr absl::Duration kBusyTurn = absl::Milliseconds(10);
+
+}  // namespace
+
+// Where other threads leave notes, and read what the slots are like.  The registry's progress
+// functions keep it alive.
+struct Supervisor::Board {
+  Mutex mu;  // a leaf
+  CondVar changed;
+  CondVar over;
+  std::vector<std::function<void()>> notes ABSL_GUARDED_BY(mu);
+  std::vector<SlotInfo> slots ABSL_GUARDED_BY(mu);
+  int64_t restarts ABSL_GUARDED_BY(mu) = 0;
+  bool stopped ABSL_GUARDED_BY(mu) = false;
+  bool ending ABSL_GUARDED_BY(mu) = false;
+
+  void Post(std::function<void()> note) {
+    MutexLock lock(&mu);
+    notes.push_back(std::move(note));
+    changed.Signal();
+  }
+  void End() {
+    MutexLock lock(&mu);
+    ending = true;
+    changed.Signal();
+  }
+};
+
+Supervisor::Supervisor(SupervisorOptions options, const Clock* clock, ProcessHost* host,
+                       WorkerOrders* orders)
+    : clock_(clock),
+      board_(std::make_shared<Board>()),
+      slots_(std::move(options), clock->Now(), host, orders,
+             [board = board_](std::function<void()> note) { board->Post(std::move(note)); }) {
+  Publish();
+}
+
+Supervisor::~Supervisor() {
+  board_->End();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Supervisor::Start() {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Supervisor::Loop() {
+  while (true) {
+    Step();
+    const absl::Duration pause = slots_.calm() ? kCalmTurn : kBusyTurn;
+    MutexLock lock(&board_->mu);
+    if (board_->ending) return;
+    if (board_->notes.empty()) board_->changed.WaitWithTimeout(&board_->mu, pause);
+  }
+}
+
+void Supervisor::Step() {
+  slots_.BeginTurn(clock_->Now());
+  std::vector<std::function<void()>> notes;
+  {
+    MutexLock lock(&board_->mu);
+    notes.swap(board_->notes);
+  }
+  for (const std::function<void()>& note : notes) note();
+  slots_.EndTurn();
+  Publish();
+}
+
+void Supervisor::Publish() {
+  std::vector<SlotInfo> infos = slots_.Infos();
+  MutexLock lock(&board_->mu);
+  board_->slots = std::move(infos);
+  board_->restarts = slots_.restarts();
+  board_->stopped = slots_.stopped();
+  if (board_->stopped) board_->over.SignalAll();
+}
+
+absl::Status Supervisor::CheckId(absl::string_view id) const {
+  MutexLock lock(&board_->mu);
+  const bool found = std::any_of(board_->slots.begin(), board_->slots.end(),
+                                 [id](const SlotInfo& slot) { return slot.id == id; });
+  return found ? absl::OkStatus()
+               : absl::NotFoundError(absl::StrCat("no local worker \"", id, "\""));
+}
+
+void Supervisor::Apply(const SupervisorSettings& settings) {
+  board_->Post([this, settings] { slots_.Apply(settings); });
+}
+
+absl::Status Supervisor::Drain(absl::string_view id, const DrainOrder& order, OnDrain progress) {
+  if (absl::Status status = CheckId(id); !status.ok()) return status;
+  board_->Post([this, id = std::string(id), order, progress = std::move(progress)] {
+    slots_.Drain(id, order, progress);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Supervisor::Restart(const std::vector<std::string>& ids, bool only_stopped,
+                                 OnRestart progress) {
+  for (const std::string& id : ids) {
+    if (absl::Status status = CheckId(id); !status.ok()) return status;
+  }
+  board_->Post([this, ids, only_stopped, progress = std::move(progress)] {
+    slots_.Restart(ids, only_stopped, progress);
+  });
+  return absl::OkStatus();
+}
+
+void Supervisor::Stop(absl::Duration timeout) {
+  if (!thread_.joinable()) return;
+  BeginStop(timeout);
+  {
+    MutexLock lock(&board_->mu);
+    while (!board_->stopped) board_->over.Wait(&board_->mu);
+  }
+  board_->End();
+  thread_.join();
+}
+
+void Supervisor::BeginStop(absl::Duration timeout) {
+  board_->Post([this, deadline = clock_->Now() + timeout] { slots_.Stop(deadline); });
+}
+
+bool Supervisor::stopped() const {
+  MutexLock lock(&board_->mu);
+  return board_->stopped;
+}
+
+std::vector<SlotInfo> Supervisor::Slots() const {
+  MutexLock lock(&board_->mu);
+  return board_->slots;
+}
+
+void Supervisor::CollectMetrics(MetricSink& sink) const {
+  std::array<int, kSlotStates> counts = {};
+  int64_t restarts = 0;
+  {
+    MutexLock lock(&board_->mu);
+    for (const SlotInfo& slot : board_->slots) ++counts[static_cast<size_t>(slot.state)];
+    restarts = board_->restarts;
+  }
+  sink.Counter("fanwire_control_worker_restarts_total",
+               "Workers started again after their process had ended",
+               static_cast<double>(restarts));
+  for (int state = 0; state < kSlotStates; ++state) {
+    sink.Gauge("fanwire_control_worker_slots", "Slots of local workers, by state", counts[state],
+               {{"state", std::string(SlotStateName(static_cast<SlotState>(state)))}});
+  }
+}
+
+void Supervisor::OnWorkerAttached(absl::string_view worker_id, uint32_t slot, uint32_t pid,
+                                  bool supervised) {
+  board_->Post([this, id = std::string(worker_id), slot, pid, supervised] {
+    slots_.OnAttached(id, slot, static_cast<pid_t>(pid), supervised);
+  });
+}
+
+void Supervisor::OnWorkerDetached(absl::string_view worker_id, uint32_t pid, bool silent) {
+  board_->Post([this, id = std::string(worker_id), pid, silent] {
+    slots_.OnDetached(id, static_cast<pid_t>(pid), silent);
+  });
+}
+
+}  // namespace fanwire

@@ -1,0 +1,32 @@
+// WorkerOrders is the little that the supervisor asks of the registry.
+//
+// Threading: safe from every thread.
+// Ownership: borrows the registry.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "control/workers/worker_registry.h"
+
+namespace fanwire {
+
+class WorkerOrders {
+ public:
+  static std::unique_ptr<WorkerOrders> Make(WorkerRegistry* registry);
+
+  virtual ~WorkerOrders() = default;
+
+  // As WorkerRegistry::Drain() and Forget().
+  virtual absl::Status Drain(absl::string_view worker_id, const DrainOrder& order,
+                             std::function<void(int64_t, bool)> progress) = 0;
+  virtual void Forget(absl::string_view worker_id) = 0;
+
+  // Whether it is attached, has caught up, and its listeners are open.
+  virtual bool IsReady(absl::string_view worker_id) const = 0;
+};
+
+}  // namespace fanwire

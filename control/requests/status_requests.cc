@@ -1,0 +1,214 @@
+#include "control/requests/status_requests.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/log.h"
+#include "control/config/service_table.h"
+#include "control/requests/status_table.h"
+#include "fanwire/v1/config.pb.h"
+#include "fanwire/v1/worker.pb.h"
+#include "google/protobuf/util/message_differencer.h"
+
+namespace fanwire {
+namespace {
+
+// Events wait until so much has come together, or somebody asks: a thread that is woken for each
+// would cost publishers more than the push.
+constexpr size_t kDueEvents = 512;
+constexpr size_t kDueBytes = 1 << 20;
+
+v1::ClientReply Refusal(uint64_t request_id, const char* code, std::string message) {
+  v1::ClientReply reply;
+  reply.set_request_id(request_id);
+  reply.set_error_code(code);
+  reply.set_error_message(std::move(message));
+  return reply;
+}
+
+}  // namespace
+
+struct RetainedState::Question {
+  v1::ClientRequest request;
+  Reply reply;
+};
+
+struct RetainedState::Definitions {
+  absl::flat_hash_map<std::string, std::vector<v1::StatusRequest>> by_service;
+};
+
+bool RetainedState::Filter::Admits(absl::string_view event) const {
+  if (exact.contains(event)) return true;
+  for (const std::string& pattern : patterns) {
+    if (EventMatches(pattern, event)) return true;
+  }
+  return false;
+}
+
+RetainedState::RetainedState(const v1::Config& config) {
+  SetServices(config);
+  thread_ = std::thread([this] { Run(); });
+}
+
+RetainedState::~RetainedState() {
+  {
+    MutexLock lock(&mu_);
+    stopping_ = true;
+    wake_.Signal();
+  }
+  thread_.join();
+  std::vector<Item> left;
+  {
+    MutexLock lock(&mu_);
+    left.swap(queue_);
+  }
+  for (const Item& item : left) {
+    const auto* question = std::get_if<std::unique_ptr<Question>>(&item);
+    if (question == nullptr) continue;
+    (*question)->reply(
+        Refusal((*question)->request.request_id(), "UNAVAILABLE", "control is stopping"));
+  }
+}
+
+void RetainedState::SetServices(const v1::Config& config) {
+  auto filters = std::make_unique<Filters>();
+  auto definitions = std::make_unique<Definitions>();
+  for (const v1::ServiceConfig& service : config.services()) {
+    if (service.status_requests().empty()) continue;
+    Filter& filter = (*filters)[service.name()];
+    const auto feed = [&](const std::string& event) {
+      if (absl::EndsWith(event, "*")) {
+        filter.patterns.push_back(event);
+      } else {
+        filter.exact.insert(event);
+      }
+    };
+    for (const v1::StatusRequest& request : service.status_requests()) {
+      for (const v1::StatusRule& rule : request.events()) feed(rule.event());
+      for (const std::string& event : request.recent().events()) feed(event);
+      definitions->by_service[service.name()].push_back(request);
+    }
+  }
+  MutexLock lock(&mu_);
+  // First the tables, then what feeds them.
+  queue_.emplace_back(std::move(definitions));
+  due_ = true;
+  if (all_filters_.empty() || *all_filters_.back() != *filters) {
+    filters_.store(filters.get(), std::memory_order_release);
+    all_filters_.push_back(std::move(filters));
+  }
+  wake_.Signal();
+}
+
+void RetainedState::OnPublication(const ObservedPublication& observed) {
+  if (observed.mirror) return;
+  const Filters& filters = *filters_.load(std::memory_order_acquire);
+  const auto filter = filters.find(observed.service);
+  if (filter == filters.end() || !filter->second.Admits(observed.publication->event())) return;
+  Event event{.service = std::string(observed.service),
+              .channel = std::string(observed.channel),
+              .publication = observed.publication};
+  const size_t bytes = event.publication->memory_bytes() + sizeof(Item);
+  MutexLock lock(&mu_);
+  if (queued_events_ >= kMaxQueuedEvents || queued_bytes_ + bytes > kMaxQueuedBytes) {
+    dropped_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  ++queued_events_;
+  queued_bytes_ += bytes;
+  queue_.emplace_back(std::move(event));
+  if (due_ || (queued_events_ < kDueEvents && queued_bytes_ < kDueBytes)) return;
+  due_ = true;
+  wake_.Signal();
+}
+
+void RetainedState::Handle(const v1::ClientRequest& request, Reply reply) {
+  auto question = std::make_unique<Question>(Question{request, std::move(reply)});
+  {
+    MutexLock lock(&mu_);
+    if (queued_requests_ < kMaxQueuedRequests) {
+      ++queued_requests_;
+      queue_.emplace_back(std::move(question));
+      due_ = true;
+      wake_.Signal();
+      return;
+    }
+  }
+  question->reply(Refusal(request.request_id(), "UNAVAILABLE",
+                          absl::StrCat(kMaxQueuedRequests, " requests wait already")));
+}
+
+void RetainedState::Run() {
+  std::vector<Item> items;
+  while (true) {
+    {
+      MutexLock lock(&mu_);
+      while (!due_ && !stopping_) wake_.Wait(&mu_);
+      if (stopping_) return;
+      items.swap(queue_);
+      queued_events_ = queued_bytes_ = queued_requests_ = 0;
+      due_ = false;
+    }
+    for (const Item& item : items) {
+      std::visit([this](const auto& what) { Perform(what); }, item);
+    }
+    items.clear();
+    TellDropped();
+  }
+}
+
+void RetainedState::Perform(const Event& event) {
+  const auto tables = tables_.find(event.service);
+  if (tables == tables_.end()) return;
+  const Publication& publication = *event.publication;
+  const StatusEvent seen{.event = publication.event(),
+                         .channel = event.channel,
+                         .data = publication.data(),
+                         .received_us = publication.received_us()};
+  for (const auto& [request, table] : tables->second) table->Apply(seen);
+}
+
+void RetainedState::Perform(const std::unique_ptr<Question>& question) {
+  const v1::ClientRequest& request = question->request;
+  const auto tables = tables_.find(request.service());
+  if (tables != tables_.end()) {
+    const auto table = tables->second.find(request.request());
+    if (table != tables->second.end()) {
+      v1::ClientReply reply;
+      reply.set_request_id(request.request_id());
+      table->second->Answer(request.data(), &reply);
+      question->reply(std::move(reply));
+      return;
+    }
+  }
+  question->reply(Refusal(request.request_id(), "UNKNOWN_REQUEST",
+                          absl::StrCat("Unknown request event: ", request.request())));
+}
+
+void RetainedState::Perform(const std::unique_ptr<Definitions>& definitions) {
+  absl::flat_hash_map<std::string, Tables> before = std::move(tables_);
+  tables_.clear();
+  for (const auto& [service, requests] : definitions->by_service) {
+    for (const v1::StatusRequest& request : requests) {
+      std::unique_ptr<StatusTable>& old = before[service][request.request()];
+      const bool same = old != nullptr &&
+                        google::protobuf::util::MessageDifferencer::Equals(old->request(), request);
+      tables_[service][request.request()] = same ? std::move(old) : StatusTable::Make(request);
+    }
+  }
+}
+
+void RetainedState::TellDropped() {
+  static LogLimiter limiter(absl::Seconds(10));
+  const int64_t dropped = dropped_.load(std::memory_order_relaxed);
+  if (dropped == told_dropped_) return;
+  if (int64_t left_out; !limiter.Admit(&left_out)) return;
+  LogWarning("retained_state.dropped", {{"events", dropped - told_dropped_},
+                                        {"queue_events", kMaxQueuedEvents},
+                                        {"queue_bytes", kMaxQueuedBytes}});
+  told_dropped_ = dropped;
+}
+
+}  // namespace fanwire

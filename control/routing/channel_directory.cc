@@ -1,0 +1,248 @@
+#include "control/routing/channel_directory.h"
+
+#include <algorithm>
+#include <queue>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "control/links/worker_link.h"
+
+namespace fanwire {
+namespace {
+
+std::vector<std::string> MirrorPrefixes(const ServiceSpec& spec) {
+  std::vector<std::string> prefixes;
+  for (const MirrorRule& rule : spec.mirrors) {
+    std::string prefix = rule.to.substr(0, rule.to.find('{'));
+    // "{field}" alone would be every channel.
+    if (!prefix.empty()) prefixes.push_back(std::move(prefix));
+  }
+  return prefixes;
+}
+
+}  // namespace
+
+ChannelDirectory::ChannelDirectory(const Router::Options& options, Engine* engine,
+                                   const Clock* clock)
+    : options_(options), engine_(engine), clock_(clock) {}
+
+void ChannelDirectory::SetServices(std::shared_ptr<const ServiceTable> services) {
+  auto next = std::make_shared<ServiceSnapshot>();
+  MutexLock lock(&mu_);
+  next->version = snapshot_ == nullptr ? 1 : snapshot_->version + 1;
+  for (const std::unique_ptr<ServiceSpec>& spec : services->services()) {
+    std::unique_ptr<ServiceState>& state = states_[spec->name];
+    if (state == nullptr) {
+      state = std::make_unique<ServiceState>(spec->name, options_.idempotency_window,
+                                             options_.idempotency_max_keys);
+      state->lane = static_cast<uint32_t>(states_.size()) - 1;
+      state->mirror_prefixes = MirrorPrefixes(*spec);
+    }
+    next->by_name.emplace(spec->name, ServiceEntry{.spec = spec.get(), .state = state.get()});
+  }
+  next->table = std::move(services);
+  snapshot_ = std::move(next);
+}
+
+std::shared_ptr<const ServiceSnapshot> ChannelDirectory::snapshot() const {
+  MutexLock lock(&mu_);
+  return snapshot_;
+}
+
+ServiceState* ChannelDirectory::FindService(absl::string_view name) const {
+  MutexLock lock(&mu_);
+  const auto it = states_.find(name);
+  return it == states_.end() ? nullptr : it->second.get();
+}
+
+std::vector<ServiceState*> ChannelDirectory::services() const {
+  MutexLock lock(&mu_);
+  std::vector<ServiceState*> services;
+  for (const auto& [name, state] : states_) services.push_back(state.get());
+  return services;
+}
+
+absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
+    ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
+    const ServiceSpec& spec, absl::Duration now) {
+  const auto it = shard.channels.find(key);
+  if (it != shard.channels.end()) {
+    ChannelState* const channel = it->state.get();
+    if (channel->services_version != snapshot.version) ApplyPolicy(channel, snapshot, spec);
+    channel->last_used = now;
+    return it->state;
+  }
+  if (key.service->channels.load(std::memory_order_relaxed) >=
+      static_cast<int64_t>(spec.max_channels)) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "service \"", spec.name, "\" has as many channels as it may: ", spec.max_channels));
+  }
+  auto channel = std::make_shared<ChannelState>();
+  channel->service = key.service;
+  channel->dialect = key.dialect;
+  channel->name = std::string(key.name);
+  channel->hash = key.hash;
+  channel->created = channel->last_used = now;
+  ApplyPolicy(channel.get(), snapshot, spec);
+  shard.channels.emplace(channel);
+  key.service->channels.fetch_add(1, std::memory_order_relaxed);
+  if (key.dialect != ChannelDialect::kCommon) {
+    key.service->dialect_channels.fetch_add(1, std::memory_order_relaxed);
+  }
+  return channel;
+}
+
+void ChannelDirectory::ApplyPolicy(ChannelState* channel, const ServiceSnapshot& snapshot,
+                                   const ServiceSpec& spec) {
+  const ChannelPolicy policy = spec.PolicyFor(channel->name);
+  channel->services_version = snapshot.version;
+  channel->backlog = policy.backlog;
+  channel->gap = policy.gap;
+  if (channel->dialect != ChannelDialect::kCommon) return;
+  if (channel->log == nullptr) {
+    channel->log = engine_->Open(spec.name, channel->name, policy.history);
+    channel->routed = channel->log->head().offset;
+  } else if (!(channel->log->policy() == policy.history)) {
+    channel->log->SetPolicy(policy.history, clock_->Now());
+  }
+}
+
+void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
+  PatternTable& patterns = channel->service->patterns_of(channel->dialect);
+  const uint64_t version = patterns.version();
+  if (version == channel->pattern_version) return;
+  channel->pattern_version = version;
+  std::vector<std::shared_ptr<WorkerLink>> matching;
+  patterns.Match(channel->name, &matching);
+  for (ChannelLink& wanting : channel->links) wanting.by_pattern = false;
+  for (std::shared_ptr<WorkerLink>& link : matching) {
+    if (ChannelLink* wanting = channel->Find(link.get()); wanting != nullptr) {
+      wanting->by_pattern = true;
+      continue;
+    }
+    ChannelLink wanting{.link = std::move(link), .by_pattern = true};
+    if (wanting.link->held()) {
+      wanting.dirty = true;
+      wanting.next_offset = FirstMissed(*channel, *wanting.link);
+      ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
+      shard.mu.AssertHeld();  // by the caller
+      wanting.link->MarkDirty(*ChannelTable::Find(
+          shard, ChannelKey(channel->service, channel->dialect, channel->name)));
+    }
+    channel->links.push_back(std::move(wanting));
+  }
+  std::erase_if(channel->links, [](ChannelLink& wanting) {
+    if (wanting.exact || wanting.by_pattern) return false;
+    Release(&wanting);
+    return true;
+  });
+}
+
+int64_t ChannelDirectory::FirstMissed(const ChannelState& channel, const WorkerLink& link) {
+  const int64_t next = channel.routed + 1;
+  const absl::Duration since = link.missed_since();
+  if (since == absl::InfiniteDuration() || channel.log == nullptr) return next;
+  // Nothing of it was there before: what history has lost of it is a gap that can be told.
+  if (channel.created >= since) return 1;
+  return std::min(next, channel.log->FirstSince(since));
+}
+
+void ChannelDirectory::Introduce(const ChannelState& channel, ChannelLink* wanting,
+                                 int64_t offset) {
+  if (wanting->handle.number != 0) return;
+  wanting->handle = wanting->link->Introduce({.service = channel.service->name,
+                                              .channel = channel.name,
+                                              .lane = channel.service->lane,
+                                              .dialect = channel.dialect,
+                                              .epoch = channel.epoch(),
+                                              .backlog_policy = static_cast<int>(channel.backlog),
+                                              .gap_policy = static_cast<int>(channel.gap),
+                                              .offset = offset});
+}
+
+void ChannelDirectory::Release(ChannelLink* wanting) {
+  if (wanting->handle.number != 0) wanting->link->Release(wanting->handle);
+  wanting->handle = {};
+}
+
+void ChannelDirectory::ForEach(absl::FunctionRef<void(ChannelState*)> visit) {
+  for (size_t i = 0; i < ChannelTable::kShards; ++i) {
+    ChannelTable::Shard& shard = table_.shard(i);
+    MutexLock lock(&shard.mu);
+    for (const ChannelTable::Entry& entry : shard.channels) visit(entry.state.get());
+  }
+}
+
+bool ChannelDirectory::IsIdle(const ChannelState& channel, bool history_empty,
+                              absl::Duration now) const {
+  if (!channel.links.empty() || channel.appending > 0 || !history_empty) return false;
+  absl::Duration ttl = options_.channel_idle_ttl;
+  if (channel.log != nullptr) ttl = std::max(ttl, channel.log->policy().ttl);
+  return channel.last_used + ttl <= now;
+}
+
+void ChannelDirectory::Sweep() {
+  const absl::Duration now = clock_->Now();
+  size_t seen = 0;
+  for (size_t i = 0; i < ChannelTable::kShards && seen < kSweepChannels; ++i) {
+    ChannelTable::Shard& shard = table_.shard(next_shard_++ % ChannelTable::kShards);
+    MutexLock lock(&shard.mu);
+    seen += shard.channels.size();
+    for (auto it = shard.channels.begin(); it != shard.channels.end();) {
+      ChannelState& channel = *it->state;
+      RefreshPatterns(&channel);
+      const bool history_empty = channel.log == nullptr || channel.log->Trim(now);
+      if (!IsIdle(channel, history_empty, now)) {
+        ++it;
+        continue;
+      }
+      if (channel.log != nullptr) engine_->Forget(std::move(channel.log));
+      channel.service->channels.fetch_sub(1, std::memory_order_relaxed);
+      if (channel.dialect != ChannelDialect::kCommon) {
+        channel.service->dialect_channels.fetch_sub(1, std::memory_order_relaxed);
+      }
+      shard.channels.erase(it++);
+    }
+  }
+  if (engine_->excess_bytes() > 0) TrimToBudget();
+  for (ServiceState* const service : services()) service->idempotency.Expire(now);
+}
+
+void ChannelDirectory::TrimToBudget() {
+  using Oldest = std::pair<absl::Duration, std::shared_ptr<ChannelState>>;
+  const auto later = [](const Oldest& a, const Oldest& b) { return a.first > b.first; };
+  std::priority_queue<Oldest, std::vector<Oldest>, decltype(later)> queue(later);
+  for (size_t i = 0; i < ChannelTable::kShards; ++i) {
+    ChannelTable::Shard& shard = table_.shard(i);
+    MutexLock lock(&shard.mu);
+    for (const ChannelTable::Entry& entry : shard.channels) {
+      const std::shared_ptr<ChannelState>& channel = entry.state;
+      if (channel->log == nullptr) continue;
+      const absl::Duration received = channel->log->oldest_received_at();
+      if (received != absl::InfiniteDuration()) queue.emplace(received, channel);
+    }
+  }
+  int64_t excess = engine_->excess_bytes();
+  while (excess > 0 && !queue.empty()) {
+    const std::shared_ptr<ChannelState> channel = queue.top().second;
+    queue.pop();
+    // What this channel may give up before another one has something older.
+    const absl::Duration until = queue.empty() ? absl::InfiniteDuration() : queue.top().first;
+    const int64_t before = engine_->history_bytes();
+    ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
+    MutexLock lock(&shard.mu);
+    if (channel->log == nullptr) continue;  // forgotten meanwhile
+    absl::Duration oldest = channel->log->oldest_received_at();
+    // A few at a time: others wait for this shard.
+    for (int i = 0; i < 64 && oldest <= until && oldest != absl::InfiniteDuration() &&
+                    before - engine_->history_bytes() < excess;
+         ++i) {
+      channel->log->DropOldest();
+      oldest = channel->log->oldest_received_at();
+    }
+    excess -= before - engine_->history_bytes();
+    if (oldest != absl::InfiniteDuration()) queue.emplace(oldest, channel);
+  }
+}
+
+}  // namespace fanwire

@@ -1,0 +1,107 @@
+// ChannelDirectory owns the states of all channels and services: finds and makes them, keeps their
+// policies and pattern matches up to date, and forgets what has been idle for long.
+//
+// Functions that take a ChannelState expect its shard to be locked.
+//
+// Threading: safe from every thread.
+// Ownership: borrows engine and clock.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "control/config/service_table.h"
+#include "control/engine/engine.h"
+#include "control/routing/channel_table.h"
+#include "control/routing/router.h"
+
+namespace fanwire {
+
+// A service's configuration beside what Router keeps of it.
+struct ServiceEntry {
+  const ServiceSpec* spec = nullptr;
+  ServiceState* state = nullptr;
+};
+
+// One configuration, ready for the publish path.  Immutable.
+struct ServiceSnapshot {
+  uint64_t version = 0;
+  std::shared_ptr<const ServiceTable> table;
+  absl::flat_hash_map<std::string, ServiceEntry> by_name;
+
+  // Null if there is no such service.
+  const ServiceEntry* Find(absl::string_view name) const {
+    const auto it = by_name.find(name);
+    return it == by_name.end() ? nullptr : &it->second;
+  }
+};
+
+class ChannelDirectory {
+ public:
+  ChannelDirectory(const Router::Options& options, Engine* engine, const Clock* clock);
+
+  ChannelTable& table() { return table_; }
+
+  void SetServices(std::shared_ptr<const ServiceTable> services);
+  std::shared_ptr<const ServiceSnapshot> snapshot() const;
+
+  // Counts of a service that was ever configured; null if it never was.
+  ServiceState* FindService(absl::string_view name) const;
+  // All of those services.
+  std::vector<ServiceState*> services() const;
+
+  // The channel's state, made if there is none.  `shard` is the channel's, `now` the clock's.
+  //   RESOURCE_EXHAUSTED  the service has as many channels as it may
+  absl::StatusOr<std::shared_ptr<ChannelState>> FindOrCreate(
+      ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
+      const ServiceSpec& spec, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
+
+  // Lets ChannelState::links hold every link that wants the channel by a pattern.  What that
+  // releases leaves with the link's next write, after the next heartbeat at the latest.
+  void RefreshPatterns(ChannelState* channel);
+
+  // The first offset that the link's worker cannot have although it wants the channel, as far as is
+  // known without a position of it; the next one to be assigned if it missed nothing.
+  static int64_t FirstMissed(const ChannelState& channel, const WorkerLink& link);
+  // Gives the channel a handle on this link, if it has none.
+  static void Introduce(const ChannelState& channel, ChannelLink* wanting, int64_t offset);
+  // Ends the channel's handle on this link, if it has one.
+  static void Release(ChannelLink* wanting);
+
+  // Trims history by age and size, forgets channels without interest, history or recent use, and
+  // old idempotency keys.  Of very many channels each call looks at some, in turn.
+  void Sweep();
+
+  // How many channels a sweep looks at, give or take a shard.
+  static constexpr size_t kSweepChannels = 50'000;
+
+  // Calls `visit` with every channel, a shard locked at a time.
+  void ForEach(absl::FunctionRef<void(ChannelState*)> visit);
+
+ private:
+  void ApplyPolicy(ChannelState* channel, const ServiceSnapshot& snapshot, const ServiceSpec& spec);
+  bool IsIdle(const ChannelState& channel, bool history_empty, absl::Duration now) const;
+  void TrimToBudget();
+
+  const Router::Options options_;
+  Engine* const engine_;
+  const Clock* const clock_;
+  ChannelTable table_;
+  std::atomic<size_t> next_shard_{0};  // to sweep
+
+  mutable Mutex mu_;  // a leaf
+  std::shared_ptr<const ServiceSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, std::unique_ptr<ServiceState>> states_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace fanwire

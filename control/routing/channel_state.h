@@ -1,0 +1,66 @@
+// What Router keeps of one channel: its log, the links that want it, and how far each of them is.
+//
+// Threading: guarded by the channel's shard (channel_table.h), `service`, `dialect`, `name` and
+//            `hash` excepted, which never change.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "control/config/service_table.h"
+#include "control/engine/engine.h"
+#include "control/links/link_handle.h"
+#include "control/routing/router.h"
+
+namespace fanwire {
+
+struct ServiceState;
+
+// A link that wants the channel.
+struct ChannelLink {
+  std::shared_ptr<WorkerLink> link;
+  LinkHandle handle = {};
+  bool exact = false;       // by the channel's name
+  bool by_pattern = false;  // as of ChannelState::pattern_version
+  // Dirty: live publications are not queued; what comes from `next_offset` on is read from history.
+  bool dirty = false;
+  int64_t next_offset = 0;
+};
+
+struct ChannelState {
+  ServiceState* service = nullptr;
+  ChannelDialect dialect = ChannelDialect::kCommon;
+  std::string name;
+  uint64_t hash = 0;
+
+  std::unique_ptr<EngineChannel> log;  // null for dialects: their frames have no positions
+  int64_t routed = 0;                  // last offset that went to the links
+  int32_t appending = 0;               // publications that the engine has not acknowledged yet
+
+  // What the configuration says, as of `services_version`.
+  uint64_t services_version = 0;
+  BacklogPolicy backlog = BacklogPolicy::kClose;
+  GapPolicy gap = GapPolicy::kNotify;
+
+  uint64_t pattern_version = 0;
+  std::vector<ChannelLink> links;
+
+  absl::Duration created;  // monotonic
+  int64_t publications = 0;
+  int64_t last_published_us = 0;  // wall clock; 0: never
+  absl::Duration last_used;       // monotonic
+
+  Epoch epoch() const { return log == nullptr ? Epoch() : log->head().epoch; }
+
+  ChannelLink* Find(const WorkerLink* link) {
+    for (ChannelLink& wanting : links) {
+      if (wanting.link.get() == link) return &wanting;
+    }
+    return nullptr;
+  }
+};
+
+}  // namespace fanwire

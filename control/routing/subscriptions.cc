@@ -1,0 +1,405 @@
+#include "control/routing/subscriptions.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "proto/channel_name.h"
+
+namespace fanwire {
+namespace {
+
+constexpr size_t kDefaultPageBytes = 256 << 10;
+// A page must fit into one gRPC message, of which the receiver takes 4 MiB.
+constexpr size_t kMaxPageBytes = 1 << 20;
+// What a repair reads under the channel's lock at a time.
+constexpr size_t kRepairPageBytes = 64 << 10;
+
+const char* GoneReason(const ChannelState& channel) {
+  return channel.log->policy().size == 0 ? "history_disabled" : "history_expired";
+}
+
+// Where history begins, or the offset after the head if it is empty.
+int64_t FirstKept(ChannelState* channel, absl::Duration now) {
+  const int64_t oldest = channel->log->Describe(now).oldest_offset;
+  return oldest == 0 ? channel->routed + 1 : std::min(oldest, channel->routed + 1);
+}
+
+}  // namespace
+
+uint64_t InterestHash(const InterestView& interest) {
+  uint64_t hash = 0xcbf29ce484222325;
+  const auto mix = [&hash](absl::string_view text) {
+    for (const char c : text) {
+      hash ^= static_cast<unsigned char>(c);
+      hash *= 0x100000001b3;
+    }
+  };
+  const absl::string_view zero("\0", 1);
+  mix(interest.service);
+  mix(zero);
+  mix(absl::StrCat(static_cast<int>(interest.dialect)));
+  mix(zero);
+  mix(interest.channel);
+  return hash;
+}
+
+// ------------------------------------------------------------------------------- interest
+
+ChannelLink* Subscriptions::Want(const std::shared_ptr<ChannelState>& channel,
+                                 const std::shared_ptr<WorkerLink>& link) {
+  if (ChannelLink* known = channel->Find(link.get()); known != nullptr) return known;
+  ChannelLink& wanting = channel->links.emplace_back();
+  wanting.link = link;
+  if (link->held()) {
+    wanting.dirty = true;
+    wanting.next_offset = ChannelDirectory::FirstMissed(*channel, *link);
+    link->MarkDirty(channel);
+  }
+  return &wanting;
+}
+
+void Subscriptions::AddInterest(const std::shared_ptr<WorkerLink>& link,
+                                const InterestView& interest) {
+  const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
+  const ServiceEntry* const service = snapshot->Find(interest.service);
+  bool fresh = true;
+  absl::Status status;
+  if (service == nullptr) {
+    status = absl::NotFoundError("no such service");
+  } else if (interest.pattern) {
+    const absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(interest.channel);
+    status = pattern.status();
+    if (pattern.ok()) {
+      fresh = service->state->patterns_of(interest.dialect).Add(*pattern, link);
+    }
+  } else if (status = CheckChannelName(interest.channel); status.ok()) {
+    const ChannelKey key(service->state, interest.dialect, interest.channel);
+    ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
+    MutexLock lock(&shard.mu);
+    const auto channel =
+        directory_->FindOrCreate(shard, key, *snapshot, *service->spec, clock_->Now());
+    status = channel.status();
+    if (channel.ok()) {
+      ChannelLink* const wanting = Want(*channel, link);
+      fresh = !std::exchange(wanting->exact, true);
+    }
+  }
+  if (!status.ok()) {
+    // The worker's sessions learn of it by their subscribe's answer.
+    LogDebug("interest.refused", {{"service", interest.service}, {"reason", status}});
+  }
+  // What is refused counts as well: the digest says what the worker wants.
+  if (fresh) link->AddToDigest(InterestHash(interest));
+}
+
+void Subscriptions::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
+                                   const InterestView& interest) {
+  // Not the snapshot: a reload may have removed the service.
+  ServiceState* const service = directory_->FindService(interest.service);
+  if (service == nullptr) {
+    link->RemoveFromDigest(InterestHash(interest));
+    return;
+  }
+  bool known = true;
+  if (interest.pattern) {
+    const absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(interest.channel);
+    if (pattern.ok()) {
+      known = service->patterns_of(interest.dialect).Remove(*pattern, link.get());
+    }
+  } else {
+    const ChannelKey key(service, interest.dialect, interest.channel);
+    ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
+    MutexLock lock(&shard.mu);
+    const std::shared_ptr<ChannelState>* const channel = ChannelTable::Find(shard, key);
+    if (channel != nullptr) {
+      directory_->RefreshPatterns(channel->get());
+      ChannelLink* const wanting = (*channel)->Find(link.get());
+      known = wanting != nullptr && std::exchange(wanting->exact, false);
+      if (wanting != nullptr && !wanting->by_pattern) {
+        ChannelDirectory::Release(wanting);
+        std::swap(*wanting, (*channel)->links.back());
+        (*channel)->links.pop_back();
+        (*channel)->last_used = clock_->Now();
+      }
+    }
+  }
+  if (known) link->RemoveFromDigest(InterestHash(interest));
+  link->Flush();
+}
+
+void Subscriptions::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
+  for (ServiceState* const service : directory_->services()) {
+    for (PatternTable& patterns : service->patterns) patterns.RemoveAll(link.get());
+  }
+  const absl::Duration now = clock_->Now();
+  directory_->ForEach([&](ChannelState* channel) {
+    ChannelLink* const wanting = channel->Find(link.get());
+    if (wanting == nullptr) return;
+    ChannelDirectory::Release(wanting);
+    std::swap(*wanting, channel->links.back());
+    channel->links.pop_back();
+    channel->last_used = now;
+  });
+  link->ClearDigest();
+}
+
+// ------------------------------------------------------------------------------- resuming
+
+void Subscriptions::BeginSnapshot(const std::shared_ptr<WorkerLink>& link) {
+  // Before the releases, which the worker cannot have applied.
+  link->BeginSnapshot();
+  ClearInterest(link);
+}
+
+void Subscriptions::EndSnapshot(const std::shared_ptr<WorkerLink>& link) {
+  FindMissed(link);
+  link->SetHeld(false);
+  Repair(link);
+}
+
+void Subscriptions::FindMissed(const std::shared_ptr<WorkerLink>& link) {
+  if (link->missed_since() == absl::InfiniteDuration()) return;
+  absl::flat_hash_set<const ServiceState*> services;
+  for (ServiceState* const service : directory_->services()) {
+    if (service->patterns_of(ChannelDialect::kCommon).Wants(link.get())) services.insert(service);
+  }
+  if (services.empty()) return;
+  directory_->ForEach([&](ChannelState* channel) {
+    if (services.contains(channel->service) &&
+        ChannelDirectory::FirstMissed(*channel, *link) <= channel->routed) {
+      directory_->RefreshPatterns(channel);
+    }
+  });
+}
+
+void Subscriptions::Resume(const std::shared_ptr<WorkerLink>& link, absl::string_view service_name,
+                           absl::string_view channel_name, absl::string_view epoch_text,
+                           int64_t offset) {
+  const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
+  const ServiceEntry* const service = snapshot->Find(service_name);
+  if (service == nullptr || !CheckChannelName(channel_name).ok()) return;
+  const ChannelKey key(service->state, ChannelDialect::kCommon, channel_name);
+  ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
+  {
+    MutexLock lock(&shard.mu);
+    const auto found =
+        directory_->FindOrCreate(shard, key, *snapshot, *service->spec, clock_->Now());
+    if (!found.ok()) return;
+    ChannelState* const channel = found->get();
+    directory_->RefreshPatterns(channel);
+    ChannelLink* const wanting = channel->Find(link.get());
+    if (wanting == nullptr) return;  // a position without interest
+    Epoch epoch;
+    if (Epoch::Parse(epoch_text, &epoch) && epoch == channel->epoch() &&
+        offset <= channel->routed) {
+      const int64_t applied = std::max<int64_t>(offset, 0);
+      ChannelDirectory::Introduce(*channel, wanting, applied);
+      wanting->next_offset = applied + 1;
+    } else {
+      // The series is another one.  What history holds of it comes after the notice; `from` and
+      // `to` are those of its offsets that cannot be had any more, if any.
+      const int64_t first = FirstKept(channel, clock_->Now());
+      ChannelDirectory::Introduce(*channel, wanting, first - 1);
+      link->Gap(wanting->handle, 1, first - 1, "epoch_changed", channel->epoch());
+      wanting->next_offset = first;
+    }
+    if (!wanting->dirty) {
+      wanting->dirty = true;
+      link->MarkDirty(*found);
+    }
+  }
+  if (!link->held()) Repair(link);
+}
+
+// ------------------------------------------------------------------------------- subscribing
+
+void Subscriptions::Subscribe(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request) {
+  AnswerOrDefer(link, std::move(request), Turn::kFirst);
+  link->Flush();
+}
+
+void Subscriptions::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request,
+                                  Turn turn) {
+  const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
+  const ServiceEntry* const service = snapshot->Find(request.service);
+  SubscribeAnswer refusal;
+  refusal.query_id = request.query_id;
+  if (service != nullptr) refusal.handle.lane = service->state->lane;
+  if (!link->AcceptsAnswers(refusal.handle.lane)) {
+    link->Defer(std::move(request));
+    return;
+  }
+  if (service == nullptr) {
+    refusal.status =
+        absl::NotFoundError(absl::StrCat("service \"", request.service, "\" is not configured"));
+  } else if (request.pattern) {
+    refusal.status = ChannelPattern::Parse(request.channel).status();  // OK: an answer without head
+  } else {
+    refusal.status = CheckChannelName(request.channel, service->spec->max_channel_bytes);
+  }
+  if (!refusal.status.ok() || request.pattern) {
+    link->Answer(std::move(refusal));
+    return;
+  }
+  const ChannelKey key(service->state, request.dialect, request.channel);
+  ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
+  MutexLock lock(&shard.mu);
+  const auto channel =
+      directory_->FindOrCreate(shard, key, *snapshot, *service->spec, clock_->Now());
+  if (!channel.ok()) {
+    refusal.status = channel.status();
+    link->Answer(std::move(refusal));
+    return;
+  }
+  directory_->RefreshPatterns(channel->get());
+  ChannelLink* wanting = nullptr;
+  if (turn == Turn::kFirst) {
+    wanting = Want(*channel, link);
+    wanting->exact = true;
+  } else if (wanting = (*channel)->Find(link.get()); wanting == nullptr || !wanting->exact) {
+    if (link->held()) {
+      link->Defer(std::move(request));  // its interest is told anew
+      return;
+    }
+    // The worker has removed its interest since.  An answer would bring it back, for ever.
+    refusal.status = absl::UnavailableError("its worker does not want the channel any more");
+    link->Answer(std::move(refusal));
+    return;
+  }
+  if (wanting->dirty) {
+    // Live publications that the answer would have to stand before or behind are not queued yet.
+    link->Defer(std::move(request));
+    return;
+  }
+  std::optional<SubscribeAnswer> answer = MakeAnswer(link, request, channel->get(), wanting);
+  if (answer.has_value()) link->Answer(*std::move(answer));
+}
+
+std::optional<SubscribeAnswer> Subscriptions::MakeAnswer(const std::shared_ptr<WorkerLink>& link,
+                                                         const SubscribeRequest& request,
+                                                         ChannelState* channel,
+                                                         ChannelLink* wanting) {
+  ChannelDirectory::Introduce(*channel, wanting, channel->routed);
+  SubscribeAnswer answer;
+  answer.query_id = request.query_id;
+  answer.handle = wanting->handle;
+  if (channel->log == nullptr) return answer;  // a dialect: no positions
+  answer.head = {.epoch = channel->epoch(), .offset = channel->routed};
+  if (!request.recover) return answer;
+
+  Epoch epoch;
+  if (!Epoch::Parse(request.recover_epoch, &epoch) || epoch != channel->epoch() ||
+      request.recover_offset > channel->routed || request.recover_offset < 0) {
+    answer.reason = "epoch_changed";
+    return answer;
+  }
+  answer.recover_count = channel->routed - request.recover_offset;
+  if (answer.recover_count == 0) {
+    answer.recovered = true;
+    return answer;
+  }
+  const size_t page_bytes =
+      request.page_bytes == 0
+          ? kDefaultPageBytes
+          : static_cast<size_t>(std::min<uint64_t>(request.page_bytes, kMaxPageBytes));
+  switch (channel->log->ReadAfter(request.recover_offset, channel->routed, page_bytes,
+                                  clock_->Now(), &answer.publications, [&]() -> EngineCallback {
+                                    return [this, link, request](const absl::Status&) {
+                                      AnswerOrDefer(link, request, Turn::kLater);
+                                      link->Flush();
+                                    };
+                                  })) {
+    case ReadOutcome::kFetching:
+      return std::nullopt;
+    case ReadOutcome::kGone:
+      answer.recover_count = 0;
+      answer.reason = GoneReason(*channel);
+      return answer;
+    case ReadOutcome::kOk:
+      break;
+  }
+  answer.recovered = true;
+  const int64_t last = answer.publications.back()->offset();
+  answer.last_page = last == channel->routed;
+  answer.next = {.epoch = channel->epoch(), .offset = last};
+  return answer;
+}
+
+// ------------------------------------------------------------------------------- repairing
+
+void Subscriptions::Repair(const std::shared_ptr<WorkerLink>& link) {
+  if (!link->BeginRepair()) return;
+  do {
+    // Round by round, lest the subscribes of one service wait until another's channels are never
+    // behind: all that were deferred, of which those of dirty channels are again, then a page of
+    // each dirty channel.
+    size_t pages = 1;
+    while (pages > 0 && link->HasRoom()) {
+      SubscribeRequest request;
+      for (size_t n = link->deferred_count(); n > 0 && link->NextDeferred(&request); --n) {
+        AnswerOrDefer(link, std::move(request), Turn::kLater);
+      }
+      pages = 0;
+      for (size_t n = link->dirty_count(); n > 0 && link->HasRoom(); --n) {
+        const std::shared_ptr<ChannelState> channel = link->NextDirty();
+        if (channel == nullptr) break;
+        RepairPage(link, channel);
+        ++pages;
+      }
+    }
+    link->Flush();
+  } while (link->EndRepair());
+  // What arrived between the last look and EndRepair() found us repairing.
+  link->Flush();
+}
+
+void Subscriptions::RepairPage(const std::shared_ptr<WorkerLink>& link,
+                               const std::shared_ptr<ChannelState>& channel) {
+  const absl::Duration now = clock_->Now();
+  ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(*channel));
+  MutexLock lock(&shard.mu);
+  ChannelLink* const wanting = channel->Find(link.get());
+  if (wanting == nullptr || !wanting->dirty) return;
+  if (channel->log == nullptr || wanting->next_offset > channel->routed) {
+    wanting->dirty = false;
+    return;
+  }
+  ChannelDirectory::Introduce(*channel, wanting, wanting->next_offset - 1);
+  std::vector<PublicationPtr> page;
+  switch (channel->log->ReadAfter(wanting->next_offset - 1, channel->routed, kRepairPageBytes, now,
+                                  &page, [&]() -> EngineCallback {
+                                    return [this, link, channel](const absl::Status&) {
+                                      link->MarkDirty(channel);
+                                      Repair(link);
+                                    };
+                                  })) {
+    case ReadOutcome::kFetching:
+      return;
+    case ReadOutcome::kGone: {
+      const int64_t first = FirstKept(channel.get(), now);
+      link->Gap(wanting->handle, wanting->next_offset, first - 1, GoneReason(*channel),
+                channel->epoch());
+      wanting->next_offset = first;
+      break;
+    }
+    case ReadOutcome::kOk:
+      for (const PublicationPtr& publication : page) {
+        // Its own time may be over: the link tells that as a gap of one.
+        link->Deliver(wanting->handle, publication, /*repair=*/true);
+        wanting->next_offset = publication->offset() + 1;
+      }
+      break;
+  }
+  if (wanting->next_offset > channel->routed) {
+    wanting->dirty = false;
+    link->CountRepair();
+  } else {
+    link->MarkDirty(channel);
+  }
+}
+
+}  // namespace fanwire

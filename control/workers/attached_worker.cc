@@ -1,0 +1,178 @@
+#include "control/workers/attached_worker.h"
+
+#include <algorithm>
+
+#include "control/links/worker_link.h"
+#include "control/workers/ledger.h"
+#include "fanwire/v1/admin.pb.h"
+#include "fanwire/v1/worker.pb.h"
+
+namespace fanwire {
+namespace {
+
+// CPU use is told over so many heartbeats.
+constexpr size_t kCpuSamples = 5;
+// Heartbeats in a row whose digest differs before a snapshot is asked for; doubled up to the
+// second, so that a fault in the digest does not become a storm of snapshots.
+constexpr int kDriftPatience = 2;
+constexpr int kMaxDriftPatience = 64;
+// So many replaced processes are remembered.  One that wakes up after more successors than that
+// is still refused while one of them is attached.
+constexpr size_t kReplacedKept = 64;
+
+void SetProto(absl::Time time, google::protobuf::Timestamp* out) {
+  absl::Duration rest;
+  out->set_seconds(absl::IDivDuration(time - absl::UnixEpoch(), absl::Seconds(1), &rest));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+}
+
+}  // namespace
+
+WorkerRecord::WorkerRecord() : hello(std::make_unique<v1::Hello>()) {}
+WorkerRecord::~WorkerRecord() = default;
+
+uint64_t WorkerRecord::incarnation() const { return hello->incarnation(); }
+uint32_t WorkerRecord::pid() const { return hello->pid(); }
+
+bool WorkerRecord::Supersedes(uint64_t incarnation) const {
+  return (attached() && incarnation < hello->incarnation()) ||
+         std::find(replaced_.begin(), replaced_.end(), incarnation) != replaced_.end();
+}
+
+void WorkerRecord::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to,
+                         const Clock& clock) {
+  if (from.incarnation() != incarnation()) {
+    if (!id.empty()) {
+      ++restarts_;
+      replaced_.push_back(incarnation());
+      if (replaced_.size() > kReplacedKept) replaced_.pop_front();
+    }
+    // It has a configuration: an earlier control, of which nothing is known, had it attached.
+    unapplied_since =
+        from.config_version() > 0 ? -absl::InfiniteDuration() : absl::InfiniteDuration();
+    rss_bytes_ = 0;
+    loop_lag_us_ = 0;
+    cpu_.clear();
+    config_error_.clear();
+    listeners_.clear();
+  }
+  id = from.worker_id();
+  *hello = from;
+  link = std::move(to);
+  link->SetMissedSince(unapplied_since);
+  heard = clock.Now();
+  snapshot_done = false;
+  draining = from.draining();
+  drain_remaining = from.connections();
+  attached_at_ = clock.WallNow();
+  counted_ = false;
+  drifted_ = 0;
+  drift_patience_ = kDriftPatience;
+  config_version_ = from.config_version();
+  acked_nonce_ = 0;
+}
+
+std::shared_ptr<WorkerLink> WorkerRecord::End() {
+  const WorkerLink::Stats stats = link->stats();
+  past_repairs_ += stats.repairs;
+  past_dropped_ += stats.dropped;
+  unapplied_since = link->unapplied_since();
+  return std::exchange(link, nullptr);
+}
+
+void WorkerRecord::TakeHeartbeat(const v1::Heartbeat& heartbeat, absl::Time received) {
+  last_heartbeat_ = received;
+  counted_ = true;
+  rss_bytes_ = heartbeat.rss_bytes();
+  loop_lag_us_ = heartbeat.loop_lag_us();
+  if (!cpu_.empty() && heartbeat.monotonic_ms() <= cpu_.back().first) {
+    cpu_.clear();  // no time has passed: nothing to divide by
+  }
+  cpu_.emplace_back(heartbeat.monotonic_ms(), heartbeat.cpu_ms());
+  if (cpu_.size() > kCpuSamples) cpu_.pop_front();
+}
+
+double WorkerRecord::cpu_percent() const {
+  if (cpu_.size() < 2) return 0;
+  const int64_t elapsed = cpu_.back().first - cpu_.front().first;
+  const int64_t used = cpu_.back().second - cpu_.front().second;
+  return 100.0 * static_cast<double>(used) / static_cast<double>(elapsed);
+}
+
+bool WorkerRecord::Drifted(const v1::Heartbeat& heartbeat) {
+  if (!snapshot_done || link->held()) {
+    drifted_ = 0;  // it is telling its interest just now
+    return false;
+  }
+  if (std::pair(heartbeat.interest_count(), heartbeat.interest_hash()) == link->digest()) {
+    drifted_ = 0;
+    drift_patience_ = kDriftPatience;
+    return false;
+  }
+  if (++drifted_ < drift_patience_) return false;
+  drifted_ = 0;
+  drift_patience_ = std::min(2 * drift_patience_, kMaxDriftPatience);
+  return true;
+}
+
+void WorkerRecord::TakeConfigAck(const v1::ConfigAck& ack) {
+  acked_nonce_ = std::max(acked_nonce_, ack.nonce());
+  config_version_ = ack.version();
+  config_error_ = ack.error();
+  if (!ack.ops_address().empty()) ops_address_ = ack.ops_address();
+  // A refusal changes nothing: the listeners are those of the version in force.
+  if (!ack.error().empty()) return;
+  listeners_.assign(ack.listeners().begin(), ack.listeners().end());
+}
+
+void WorkerRecord::DescribeConfig(v1::WorkerConfigState* out) const {
+  out->set_id(id);
+  out->set_version(config_version_);
+  out->set_pending(acked_nonce_ < awaited_nonce);
+  if (!out->pending()) out->set_error(config_error_);
+}
+
+void WorkerRecord::Describe(const Ledger& ledger, v1::WorkerInfo* out) const {
+  out->set_id(id);
+  out->set_slot(hello->slot());
+  out->set_pid(hello->pid());
+  out->set_address(hello->address());
+  out->set_incarnation(hello->incarnation());
+  out->set_version(hello->version());
+  out->set_ops_address(ops_address_.empty() ? hello->ops_address() : ops_address_);
+  out->set_supervised(hello->supervised());
+  SetProto(attached_at_, out->mutable_attached_at());
+  if (last_heartbeat_ != absl::InfinitePast()) {
+    SetProto(last_heartbeat_, out->mutable_last_heartbeat());
+  }
+  out->set_config_version(config_version_);
+  out->set_config_error(config_error_);
+  out->set_restarts(restarts_);
+  out->set_repairs(past_repairs_);
+  out->set_dropped(past_dropped_);
+  if (link == nullptr) {
+    out->set_state(v1::WORKER_STATE_DEAD);
+    return;
+  }
+  const WorkerLink::Stats stats = link->stats();
+  if (draining) {
+    out->set_state(v1::WORKER_STATE_DRAINING);
+  } else if (serving() && snapshot_done && !link->held() && stats.dirty_channels == 0) {
+    out->set_state(v1::WORKER_STATE_READY);
+  } else {
+    out->set_state(v1::WORKER_STATE_CATCHING_UP);
+  }
+  out->set_sessions(counted_ ? ledger.WorkerSessions(id) : hello->connections());
+  if (counted_) out->set_subscriptions(ledger.WorkerSubscriptions(id));
+  out->set_rss_bytes(rss_bytes_);
+  out->set_cpu_percent(cpu_percent());
+  out->set_loop_lag_us(loop_lag_us_);
+  out->set_queue_publications(stats.queued_items);
+  out->set_queue_bytes(stats.queued_bytes);
+  out->set_in_flight_bytes(stats.in_flight_bytes);
+  out->set_repairs(past_repairs_ + stats.repairs);
+  out->set_dropped(past_dropped_ + stats.dropped);
+  for (const v1::BoundListener& listener : listeners_) *out->add_listeners() = listener;
+}
+
+}  // namespace fanwire

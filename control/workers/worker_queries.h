@@ -1,0 +1,56 @@
+// WorkerQueries keeps the questions that workers were asked until all have answered.
+//
+// Threading: safe from every thread; its mutex is a leaf.  `done` runs without it.
+// Ownership: borrows timers, which must have stopped before it is destroyed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "control/workers/worker_registry.h"
+
+namespace fanwire {
+
+class WorkerQueries {
+ public:
+  using Done = std::function<void(QueryResult)>;
+
+  WorkerQueries(const Clock* clock, TimerQueue* timers);
+  ~WorkerQueries();
+
+  // Links (by WorkerLink::id(), at least one) are about to be asked under the returned id.
+  uint64_t Open(std::set<uint64_t> links, absl::Duration timeout, Done done);
+
+  // Ignored if the link was not asked, or its question is over.
+  void OnReply(uint64_t link, const v1::QueryReply& reply);
+  // What it said so far stays; it counts as not having answered.
+  void LinkGone(uint64_t link);
+
+  int64_t open() const;
+
+ private:
+  struct Question {
+    std::set<uint64_t> links;  // that have not answered completely
+    QueryResult result;
+    Done done;
+  };
+
+  // Takes the question out if nobody is left who could answer.
+  bool TakeIfComplete(uint64_t id, Question* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TimeOut(uint64_t id);
+
+  const Clock* const clock_;
+  TimerQueue* const timers_;
+
+  mutable Mutex mu_;
+  uint64_t next_id_ ABSL_GUARDED_BY(mu_) = 1;
+  absl::flat_hash_map<uint64_t, Question> questions_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace fanwire

@@ -1,0 +1,27 @@
+// The gRPC face for workers: one Attach stream per worker, whose messages go to WorkerRegistry and
+// Router, and whose WorkerLink writes to it.
+//
+// Threading: safe from every thread; messages of one worker are handled in order on gRPC's callback
+//            threads, without blocking.
+// Ownership: borrows all it is given.
+#pragma once
+
+#include <memory>
+
+#include "common/clock.h"
+#include "control/links/worker_link.h"
+
+namespace grpc {
+class Service;
+}
+
+namespace fanwire {
+
+class Router;
+class WorkerRegistry;
+
+std::unique_ptr<grpc::Service> MakeWorkerService(const WorkerLink::Options& link_options,
+                                                 Router* router, WorkerRegistry* registry,
+                                                 const Clock* clock);
+
+}  // namespace fanwire

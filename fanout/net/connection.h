@@ -1,0 +1,190 @@
+// Connection is one client from accept to close: a Socket, a WsEngine, the close handshake and the
+// keepalive.  What it says to the application goes to a ConnectionHandler (the session); which
+// handler, and what plain HTTP requests get, decides the ConnectionHost of its group.
+//
+// Life: handshake (10 s) -> open (pinged every 20 s when silent) -> closing (own close frame sent,
+// peer's awaited for 10 s) -> lingering (FIN sent, input thrown away, 2 s, so that the peer reads
+// the close frame before the descriptor goes) -> destroyed by its group at the end of a turn.
+//
+// How a session with a backlog policy should use it: offer while !has_backlog(); once an Offer() is
+// kQueued keep further events in the session's own backlog, and on OnDrained() offer the next batch
+// (OfferAll(), about 64 KiB).  So at most one batch is out of the policy's reach, and skip notices
+// are made when they are due.
+//
+// Threading: loop-confined.
+// Ownership: its ConnectionGroup owns it; the pointer is valid from OnUpgrade() to the end of
+//            OnClosed().  It borrows its handler, which must live from OnUpgrade() until
+//            OnClosed().
+// Reentry:   sending and closing never call the handler back at once, so both are safe while
+//            iterating over sessions; OnDrained() and OnClosed() come on a later turn.
+// Cost:      about 200 bytes, one allocation; nothing more while it is idle.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "fanout/net/event_loop.h"
+#include "fanout/net/frame.h"
+#include "fanout/net/http_request.h"
+#include "fanout/net/socket.h"
+#include "fanout/net/ws_engine.h"
+#include "proto/close_code.h"
+
+namespace fanwire {
+
+class Connection;
+class ConnectionGroup;
+
+// How a connection ended.
+struct CloseInfo {
+  uint16_t code = 1006;  // on the wire; 1005 peer's close without a code, 1006 no close frame
+  std::string reason;
+  bool by_peer = false;          // the peer closed, or went away, first
+  uint64_t unsent_messages = 0;  // offered, kQueued, and never wholly handed to the kernel
+};
+
+// The application's end of an open connection.
+class ConnectionHandler {
+ public:
+  // The 101 response is on its way; frames may be sent.
+  virtual void OnOpen() = 0;
+
+  // A whole message; `payload` lasts for the call.
+  virtual void OnText(absl::string_view payload) = 0;
+  virtual void OnBinary(absl::string_view payload) = 0;
+
+  // All that was offered is with the kernel, but for what Close() has dropped; after an offer had
+  // been kQueued.
+  virtual void OnDrained() = 0;
+
+  // The last call, exactly once: the connection takes no more frames, and its pointer is void
+  // afterwards.  After Close() it comes when the peer has answered or the close timeout has passed.
+  virtual void OnClosed(const CloseInfo& info) = 0;
+
+ protected:
+  ~ConnectionHandler() = default;
+};
+
+// The application behind a listening port.
+class ConnectionHost {
+ public:
+  // A client asks for a WebSocket by a valid request.  Returns its handler, or null after filling
+  // `refusal` (403, 503 …; a status below 300 is sent as 503).  `connection` takes frames only from
+  // OnOpen() on, which follows at once.
+  virtual ConnectionHandler* OnUpgrade(Connection* connection, const HttpRequest& request,
+                                       HttpResponse* refusal) = 0;
+
+  // A plain GET or HEAD request.  Returns whether `response` was filled; if not, the client gets
+  // 426 Upgrade Required.  Other methods get 405 without asking.
+  virtual bool OnHttpRequest(const HttpRequest& request, HttpResponse* response) = 0;
+
+ protected:
+  ~ConnectionHost() = default;
+};
+
+class Connection final : public Watcher, public Deadline {
+ public:
+  // What happens to frames still in the out queue when a connection closes.
+  enum class Backlog {
+    kSend,  // they go out before the close frame, as far as the close timeout lets them
+    kDrop,  // they are forgotten, but for one that is partly out; for slow subscribers
+  };
+
+  // Sends one text message, a reply.
+  SendOutcome SendText(absl::string_view payload) { return Offer(Frame::Text(payload)); }
+
+  // Sends `frame`, shared with other connections.
+  SendOutcome Offer(FramePtr frame);
+
+  // Sends all of `frames`, in order, by one system call if the kernel takes them.
+  SendOutcome OfferAll(absl::Span<const FramePtr> frames);
+
+  // Takes over after SendTable::Send(fd(), *frame) returned `taken`, which was not all.
+  SendOutcome Continue(FramePtr frame, ssize_t taken);
+
+  // Begins the close handshake.  `code` is sendable (proto/close_code.h), `reason` UTF-8, cut at
+  // 123 bytes.  A second call is ignored.
+  void Close(CloseCode code, absl::string_view reason, Backlog backlog = Backlog::kSend);
+
+  // Cuts the connection without a close frame; OnClosed(1006) follows on a later turn.
+  void Abort();
+
+  // While not allowed, fan-out does not use SendTable::Send() but asks the session.
+  void AllowDirect(bool allowed) { socket_.set_direct_allowed(allowed && state_ == State::kOpen); }
+
+  // The descriptor, for fan-out's SendTable.
+  int fd() const { return socket_.fd(); }
+
+  bool open() const { return state_ == State::kOpen; }
+  bool has_backlog() const { return socket_.has_backlog(); }
+  size_t queued_bytes() const { return socket_.queued_bytes(); }
+  uint64_t queued_messages() const { return socket_.queued_messages(); }
+
+  const PeerAddress& peer() const { return peer_; }
+
+  // Totals since accept.  Received counts application messages; bytes are those on the wire.
+  uint64_t bytes_sent() const;
+  uint64_t messages_sent() const;
+  uint64_t bytes_received() const { return bytes_received_; }
+  uint64_t messages_received() const { return messages_received_; }
+
+ private:
+  friend class ConnectionGroup;
+  enum class State : uint8_t { kHandshake, kOpen, kClosing, kLingering, kDead };
+
+  Connection(ConnectionGroup* group, int fd, const PeerAddress& peer);
+  ~Connection() = default;
+
+  void OnReady(uint32_t ready) override;
+  void OnDeadline() override;
+
+  void ReadSome();
+  void Flush();
+  void Consume(absl::Span<uint8_t> input);
+  void SendPong(FramePtr pong);
+  void HandleHandshake(const WsEvent& event);
+  void HandleMessage(const WsEvent& event);
+  void HandleUpgrade(const HttpRequest& request);
+  void HandleRequest(const HttpRequest& request);
+  void Respond(const HttpResponse& response, bool head_only);
+  void HandlePeerClose(uint16_t code, absl::string_view reason);
+  void HandleEnd();
+
+  // Closes because of what the peer did, or did not do: the close frame, then Linger().
+  void Fail(CloseCode code, absl::string_view reason);
+  void CheckKeepalive();
+  void ArmPing(absl::Duration delay);
+
+  // Tells the handler; then waits, for a bounded time, until the queue is out and the peer has seen
+  // our FIN and sent its own, throwing away what it sends meanwhile.
+  void Linger(CloseInfo info);
+  // Tells the handler, and has the group destroy this at the end of the turn.
+  void Die(CloseInfo info);
+  void TellClosed(CloseInfo info);
+  void SendFinWhenDrained();
+
+  SendOutcome WatchIfQueued(SendOutcome outcome);
+
+  ConnectionGroup* const group_;
+  ConnectionHandler* handler_ = nullptr;
+  Socket socket_;
+  WsEngine engine_;
+  uint64_t bytes_received_ = 0;
+  uint64_t messages_received_ = 0;
+  absl::Duration last_heard_;
+  uint64_t dropped_ = 0;  // messages forgotten when closing
+  uint32_t index_ = 0;    // in group_->connections_
+  PeerAddress peer_;
+  uint16_t sent_code_ = 1006;  // of our close frame
+  State state_ = State::kHandshake;
+  bool awaiting_pong_ = false;
+  bool watching_writes_ = false;
+  bool fin_sent_ = false;
+  bool aborted_ = false;
+};
+
+}  // namespace fanwire

@@ -1,0 +1,92 @@
+// ConnectionGroup owns the connections of one listening port and holds what they share: limits,
+// timeouts, the host they belong to, counters.
+//
+// Threading: loop-confined.
+// Ownership: owns its connections; borrows loop, send table and host, which outlive it.
+// Cost:      8 bytes a connection.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
+#include "fanout/net/connection.h"
+#include "fanout/net/event_loop.h"
+#include "fanout/net/frame.h"
+#include "fanout/net/socket.h"
+#include "fanout/net/ws_engine.h"
+
+namespace fanwire {
+
+struct ConnectionOptions {
+  WsEngine::Limits limits;
+  absl::Duration handshake_timeout = absl::Seconds(10);
+  // A connection that has been silent for this long is pinged.  Zero or infinite: never.
+  absl::Duration ping_interval = absl::Seconds(20);
+  // Without a byte for this long after the ping it is closed: 1011 "keepalive ping timeout".
+  absl::Duration pong_timeout = absl::Seconds(20);
+  absl::Duration close_timeout = absl::Seconds(10);
+  absl::Duration linger_timeout = absl::Seconds(2);
+  // Reads of one connection in one turn, each up to the loop's read buffer.
+  int reads_per_turn = 4;
+};
+
+// Cumulative, but for the size of the group.
+struct ConnectionCounters {
+  uint64_t accepted = 0;
+  uint64_t opened = 0;             // upgraded
+  uint64_t rejected_requests = 0;  // bad requests, and upgrades that the host refused
+  uint64_t http_requests = 0;      // plain ones
+  uint64_t handshake_timeouts = 0;
+  uint64_t closed_by_peer = 0;   // with a close frame
+  uint64_t lost = 0;             // open, then gone without a close frame
+  uint64_t protocol_errors = 0;  // closed 1002, 1007, 1009
+  uint64_t pings_sent = 0;
+  uint64_t pong_timeouts = 0;
+  uint64_t close_timeouts = 0;
+  uint64_t bytes_received = 0;
+  uint64_t messages_received = 0;
+};
+
+class ConnectionGroup {
+ public:
+  ConnectionGroup(const ConnectionOptions& options, EventLoop* loop, SendTable* table,
+                  ConnectionHost* host);
+  // Destroys what is left at once, after telling the handlers (1006).
+  ~ConnectionGroup();
+  ConnectionGroup(const ConnectionGroup&) = delete;
+  ConnectionGroup& operator=(const ConnectionGroup&) = delete;
+
+  // Takes over `fd`, a connected non-blocking TCP socket, and awaits its request.
+  Connection* Add(int fd, const PeerAddress& peer);
+
+  // Calls `fn` for every open connection (those whose handler has had OnOpen() and that nobody has
+  // closed); `fn` may close any, not destroy.
+  void ForEachOpen(absl::FunctionRef<void(Connection*)> fn);
+
+  // Connections in any state; each holds a descriptor.
+  size_t size() const { return connections_.size(); }
+  const ConnectionCounters& counters() const { return counters_; }
+  const ConnectionOptions& options() const { return options_; }
+
+ private:
+  friend class Connection;
+
+  void Bury(Connection* connection);  // destroyed at the end of the turn
+  void DestroyBuried();
+
+  const ConnectionOptions options_;
+  EventLoop* const loop_;
+  SendTable* const table_;
+  ConnectionHost* const host_;
+  const WsEngine::ContextPtr engine_context_;
+  const FramePtr ping_;
+  EventLoop::HookId hook_ = 0;
+  std::vector<Connection*> connections_;
+  std::vector<Connection*> dead_;
+  ConnectionCounters counters_;
+};
+
+}  // namespace fanwire

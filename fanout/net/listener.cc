@@ -1,0 +1,232 @@
+#include "fanout/net/listener.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace fanwire {
+namespace {
+
+constexpr int kAcceptsPerTurn = 64;
+constexpr absl::Duration kErrorPause = absl::Milliseconds(100);
+
+int OpenSpare() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+absl::Status ErrnoStatus(int error, absl::string_view what) {
+  const std::string message = absl::StrCat(what, ": ", std::strerror(error));
+  switch (error) {
+    case EADDRINUSE:
+      return absl::AlreadyExistsError(message);
+    case EACCES:
+    case EPERM:
+      return absl::PermissionDeniedError(message);
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+      return absl::InvalidArgumentError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+struct BindAddress {
+  sockaddr_storage storage = {};
+  socklen_t size = 0;
+};
+
+absl::StatusOr<BindAddress> ParseAddress(const ListenerOptions& options) {
+  const std::string host = options.address == "localhost" ? "127.0.0.1" : options.address;
+  addrinfo hints = {};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(host.c_str(), std::to_string(options.port).c_str(), &hints, &found) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("listen address \"", options.address, "\": not an IPv4 or IPv6 address"));
+  }
+  BindAddress address;
+  address.size = found->ai_addrlen;
+  std::memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
+  ::freeaddrinfo(found);
+  return address;
+}
+
+class TcpListener final : public Listener, public Watcher {
+ public:
+  TcpListener(int fd, uint16_t port, const ListenerOptions& options, EventLoop* loop,
+              const SendTable* sockets, AcceptFn accept)
+      : options_(options),
+        loop_(loop),
+        sockets_(sockets),
+        accept_(std::move(accept)),
+        fd_(fd),
+        spare_(OpenSpare()),
+        port_(port),
+        tokens_(BurstSize()),
+        refilled_(loop->Now()) {
+    loop_->Watch(fd_, kReadable, this);
+  }
+
+  ~TcpListener() override { Close(); }
+
+  void Close() override {
+    if (fd_ < 0) return;
+    loop_->Cancel(resume_);
+    loop_->Unwatch(fd_);
+    ::close(std::exchange(fd_, -1));
+    if (spare_ >= 0) ::close(std::exchange(spare_, -1));
+  }
+
+  void Update(double accepts_per_second, const SocketOptions& socket) override {
+    options_.accepts_per_second = accepts_per_second;
+    options_.socket = socket;
+    tokens_ = std::min(tokens_, BurstSize());
+    if (fd_ >= 0) ConfigureSocket(fd_, socket);
+  }
+
+  uint16_t port() const override { return port_; }
+  const ListenerCounters& counters() const override { return counters_; }
+
+  void OnReady(uint32_t) override {
+    for (int i = 0; i < kAcceptsPerTurn; ++i) {
+      // `accept_` may have closed this listener.
+      if (fd_ < 0 || !TakeToken() || !AcceptOne()) return;
+    }
+  }
+
+ private:
+  double BurstSize() const { return std::max(1.0, options_.accepts_per_second / 10); }
+
+  // Whether pacing lets one more in; if not, sets when it will.
+  bool TakeToken() {
+    const double rate = options_.accepts_per_second;
+    if (rate <= 0) return true;
+    const absl::Duration now = loop_->Now();
+    tokens_ = std::min(BurstSize(), tokens_ + rate * absl::ToDoubleSeconds(now - refilled_));
+    refilled_ = now;
+    if (tokens_ < 1) {
+      ++counters_.paced;
+      Pause(std::max(absl::Milliseconds(10), absl::Seconds((1 - tokens_) / rate)));
+      return false;
+    }
+    tokens_ -= 1;
+    return true;
+  }
+
+  // Whether to go on accepting in this turn.
+  bool AcceptOne() {
+    sockaddr_storage address;
+    socklen_t size = sizeof(address);
+    const int fd =
+        ::accept4(fd_, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      if (sockets_->open_sockets() >= options_.max_open) {
+        ++counters_.refused_cap;
+        ::close(fd);
+        return true;
+      }
+      ++counters_.accepted;
+      accept_(fd, PeerAddress::From(reinterpret_cast<const sockaddr*>(&address)));
+      return true;
+    }
+    // Nobody has come in: the token was not used.
+    tokens_ += 1;
+    switch (errno) {
+      case EAGAIN:
+        return false;
+      case EMFILE:
+      case ENFILE:
+        return RefuseWithSpare();
+      case ENOBUFS:
+      case ENOMEM:
+        ++counters_.errors;
+        Pause(kErrorPause);
+        return false;
+      default:
+        // That one connection failed before it was accepted (accept(2)): the next may be well.
+        ++counters_.errors;
+        return true;
+    }
+  }
+
+  // Out of descriptors: gives the spare one up for as long as it takes to accept and close.
+  bool RefuseWithSpare() {
+    if (spare_ >= 0) ::close(spare_);
+    const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (fd >= 0) {
+      ++counters_.refused_descriptors;
+      ::close(fd);
+    }
+    spare_ = OpenSpare();
+    // Without a connection there is none waiting; without a spare the next try would spin.
+    if (spare_ < 0) Pause(kErrorPause);
+    return fd >= 0 && spare_ >= 0;
+  }
+
+  void Pause(absl::Duration delay) {
+    loop_->ChangeInterest(fd_, 0);
+    resume_ = loop_->RunAfter(delay, [this] { loop_->ChangeInterest(fd_, kReadable); });
+  }
+
+  ListenerOptions options_;
+  EventLoop* const loop_;
+  const SendTable* const sockets_;
+  AcceptFn accept_;
+  int fd_;
+  int spare_;  // -1 while it could not be opened again
+  const uint16_t port_;
+  double tokens_;
+  absl::Duration refilled_;
+  EventLoop::TimerId resume_ = 0;
+  ListenerCounters counters_;
+};
+
+}  // namespace
+
+size_t MaxConnections(size_t reserved) {
+  rlimit limit = {};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur > reserved + 1 ? static_cast<size_t>(limit.rlim_cur) - reserved : 1;
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const ListenerOptions& options,
+                                                         EventLoop* loop, const SendTable* sockets,
+                                                         AcceptFn accept) {
+  absl::StatusOr<BindAddress> address = ParseAddress(options);
+  if (!address.ok()) return address.status();
+  auto* bind_address = reinterpret_cast<sockaddr*>(&address->storage);
+  const std::string what = absl::StrCat("listen on ", PeerAddress::From(bind_address).ToString());
+
+  const int fd = ::socket(bind_address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return ErrnoStatus(errno, what);
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+  ConfigureSocket(fd, options.socket);
+  sockaddr_storage bound;
+  socklen_t bound_size = sizeof(bound);
+  if (::bind(fd, bind_address, address->size) != 0 || ::listen(fd, options.backlog) != 0 ||
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &bound_size) != 0) {
+    const absl::Status status = ErrnoStatus(errno, what);
+    ::close(fd);
+    return status;
+  }
+  const uint16_t port = PeerAddress::From(reinterpret_cast<const sockaddr*>(&bound)).port;
+  return std::make_unique<TcpListener>(fd, port, options, loop, sockets, std::move(accept));
+}
+
+}  // namespace fanwire

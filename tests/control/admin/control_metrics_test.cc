@@ -1,0 +1,168 @@
+#include "control/admin/control_metrics.h"
+
+#include <map>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "control/admin/tail.h"
+#include "control/requests/status_requests.h"
+#include "tests/control/admin/admin_fixture.h"
+
+namespace fanwire {
+namespace {
+
+using ::testing::Contains;
+using ::testing::Key;
+using ::testing::Not;
+using ::testing::Pair;
+
+// Samples by "name{label=value,…}", and the type of each name.
+class FakeSink final : public MetricSink {
+ public:
+  void Counter(absl::string_view name, absl::string_view help, double value,
+               MetricLabels labels) override {
+    Add(name, help, value, labels, "counter");
+  }
+  void Gauge(absl::string_view name, absl::string_view help, double value,
+             MetricLabels labels) override {
+    Add(name, help, value, labels, "gauge");
+  }
+  void Distribution(absl::string_view name, absl::string_view help,
+                    const Histogram::Snapshot& value, MetricLabels labels) override {
+    uint64_t count = 0;
+    for (const uint64_t one : value.counts) count += one;
+    Add(name, help, static_cast<double>(count), labels, "distribution");
+  }
+
+  std::map<std::string, double> samples;
+  std::map<std::string, std::string> types;
+
+ private:
+  void Add(absl::string_view name, absl::string_view help, double value, const MetricLabels& labels,
+           const char* type) {
+    std::string key(name);
+    for (const auto& [label, of] : labels) absl::StrAppend(&key, " ", label, "=", of);
+    EXPECT_TRUE(samples.emplace(key, value).second) << key << " twice";
+    EXPECT_FALSE(help.empty()) << key;
+    EXPECT_EQ(types.emplace(std::string(name), type).first->second, type) << key;
+  }
+};
+
+class ControlMetricsTest : public AdminFixture {
+ protected:
+  FakeSink Collect() {
+    FakeSink sink;
+    CollectControl({.router = router_.get(),
+                    .registry = &registry_,
+                    .ledger = &ledger_,
+                    .engine = engine_.get(),
+                    .tail = &tail_,
+                    .retained = &retained_,
+                    .services = [this] { return services_; }},
+                   sink);
+    return sink;
+  }
+
+  TailHub tail_{&clock_, &timers_};
+  RetainedState retained_{*config_};
+};
+
+TEST_F(ControlMetricsTest, WhatEachServicePublishedIsCounted) {
+  ASSERT_OK(Publish("mahavishnu", "workflow:1", "workflow.started"));  // with a mirror
+  ASSERT_OK(Publish("mahavishnu", "pool:1", "pool.status"));
+  ASSERT_FALSE(Publish("mahavishnu", "pool:*").ok());
+  const FakeSink sink = Collect();
+  EXPECT_THAT(sink.samples,
+              Contains(Pair("fanwire_control_publications_total service=mahavishnu", 2)));
+  EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_mirrors_total service=mahavishnu", 1)));
+  EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_refused_total service=mahavishnu", 1)));
+  EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_channels service=mahavishnu", 3)));
+  EXPECT_THAT(sink.samples,
+              Contains(Pair("fanwire_control_publish_duration_seconds service=mahavishnu", 2)));
+  EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_publications_total service=akosha", 0)));
+  EXPECT_GT(sink.samples.at("fanwire_control_history_bytes"), 0);
+  EXPECT_EQ(sink.samples.at("fanwire_control_engine_healthy"), 1);
+}
+
+TEST_F(ControlMetricsTest, TheLedgerIsToldWithEveryReasonAndItsDifference) {
+  v1::Heartbeat heartbeat;
+  v1::ServiceLoad* const load = heartbeat.add_services();
+  load->set_service("akosha");
+  load->set_sessions(3);
+  load->set_matched(100);
+  load->set_written(60);
+  load->set_queued(4);
+  load->set_lost_connection(5);
+  load->set_expired(6);
+  load->set_recovered(7);
+  v1::DropCount* const dropped = load->add_dropped();
+  dropped->set_reason(v1::DROP_REASON_SLOW_CLOSED);
+  dropped->set_count(20);
+  ledger_.Update("worker-0", 1, heartbeat);
+  const FakeSink sink = Collect();
+  const auto of = [&sink](const std::string& name) {
+    return sink.samples.at(absl::StrCat(name, " service=akosha"));
+  };
+  EXPECT_EQ(of("fanwire_control_sessions"), 3);
+  EXPECT_EQ(of("fanwire_control_peak_sessions"), 3);
+  EXPECT_EQ(of("fanwire_ledger_matched_total"), 100);
+  EXPECT_EQ(of("fanwire_ledger_written_total"), 60);
+  EXPECT_EQ(of("fanwire_ledger_lost_connection_total"), 5);
+  EXPECT_EQ(of("fanwire_ledger_expired_total"), 6);
+  EXPECT_EQ(of("fanwire_ledger_queued"), 4);
+  EXPECT_EQ(of("fanwire_ledger_recovered_total"), 7);
+  EXPECT_EQ(of("fanwire_ledger_difference"), 5);
+  double drops = 0;
+  int reasons = 0;
+  for (const auto& [key, value] : sink.samples) {
+    if (key.rfind("fanwire_ledger_dropped_total service=akosha reason=", 0) != 0) continue;
+    drops += value;
+    ++reasons;
+  }
+  EXPECT_EQ(drops, 20);
+  EXPECT_EQ(reasons, static_cast<int>(kDropReasons) - 1);
+}
+
+TEST_F(ControlMetricsTest, EachWorkerIsToldAndWhetherItIsReady) {
+  FakeWorkerRegistry::Worker ready = MakeWorker("worker-0"), behind = MakeWorker("worker-1");
+  ready.info.set_state(v1::WORKER_STATE_READY);
+  ready.info.set_sessions(12);
+  behind.info.set_state(v1::WORKER_STATE_CATCHING_UP);
+  behind.info.set_queue_publications(7);
+  behind.info.set_queue_bytes(700);
+  behind.info.set_in_flight_bytes(70);
+  behind.info.set_repairs(2);
+  behind.info.set_dropped(9);
+  registry_.Add(ready);
+  registry_.Add(behind);
+  const FakeSink sink = Collect();
+  EXPECT_EQ(sink.samples.at("fanwire_control_workers_attached"), 2);
+  EXPECT_EQ(sink.samples.at("fanwire_control_workers_serving"), 1);
+  EXPECT_EQ(sink.samples.at("fanwire_control_worker_ready worker=worker-0"), 1);
+  EXPECT_EQ(sink.samples.at("fanwire_control_worker_sessions worker=worker-0"), 12);
+  EXPECT_EQ(sink.samples.at("fanwire_control_worker_ready worker=worker-1"), 0);
+  EXPECT_EQ(sink.samples.at("fanwire_control_worker_queue_publications worker=worker-1"), 7);
+  EXPECT_EQ(sink.samples.at("fanwire_control_worker_queue_bytes worker=worker-1"), 700);
+  EXPECT_EQ(sink.samples.at("fanwire_control_worker_in_flight_bytes worker=worker-1"), 70);
+  EXPECT_EQ(sink.samples.at("fanwire_control_worker_repairs_total worker=worker-1"), 2);
+  EXPECT_EQ(sink.samples.at("fanwire_control_worker_dropped_total worker=worker-1"), 9);
+}
+
+TEST_F(ControlMetricsTest, CountersAreNamedSoAndNothingElseIs) {
+  for (const auto& [name, type] : Collect().types) {
+    const bool total = name.size() > 6 && name.substr(name.size() - 6) == "_total";
+    const bool seconds = name.size() > 8 && name.substr(name.size() - 8) == "_seconds";
+    EXPECT_EQ(type, total ? "counter" : seconds ? "distribution" : "gauge") << name;
+  }
+}
+
+TEST_F(ControlMetricsTest, AServiceThatAReloadRemovedIsNotToldAnyMore) {
+  const LoadedConfig other = LoadConfig("services: [{name: t, port: 1}]", "t.yaml", {});
+  services_ = ServiceTable::Make(*other.config);
+  const FakeSink sink = Collect();
+  EXPECT_THAT(sink.samples, Contains(Key("fanwire_control_channels service=t")));
+  EXPECT_THAT(sink.samples, Not(Contains(Key("fanwire_control_channels service=akosha"))));
+}
+
+}  // namespace
+}  // namespace fanwire

@@ -1,0 +1,60 @@
+#include "control/processes/worker_commands.h"
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/control/workers/worker_registry_fixture.h"
+#include "tests/testing/status.h"
+
+namespace fanwire {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+class WorkerOrdersTest : public WorkerRegistryTest {
+ protected:
+  const std::unique_ptr<WorkerOrders> orders_ = WorkerOrders::Make(registry_.get());
+};
+
+TEST_F(WorkerOrdersTest, WorkerIsReadyOnceItHasCaughtUpAndItsListenersAreOpen) {
+  SetConfig(1);
+  EXPECT_FALSE(orders_->IsReady("worker-0"));
+  const std::unique_ptr<FakeStream> worker = Attach("worker-0");
+  EXPECT_FALSE(orders_->IsReady("worker-0"));
+  Snapshot(*worker);
+  EXPECT_FALSE(orders_->IsReady("worker-0"));
+  OpenPorts(*worker);
+  EXPECT_TRUE(orders_->IsReady("worker-0"));
+  registry_->Detach(worker->link, absl::CancelledError("gone"));
+  EXPECT_FALSE(orders_->IsReady("worker-0"));
+}
+
+TEST_F(WorkerOrdersTest, DrainReachesTheWorkerAndItsProgressComesBack) {
+  std::vector<std::pair<int64_t, bool>> progress;
+  const auto keep = [&](int64_t remaining, bool done) { progress.emplace_back(remaining, done); };
+  EXPECT_THAT(orders_->Drain("worker-0", DrainOrder(), keep),
+              StatusIs(absl::StatusCode::kNotFound, ::testing::HasSubstr("worker-0")));
+  const std::unique_ptr<FakeStream> worker = Attach("worker-0");
+  EXPECT_OK(orders_->Drain("worker-0", DrainOrder(), keep));
+  EXPECT_THAT(worker->TakeKinds(), ElementsAre("drain"));
+  v1::DrainStatus status;
+  status.set_remaining(7);
+  registry_->OnDrainStatus(worker->link, status);
+  EXPECT_THAT(progress, ElementsAre(Pair(7, false)));
+}
+
+TEST_F(WorkerOrdersTest, ForgottenWorkerIsListedNoMore) {
+  const std::unique_ptr<FakeStream> worker = Attach("worker-0");
+  registry_->Detach(worker->link, absl::CancelledError("gone"));
+  orders_->Forget("worker-0");
+  EXPECT_THAT(registry_->Workers(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace fanwire

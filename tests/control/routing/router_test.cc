@@ -1,0 +1,694 @@
+// Publishing: what is refused, positions, mirrors, idempotency, receipts, observers, questions.
+// What workers get of it is subscriptions_test.cc; many threads at once, router_threads_test.cc.
+#include "control/routing/router.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/control/routing/router_fixture.h"
+
+namespace fanwire {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+using ::testing::SizeIs;
+using Json = nlohmann::json;
+
+constexpr char kMirrors[] =
+    "  mirrors: [{events: ['*'], to: global}, {events: ['*'], to: 'worker:{worker}'}]\n";
+
+class RouterTest : public RouterFixture {
+ protected:
+  std::vector<Json> History(const std::string& channel) {
+    const auto slice = router_->ReadHistory({.service = "s", .channel = channel});
+    EXPECT_OK(slice);
+    std::vector<Json> envelopes;
+    if (slice.ok()) {
+      for (const PublicationPtr& publication : slice->publications) {
+        envelopes.push_back(
+            Json::parse(publication->envelope().begin(), publication->envelope().end()));
+      }
+    }
+    return envelopes;
+  }
+  // One by one, so that each WRITTEN receipt can be awaited.
+  void Begin(const EventView& event, FakeReceiptSink* sink, uint64_t tag = 0,
+             ReceiptLevel level = ReceiptLevel::kWritten,
+             absl::Duration wait = absl::ZeroDuration()) {
+    PublishRun run(router_.get());
+    run.Publish(event, {.level = level, .wait = wait}, sink, tag);
+  }
+  void Report(const FakeWorker& worker, uint64_t tracking_id, int64_t written, bool final = true) {
+    Router::Report report;
+    report.tracking_id = tracking_id;
+    report.counts.matched = report.counts.written = written;
+    report.first_written_us = 5;
+    report.last_written_us = 9;
+    report.final = final;
+    router_->OnReport(worker.link->id(), report);
+  }
+};
+
+// ------------------------------------------------------------------------------- positions
+
+TEST_F(RouterTest, PositionsCountFromOneInEachChannelUnderItsEpoch) {
+  const FakeReceiptSink::Receipt first = Publish(Event("x"));
+  ASSERT_OK(first.outcome.status);
+  EXPECT_EQ(first.outcome.position.offset, 1);
+  EXPECT_EQ(first.outcome.position.epoch.ToText(), EpochOf("x"));
+  EXPECT_EQ(first.outcome.level, ReceiptLevel::kAccepted);
+  EXPECT_FALSE(first.outcome.duplicate);
+  EXPECT_GT(first.outcome.stages.accepted, 0);
+  EXPECT_EQ(first.outcome.stages.routed, 0);
+  EXPECT_THAT(first.id, MatchesRegex("[0-9a-f-]{36}"));
+  EXPECT_EQ(Publish(Event("x")).outcome.position.offset, 2);
+  const FakeReceiptSink::Receipt other = Publish(Event("y"));
+  EXPECT_EQ(other.outcome.position.offset, 1);
+  EXPECT_NE(other.outcome.position.epoch, first.outcome.position.epoch);
+  EXPECT_EQ(router_->Counts("s").accepted, 3);
+  EXPECT_EQ(router_->Counts("s").channels, 2);
+}
+
+TEST_F(RouterTest, TheEnvelopeIsWhatThePublisherSaid) {
+  EventView event = Event("x", R"({"n" : 1})");
+  event.id = "my-id";
+  event.occurred_at = absl::FromUnixMicros(1'700'000'000'123'456);
+  EXPECT_EQ(Publish(event).id, "my-id");
+  const std::vector<Json> history = History("x");
+  ASSERT_THAT(history, SizeIs(1));
+  EXPECT_EQ(history[0]["id"], "my-id");
+  EXPECT_EQ(history[0]["event"], "thing.happened");
+  EXPECT_EQ(history[0]["room"], "x");
+  EXPECT_EQ(history[0]["data"], Json({{"n", 1}}));
+  EXPECT_EQ(history[0]["timestamp"], "2023-11-14T22:13:20.123456+00:00");
+  EXPECT_EQ(history[0]["offset"], 1);
+  EXPECT_EQ(history[0]["epoch"], EpochOf("x"));
+}
+
+TEST_F(RouterTest, WhatWorkersGetCarriesWhatTheyNeed) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  EventView event = Event("x");
+  event.exclude_connection = "conn-7";
+  event.ttl = absl::Milliseconds(2500);
+  Publish(event);
+  Publish("x");
+  const std::vector<v1::Deliver> deliveries = worker->TakeDeliveries();
+  ASSERT_THAT(deliveries, SizeIs(2));
+  EXPECT_EQ(deliveries[0].exclude_connection(), "conn-7");
+  EXPECT_EQ(deliveries[0].ttl_ms(), 2500);
+  EXPECT_NE(deliveries[0].conflate_key(), 0u);
+  EXPECT_EQ(deliveries[0].publication_id(), 0u);
+  EXPECT_EQ(deliveries[0].received_us(), absl::ToUnixMicros(clock_.WallNow()));
+  // The object may be used again: nothing stays from the one before.
+  EXPECT_EQ(deliveries[1].exclude_connection(), "");
+  EXPECT_EQ(deliveries[1].ttl_ms(), 0);
+}
+
+TEST_F(RouterTest, AnEventWithoutHistoryIsFannedOutWithoutAPosition) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  EventView cursor = Event("x");
+  cursor.skip_history = true;
+  const FakeReceiptSink::Receipt receipt = Publish(cursor);
+  ASSERT_OK(receipt.outcome.status);
+  EXPECT_EQ(receipt.outcome.position, Position());
+  EXPECT_THAT(History("x"), IsEmpty());
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x~thing.happened", "x#1"));
+}
+
+TEST_F(RouterTest, ARunOfManyPublicationsReachesTheWorkersWhileItLasts) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  PublishRun run(router_.get());
+  FakeReceiptSink sink;
+  for (int i = 0; i < 32; ++i) run.Publish(Event("x"), {}, &sink, 0);
+  EXPECT_TRUE(worker->writing());
+  worker->Drain();
+  EXPECT_EQ(worker->delivered(), 32);
+  run.Publish(Event("x"), {}, &sink, 0);
+  EXPECT_FALSE(worker->writing());
+  run.Flush();
+  EXPECT_TRUE(worker->writing());
+}
+
+TEST_F(RouterTest, APublicationOfARunIsReceivedWhenTheLastWasAnsweredOrWhenSomethingElseWasDone) {
+  PublishRun run(router_.get());
+  FakeReceiptSink sink;
+  const auto accepted_us = [&] {
+    run.Publish(Event("x"), {}, &sink, 0);
+    return sink.last().outcome.stages.accepted;
+  };
+  EXPECT_EQ(accepted_us(), 1);  // nothing takes less
+  clock_.Advance(absl::Milliseconds(5));
+  EXPECT_EQ(accepted_us(), 5000);
+  clock_.Advance(absl::Milliseconds(5));
+  run.Interrupted();
+  EXPECT_EQ(accepted_us(), 1);
+}
+
+// ------------------------------------------------------------------------------- refusals
+
+TEST_F(RouterTest, ARefusedEventLeavesNothingBehind) {
+  const auto worker = MakeWorker();
+  WantPattern(*worker, "**");
+  EventView event = Event("x", "[]");
+  event.id = "mine";
+  event.idempotency_key = "key";
+  const FakeReceiptSink::Receipt receipt = Publish(event, ReceiptLevel::kWritten);
+  EXPECT_THAT(receipt.outcome.status,
+              StatusIs(absl::StatusCode::kInvalidArgument, "data: not a JSON object"));
+  EXPECT_EQ(receipt.id, "mine");
+  EXPECT_THAT(worker->Take(), IsEmpty());
+  EXPECT_FALSE(router_->GetChannel("s", "x").ok());
+  EXPECT_EQ(router_->Counts("s").refused, 1);
+  EXPECT_EQ(router_->Counts("s").accepted, 0);
+  // The key is free for the corrected one.
+  event.json = "{}";
+  EXPECT_FALSE(Publish(event).outcome.duplicate);
+}
+
+TEST_F(RouterTest, AnUnknownServiceIsRefusedByName) {
+  EventView event = Event("x");
+  event.service = "none";
+  EXPECT_THAT(Publish(event).outcome.status,
+              StatusIs(absl::StatusCode::kNotFound, "service \"none\" is not configured"));
+}
+
+TEST_F(RouterTest, AnEnvelopeOverOneMebibyteIsRefused) {
+  Use("  max_event_bytes: 1000000\n");
+  // Data within its limit, but an id and a channel that take six bytes for each of theirs cannot
+  // be: those are bounded, so that a mebibyte is never reached; the largest of all still fits.
+  EventView event = Event("x");
+  const std::string data = absl::StrCat(R"({"x":")", std::string(1'000'000 - 8, 'x'), "\"}");
+  ASSERT_EQ(data.size(), 1'000'000u);
+  const std::string id(256, '"'), name(128, '"'), channel(256, '"');
+  event.json = data;
+  event.id = id;
+  event.event = name;
+  event.channel = channel;
+  EXPECT_OK(Publish(event).outcome.status);
+  const std::string more = data + " ";
+  event.json = more;
+  EXPECT_THAT(
+      Publish(event).outcome.status,
+      StatusIs(absl::StatusCode::kInvalidArgument, "data: 1000001 bytes, at most 1000000 allowed"));
+}
+
+TEST_F(RouterTest, WithThousandsOfChannelsEachHasItsOwnSeries) {
+  // So many that their states are asked for ahead; new ones come between old ones.
+  constexpr int kChannels = 2500;
+  Use(kMirrors);
+  for (int round = 1; round <= 3; ++round) {
+    for (int i = 0; i < kChannels + 10 * round; ++i) {
+      const FakeReceiptSink::Receipt receipt = Publish(Event(absl::StrCat("c", i)));
+      ASSERT_OK(receipt.outcome.status);
+      const int first_round = i < kChannels + 10 ? 1 : 1 + (i - kChannels) / 10;
+      ASSERT_EQ(receipt.outcome.position.offset, round - first_round + 1) << i;
+    }
+  }
+  const FakeReceiptSink::Receipt bad = Publish(Event("c1", "no JSON"));
+  EXPECT_THAT(bad.outcome.status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data")));
+  EXPECT_EQ(Publish(Event("c1")).outcome.position.offset, 4);
+  EXPECT_EQ(router_->Counts("s").channels, kChannels + 30 + 1);  // with global
+}
+
+TEST_F(RouterTest, AServicesChannelsAreLimitedAndNoEventIsHalfPublished) {
+  Use(absl::StrCat("  max_channels: 2\n", kMirrors));
+  EXPECT_OK(Publish(Event("x")).outcome.status);  // with global, that is both
+  const FakeReceiptSink::Receipt receipt = Publish(Event("x", R"({"worker":"w"})"));
+  EXPECT_THAT(receipt.outcome.status, StatusIs(absl::StatusCode::kResourceExhausted,
+                                               HasSubstr("as many channels as it may: 2")));
+  EXPECT_EQ(Publish(Event("x")).outcome.position.offset, 2);
+  EXPECT_THAT(History("global"), SizeIs(2));
+}
+
+TEST_F(RouterTest, AStoppingRouterRefusesEverythingThatIsNew) {
+  router_->StopPublishing();
+  EXPECT_THAT(Publish(Event("x")).outcome.status,
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("stopping")));
+  EXPECT_THAT(router_->Validate(Event("x")),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("stopping")));
+}
+
+TEST_F(RouterTest, ValidateSaysWhereAnEventWouldGoAndPublishesNothing) {
+  Use(absl::StrCat("  catalog_check: warn\n", kMirrors));
+  const auto validation = router_->Validate(Event("x", R"({"worker":"w"})"));
+  ASSERT_OK(validation);
+  EXPECT_THAT(validation->channels, ElementsAre("x", "global", "worker:w"));
+  EXPECT_THAT(validation->warnings, ElementsAre(HasSubstr("not in the catalog")));
+  EXPECT_THAT(router_->Validate(Event("a:*")),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("channel")));
+  EXPECT_EQ(router_->Counts("s").channels, 0);
+}
+
+TEST_F(RouterTest, CatalogWarningsAreCountedAndToldOnceWithoutTheData) {
+  Use("  catalog_check: warn\n");
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_OK(Publish(Event("x", R"({"secret":"payload"})")).outcome.status);
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(router_->Counts("s").catalog_warnings, 3);
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+  EXPECT_THAT(log, HasSubstr(" catalog.fault service=s event="));
+  EXPECT_THAT(log, HasSubstr("not in the catalog"));
+  EXPECT_THAT(log, Not(HasSubstr("payload")));
+}
+
+TEST_F(RouterTest, WhatWasAcceptedIsTimed) {
+  Publish("x");
+  Publish("x");
+  EXPECT_FALSE(Publish(Event("a:*")).outcome.status.ok());
+  const std::vector<uint64_t> counts = router_->Counts("s").seconds.counts;
+  EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), uint64_t{0}), 2u);
+}
+
+// ------------------------------------------------------------------------------- mirrors
+
+TEST_F(RouterTest, AMirrorCopyIsAPublicationOfItsOwnWithTheSameIdAndData) {
+  Use(kMirrors);
+  Publish("y");  // global is one ahead of x
+  const auto worker = MakeWorker();
+  WantPattern(*worker, "**");
+  EventView event = Event("x", R"({"worker":"w","n":1})");
+  event.id = "same";
+  const FakeReceiptSink::Receipt receipt = Publish(event, ReceiptLevel::kRouted);
+  EXPECT_EQ(receipt.outcome.position.offset, 1);
+  EXPECT_EQ(receipt.outcome.position.epoch.ToText(), EpochOf("x"));
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "def global@1", "global#2",
+                                          "def worker:w@0", "worker:w#1"));
+  const Json origin = History("x")[0], copy = History("global")[1], third = History("worker:w")[0];
+  for (const Json& mirror : {copy, third}) {
+    EXPECT_EQ(mirror["id"], "same");
+    EXPECT_EQ(mirror["data"], origin["data"]);
+    EXPECT_EQ(mirror["timestamp"], origin["timestamp"]);
+    EXPECT_NE(mirror["epoch"], origin["epoch"]);
+  }
+  EXPECT_EQ(copy["room"], "global");
+  EXPECT_EQ(copy["offset"], 2);
+  EXPECT_EQ(third["room"], "worker:w");
+  EXPECT_EQ(router_->Counts("s").accepted, 2);
+  EXPECT_EQ(router_->Counts("s").mirrored, 3);
+  // Of mirrored events every number is the sum over the copies.
+  EXPECT_EQ(receipt.outcome.delivery.workers_total, 3);
+}
+
+TEST_F(RouterTest, AMirrorIsNotMirroredAgain) {
+  Use("  mirrors: [{events: ['*'], to: b}, {events: ['*'], to: c}]\n");
+  Publish(Event("a"));
+  EXPECT_THAT(History("b"), SizeIs(1));
+  EXPECT_THAT(History("c"), SizeIs(1));
+  Publish(Event("b"));
+  EXPECT_THAT(History("b"), SizeIs(2));
+  EXPECT_THAT(History("c"), SizeIs(2));
+}
+
+TEST_F(RouterTest, AMirrorOfAnEventWithoutHistoryHasNoneEither) {
+  Use(kMirrors);
+  EventView event = Event("x");
+  event.skip_history = true;
+  Publish(event);
+  EXPECT_THAT(History("global"), IsEmpty());
+}
+
+// ------------------------------------------------------------------------------- idempotency
+
+TEST_F(RouterTest, ASecondEventOfAKeyIsNotPublishedAndGetsTheFirstOnesReceipt) {
+  EventView event = Event("x");
+  event.idempotency_key = "key";
+  const FakeReceiptSink::Receipt first = Publish(event);
+  event.channel = "y";
+  event.id = "other";
+  const FakeReceiptSink::Receipt second = Publish(event);
+  EXPECT_TRUE(second.outcome.duplicate);
+  EXPECT_EQ(second.id, first.id);
+  EXPECT_EQ(second.outcome.position, first.outcome.position);
+  EXPECT_EQ(router_->Counts("s").accepted, 1);
+  EXPECT_EQ(router_->Counts("s").duplicates, 1);
+  Pass(absl::Minutes(10));
+  EXPECT_FALSE(Publish(event).outcome.duplicate);
+}
+
+TEST_F(RouterTest, DuplicatesOfAnEventUnderWayGetItsReceiptWhenItIsThere) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  EventView event = Event("x");
+  event.idempotency_key = "key";
+  FakeReceiptSink sink;
+  for (uint64_t tag = 1; tag <= 3; ++tag) Begin(event, &sink, tag);
+  EXPECT_EQ(sink.count(), 0u);
+  Report(*worker, worker->TakeDeliveries()[0].publication_id(), 4);
+  ASSERT_EQ(sink.count(), 3u);
+  for (const FakeReceiptSink::Receipt& receipt : sink.receipts()) {
+    EXPECT_EQ(receipt.outcome.duplicate, receipt.tag != 1);
+    EXPECT_EQ(receipt.outcome.delivery.written, 4);
+    EXPECT_EQ(receipt.outcome.position.offset, 1);
+    EXPECT_EQ(receipt.id, sink.receipts()[0].id);
+  }
+  EXPECT_THAT(History("x"), SizeIs(1));
+}
+
+// ------------------------------------------------------------------------------- receipts
+
+TEST_F(RouterTest, RoutedCountsTheWorkersWithInterest) {
+  const auto one = MakeWorker(), two = MakeWorker(), three = MakeWorker();
+  Want(*one, "x");
+  WantPattern(*two, "**");
+  Want(*three, "y");
+  const FakeReceiptSink::Receipt receipt = Publish(Event("x"), ReceiptLevel::kRouted);
+  EXPECT_EQ(receipt.outcome.level, ReceiptLevel::kRouted);
+  EXPECT_EQ(receipt.outcome.delivery.workers_total, 2);
+  EXPECT_GT(receipt.outcome.stages.routed, 0);
+  // ACCEPTED says nothing of deliveries.
+  EXPECT_EQ(Publish(Event("x")).outcome.delivery.workers_total, 0);
+}
+
+TEST_F(RouterTest, WrittenWithoutInterestIsWrittenAtOnce) {
+  const FakeReceiptSink::Receipt receipt = Publish(Event("x"), ReceiptLevel::kWritten);
+  EXPECT_EQ(receipt.outcome.level, ReceiptLevel::kWritten);
+  EXPECT_FALSE(receipt.outcome.timed_out);
+  EXPECT_EQ(receipt.outcome.delivery.workers_total, 0);
+}
+
+TEST_F(RouterTest, WrittenComesWhenEveryWorkerHasReportedEveryCopy) {
+  Use(kMirrors);
+  const auto one = MakeWorker(), two = MakeWorker();
+  Want(*one, "x");
+  Want(*one, "global");
+  Want(*two, "global");
+  FakeReceiptSink sink;
+  Begin(Event("x"), &sink);
+  const std::vector<v1::Deliver> first = one->TakeDeliveries(), second = two->TakeDeliveries();
+  ASSERT_THAT(first, SizeIs(2));
+  ASSERT_THAT(second, SizeIs(1));
+  EXPECT_NE(first[0].publication_id(), first[1].publication_id());
+  EXPECT_EQ(first[1].publication_id(), second[0].publication_id());
+  Report(*one, first[0].publication_id(), 1);
+  Report(*two, second[0].publication_id(), 10);
+  EXPECT_EQ(sink.count(), 0u);
+  Report(*one, first[1].publication_id(), 100);
+  ASSERT_EQ(sink.count(), 1u);
+  const PublishOutcome outcome = sink.last().outcome;
+  EXPECT_EQ(outcome.level, ReceiptLevel::kWritten);
+  EXPECT_EQ(outcome.delivery.written, 111);
+  EXPECT_EQ(outcome.delivery.workers_total, 2);
+  EXPECT_EQ(outcome.delivery.workers_reported, 2);
+  EXPECT_GT(outcome.stages.first_written, outcome.stages.routed);
+  EXPECT_GT(outcome.stages.last_written, outcome.stages.first_written);
+}
+
+TEST_F(RouterTest, WrittenThatTakesTooLongComesWithTheCountsSoFar) {
+  const auto one = MakeWorker(), two = MakeWorker();
+  Want(*one, "x");
+  Want(*two, "x");
+  FakeReceiptSink sink;
+  Begin(Event("x"), &sink, 0, ReceiptLevel::kWritten, absl::Seconds(2));
+  Report(*one, one->TakeDeliveries()[0].publication_id(), 3);
+  Report(*two, two->TakeDeliveries()[0].publication_id(), 1, /*final=*/false);
+  Pass(absl::Milliseconds(1999));
+  EXPECT_EQ(sink.count(), 0u);
+  Pass(absl::Milliseconds(1));
+  ASSERT_EQ(sink.count(), 1u);
+  const PublishOutcome outcome = sink.last().outcome;
+  EXPECT_TRUE(outcome.timed_out);
+  EXPECT_EQ(outcome.level, ReceiptLevel::kRouted);
+  EXPECT_EQ(outcome.delivery.written, 4);
+  EXPECT_EQ(outcome.delivery.workers_total, 2);
+  EXPECT_EQ(outcome.delivery.workers_reported, 1);
+}
+
+TEST_F(RouterTest, AWaitIsFiveSecondsUnlessSaidAndNeverLongerThanAllowed) {
+  Use("", 1 << 20, {.max_receipt_wait = absl::Seconds(7)});
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  FakeReceiptSink unsaid, beyond;
+  Begin(Event("x"), &unsaid);
+  Begin(Event("x"), &beyond, 0, ReceiptLevel::kWritten, absl::Hours(1));
+  Pass(absl::Seconds(5) - absl::Nanoseconds(1));
+  EXPECT_EQ(unsaid.count(), 0u);
+  Pass(absl::Nanoseconds(1));
+  EXPECT_EQ(unsaid.count(), 1u);
+  Pass(absl::Seconds(2));
+  EXPECT_EQ(beyond.count(), 1u);
+}
+
+TEST_F(RouterTest, AWorkerThatGoesEndsTheWait) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  FakeReceiptSink sink;
+  Begin(Event("x"), &sink);
+  worker->link->Close(absl::UnavailableError("gone"));
+  router_->ClearInterest(worker->link);
+  router_->WorkerGone(worker->link->id());
+  ASSERT_EQ(sink.count(), 1u);
+  EXPECT_FALSE(sink.last().outcome.timed_out);
+  EXPECT_EQ(sink.last().outcome.delivery.workers_total, 1);
+  EXPECT_EQ(sink.last().outcome.delivery.workers_reported, 0);
+  worker->Drain();
+}
+
+TEST_F(RouterTest, ALinkThatIsClosedIsNotWaitedFor) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  worker->link->Close(absl::UnavailableError("gone"));
+  const FakeReceiptSink::Receipt receipt = Publish(Event("x"), ReceiptLevel::kWritten);
+  EXPECT_FALSE(receipt.outcome.timed_out);
+  EXPECT_EQ(receipt.outcome.delivery.workers_total, 0);
+}
+
+TEST_F(RouterTest, AnEventThatExpiresBeforeItLeavesIsNotWaitedFor) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  Publish("x");  // in flight: the next one waits
+  EventView event = Event("x");
+  event.ttl = absl::Seconds(1);
+  FakeReceiptSink sink;
+  Begin(event, &sink);
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(sink.count(), 0u);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "gap x 2-2 expired"));
+  ASSERT_EQ(sink.count(), 1u);
+  EXPECT_FALSE(sink.last().outcome.timed_out);
+  EXPECT_EQ(sink.last().outcome.delivery.workers_reported, 1);
+  EXPECT_EQ(sink.last().outcome.delivery.matched, 0);
+}
+
+TEST_F(RouterTest, AnEventThatIsRepairedFromHistoryIsReportedAsWell) {
+  const auto worker = MakeWorker({.max_queued_items = 4});
+  Want(*worker, "x");
+  Publish("x", 6);
+  FakeReceiptSink sink;
+  Begin(Event("x"), &sink);
+  const std::vector<v1::Deliver> deliveries = worker->TakeDeliveries();
+  ASSERT_THAT(deliveries, SizeIs(7));
+  EXPECT_NE(deliveries[6].publication_id(), 0u);
+  Report(*worker, deliveries[6].publication_id(), 2);
+  ASSERT_EQ(sink.count(), 1u);
+  EXPECT_EQ(sink.last().outcome.delivery.written, 2);
+}
+
+TEST_F(RouterTest, ARefusedEventIsWaitedForByNobody) {
+  Use("  max_channels: 1\n");
+  Publish("x");
+  EXPECT_FALSE(Publish(Event("y"), ReceiptLevel::kWritten).outcome.status.ok());
+  Pass(absl::Minutes(1));
+}
+
+// ------------------------------------------------------------------------------- observers
+
+class Watcher final : public PublicationObserver {
+ public:
+  void OnPublication(const ObservedPublication& observed) override {
+    seen.push_back(absl::StrCat(observed.service, "/", observed.channel, "#",
+                                observed.publication->offset(), observed.mirror ? " mirror" : ""));
+  }
+  std::vector<std::string> seen;
+};
+
+TEST_F(RouterTest, ObserversSeeEveryCopyUntilTheyAreRemoved) {
+  Use(kMirrors);
+  Watcher watcher;
+  router_->AddObserver(&watcher);
+  Publish(Event("x", R"({"worker":"w"})"));
+  Publish(Event("x", "[]"));
+  EXPECT_THAT(watcher.seen, ElementsAre("s/x#1", "s/global#1 mirror", "s/worker:w#1 mirror"));
+  router_->RemoveObserver(&watcher);
+  Publish("x");
+  EXPECT_THAT(watcher.seen, SizeIs(3));
+}
+
+// ------------------------------------------------------------------------------- questions
+
+TEST_F(RouterTest, SummariesSayWhatAChannelHolds) {
+  const auto one = MakeWorker(), two = MakeWorker();
+  Want(*one, "x");
+  WantPattern(*two, "x");
+  Publish("x", 3);
+  const auto summary = router_->GetChannel("s", "x");
+  ASSERT_OK(summary);
+  EXPECT_EQ(summary->service, "s");
+  EXPECT_EQ(summary->channel, "x");
+  EXPECT_EQ(summary->history.head.offset, 3);
+  EXPECT_EQ(summary->history.oldest_offset, 1);
+  EXPECT_EQ(summary->history.publications, 3);
+  EXPECT_GT(summary->history.bytes, 3 * 200);
+  EXPECT_EQ(summary->publications, 3);
+  EXPECT_EQ(summary->last_published, clock_.WallNow());
+  EXPECT_EQ(summary->workers, 2);
+  EXPECT_THAT(router_->GetChannel("s", "none"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no channel \"none\"")));
+  EXPECT_THAT(router_->GetChannel("none", "x"),
+              StatusIs(absl::StatusCode::kNotFound, "service \"none\" is not configured"));
+}
+
+TEST_F(RouterTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot) {
+  const auto worker = MakeWorker();
+  router_->AddInterest(
+      worker->link,
+      {.service = "s", .channel = "metrics", .dialect = ChannelDialect::kSessionBuddy});
+  Want(*worker, "quiet");
+  Publish("a:1");
+  Publish("a:b:c");
+  const auto names = [this](const std::string& service, const std::string& pattern) {
+    const auto channels = router_->ListChannels(service, pattern);
+    EXPECT_OK(channels);
+    std::vector<std::string> names;
+    for (const ChannelSummary& channel : *channels) names.push_back(channel.channel);
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  EXPECT_THAT(names("", ""), ElementsAre("a:1", "a:b:c", "quiet"));
+  EXPECT_THAT(names("s", "a:*"), ElementsAre("a:1"));
+  EXPECT_THAT(names("none", ""), IsEmpty());
+  EXPECT_THAT(router_->ListChannels("", "a:**:b"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("**")));
+  const auto quiet = router_->GetChannel("s", "quiet");
+  ASSERT_OK(quiet);
+  EXPECT_EQ(quiet->last_published, absl::InfinitePast());
+  EXPECT_THAT(router_->InterestedChannels("s", ChannelDialect::kSessionBuddy),
+              ElementsAre("metrics"));
+  EXPECT_THAT(router_->InterestedChannels("s", ChannelDialect::kCommon), ElementsAre("quiet"));
+  EXPECT_THAT(router_->InterestedChannels("none", ChannelDialect::kCommon), IsEmpty());
+}
+
+TEST_F(RouterTest, HistoryIsReadOverAPagesBoundsInBothDirections) {
+  Publish("x", 10);
+  const auto offsets = [this](HistoryRequest request, bool more) {
+    request.service = "s";
+    request.channel = "x";
+    const auto slice = router_->ReadHistory(request);
+    EXPECT_OK(slice);
+    EXPECT_EQ(slice->more, more);
+    EXPECT_EQ(slice->head.offset, 10);
+    std::vector<int64_t> offsets;
+    for (const PublicationPtr& each : slice->publications) offsets.push_back(each->offset());
+    return offsets;
+  };
+  const auto slice = router_->ReadHistory({.service = "s", .channel = "x"});
+  const Epoch epoch = slice->head.epoch;
+  const size_t each = slice->publications[0]->envelope().size();
+  EXPECT_THAT(offsets({.limit = 3}, true), ElementsAre(1, 2, 3));
+  EXPECT_THAT(offsets({.limit = 3, .reverse = true}, true), ElementsAre(10, 9, 8));
+  EXPECT_THAT(offsets({.since = Position{epoch, 8}}, false), ElementsAre(9, 10));
+  EXPECT_THAT(offsets({.since = Position{epoch, 8}, .reverse = true}, false), ElementsAre(10, 9));
+  EXPECT_THAT(offsets({.since = Position{epoch, 10}}, false), IsEmpty());
+  EXPECT_THAT(offsets({.since = Position{Epoch::Random(), 8}}, false), SizeIs(10));
+  EXPECT_THAT(offsets({.limit = 0}, true), IsEmpty());
+  EXPECT_THAT(offsets({.max_bytes = 2 * each + 1}, true), ElementsAre(1, 2));
+  EXPECT_THAT(offsets({.max_bytes = 2 * each + 5, .reverse = true}, true), ElementsAre(10, 9));
+  EXPECT_THAT(offsets({.max_bytes = 1}, true), ElementsAre(1));
+}
+
+TEST_F(RouterTest, HistoryOfAChannelWithoutStateIsEmptyAndOfNoServiceAnError) {
+  const auto slice = router_->ReadHistory({.service = "s", .channel = "x"});
+  ASSERT_OK(slice);
+  EXPECT_THAT(slice->publications, IsEmpty());
+  EXPECT_EQ(slice->head.epoch, Epoch());
+  EXPECT_FALSE(router_->GetChannel("s", "x").ok());
+  EXPECT_THAT(router_->ReadHistory({.service = "none", .channel = "x"}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
+  EXPECT_THAT(router_->ReadHistory({.service = "s", .channel = "x:*"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("channel")));
+}
+
+TEST_F(RouterTest, ExpiredEventsAreNotInHistory) {
+  EventView brief = Event("x");
+  brief.ttl = absl::Seconds(1);
+  Publish(brief);
+  Publish("x");
+  clock_.Advance(absl::Seconds(1));
+  const std::vector<Json> history = History("x");
+  ASSERT_THAT(history, SizeIs(1));
+  EXPECT_EQ(history[0]["offset"], 2);
+}
+
+// ------------------------------------------------------------------------------- eviction
+
+TEST_F(RouterTest, AForgottenChannelBeginsAgainUnderAnotherEpoch) {
+  const Position before = Publish("x", 3);
+  clock_.Advance(absl::Hours(25));
+  router_->Sweep();
+  EXPECT_EQ(router_->Counts("s").channels, 0);
+  const Position after = Publish("x");
+  EXPECT_EQ(after.offset, 1);
+  EXPECT_NE(after.epoch, before.epoch);
+  // A client that comes back with the old one is told.
+  const auto worker = MakeWorker();
+  Recover(*worker, 1, "x", before.epoch.ToText(), 1);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@1", "answer 1 x@1 epoch_changed"));
+}
+
+TEST_F(RouterTest, InterestKeepsAChannelsEpochHoweverLong) {
+  const auto worker = MakeWorker();
+  const Position before = Publish("x", 3);
+  Want(*worker, "x");
+  clock_.Advance(absl::Hours(100));
+  router_->Sweep();
+  EXPECT_EQ(Publish("x").epoch, before.epoch);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "x#4"));
+  // Its idle time begins when the interest ends.
+  clock_.Advance(absl::Hours(100));
+  Unwant(*worker, "x");
+  router_->Sweep();
+  EXPECT_EQ(router_->Counts("s").channels, 1);
+  clock_.Advance(absl::Hours(24));
+  router_->Sweep();
+  EXPECT_EQ(router_->Counts("s").channels, 0);
+}
+
+TEST_F(RouterTest, TheWholeBudgetHoldsWithTheSweepAndTheNewestStay) {
+  Use("  max_event_bytes: 1000000\n", /*max_history_bytes=*/100'000);
+  const std::string data = absl::StrCat(R"({"x":")", std::string(900, 'x'), "\"}");
+  for (int i = 0; i < 400; ++i) {
+    Publish(Event(absl::StrCat("c", i % 100), data));
+    clock_.Advance(absl::Milliseconds(1));
+    if (i % 10 == 0) router_->Sweep();
+    ASSERT_LE(engine_->history_bytes(), 115'000);
+  }
+  router_->Sweep();
+  EXPECT_LE(engine_->history_bytes(), 100'000);
+  EXPECT_THAT(History("c99"), SizeIs(1));
+  EXPECT_THAT(History("c0"), IsEmpty());
+  EXPECT_EQ(router_->GetChannel("s", "c0")->history.head.offset, 4);
+}
+
+TEST_F(RouterTest, AReloadsRulesHoldForTheNextPublication) {
+  Publish("x", 5);
+  router_->SetServices(Services("  channels: [{pattern: x, history_size: 1}]\n"));
+  EXPECT_THAT(History("x"), SizeIs(5));
+  Publish("x");
+  EXPECT_THAT(History("x"), SizeIs(1));
+}
+
+}  // namespace
+}  // namespace fanwire

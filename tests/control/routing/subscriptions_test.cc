@@ -1,0 +1,901 @@
+#include "control/routing/subscriptions.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/control/routing/router_fixture.h"
+
+namespace fanwire {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+using SubscriptionsTest = RouterFixture;
+
+// A link that takes `items` before it is full.
+WorkerLink::Options Small(size_t items) { return {.max_queued_items = items}; }
+
+// ------------------------------------------------------------------------------- interest
+
+TEST_F(SubscriptionsTest, AWorkerGetsWhatItWantsFromThenOnAndNothingElse) {
+  const auto worker = MakeWorker();
+  Publish("x", 2);
+  Want(*worker, "x");
+  Publish("x", 2);
+  Publish("y");
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@2", "x#3", "x#4"));
+  Unwant(*worker, "x");
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("drop x"));
+}
+
+TEST_F(SubscriptionsTest, AChannelThatIsWantedAgainIsIntroducedAgain) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  Publish("x");
+  Unwant(*worker, "x");
+  Publish("x");
+  Want(*worker, "x");
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "drop x", "def x@2", "x#3"));
+}
+
+TEST_F(SubscriptionsTest, InterestWithoutPublicationsWritesNothing) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  WantPattern(*worker, "a:*");
+  Unwant(*worker, "x");
+  UnwantPattern(*worker, "a:*");
+  EXPECT_THAT(worker->Take(), IsEmpty());
+}
+
+TEST_F(SubscriptionsTest, EachWorkerHasItsOwnHandles) {
+  const auto one = MakeWorker(), two = MakeWorker();
+  Want(*one, "x");
+  Want(*two, "y");
+  Want(*two, "x");
+  Publish("y");
+  Publish("x");
+  EXPECT_THAT(one->Take(), ElementsAre("def x@0", "x#1"));
+  EXPECT_THAT(two->Take(), ElementsAre("def y@0", "y#1", "def x@0", "x#1"));
+}
+
+TEST_F(SubscriptionsTest, APatternBringsChannelsThatDoNotExistYet) {
+  const auto worker = MakeWorker();
+  WantPattern(*worker, "a:*");
+  Publish("a:1");
+  Publish("b:1");
+  Publish("a:2");
+  EXPECT_THAT(worker->Take(), ElementsAre("def a:1@0", "a:1#1", "def a:2@0", "a:2#1"));
+  UnwantPattern(*worker, "a:*");
+  Publish("a:1");
+  worker->link->Flush();  // by the next heartbeat at the latest
+  EXPECT_THAT(worker->Take(), ElementsAre("drop a:1"));
+}
+
+TEST_F(SubscriptionsTest, ByNameAndByPatternsAChannelComesOnce) {
+  const auto worker = MakeWorker();
+  Want(*worker, "a:1");
+  WantPattern(*worker, "a:*");
+  WantPattern(*worker, "**");
+  Publish("a:1");
+  UnwantPattern(*worker, "a:*");
+  Publish("a:1");
+  Unwant(*worker, "a:1");
+  Publish("a:1");
+  UnwantPattern(*worker, "**");
+  Publish("a:1");
+  EXPECT_THAT(worker->Take(), ElementsAre("def a:1@0", "a:1#1", "a:1#2", "a:1#3", "drop a:1"));
+}
+
+TEST_F(SubscriptionsTest, ClearedInterestReleasesEverythingAndFreesTheLink) {
+  auto worker = MakeWorker();
+  Want(*worker, "x");
+  WantPattern(*worker, "a:*");
+  Publish("x");
+  Publish("a:1");
+  router_->ClearInterest(worker->link);
+  worker->link->Flush();
+  Publish("x");
+  Publish("a:1");
+  std::vector<std::string> notes = worker->Take();
+  ASSERT_THAT(notes, SizeIs(6));
+  EXPECT_THAT(std::vector<std::string>(notes.begin() + 4, notes.end()),
+              UnorderedElementsAre("drop x", "drop a:1"));
+  EXPECT_EQ(worker->link.use_count(), 1);
+}
+
+TEST_F(SubscriptionsTest, AServiceThatAReloadRemovedKeepsNoLink) {
+  auto worker = MakeWorker();
+  Want(*worker, "x");
+  Want(*worker, "y");
+  WantPattern(*worker, "a:*");
+  WantPattern(*worker, "b:*");
+  Publish("a:1");
+  const LoadedConfig other = LoadConfig("services: [{name: t, port: 1}]", "t.yaml", {});
+  router_->SetServices(ServiceTable::Make(*other.config));
+  Unwant(*worker, "x");
+  UnwantPattern(*worker, "a:*");
+  EXPECT_EQ(worker->link->digest().first, 2u);
+  router_->ClearInterest(worker->link);
+  router_->Sweep();
+  EXPECT_EQ(worker->link.use_count(), 1);
+  router_->SetServices(Services());
+  Publish("x");
+  Publish("b:1");
+  EXPECT_THAT(worker->Take(), ElementsAre("def a:1@0", "a:1#1", "drop a:1"));
+}
+
+TEST_F(SubscriptionsTest, TheDigestIsOfEverythingThatIsWanted) {
+  const auto worker = MakeWorker();
+  const InterestView name{.service = "s", .channel = "x"};
+  const InterestView pattern{.service = "s", .channel = "a:*", .pattern = true};
+  const InterestView dialect{
+      .service = "s", .channel = "x", .dialect = ChannelDialect::kSessionBuddy};
+  const InterestView unknown{.service = "none", .channel = "x"};
+  uint64_t hash = 0;
+  uint64_t count = 0;
+  for (const InterestView& interest : {name, pattern, dialect, unknown}) {
+    router_->AddInterest(worker->link, interest);
+    hash ^= InterestHash(interest);
+    EXPECT_EQ(worker->link->digest(), std::make_pair(++count, hash));
+  }
+  router_->AddInterest(worker->link, name);  // a second time
+  router_->AddInterest(worker->link, pattern);
+  EXPECT_EQ(worker->link->digest(), std::make_pair(count, hash));
+  for (const InterestView& interest : {unknown, dialect, pattern, name}) {
+    router_->RemoveInterest(worker->link, interest);
+    hash ^= InterestHash(interest);
+    EXPECT_EQ(worker->link->digest(), std::make_pair(--count, hash));
+  }
+  router_->RemoveInterest(worker->link, name);  // a second time
+  router_->RemoveInterest(worker->link, pattern);
+  EXPECT_EQ(worker->link->digest(), std::make_pair(uint64_t{0}, uint64_t{0}));
+}
+
+TEST(InterestHashTest, IsTheDocumentedFnv) {
+  // FNV-1a 64 of "s\0" "0\0" "x", worked out apart.
+  EXPECT_EQ(InterestHash({.service = "s", .channel = "x"}), 0xf1fc92fc0cde8bfau);
+  EXPECT_NE(InterestHash({.service = "s", .channel = "x"}),
+            InterestHash({.service = "sx", .channel = ""}));
+}
+
+// ------------------------------------------------------------------------------- subscribing
+
+TEST_F(SubscriptionsTest, AnAnswerStandsBetweenWhatWasAndWhatComes) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  Publish("x", 2);
+  Subscribe(*worker, 7, "x");
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2", "answer 7 x@2", "x#3"));
+  EXPECT_EQ(worker->LastResult().head().epoch(), EpochOf("x"));
+  EXPECT_FALSE(worker->LastResult().recovered());
+}
+
+TEST_F(SubscriptionsTest, ASubscribeMakesTheChannelsState) {
+  const auto worker = MakeWorker();
+  Want(*worker, "new");
+  Subscribe(*worker, 1, "new");
+  EXPECT_THAT(worker->Take(), ElementsAre("def new@0", "answer 1 new@0"));
+  const std::string epoch = worker->LastResult().head().epoch();
+  EXPECT_THAT(epoch, SizeIs(16));
+  Publish("new");
+  EXPECT_EQ(EpochOf("new"), epoch);
+  EXPECT_THAT(worker->Take(), ElementsAre("new#1"));
+}
+
+TEST_F(SubscriptionsTest, APatternIsAnsweredWithoutHandleOrHead) {
+  const auto worker = MakeWorker();
+  WantPattern(*worker, "a:*");
+  router_->Subscribe(worker->link,
+                     {.query_id = 3, .service = "s", .channel = "a:*", .pattern = true});
+  EXPECT_THAT(worker->Take(), ElementsAre("answer 3"));
+  EXPECT_FALSE(worker->LastResult().has_head());
+  EXPECT_TRUE(worker->LastResult().last_page());
+}
+
+TEST_F(SubscriptionsTest, WhatCannotBeSubscribedIsRefusedWithTheReason) {
+  Use("  max_channels: 1\n");
+  const auto worker = MakeWorker();
+  router_->Subscribe(worker->link, {.query_id = 1, .service = "none", .channel = "x"});
+  Subscribe(*worker, 2, "a:*");
+  router_->Subscribe(worker->link,
+                     {.query_id = 3, .service = "s", .channel = "a:**:b", .pattern = true});
+  Publish("x");
+  Subscribe(*worker, 4, "y");
+  EXPECT_THAT(worker->Take(), ElementsAre("answer 1 refused 5", "answer 2 refused 3",
+                                          "answer 3 refused 3", "answer 4 refused 8"));
+  EXPECT_THAT(worker->LastResult().status().message(), HasSubstr("as many channels"));
+}
+
+TEST_F(SubscriptionsTest, ADialectsChannelIsAnsweredWithoutAPosition) {
+  const auto worker = MakeWorker();
+  router_->AddInterest(
+      worker->link,
+      {.service = "s", .channel = "metrics", .dialect = ChannelDialect::kSessionBuddy});
+  router_->Subscribe(worker->link, {.query_id = 1,
+                                    .service = "s",
+                                    .channel = "metrics",
+                                    .dialect = ChannelDialect::kSessionBuddy});
+  router_->PublishFrame("s", ChannelDialect::kSessionBuddy, "metrics", R"({"type":"update"})");
+  router_->PublishFrame("s", ChannelDialect::kSessionBuddy, "other", "{}");
+  Publish("metrics");
+  EXPECT_THAT(worker->Take(), ElementsAre("def metrics@0", "answer 1 metrics@0", "metrics~"));
+  EXPECT_THAT(worker->TakeDeliveries(),
+              ElementsAre(::testing::Property(&v1::Deliver::envelope, R"({"type":"update"})")));
+}
+
+// ------------------------------------------------------------------------------- recovering
+
+TEST_F(SubscriptionsTest, ARecoveryBringsWhatWasMissedAndThenWhatIsLive) {
+  const auto worker = MakeWorker();
+  Publish("x", 5);
+  Want(*worker, "x");
+  Recover(*worker, 1, "x", EpochOf("x"), 2);
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@5", "answer 1 x@5 recovered 3,4,5", "x#6"));
+}
+
+TEST_F(SubscriptionsTest, WhoMissedNothingHasRecovered) {
+  const auto worker = MakeWorker();
+  Publish("x", 5);
+  Recover(*worker, 1, "x", EpochOf("x"), 5);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@5", "answer 1 x@5 recovered "));
+  EXPECT_EQ(worker->LastResult().recover_count(), 0);
+  EXPECT_TRUE(worker->LastResult().last_page());
+}
+
+TEST_F(SubscriptionsTest, AnotherEpochAForeignTextAndAnOffsetBeyondTheHeadCannotBeRecovered) {
+  const auto worker = MakeWorker();
+  Publish("x", 5);
+  const std::string epoch = EpochOf("x");
+  uint64_t query = 0;
+  std::vector<std::string> expected = {"def x@5"};
+  for (const auto& [text, offset] :
+       std::vector<std::pair<std::string, int64_t>>{{Epoch::Random().ToText(), 2},
+                                                    {"", 2},
+                                                    {"{}", 2},
+                                                    {epoch, 6},
+                                                    {epoch, -1},
+                                                    {epoch, INT64_MAX},
+                                                    {epoch, INT64_MIN}}) {
+    Recover(*worker, ++query, "x", text, offset);
+    expected.push_back(absl::StrCat("answer ", query, " x@5 epoch_changed"));
+  }
+  EXPECT_EQ(worker->Take(), expected);
+  EXPECT_FALSE(worker->LastResult().recovered());
+}
+
+TEST_F(SubscriptionsTest, HistoryThatIsGoneCannotBeRecoveredAndTheReasonSaysWhy) {
+  Use("  channels: [{pattern: short, history_size: 2}, {pattern: none, history_size: 0}]\n");
+  const auto worker = MakeWorker();
+  Publish("short", 5);
+  Publish("none", 5);
+  Recover(*worker, 1, "short", EpochOf("short"), 2);
+  Recover(*worker, 2, "short", EpochOf("short"), 3);
+  Recover(*worker, 3, "none", EpochOf("none"), 4);
+  Recover(*worker, 4, "none", EpochOf("none"), 5);
+  EXPECT_THAT(worker->Take(),
+              ElementsAre("def short@5", "answer 1 short@5 history_expired",
+                          "answer 2 short@5 recovered 4,5", "def none@5",
+                          "answer 3 none@5 history_disabled", "answer 4 none@5 recovered "));
+}
+
+TEST_F(SubscriptionsTest, HistoryThatIsTooOldCannotBeRecovered) {
+  const auto worker = MakeWorker();
+  Publish("x", 2);
+  clock_.Advance(absl::Minutes(30));
+  Publish("x", 2);
+  clock_.Advance(absl::Minutes(30));
+  Recover(*worker, 1, "x", EpochOf("x"), 1);
+  Recover(*worker, 2, "x", EpochOf("x"), 2);
+  EXPECT_THAT(worker->Take(),
+              ElementsAre("def x@4", "answer 1 x@4 history_expired", "answer 2 x@4 recovered 3,4"));
+}
+
+TEST_F(SubscriptionsTest, AnExpiredEventIsRecoveredAsItsOffsetAlone) {
+  const auto worker = MakeWorker();
+  Publish("x");
+  EventView brief = Event("x");
+  brief.ttl = absl::Seconds(1);
+  Publish(brief);
+  Publish("x");
+  clock_.Advance(absl::Seconds(1));
+  Recover(*worker, 1, "x", EpochOf("x"), 0);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "answer 1 x@3 recovered 1,-2,3"));
+}
+
+TEST_F(SubscriptionsTest, EventsWithoutHistoryAreNotRecovered) {
+  const auto worker = MakeWorker();
+  Publish("x");
+  EventView cursor = Event("x");
+  cursor.skip_history = true;
+  Publish(cursor);
+  Publish("x");
+  Recover(*worker, 1, "x", EpochOf("x"), 0);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@2", "answer 1 x@2 recovered 1,2"));
+}
+
+TEST_F(SubscriptionsTest, ARecoveryIsPagedAndTheLastPageIsTheCut) {
+  const auto worker = MakeWorker();
+  const Position head = Publish("x", 6);
+  const std::string epoch = head.epoch.ToText();
+  const auto history = router_->ReadHistory({.service = "s", .channel = "x"});
+  ASSERT_OK(history);
+  const size_t page_bytes = 2 * history->publications[0]->envelope().size() + 1;
+  Want(*worker, "x");
+  Recover(*worker, 1, "x", epoch, 0, page_bytes);
+  Publish("x");  // for those that subscribe already
+  std::vector<std::string> notes = worker->Take();
+  ASSERT_THAT(notes, SizeIs(3));
+  EXPECT_THAT(notes[1], HasSubstr("answer 1 x@6 recovered 1,2 more after 2"));
+  EXPECT_EQ(worker->LastResult().recover_count(), 6);
+  // The worker asks for the next page, and again.
+  Recover(*worker, 1, "x", worker->LastResult().next().epoch(),
+          worker->LastResult().next().offset(), page_bytes);
+  EXPECT_THAT(worker->Take(), ElementsAre("answer 1 x@7 recovered 3,4 more after 4"));
+  Recover(*worker, 1, "x", epoch, 4, /*page_bytes=*/1 << 20);
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("answer 1 x@7 recovered 5,6,7", "x#8"));
+  EXPECT_TRUE(worker->LastResult().last_page());
+}
+
+TEST_F(SubscriptionsTest, APageHoldsOneEventAtLeastAndAMebibyteAtMost) {
+  Use("  max_event_bytes: 1000000\n");
+  const auto worker = MakeWorker();
+  const std::string large = absl::StrCat(R"({"x":")", std::string(400'000, 'x'), "\"}");
+  for (int i = 0; i < 5; ++i) Publish(Event("x", large));
+  Recover(*worker, 1, "x", EpochOf("x"), 0, /*page_bytes=*/1);
+  Recover(*worker, 2, "x", EpochOf("x"), 0, /*page_bytes=*/UINT64_MAX);
+  Recover(*worker, 3, "x", EpochOf("x"), 0, /*page_bytes=*/0);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@5", "answer 1 x@5 recovered 1 more after 1",
+                                          "answer 2 x@5 recovered 1,2 more after 2",
+                                          "answer 3 x@5 recovered 1 more after 1"));
+}
+
+// ------------------------------------------------------------------------------- full queues
+
+TEST_F(SubscriptionsTest, WhatAFullQueueCouldNotTakeComesFromHistoryInOrder) {
+  const auto worker = MakeWorker(Small(8));
+  Want(*worker, "x");
+  Publish("x", 30);  // the first flush takes a batch; the queue fills behind it
+  EXPECT_LT(worker->link->stats().queued_items, 30);
+  worker->Drain();
+  EXPECT_EQ(worker->LastOffset("x"), 30);
+  EXPECT_EQ(worker->delivered(), 30);
+  EXPECT_EQ(worker->link->stats().dirty_channels, 0);
+  EXPECT_GE(worker->link->stats().repairs, 1);
+  EXPECT_EQ(worker->link->stats().gaps, 0);
+  // Live again.
+  worker->TakeNotes();
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("x#31"));
+}
+
+TEST_F(SubscriptionsTest, WhatHistoryLostMeanwhileIsAGap) {
+  Use("  channels: [{pattern: x, history_size: 3}, {pattern: none, history_size: 0}]\n");
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  Publish("x", 2);  // in flight
+  Publish("x", 18);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2", "x#3", "x#4", "x#5", "x#6",
+                                          "gap x 7-17 history_expired", "x#18", "x#19", "x#20"));
+}
+
+TEST_F(SubscriptionsTest, WithoutHistoryWhatAFullQueueCouldNotTakeIsAGap) {
+  Use("  channels: [{pattern: none, history_size: 0}]\n");
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "none");
+  Publish("none", 20);
+  std::vector<std::string> notes = worker->Take();
+  EXPECT_EQ(notes.back(), "gap none 4-20 history_disabled");
+  Publish("none");
+  EXPECT_THAT(worker->Take(), ElementsAre("none#21"));
+}
+
+TEST_F(SubscriptionsTest, EventsWithoutPositionThatFindNoRoomAreCountedAndGone) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  PublishRun run(router_.get());
+  FakeReceiptSink sink;
+  EventView cursor = Event("x");
+  cursor.skip_history = true;
+  for (int i = 0; i < 10; ++i) run.Publish(cursor, {.level = ReceiptLevel::kRouted}, &sink, 0);
+  run.Flush();
+  EXPECT_EQ(worker->link->stats().dropped, 7);
+  EXPECT_EQ(sink.receipts()[2].outcome.delivery.workers_total, 1);
+  EXPECT_EQ(sink.receipts()[9].outcome.delivery.workers_total, 0);
+  EXPECT_THAT(worker->Take(), SizeIs(4));
+  EXPECT_EQ(worker->link->stats().dirty_channels, 0);
+}
+
+TEST_F(SubscriptionsTest, WhileAChannelIsDirtyItsEventsWithoutPositionDoNotOvertake) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  PublishRun run(router_.get());
+  FakeReceiptSink sink;
+  EventView cursor = Event("x");
+  cursor.skip_history = true;
+  for (int i = 0; i < 5; ++i) run.Publish(Event("x"), {}, &sink, 0);
+  run.Publish(cursor, {}, &sink, 0);
+  run.Flush();
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2", "x#3", "x#4", "x#5"));
+  EXPECT_EQ(worker->link->stats().dropped, 1);
+}
+
+TEST_F(SubscriptionsTest, AFullQueueMakesEachOfItsChannelsWaitAndAllCatchUp) {
+  const auto worker = MakeWorker(Small(16));
+  for (int c = 0; c < 10; ++c) Want(*worker, absl::StrCat("c", c));
+  for (int round = 0; round < 10; ++round) {
+    for (int c = 0; c < 10; ++c) Publish(absl::StrCat("c", c), 3);
+  }
+  worker->Drain();
+  for (int c = 0; c < 10; ++c) EXPECT_EQ(worker->LastOffset(absl::StrCat("c", c)), 30);
+  EXPECT_EQ(worker->delivered(), 300);
+}
+
+TEST_F(SubscriptionsTest, ARepairGoesOnWhilePublishersDo) {
+  const auto worker = MakeWorker(Small(8));
+  Want(*worker, "x");
+  for (int i = 0; i < 200; ++i) {
+    Publish("x", 7);
+    if (i % 2 == 0) worker->Complete();
+  }
+  worker->Drain();
+  EXPECT_EQ(worker->LastOffset("x"), 1400);
+}
+
+TEST_F(SubscriptionsTest, ASubscribeToADirtyChannelIsAnsweredWhenItIsRepaired) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  Publish("x", 20);
+  Recover(*worker, 1, "x", EpochOf("x"), 18);
+  Subscribe(*worker, 2, "x");
+  std::vector<std::string> notes = worker->Take();
+  ASSERT_THAT(notes, SizeIs(23));
+  EXPECT_EQ(notes[21], "answer 1 x@20 recovered 19,20");
+  EXPECT_EQ(notes[22], "answer 2 x@20");
+}
+
+TEST_F(SubscriptionsTest, ASubscribeThatFindsTheQueueFullWaitsForRoomAndKeepsItsTurn) {
+  const auto worker = MakeWorker(Small(4));
+  worker->acks = false;
+  for (const char* const channel : {"x", "y", "z"}) Want(*worker, channel);
+  Publish("x", 3);
+  ASSERT_TRUE(worker->writing());
+  for (int i = 0; i < 4; ++i) Publish("x");
+  Subscribe(*worker, 1, "y");
+  Subscribe(*worker, 2, "z");
+  const std::vector<std::string> notes = worker->Take();
+  EXPECT_EQ(worker->LastOffset("x"), 7);
+  const auto first = std::find(notes.begin(), notes.end(), "answer 1 y@0");
+  const auto second = std::find(notes.begin(), notes.end(), "answer 2 z@0");
+  EXPECT_LT(first, second);
+  EXPECT_NE(second, notes.end());
+}
+
+TEST_F(SubscriptionsTest, ASubscribeThatWaitedDoesNotBringBackInterestThatEndedMeanwhile) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  Want(*worker, "y");
+  Publish("x");      // in flight
+  Publish("x", 20);  // the queue is full, and x is dirty
+  Subscribe(*worker, 1, "x");
+  Subscribe(*worker, 2, "y");
+  Unwant(*worker, "x");
+  Unwant(*worker, "y");
+  worker->Drain();
+  Publish("x");
+  Publish("y");
+  const std::vector<std::string> notes = worker->Take();
+  EXPECT_THAT(notes, ElementsAre("def x@0", "x#1", "x#2", "x#3", "x#4", "x#5", "drop x",
+                                 "answer 1 refused 14", "answer 2 refused 14"));
+  EXPECT_EQ(worker->link->digest().first, 0u);
+  EXPECT_EQ(router_->GetChannel("s", "y")->workers, 0);
+  // Wanted once more, all is as ever.
+  Want(*worker, "y");
+  Subscribe(*worker, 3, "y");
+  EXPECT_THAT(worker->Take(), ElementsAre("def y@1", "answer 3 y@1"));
+  EXPECT_EQ(worker->link->digest().first, 1u);
+}
+
+TEST_F(SubscriptionsTest, ASubscribeThatWaitedIsAnsweredIfItsChannelIsWantedAgainByThen) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  Publish("x");
+  Publish("x", 20);
+  Subscribe(*worker, 1, "x");
+  Unwant(*worker, "x");
+  Want(*worker, "x");
+  const std::vector<std::string> notes = worker->Take();
+  EXPECT_EQ(notes.back(), "answer 1 x@21");
+  EXPECT_EQ(worker->link->digest().first, 1u);
+}
+
+TEST_F(SubscriptionsTest, ADirtyChannelThatIsNotWantedAnyMoreIsNotRepaired) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  Publish("x");  // in flight
+  Publish("x", 20);
+  EXPECT_EQ(worker->link->stats().dirty_channels, 1);
+  Unwant(*worker, "x");
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2", "x#3", "x#4", "x#5", "drop x"));
+  Want(*worker, "x");
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@21", "x#22"));
+}
+
+TEST_F(SubscriptionsTest, AChannelThatIsDroppedAndWantedAgainWhileDirtyBeginsAtItsHead) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "x");
+  Publish("x");  // in flight
+  Publish("x", 20);
+  EXPECT_EQ(worker->link->stats().dirty_channels, 1);
+  Unwant(*worker, "x");
+  Want(*worker, "x");
+  Publish("x", 20);
+  const std::vector<std::string> notes = worker->Take();
+  ASSERT_THAT(notes, SizeIs(28));
+  EXPECT_EQ(notes[6], "drop x");
+  EXPECT_EQ(notes[7], "def x@21");
+  EXPECT_EQ(notes[8], "x#22");
+  EXPECT_EQ(notes[27], "x#41");
+}
+
+// ------------------------------------------------------------------------------- attaching again
+
+class ReattachTest : public RouterFixture {
+ protected:
+  // The worker's snapshot: it wants `x` and has applied up to `offset` of `epoch`.
+  void Reattach(const FakeWorker& worker, const std::string& epoch, int64_t offset,
+                const std::string& channel = "x") {
+    router_->BeginSnapshot(worker.link);
+    Want(worker, channel);
+    router_->Resume(worker.link, "s", channel, epoch, offset);
+    router_->EndSnapshot(worker.link);
+  }
+};
+
+TEST_F(ReattachTest, WhatTheWorkerMissedComesBeforeWhatIsLive) {
+  const std::string epoch = Publish("x", 5).epoch.ToText();
+  const auto worker = MakeWorker();
+  router_->BeginSnapshot(worker->link);
+  Want(*worker, "x");
+  Publish("x");
+  router_->Resume(worker->link, "s", "x", epoch, 3);
+  Publish("x");
+  EXPECT_THAT(worker->Take(), IsEmpty());
+  router_->EndSnapshot(worker->link);
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "x#4", "x#5", "x#6", "x#7", "x#8"));
+}
+
+TEST_F(ReattachTest, WhoMissedNothingGetsTheChannelAndNothingMore) {
+  const std::string epoch = Publish("x", 5).epoch.ToText();
+  const auto worker = MakeWorker();
+  Reattach(*worker, epoch, 5);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@5"));
+  Publish("x");
+  EXPECT_THAT(worker->Take(), ElementsAre("x#6"));
+}
+
+TEST_F(ReattachTest, AnotherEpochIsAGapAndThenWhatHistoryHas) {
+  Publish("x", 3);
+  const auto worker = MakeWorker();
+  Reattach(*worker, Epoch::Random().ToText(), 100);
+  EXPECT_THAT(worker->Take(),
+              ElementsAre("def x@0", "gap x 1-0 epoch_changed", "x#1", "x#2", "x#3"));
+}
+
+TEST_F(ReattachTest, AnotherEpochWhoseBeginningIsGoneNamesWhatCannotBeHad) {
+  Use("  channels: [{pattern: x, history_size: 2}]\n");
+  Publish("x", 5);
+  const auto worker = MakeWorker();
+  Reattach(*worker, "", 0);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "gap x 1-3 epoch_changed", "x#4", "x#5"));
+}
+
+TEST_F(ReattachTest, AnOffsetBeyondTheHeadIsAnotherSeries) {
+  const std::string epoch = Publish("x", 2).epoch.ToText();
+  const auto worker = MakeWorker();
+  Reattach(*worker, epoch, 3);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "gap x 1-0 epoch_changed", "x#1", "x#2"));
+}
+
+TEST_F(ReattachTest, ANegativeOffsetIsFromTheBeginning) {
+  const std::string epoch = Publish("x", 2).epoch.ToText();
+  const auto worker = MakeWorker();
+  Reattach(*worker, epoch, -7);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2"));
+}
+
+TEST_F(ReattachTest, HistoryThatIsGoneIsAGap) {
+  Use("  channels: [{pattern: x, history_size: 2}, {pattern: none, history_size: 0}]\n");
+  const std::string epoch = Publish("x", 6).epoch.ToText();
+  const std::string no_history = Publish("none", 4).epoch.ToText();
+  const auto worker = MakeWorker();
+  Reattach(*worker, epoch, 1);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@1", "gap x 2-4 history_expired", "x#5", "x#6"));
+  Reattach(*worker, no_history, 1, "none");
+  EXPECT_THAT(worker->Take(), ElementsAre("drop x", "def none@1", "gap none 2-4 history_disabled"));
+}
+
+TEST_F(ReattachTest, ChannelsOfAPatternResumeAsWell) {
+  const std::string epoch = Publish("a:1", 3).epoch.ToText();
+  Publish("a:2");
+  const auto worker = MakeWorker();
+  router_->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  router_->Resume(worker->link, "s", "a:1", epoch, 1);
+  Publish("a:1");
+  Publish("a:2");
+  router_->EndSnapshot(worker->link);
+  EXPECT_THAT(worker->Take(),
+              UnorderedElementsAre("def a:1@1", "a:1#2", "a:1#3", "a:1#4", "def a:2@1", "a:2#2"));
+}
+
+TEST_F(ReattachTest, ChannelsThatCameWhileTheWorkerWasAwayBeginWithWhatItMissed) {
+  Publish("a:old", 2);
+  clock_.Advance(absl::Minutes(1));
+  const absl::Duration away = clock_.Now();
+  Publish("a:old");
+  Publish("a:new", 2);
+  Publish("b:new");
+  const auto worker = MakeWorker();
+  worker->link->SetMissedSince(away);
+  router_->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  Want(*worker, "exact");
+  router_->EndSnapshot(worker->link);
+  Publish("a:new");
+  EXPECT_THAT(worker->Take(), UnorderedElementsAre("def a:old@2", "a:old#3", "def a:new@0",
+                                                   "a:new#1", "a:new#2", "a:new#3"));
+}
+
+TEST_F(ReattachTest, WhatHistoryLostOfAChannelThatCameMeanwhileIsAGap) {
+  Use("  channels: [{pattern: '**', history_size: 2}]\n");
+  const absl::Duration away = clock_.Now();
+  Publish("a:new", 5);
+  const auto worker = MakeWorker();
+  worker->link->SetMissedSince(away);
+  router_->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  router_->EndSnapshot(worker->link);
+  EXPECT_THAT(worker->Take(),
+              ElementsAre("def a:new@0", "gap a:new 1-3 history_expired", "a:new#4", "a:new#5"));
+}
+
+TEST_F(ReattachTest, AKnownPositionPrevailsOverWhatMayHaveBeenMissed) {
+  const absl::Duration away = clock_.Now();
+  const std::string epoch = Publish("a:1", 5).epoch.ToText();
+  const auto worker = MakeWorker();
+  worker->link->SetMissedSince(away);
+  router_->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  router_->Resume(worker->link, "s", "a:1", epoch, 4);
+  router_->EndSnapshot(worker->link);
+  EXPECT_THAT(worker->Take(), ElementsAre("def a:1@4", "a:1#5"));
+}
+
+TEST_F(ReattachTest, ANewWorkersPatternsBeginWithWhatIsLive) {
+  Publish("a:1", 2);
+  const auto worker = MakeWorker();
+  router_->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  router_->EndSnapshot(worker->link);
+  Publish("a:1");
+  EXPECT_THAT(worker->Take(), ElementsAre("def a:1@2", "a:1#3"));
+}
+
+TEST_F(ReattachTest, ALaterPatternBringsNothingOfBefore) {
+  const absl::Duration away = clock_.Now();
+  Publish("a:1", 2);
+  const auto worker = MakeWorker();
+  worker->link->SetMissedSince(away);
+  router_->BeginSnapshot(worker->link);
+  router_->EndSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  Publish("a:1");
+  EXPECT_THAT(worker->Take(), ElementsAre("def a:1@2", "a:1#3"));
+}
+
+// ---- since when a link's worker may have applied nothing
+
+class UnappliedTest : public ReattachTest {
+ protected:
+  // An attachment that wants `a:*`, with what was missed before it.
+  std::unique_ptr<FakeWorker> Attach(absl::Duration missed_since,
+                                     const WorkerLink::Options& options = {}) {
+    auto worker = MakeWorker(options);
+    worker->link->SetMissedSince(missed_since);
+    router_->BeginSnapshot(worker->link);
+    WantPattern(*worker, "a:*");
+    router_->EndSnapshot(worker->link);
+    return worker;
+  }
+  // The attachment breaks as it is; since when the next one must look.
+  absl::Duration Break(FakeWorker* worker) {
+    router_->ClearInterest(worker->link);
+    worker->link->Close(absl::UnavailableError("broken"));
+    return worker->link->unapplied_since();
+  }
+  // Publishes and lets ten minutes pass.
+  absl::Duration PublishAndPass(const std::string& channel, int count = 1) {
+    const absl::Duration at = clock_.Now();
+    Publish(channel, count);
+    clock_.Advance(absl::Minutes(10));
+    return at;
+  }
+};
+
+TEST_F(UnappliedTest, WhoHasAppliedEverythingMissesNothingOfBefore) {
+  const auto worker = Attach(absl::InfiniteDuration());
+  const absl::Duration published = PublishAndPass("a:1");
+  worker->Drain();
+  EXPECT_GT(Break(worker.get()), published);
+}
+
+TEST_F(UnappliedTest, WhatIsInFlightOrQueuedMayBeMissed) {
+  const auto flight = Attach(absl::InfiniteDuration());
+  const auto queued = Attach(absl::InfiniteDuration());
+  queued->acks = false;
+  PublishAndPass("a:0");
+  queued->Complete();
+  queued->Ack();
+  const absl::Duration published = PublishAndPass("a:1");
+  PublishAndPass("a:2");
+  EXPECT_LE(Break(queued.get()), published);
+  EXPECT_LE(Break(flight.get()), published);
+  flight->Complete(/*ok=*/false);
+  queued->Complete(/*ok=*/false);
+}
+
+TEST_F(UnappliedTest, WhatIsWrittenIsUnappliedUntilItIsAcknowledged) {
+  const auto worker = Attach(absl::InfiniteDuration());
+  worker->acks = false;
+  const absl::Duration published = PublishAndPass("a:1");
+  worker->Drain();
+  EXPECT_LE(worker->link->unapplied_since(), published);
+  worker->Ack();
+  EXPECT_GT(worker->link->unapplied_since(), published);
+}
+
+TEST_F(UnappliedTest, WhatARepairQueuedBehindYoungerEventsCounts) {
+  // Of a channel that came while the worker was away, with a live one before it in the queue.
+  const absl::Duration missed = PublishAndPass("a:1", 3);
+  const auto worker = MakeWorker();
+  worker->link->SetMissedSince(missed);
+  Want(*worker, "live");
+  Publish("live");  // in flight
+  Publish("live");
+  router_->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  router_->EndSnapshot(worker->link);
+  EXPECT_LE(worker->link->unapplied_since(), missed);
+  // Also in one batch with it.
+  worker->acks = false;
+  worker->Drain();
+  EXPECT_LE(Break(worker.get()), missed);
+}
+
+TEST_F(UnappliedTest, WhatADirtyChannelHasStillToGetCounts) {
+  const auto worker = Attach(absl::InfiniteDuration(), Small(4));
+  Publish("a:1");  // in flight
+  const absl::Duration published = PublishAndPass("a:1", 20);
+  worker->acks = false;
+  EXPECT_LE(Break(worker.get()), published);
+  worker->Complete(/*ok=*/false);
+}
+
+TEST_F(UnappliedTest, ARepairInSeveralPagesCountsFromItsBeginning) {
+  Use("  max_event_bytes: 1000000\n");
+  const auto worker = Attach(absl::InfiniteDuration(), {.max_queued_bytes = 100'000});
+  Publish("a:1");  // in flight
+  const std::string large = absl::StrCat(R"({"x":")", std::string(60'000, 'x'), "\"}");
+  absl::Duration third;
+  for (int i = 0; i < 8; ++i) {
+    if (i == 3) third = clock_.Now();
+    Publish(Event("a:1", large));
+    clock_.Advance(absl::Minutes(1));
+  }
+  ASSERT_EQ(worker->link->stats().dirty_channels, 1);
+  // A page or two, which the worker applies.
+  worker->Complete();
+  worker->Complete();
+  ASSERT_EQ(worker->link->stats().dirty_channels, 1);
+  ASSERT_LT(worker->LastOffset("a:1"), 5);
+  EXPECT_LE(Break(worker.get()), third);
+  worker->Complete(/*ok=*/false);
+}
+
+TEST_F(UnappliedTest, AnAttachmentThatToldNothingLeavesWhatWasMissedBeforeIt) {
+  const auto worker = MakeWorker();
+  worker->link->SetMissedSince(absl::Seconds(5));
+  clock_.Advance(absl::Hours(1));
+  EXPECT_EQ(Break(worker.get()), absl::Seconds(5));
+  // Nor does one that has told a part.
+  const auto second = MakeWorker();
+  second->link->SetMissedSince(absl::Seconds(5));
+  router_->BeginSnapshot(second->link);
+  EXPECT_LE(Break(second.get()), absl::Seconds(5));
+  // Of a new worker nothing was missed.
+  const auto fresh = MakeWorker();
+  EXPECT_EQ(Break(fresh.get()), absl::InfiniteDuration());
+}
+
+TEST_F(UnappliedTest, ASecondSnapshotBringsWhatTheFirstHadNotDelivered) {
+  const auto worker = Attach(absl::InfiniteDuration(), Small(2));
+  Publish("b:1");
+  clock_.Advance(absl::Minutes(10));
+  worker->acks = false;
+  Want(*worker, "b:1");
+  Publish("b:1");  // in flight
+  Publish("a:new", 5);
+  clock_.Advance(absl::Minutes(10));
+  router_->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  router_->EndSnapshot(worker->link);
+  worker->acks = true;
+  worker->Drain();
+  worker->Ack();
+  worker->Drain();
+  EXPECT_EQ(worker->LastOffset("a:new"), 5);
+}
+
+TEST_F(ReattachTest, APositionWithoutInterestOrOfAnUnknownServiceIsPassedOver) {
+  const std::string epoch = Publish("x", 3).epoch.ToText();
+  const auto worker = MakeWorker();
+  router_->BeginSnapshot(worker->link);
+  router_->Resume(worker->link, "s", "x", epoch, 1);
+  router_->Resume(worker->link, "none", "x", epoch, 1);
+  router_->Resume(worker->link, "s", "a:*", epoch, 1);
+  router_->EndSnapshot(worker->link);
+  Publish("x");
+  EXPECT_THAT(worker->Take(), IsEmpty());
+}
+
+TEST_F(ReattachTest, ANewSnapshotTakesThePlaceOfTheFirst) {
+  const auto worker = MakeWorker();
+  Want(*worker, "x");
+  Want(*worker, "y");
+  Publish("x", 2);
+  const std::string epoch = EpochOf("x");
+  worker->Take();
+  Reattach(*worker, epoch, 2);
+  Publish("x");
+  Publish("y");
+  EXPECT_THAT(worker->Take(), ElementsAre("drop x", "def x@2", "x#3"));
+  EXPECT_EQ(worker->link->digest().first, 1u);
+}
+
+TEST_F(ReattachTest, ASubscribeDuringTheSnapshotIsAnsweredBehindIt) {
+  const std::string epoch = Publish("x", 3).epoch.ToText();
+  const auto worker = MakeWorker();
+  router_->BeginSnapshot(worker->link);
+  Want(*worker, "x");
+  Subscribe(*worker, 9, "x");
+  router_->Resume(worker->link, "s", "x", epoch, 1);
+  EXPECT_THAT(worker->Take(), IsEmpty());
+  router_->EndSnapshot(worker->link);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@1", "x#2", "x#3", "answer 9 x@3"));
+}
+
+TEST_F(ReattachTest, ACatchUpLargerThanTheQueueComesInPieces) {
+  const std::string epoch = Publish("x", 900).epoch.ToText();
+  const auto worker = MakeWorker(Small(40));
+  Reattach(*worker, epoch, 0);
+  Publish("x", 50);
+  worker->Drain();
+  EXPECT_EQ(worker->LastOffset("x"), 950);
+}
+
+}  // namespace
+}  // namespace fanwire
