@@ -28,7 +28,7 @@ std::string WorkerProgram() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  fanwire::ServerOptions options;
+  fanwire::control::ServerOptions options;
   options.worker_program = WorkerProgram();
   options.overrides.environment = fanwire::ProcessEnvironment();
   options.overrides.variables = fanwire::EnvironmentVariables();
@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
   }
 
   fanwire::SignalWaiter signals;
-  auto server = fanwire::Server::Start(options, std::move(config));
+  auto server = fanwire::control::Server::Start(options, std::move(config));
   if (!server.ok()) {
     fanwire::LogError("control.failed", {{"reason", server.status()}});
     return 1;

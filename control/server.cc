@@ -49,7 +49,8 @@
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Largest message that a publisher or worker may send.
@@ -601,4 +602,4 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   return server;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "control/config/config_rules.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 struct ServerOptions {
   std::string config_file;  // empty: there is none, and no reload
@@ -36,4 +36,4 @@ class Server {
   virtual void Stop() = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

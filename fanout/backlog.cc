@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 void Backlog::Append(Item item) {
   bytes_ += item.frame->size();
@@ -219,4 +219,4 @@ int64_t Backlog::FirstOffset(const Channel* channel) const {
   return first;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -22,7 +22,7 @@
 #include "fanout/counts.h"
 #include "fanout/net/frame.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class Backlog {
  public:
@@ -119,4 +119,4 @@ class Backlog {
   std::unique_ptr<absl::flat_hash_map<Key, uint64_t>> newest_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -3,7 +3,7 @@
 #include "common/check.h"
 #include "fanout/session.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 uint32_t SubscriberTable::Add(const Subscriber& subscriber) {
   entries_.push_back(subscriber);
@@ -45,4 +45,4 @@ void SubscriberTable::EndWalk() {
   holes_ = 0;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -22,7 +22,7 @@
 #include "fanout/track.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class Service;
 class Session;
@@ -159,4 +159,4 @@ class ChannelRef {
   Channel* channel_ = nullptr;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -8,7 +8,8 @@
 #include "common/json_parse.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using Json = nlohmann::json;
@@ -194,4 +195,4 @@ absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
   return message;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -15,7 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // From where a session wants what it missed.
 struct RecoverPosition {
@@ -70,4 +70,4 @@ inline constexpr size_t kMaxChannelsPerMessage = 10'000;
 absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
                                                  bool component_id_is_channel);
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -20,7 +20,7 @@
 #include "proto/wire/wire_pieces.h"
 #include "proto/wire/wire_reader.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 LinkItem::LinkItem() = default;
 LinkItem::LinkItem(LinkItem&&) noexcept = default;
@@ -543,4 +543,4 @@ std::unique_ptr<ControlLink> ControlLink::Make(const Options& options, EventLoop
   return std::make_unique<ControlLinkImpl>(options, loop, handler);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -23,14 +23,14 @@
 #include "fanout/net/event_loop.h"
 #include "fanout/net/frame.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class BatchItem;
 class ControlMessage;
 class Hello;
 class WorkerItem;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::fanout {
 
 // One item of a Batch: a publication with its frame ready, or something rarer as it came.
 struct LinkItem {
@@ -103,4 +103,4 @@ class ControlLink {
   virtual void SetHeartbeatInterval(absl::Duration interval) = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -12,7 +12,7 @@
 
 #include "common/metrics.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // Numbers as in types.proto.
 enum class DropReason : uint8_t { kDropOldest = 1, kConflated = 2, kSlowClosed = 3, kClosing = 4 };
@@ -92,4 +92,4 @@ struct Latencies {
   Histogram requests{kLatencyBounds};  // subscribes and requests: until the answer
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -7,7 +7,8 @@
 #include "common/log.h"
 #include "fanout/reply.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // Goodbyes are said this often.
@@ -71,4 +72,4 @@ void Drain::Step() {
   timer_ = loop_->RunAfter(kStep, [this] { Step(); });
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

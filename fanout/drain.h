@@ -14,7 +14,7 @@
 #include "fanout/service_ports.h"
 #include "proto/close_code.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 struct DrainOrder {
   absl::Duration window = absl::Seconds(5);
@@ -54,4 +54,4 @@ class Drain {
   EventLoop::TimerId timer_ = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -14,7 +14,7 @@
 #include "common/address.h"
 #include "common/version.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 WorkerOptions ParseWorkerOptions(int argc, char** argv, int* exit) {
   *exit = -1;
@@ -88,4 +88,4 @@ SlotLock::~SlotLock() {
   if (fd_ >= 0) close(fd_);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/log.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 struct WorkerOptions {
   std::string control;    // "unix:/run/fanwire/control.sock", "127.0.0.1:8701"
@@ -42,4 +42,4 @@ class SlotLock {
   int fd_ = -1;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

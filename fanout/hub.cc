@@ -11,7 +11,8 @@
 #include "common/clock.h"
 #include "fanout/session.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // Most that one send carries of a run; a longer run is walked as several.
@@ -451,4 +452,4 @@ absl::string_view Hub::EventName(uint32_t handle) const {
   return events_[handle - first_event_];
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -34,7 +34,7 @@
 #include "fanout/service.h"
 #include "fanout/track.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class Hub {
  public:
@@ -162,4 +162,4 @@ class Hub {
   uint32_t first_event_ = 1;  // handle of events_.front()
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -9,7 +9,8 @@
 #include "fanout/session.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // Bytes of names in one message of a snapshot.
@@ -266,4 +267,4 @@ void Interest::OnClientReplies(const v1::ClientReplies& replies) {
   }
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

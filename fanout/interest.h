@@ -21,12 +21,12 @@
 #include "fanout/hub.h"
 #include "fanout/upstream.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class ClientReplies;
 class SubscribeResult;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::fanout {
 
 class Interest {
  public:
@@ -76,4 +76,4 @@ class Interest {
   uint64_t hash_ = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

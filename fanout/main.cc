@@ -9,17 +9,17 @@
 
 int main(int argc, char** argv) {
   int exit = -1;
-  const fanwire::WorkerOptions options = fanwire::ParseWorkerOptions(argc, argv, &exit);
+  const fanwire::fanout::WorkerOptions options = fanwire::fanout::ParseWorkerOptions(argc, argv, &exit);
   if (exit >= 0) return exit;
   fanwire::SetLogLevel(options.log_level);
   fanwire::SignalWaiter signals;
-  const auto lock = fanwire::SlotLock::Take(options.runtime_dir, options.slot);
+  const auto lock = fanwire::fanout::SlotLock::Take(options.runtime_dir, options.slot);
   if (!lock.ok()) {
     fanwire::LogError("worker.no_slot", {{"reason", lock.status()}});
     return 1;
   }
   // A worker that ends by itself wakes this thread as a reload would.
-  const auto worker = fanwire::Worker::Start(options, [] { kill(getpid(), SIGHUP); });
+  const auto worker = fanwire::fanout::Worker::Start(options, [] { kill(getpid(), SIGHUP); });
   while (!worker->finished()) {
     if (signals.Wait() == fanwire::ProcessSignal::kStop) worker->Stop();
   }

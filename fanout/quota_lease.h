@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class SlotLease {
  public:
@@ -59,4 +59,4 @@ class SlotLease {
   uint32_t chunk_ = 8;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -10,7 +10,8 @@
 #include "common/uuid.h"
 #include "common/version.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 void AppendOptional(const std::optional<std::string>& text, std::string* out) {
@@ -340,4 +341,4 @@ BuddyMessage ParseBuddyMessage(absl::string_view text) {
   return message;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

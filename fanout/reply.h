@@ -15,7 +15,7 @@
 #include "absl/time/time.h"
 #include "fanout/client_message.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // As fanwire.v1.CorrelationMode.
 enum class CorrelationMode : uint8_t { kAuto = 1, kId = 2, kEcho = 3 };
@@ -105,4 +105,4 @@ struct BuddyMessage {
 // Never fails: what is no command is ignored.
 BuddyMessage ParseBuddyMessage(absl::string_view text);
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

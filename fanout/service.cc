@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // Changes of the patterns from which a channel brings its own list up to date; one that is further
@@ -120,4 +121,4 @@ const std::vector<PatternTable*>& Service::PatternsOf(Channel* channel) {
   return channel->patterns;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

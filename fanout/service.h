@@ -19,7 +19,7 @@
 #include "fanout/quota_lease.h"
 #include "fanout/service_settings.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class Service {
  public:
@@ -97,4 +97,4 @@ class Service {
   std::deque<PatternChange> pattern_changes_;  // the last ones, up to pattern_version_
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -9,7 +9,8 @@
 #include "common/version.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // Longest user agent that is kept, and how many different ones.
@@ -339,4 +340,4 @@ const std::string* ServicePorts::Agent(absl::string_view text) {
   return &*agents_.emplace(text).first;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

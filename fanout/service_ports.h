@@ -23,12 +23,12 @@
 #include "fanout/service.h"
 #include "fanout/session.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class ConfigAck;
 class WorkerConfig;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::fanout {
 
 class ServicePorts {
  public:
@@ -85,4 +85,4 @@ class ServicePorts {
   absl::node_hash_set<std::string> agents_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

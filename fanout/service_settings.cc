@@ -2,7 +2,8 @@
 
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {
@@ -51,4 +52,4 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
   control_wait = FromProto(limits.control_wait());
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

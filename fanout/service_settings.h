@@ -18,7 +18,7 @@ namespace fanwire::v1 {
 class WorkerService;
 }
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 struct ServiceSettings {
   explicit ServiceSettings(const v1::WorkerService& service);
@@ -56,4 +56,4 @@ struct ServiceSettings {
   }
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -9,7 +9,8 @@
 #include "common/uuid.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // How long a client waits for a connection slot that control has to grant.
@@ -562,4 +563,4 @@ SessionInfo Session::Describe() const {
   return info;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

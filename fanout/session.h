@@ -33,7 +33,7 @@
 #include "fanout/service.h"
 #include "fanout/upstream.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // What all sessions of a worker share.
 struct SessionContext {
@@ -340,4 +340,4 @@ class Session final : public ConnectionHandler, public Deadline {
   uint64_t unsent_settled_ = 0;  // of those that the connection tells at its end
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -5,7 +5,8 @@
 
 #include "fanout/session.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // What is handed to the connection at a time; the rest stays within reach of the backlog policy.
@@ -330,4 +331,4 @@ void Session::UpdateSlow() {
   }
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

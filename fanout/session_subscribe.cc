@@ -7,7 +7,8 @@
 #include "fanout/session.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // Subscribes of one session that wait for their turn, and the memory that they may take.
@@ -572,4 +573,4 @@ void Session::UpdateFlags() {
   for (uint32_t i = 0; i < subscriptions_.size(); ++i) UpdateFlag(i);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

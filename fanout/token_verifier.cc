@@ -6,7 +6,8 @@
 #include "absl/strings/match.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 std::vector<JwtKey> KeysOf(const v1::WorkerService& service) {
@@ -78,4 +79,4 @@ bool TokenVerifier::MaySubscribe(const Identity& identity, absl::string_view cha
   return false;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -19,7 +19,7 @@ namespace fanwire::v1 {
 class WorkerService;
 }
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // Who a session is.
 struct Identity {
@@ -57,4 +57,4 @@ class TokenVerifier {
   bool read_reads_all_ = false;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

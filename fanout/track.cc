@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 TrackTable::TrackTable(absl::AnyInvocable<absl::Duration()> now, Report report)
     : now_(std::move(now)), report_(std::move(report)) {}
@@ -62,4 +62,4 @@ void TrackTable::Disown() {
   for (Track* const track : tracks_) track->publication_id = 0;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

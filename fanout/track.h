@@ -16,7 +16,7 @@
 #include "absl/time/time.h"
 #include "fanout/counts.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 struct Track {
   uint64_t publication_id = 0;
@@ -77,4 +77,4 @@ class TrackTable {
   std::vector<Track*> tracks_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

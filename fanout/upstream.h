@@ -11,7 +11,7 @@
 #include "fanout/channel.h"
 #include "fanout/net/frame.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class Service;
 class Session;
@@ -80,4 +80,4 @@ class Upstream {
   virtual void SlotsChanged(Service* service) = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

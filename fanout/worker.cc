@@ -28,7 +28,8 @@
 #include "fanout/worker_report.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // Of fan-outs that are not over, the bytes from which on control's window is kept shut.
@@ -748,4 +749,4 @@ std::unique_ptr<Worker> Worker::Start(const WorkerOptions& options,
   return std::make_unique<WorkerImpl>(options, std::move(on_finished));
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

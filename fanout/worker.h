@@ -9,7 +9,7 @@
 
 #include "fanout/flags.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class Worker {
  public:
@@ -29,4 +29,4 @@ class Worker {
   virtual int exit_code() const = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -7,7 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // Bytes of one reply; longer answers take several.
@@ -178,4 +179,4 @@ void AnswerQuery(const v1::Query& query, absl::string_view worker_id, const Serv
   replies.End();
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -10,15 +10,15 @@
 #include "absl/strings/string_view.h"
 #include "fanout/service_ports.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class Query;
 class WorkerItem;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::fanout {
 
 // Answers with one or more QueryReply items, the last of which says so.
 void AnswerQuery(const v1::Query& query, absl::string_view worker_id, const ServicePorts& ports,
                  absl::FunctionRef<void(std::unique_ptr<v1::WorkerItem>)> send);
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -4,7 +4,8 @@
 
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 const char* const kDropNames[kDropReasonCount] = {"", "drop_oldest", "conflated", "slow_closed",
@@ -208,4 +209,4 @@ void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink) {
   }
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

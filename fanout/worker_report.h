@@ -14,11 +14,11 @@
 #include "fanout/net/connection_group.h"
 #include "fanout/net/listener.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class Heartbeat;
-}
+}  // namespace fanwire::v1
+
+namespace fanwire::fanout {
 
 struct ServiceSnapshot {
   std::string name;
@@ -56,4 +56,4 @@ void FillLoads(const WorkerSnapshot& snapshot, v1::Heartbeat* heartbeat);
 // All metrics of a worker but those of the process.
 void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink);
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -18,7 +18,8 @@
 #include "fanwire/v1/admin.pb.h"
 #include "proto/close_code.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr uint32_t kDefaultPageSize = 500;
@@ -342,4 +343,4 @@ std::vector<v1::WorkerInfo> MergeWorkers(std::vector<v1::WorkerInfo> attached,
   return workers;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

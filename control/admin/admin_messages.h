@@ -19,9 +19,7 @@ class Duration;
 class Timestamp;
 }  // namespace google::protobuf
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class ChannelInfo;
 class ConnectionInfo;
 class DisconnectCommand;
@@ -36,7 +34,9 @@ class Publication;
 class ServiceConfig;
 class ServiceInfo;
 class WorkerInfo;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 class Publication;
 class ServiceTable;
@@ -85,4 +85,4 @@ absl::Status ReadDisconnect(const v1::DisconnectRequest& request, v1::Disconnect
 std::vector<v1::WorkerInfo> MergeWorkers(std::vector<v1::WorkerInfo> attached,
                                          const std::vector<SlotInfo>& slots);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

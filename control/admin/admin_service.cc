@@ -28,7 +28,8 @@
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr uint32_t kDefaultHistory = 100;
@@ -391,4 +392,4 @@ std::unique_ptr<grpc::Service> MakeAdminService(const AdminParts& parts) {
   return std::make_unique<AdminService>(parts);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

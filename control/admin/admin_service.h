@@ -15,7 +15,7 @@ namespace grpc {
 class Service;
 }
 
-namespace fanwire {
+namespace fanwire::control {
 
 class AdminHost;
 class Ledger;
@@ -37,4 +37,4 @@ struct AdminParts {
 
 std::unique_ptr<grpc::Service> MakeAdminService(const AdminParts& parts);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -20,7 +20,8 @@
 #include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/config.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Envelopes in one message of a tail.
@@ -308,4 +309,4 @@ grpc::ServerWriteReactor<v1::TailResponse>* StartTail(const AdminParts& parts,
   });
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

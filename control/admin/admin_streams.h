@@ -13,16 +13,16 @@ template <class Response>
 class ServerWriteReactor;
 }
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class DrainWorkerProgress;
 class DrainWorkerRequest;
 class RestartWorkersProgress;
 class RestartWorkersRequest;
 class TailRequest;
 class TailResponse;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 // Of a worker with a slot the last message comes when its process is gone; of another, when it is
 // drained or not attached any more.
@@ -41,4 +41,4 @@ grpc::ServerWriteReactor<v1::RestartWorkersProgress>* StartRestart(
 grpc::ServerWriteReactor<v1::TailResponse>* StartTail(const AdminParts& parts,
                                                       const v1::TailRequest& request);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

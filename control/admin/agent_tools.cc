@@ -19,7 +19,8 @@
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -327,4 +328,4 @@ void Tools::BroadcastTestEvent(const TestEvent& event, Done done) {
   run.Publish(view, {.level = ReceiptLevel::kWritten, .wait = kTestEventWait}, call, 0);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

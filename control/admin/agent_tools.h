@@ -25,7 +25,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class Ledger;
 class Router;
@@ -77,4 +77,4 @@ class Tools {
   const absl::Duration started_at_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -11,7 +11,8 @@
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 double Number(int64_t value) { return static_cast<double>(value); }
@@ -107,4 +108,4 @@ void CollectControl(const MetricsParts& parts, MetricSink& sink) {
   for (const v1::WorkerInfo& worker : parts.registry->Workers()) CollectWorker(worker, sink);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -8,7 +8,7 @@
 
 #include "common/metrics.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class Engine;
 class Ledger;
@@ -30,4 +30,4 @@ struct MetricsParts {
 
 void CollectControl(const MetricsParts& parts, MetricSink& sink);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

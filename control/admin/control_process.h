@@ -17,11 +17,11 @@
 #include "absl/strings/string_view.h"
 #include "control/config/config_rules.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class ReloadConfigResponse;
-}
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 class ServiceTable;
 struct DrainOrder;
@@ -61,4 +61,4 @@ class AdminHost {
                                     std::function<void(const RestartProgress&)> progress) = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

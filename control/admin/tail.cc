@@ -5,7 +5,8 @@
 
 #include "common/timer_queue.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr uint32_t kDefaultPerSecond = 1000;
@@ -150,4 +151,4 @@ void TailHub::Wake() {
   for (const StreamPtr& stream : ready) stream->on_ready();
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

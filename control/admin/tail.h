@@ -31,8 +31,10 @@
 #include "proto/channel_name.h"
 
 namespace fanwire {
-
 class TimerQueue;
+}  // namespace fanwire
+
+namespace fanwire::control {
 
 class TailHub final : public PublicationObserver {
  public:
@@ -106,4 +108,4 @@ class TailHub final : public PublicationObserver {
   std::optional<absl::Status> ended_ ABSL_GUARDED_BY(mu_);
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

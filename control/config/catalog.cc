@@ -9,7 +9,8 @@
 #include "common/json_parse.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 bool IsType(const nlohmann::json& value, char type) {
@@ -108,4 +109,4 @@ bool Catalog::KnowsKind(absl::string_view kind) const {
   return false;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

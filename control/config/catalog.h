@@ -11,7 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class Catalog {
  public:
@@ -46,4 +46,4 @@ class Catalog {
 // the middle, and for any rest at the end.
 bool FitsTemplate(absl::string_view channel_template, absl::string_view channel);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

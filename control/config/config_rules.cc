@@ -27,7 +27,8 @@
 #include "fanwire/v1/worker.pb.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using google::protobuf::Duration;
@@ -654,4 +655,4 @@ bool NeedsRestart(absl::string_view path) {
   return false;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -19,7 +19,7 @@ class Config;
 class WorkerConfig;
 }  // namespace fanwire::v1
 
-namespace fanwire {
+namespace fanwire::control {
 
 // Where settings come from besides the file.
 struct ConfigOverrides {
@@ -66,4 +66,4 @@ std::vector<std::string> ConfigDifference(const v1::Config& before, const v1::Co
 // Whether a change of this path takes a restart of control.
 bool NeedsRestart(absl::string_view path);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

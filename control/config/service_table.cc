@@ -7,7 +7,8 @@
 #include "common/check.h"
 #include "fanwire/v1/config.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 absl::Duration ToDuration(const google::protobuf::Duration& proto) {
@@ -120,4 +121,4 @@ const ServiceSpec* ServiceTable::Find(absl::string_view name) const {
   return it == by_name_.end() ? nullptr : it->second;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -21,7 +21,7 @@ namespace fanwire::v1 {
 class Config;
 }
 
-namespace fanwire {
+namespace fanwire::control {
 
 // As fanwire.v1.BacklogPolicy and GapPolicy, never unspecified.
 enum class BacklogPolicy : uint8_t { kClose = 1, kDropOldest = 2, kLatest = 3 };
@@ -100,4 +100,4 @@ class ServiceTable {
 // Whether `name` is `pattern`, or begins with it up to its last '*'.
 bool EventMatches(absl::string_view pattern, absl::string_view name);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -17,7 +17,8 @@
 #include "control/config/service_table.h"
 #include "control/routing/router.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Keeps the order in which publishers wrote their keys.
@@ -221,4 +222,4 @@ void SessionBuddyFeed::OnPublication(const ObservedPublication& observed) {
   state_->Keep(observed.service, observed.publication);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

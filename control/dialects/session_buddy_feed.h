@@ -16,10 +16,13 @@
 #include "control/routing/publication_observer.h"
 
 namespace fanwire {
+class TimerQueue;
+}  // namespace fanwire
+
+namespace fanwire::control {
 
 class Router;
 class ServiceTable;
-class TimerQueue;
 
 class SessionBuddyFeed final : public PublicationObserver {
  public:
@@ -39,4 +42,4 @@ class SessionBuddyFeed final : public PublicationObserver {
   const std::shared_ptr<State> state_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -5,7 +5,8 @@
 
 #include "common/check.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 ChannelLog::ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget)
     : budget_(budget), epoch_(Epoch::Random()), policy_(policy) {}
 
@@ -120,4 +121,4 @@ void ChannelLog::Grow() {
   first_ = 0;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -12,7 +12,7 @@
 #include "absl/container/inlined_vector.h"
 #include "control/engine/engine.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // What all logs of one engine share.
 struct MemoryBudget {
@@ -68,4 +68,4 @@ class ChannelLog final : public EngineChannel {
   size_t count_ = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -24,7 +24,7 @@
 #include "absl/types/span.h"
 #include "control/events/publication.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // How much of a channel is kept.
 struct HistoryPolicy {
@@ -120,4 +120,4 @@ class Engine {
   virtual absl::Status Health() const = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

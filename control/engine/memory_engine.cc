@@ -4,7 +4,8 @@
 
 #include "control/engine/channel_log.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 class MemoryEngine final : public Engine {
@@ -51,4 +52,4 @@ std::unique_ptr<Engine> MakeMemoryEngine(uint64_t max_history_bytes) {
   return std::make_unique<MemoryEngine>(max_history_bytes);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -7,9 +7,9 @@
 
 #include "control/engine/engine.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // `max_history_bytes` bounds what all channels hold together.
 std::unique_ptr<Engine> MakeMemoryEngine(uint64_t max_history_bytes);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

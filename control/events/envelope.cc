@@ -13,7 +13,8 @@
 #include "common/json_parse.h"
 #include "common/plain_text.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr absl::string_view kBeforeId = "{\"id\":";
@@ -214,4 +215,4 @@ bool IsUtf8(absl::string_view text) {
   return simdjson::validate_utf8(text.data(), text.size());
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

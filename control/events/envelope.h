@@ -22,7 +22,7 @@
 #include "common/json_depth.h"
 #include "control/events/publication.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // Largest envelope: what existing clients accept.
 inline constexpr size_t kMaxEnvelopeBytes = 1 << 20;
@@ -69,4 +69,4 @@ void AppendJsonText(absl::string_view text, std::string* out);
 // Whether `text` is UTF-8.
 bool IsUtf8(absl::string_view text);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -11,7 +11,7 @@
 #include "control/events/publication.h"
 #include "control/workers/ledger.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // An event to publish.  All texts are borrowed for the call.
 struct EventView {
@@ -78,4 +78,4 @@ class ReceiptSink {
   virtual void OnReceipt(uint64_t tag, const PublishOutcome& outcome) = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

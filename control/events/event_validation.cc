@@ -11,7 +11,8 @@
 #include "control/events/envelope.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 absl::Status CheckText(absl::string_view what, absl::string_view text, size_t max_bytes) {
@@ -125,4 +126,4 @@ absl::Status CheckEvent(const EventView& event, const ServiceSpec& service, Chec
   return absl::OkStatus();
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -14,7 +14,7 @@
 #include "control/config/service_table.h"
 #include "control/events/event.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // Longest event name, id, idempotency key and excluded connection, in bytes.
 inline constexpr size_t kMaxEventNameBytes = 128;
@@ -35,4 +35,4 @@ struct CheckedEvent {
 //   INVALID_ARGUMENT  names the part and the limit
 absl::Status CheckEvent(const EventView& event, const ServiceSpec& service, CheckedEvent* checked);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

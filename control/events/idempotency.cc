@@ -6,7 +6,8 @@
 #include "absl/hash/hash.h"
 #include "common/check.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Fewer keys than this in all are kept in one part, so that a small bound is exact.
@@ -104,4 +105,4 @@ void IdempotencyWindow::ExpirePart(Part* part, absl::Duration now) {
   }
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

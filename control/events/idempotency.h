@@ -21,7 +21,7 @@
 #include "common/mutex.h"
 #include "control/events/event.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class IdempotencyWindow {
  public:
@@ -84,4 +84,4 @@ class IdempotencyWindow {
   std::array<Part, kMaxParts> parts_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

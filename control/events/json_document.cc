@@ -10,7 +10,8 @@
 #include "common/check.h"
 #include "common/json_parse.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // The element as a T; it is one.
@@ -123,4 +124,4 @@ size_t MemoryBytes(const OrderedJson& json) {
   return bytes;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -13,7 +13,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // Keeps the order in which publishers wrote their keys.
 using OrderedJson = nlohmann::ordered_json;
@@ -48,4 +48,4 @@ std::string ToText(const OrderedJson& json);
 // Roughly the memory that `json` takes.
 size_t MemoryBytes(const OrderedJson& json);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

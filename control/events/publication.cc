@@ -7,7 +7,8 @@
 #include "common/check.h"
 #include "common/uuid.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr absl::string_view kOffsetKey = ",\"offset\":";
@@ -101,4 +102,4 @@ void PublicationPtr::Release() {
   }
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

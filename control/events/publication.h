@@ -16,7 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // Names one life of a channel: 64 random bits, on the wire 16 hexadecimal digits.
 struct Epoch {
@@ -157,4 +157,4 @@ class PublicationPtr {
   Publication* publication_ = nullptr;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

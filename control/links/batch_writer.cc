@@ -6,7 +6,8 @@
 #include "fanwire/v1/worker.pb.h"
 #include "proto/wire/wire_writer.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Event names that have a handle at a time.  Publishers choose names, so there may be any number:
@@ -199,4 +200,4 @@ uint32_t BatchWriter::EventHandle(absl::string_view name) {
   return handle;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

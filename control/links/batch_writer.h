@@ -16,11 +16,11 @@
 #include "absl/time/time.h"
 #include "control/links/link_queue_item.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class BatchItem;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 class BatchWriter {
  public:
@@ -47,4 +47,4 @@ class BatchWriter {
   uint32_t next_event_handle_ = 1;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

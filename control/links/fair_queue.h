@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace fanwire {
+namespace fanwire::control {
 
 // `Item` has a size_t `bytes`.
 template <typename Item>
@@ -117,4 +117,4 @@ class LaneQueue {
   size_t bytes_ = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -11,7 +11,7 @@
 #include "control/events/publication.h"
 #include "control/links/worker_link.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // A ChannelIntroduction that owns its texts.
 struct OwnedIntroduction {
@@ -46,4 +46,4 @@ struct WorkerLink::Item {
   absl::Duration received = absl::InfiniteDuration();
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

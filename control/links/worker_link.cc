@@ -8,7 +8,8 @@
 #include "control/links/link_queue_item.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Bounds of one batch; the item that crosses the second still goes with it.
@@ -468,4 +469,4 @@ std::pair<uint64_t, uint64_t> WorkerLink::digest() const {
   return {digest_count_, digest_hash_};
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -36,11 +36,11 @@
 #include "control/links/link_handle.h"
 #include "control/routing/router.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class ControlMessage;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 struct ChannelState;
 class BatchWriter;
@@ -281,4 +281,4 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   std::unique_ptr<BatchWriter> batch_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

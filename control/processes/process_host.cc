@@ -19,7 +19,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 class Descriptor {
@@ -195,4 +196,4 @@ class PosixProcessHost final : public ProcessHost {
 
 std::unique_ptr<ProcessHost> ProcessHost::Make() { return std::make_unique<PosixProcessHost>(); }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

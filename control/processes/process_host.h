@@ -21,7 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // How a process ended.
 struct ProcessExit {
@@ -57,4 +57,4 @@ class ProcessHost {
   virtual std::vector<ProcessExit> Poll() = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

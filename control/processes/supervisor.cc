@@ -7,7 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/mutex.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Between turns: when all is well, and while something is under way.
@@ -175,4 +176,4 @@ void Supervisor::OnWorkerDetached(absl::string_view worker_id, uint32_t pid, boo
   });
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -27,7 +27,7 @@
 #include "control/processes/worker_processes.h"
 #include "control/workers/worker_registry.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class Supervisor final : public WorkerObserver {
  public:
@@ -92,4 +92,4 @@ class Supervisor final : public WorkerObserver {
   std::thread thread_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -5,7 +5,8 @@
 #include "absl/status/statusor.h"
 #include "fanwire/v1/admin.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 class RegistryOrders final : public WorkerOrders {
@@ -32,4 +33,4 @@ std::unique_ptr<WorkerOrders> WorkerOrders::Make(WorkerRegistry* registry) {
   return std::make_unique<RegistryOrders>(registry);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

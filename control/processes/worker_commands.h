@@ -12,7 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "control/workers/worker_registry.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class WorkerOrders {
  public:
@@ -29,4 +29,4 @@ class WorkerOrders {
   virtual bool IsReady(absl::string_view worker_id) const = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

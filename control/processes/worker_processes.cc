@@ -10,7 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100);
@@ -448,4 +449,4 @@ void WorkerSlots::Finish(const Rolling& rolling, const absl::Status& status) {
   rolling.progress({.done = true, .status = status});
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

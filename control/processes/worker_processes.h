@@ -33,7 +33,7 @@
 #include "control/processes/worker_commands.h"
 #include "control/workers/worker_registry.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 enum class SlotState : uint8_t {
   kStarting,  // its process runs and has not attached yet
@@ -180,4 +180,4 @@ class WorkerSlots {
   absl::Duration stop_deadline_ = absl::InfiniteDuration();
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -11,7 +11,8 @@
 #include "google/protobuf/util/json_util.h"
 #include "proto/wire/wire_reader.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 absl::Status Malformed(absl::string_view message) {
@@ -398,4 +399,4 @@ absl::Status ReadPublishItem(absl::string_view bytes, uint64_t* seq, EventReader
   return event->Read();
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

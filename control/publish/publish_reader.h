@@ -20,7 +20,7 @@
 #include "control/events/event.h"
 #include "proto/wire/wire_pieces.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // Reads one Event after the other.
 class EventReader {
@@ -112,4 +112,4 @@ class ItemsReader {
 //   INVALID_ARGUMENT  malformed, then `seq` is what was read of it; or what EventReader says
 absl::Status ReadPublishItem(absl::string_view bytes, uint64_t* seq, EventReader* event);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -24,7 +24,8 @@
 #include "fanwire/v1/publish.grpc.pb.h"
 #include "proto/wire/wire_writer.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Receipts in one message of a stream.
@@ -647,4 +648,4 @@ std::unique_ptr<PublishService> PublishService::Make(const Options& options, Rou
   return std::make_unique<PublishServiceImpl>(options, router);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

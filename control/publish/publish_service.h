@@ -13,7 +13,7 @@ namespace grpc {
 class Service;
 }
 
-namespace fanwire {
+namespace fanwire::control {
 
 class Router;
 
@@ -38,4 +38,4 @@ class PublishService {
   virtual void GoAway(const std::string& reason) = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

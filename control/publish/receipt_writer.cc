@@ -3,7 +3,8 @@
 #include "fanwire/v1/publish.pb.h"
 #include "proto/wire/wire_writer.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr size_t kPositionBytes = 2 + Epoch::kTextBytes + kWireNumberBytes;
@@ -83,4 +84,4 @@ void AppendReceipt(const PublishOutcome& outcome, std::string* out) {
   out->append(rest.bytes().data(), rest.bytes().size());
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

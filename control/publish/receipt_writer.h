@@ -11,7 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "control/events/event.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // Appends what became of a publication to `out`, a v1.Receipt.
 void AppendReceipt(const PublishOutcome& outcome, std::string* out);
@@ -19,4 +19,4 @@ void AppendReceipt(const PublishOutcome& outcome, std::string* out);
 // Appends an ItemReceipt as an element of PublishReceipts.  `receipt` is a v1.Receipt.
 void AppendItemReceipt(uint64_t seq, absl::string_view receipt, std::string* out);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

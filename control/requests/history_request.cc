@@ -13,7 +13,8 @@
 #include "control/routing/router.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using Json = nlohmann::json;
@@ -168,4 +169,4 @@ std::unique_ptr<ClientRequestHandler> MakeHistoryRequestHandler(Router* router) 
   return std::make_unique<HistoryHandler>(router);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -13,7 +13,7 @@
 
 #include "control/workers/worker_registry.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class Router;
 
@@ -26,4 +26,4 @@ class Router;
 //   INTERNAL_ERROR   the engine failed; the log says how, the message does not
 std::unique_ptr<ClientRequestHandler> MakeHistoryRequestHandler(Router* router);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -10,7 +10,8 @@
 #include "absl/time/time.h"
 #include "common/time_format.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // A Struct holds every number as a double; whole ones are written as such.
@@ -158,4 +159,4 @@ OrderedJson ToObject(const google::protobuf::Struct& fields) {
   return object;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -20,7 +20,7 @@ class Struct;
 class Value;
 }  // namespace google::protobuf
 
-namespace fanwire {
+namespace fanwire::control {
 
 // What a rule may take of an event; texts are borrowed.
 struct StatusEvent {
@@ -66,4 +66,4 @@ std::vector<std::pair<std::string, ValueTemplate>> ToTemplates(
 // `fields` without an event: `$…` of an empty one.
 OrderedJson ToObject(const google::protobuf::Struct& fields);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -12,7 +12,8 @@
 #include "fanwire/v1/worker.pb.h"
 #include "google/protobuf/util/message_differencer.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Events wait until so much has come together, or somebody asks: a thread that is woken for each
@@ -211,4 +212,4 @@ void RetainedState::TellDropped() {
   told_dropped_ = dropped;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -29,11 +29,11 @@
 #include "control/routing/publication_observer.h"
 #include "control/workers/worker_registry.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class Config;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 class StatusTable;
 
@@ -111,4 +111,4 @@ class RetainedState final : public PublicationObserver, public ClientRequestHand
   std::thread thread_;  // last: it uses all of the above
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -18,7 +18,8 @@
 #include "fanwire/v1/worker.pb.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using Json = OrderedJson;
@@ -390,4 +391,4 @@ std::unique_ptr<StatusTable> StatusTable::Make(const v1::StatusRequest& request)
   return std::make_unique<EntityTable>(request);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -14,12 +14,12 @@
 #include "absl/strings/string_view.h"
 #include "control/requests/status_expression.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class ClientReply;
 class StatusRequest;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 class StatusTable {
  public:
@@ -53,4 +53,4 @@ class StatusTable {
   virtual size_t size() const = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -7,7 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "control/links/worker_link.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 std::vector<std::string> MirrorPrefixes(const ServiceSpec& spec) {
@@ -245,4 +246,4 @@ void ChannelDirectory::TrimToBudget() {
   }
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

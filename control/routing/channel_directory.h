@@ -25,7 +25,7 @@
 #include "control/routing/channel_table.h"
 #include "control/routing/router.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // A service's configuration beside what Router keeps of it.
 struct ServiceEntry {
@@ -104,4 +104,4 @@ class ChannelDirectory {
   absl::flat_hash_map<std::string, std::unique_ptr<ServiceState>> states_ ABSL_GUARDED_BY(mu_);
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

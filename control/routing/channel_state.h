@@ -15,7 +15,7 @@
 #include "control/links/link_handle.h"
 #include "control/routing/router.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 struct ServiceState;
 
@@ -63,4 +63,4 @@ struct ChannelState {
   }
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -4,7 +4,8 @@
 
 #include "absl/strings/match.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr size_t kLineBytes = 64;
@@ -59,4 +60,4 @@ ShardLocks::~ShardLocks() {
   for (auto it = indices_->rbegin(); it != indices_->rend(); ++it) table_->shard(*it).mu.Unlock();
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -26,7 +26,7 @@
 #include "control/routing/pattern_table.h"
 #include "control/routing/publication_observer.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 inline constexpr double kPublishBounds[] = {0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025,
                                             0.0005,   0.001,   0.0025,   0.005,   0.01,   0.025,
@@ -149,4 +149,4 @@ class ShardLocks {
   std::vector<size_t>* const indices_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

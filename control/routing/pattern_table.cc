@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace fanwire {
+namespace fanwire::control {
 
 absl::string_view PatternTable::FirstSegment(absl::string_view pattern) {
   const absl::string_view first = ChannelKind(pattern);
@@ -71,4 +71,4 @@ void PatternTable::Match(absl::string_view channel,
   }
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -19,7 +19,7 @@
 #include "common/mutex.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class WorkerLink;
 
@@ -54,4 +54,4 @@ class PatternTable {
   std::atomic<uint64_t> version_{0};
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -9,7 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "control/events/publication.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // What was published where; the texts live as long as the call.
 struct ObservedPublication {
@@ -26,4 +26,4 @@ class PublicationObserver {
   virtual void OnPublication(const ObservedPublication& observed) = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -4,7 +4,7 @@
 
 #include "common/timer_queue.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 uint64_t ReceiptTracker::Open() {
   MutexLock lock(&mu_);
@@ -159,4 +159,4 @@ void ReceiptTracker::Tell(Ended* ended) {
   for (auto& [done, result] : *ended) done(result);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

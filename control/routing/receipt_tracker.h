@@ -23,8 +23,10 @@
 #include "control/routing/router.h"
 
 namespace fanwire {
-
 class TimerQueue;
+}  // namespace fanwire
+
+namespace fanwire::control {
 
 class ReceiptTracker {
  public:
@@ -95,4 +97,4 @@ class ReceiptTracker {
   absl::Duration armed_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -19,7 +19,8 @@
 #include "control/routing/subscriptions.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Publications of one run after which the workers get what there is.
@@ -714,4 +715,4 @@ void PublishRun::Interrupted() { scratch_->answered = absl::InfiniteDuration(); 
 
 void PublishRun::Flush() { scratch_->Flush(); }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -35,11 +35,14 @@
 #include "control/routing/publication_observer.h"
 
 namespace fanwire {
+class TimerQueue;
+}  // namespace fanwire
+
+namespace fanwire::control {
 
 class LinkOwner;
 class PublishScratch;
 class ServiceTable;
-class TimerQueue;
 class WorkerLink;
 
 // As types.proto's Dialect: which frames the subscribers of a channel get.
@@ -255,4 +258,4 @@ class PublishRun {
   std::unique_ptr<PublishScratch> scratch_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -9,7 +9,8 @@
 #include "common/log.h"
 #include "proto/channel_name.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr size_t kDefaultPageBytes = 256 << 10;
@@ -402,4 +403,4 @@ void Subscriptions::RepairPage(const std::shared_ptr<WorkerLink>& link,
   }
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

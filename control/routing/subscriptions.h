@@ -17,7 +17,7 @@
 #include "control/routing/channel_directory.h"
 #include "control/routing/router.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class Subscriptions {
  public:
@@ -61,4 +61,4 @@ class Subscriptions {
 // The hash that the digest of interest is made of: FNV-1a 64 of "service\0dialect\0channel".
 uint64_t InterestHash(const InterestView& interest);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -7,7 +7,8 @@
 #include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // CPU use is told over so many heartbeats.
@@ -175,4 +176,4 @@ void WorkerRecord::Describe(const Ledger& ledger, v1::WorkerInfo* out) const {
   for (const v1::BoundListener& listener : listeners_) *out->add_listeners() = listener;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -16,16 +16,16 @@
 #include "common/clock.h"
 #include "common/outbox.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class BoundListener;
 class ConfigAck;
 class Heartbeat;
 class Hello;
 class WorkerConfigState;
 class WorkerInfo;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 class Ledger;
 class WorkerLink;
@@ -105,4 +105,4 @@ struct WorkerRecord {
   int64_t past_dropped_ = 0;  // likewise
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Ticks after which a worker that does not confirm is taken by its word of before: it may not know
@@ -200,4 +201,4 @@ int64_t SlotPool::leased(absl::string_view service) const {
   return it == services_.end() ? 0 : it->second.leased();
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -20,7 +20,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class SlotPool {
  public:
@@ -109,4 +109,4 @@ class SlotPool {
   uint64_t next_turn_ = 1;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

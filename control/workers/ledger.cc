@@ -6,7 +6,8 @@
 
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 ServiceCounts FromProto(const v1::ServiceLoad& load) {
@@ -165,4 +166,4 @@ int64_t Ledger::WorkerSubscriptions(absl::string_view worker) const {
   return subscriptions;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

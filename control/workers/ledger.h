@@ -19,12 +19,12 @@
 #include "absl/strings/string_view.h"
 #include "common/mutex.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class Heartbeat;
 class ServiceLoad;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 // Drop reasons by their number in types.proto.
 inline constexpr size_t kDropReasons = 5;
@@ -97,4 +97,4 @@ class Ledger {
   std::map<std::string, int64_t, std::less<>> peaks_ ABSL_GUARDED_BY(mu_);
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

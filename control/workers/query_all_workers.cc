@@ -8,7 +8,8 @@
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using Done = std::function<void(absl::StatusOr<QueryResult>)>;
@@ -32,4 +33,4 @@ void QueryCompletely(WorkerRegistry* registry, const v1::Query& query, Done done
   Ask(registry, std::make_shared<v1::Query>(query), /*tries=*/2, std::move(done));
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -13,11 +13,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
-namespace fanwire {
-
-namespace v1 {
+namespace fanwire::v1 {
 class Query;
-}
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 class WorkerRegistry;
 struct QueryResult;
@@ -30,4 +30,4 @@ inline constexpr absl::Duration kQueryTimeout = absl::Seconds(2);
 void QueryCompletely(WorkerRegistry* registry, const v1::Query& query,
                      std::function<void(absl::StatusOr<QueryResult>)> done);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -6,7 +6,7 @@
 #include "common/timer_queue.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 WorkerQueries::WorkerQueries(const Clock* clock, TimerQueue* timers)
     : clock_(clock), timers_(timers) {}
@@ -85,4 +85,4 @@ int64_t WorkerQueries::open() const {
   return static_cast<int64_t>(questions_.size());
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

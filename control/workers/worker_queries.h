@@ -15,7 +15,7 @@
 #include "common/mutex.h"
 #include "control/workers/worker_registry.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class WorkerQueries {
  public:
@@ -53,4 +53,4 @@ class WorkerQueries {
   absl::flat_hash_map<uint64_t, Question> questions_ ABSL_GUARDED_BY(mu_);
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -19,7 +19,8 @@
 #include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr uint32_t kProtocolVersion = 1;
@@ -563,4 +564,4 @@ std::unique_ptr<WorkerRegistry> WorkerRegistry::Make(const Options& options, Rou
   return std::make_unique<Registry>(options, router, ledger, clock, timers);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -26,8 +26,10 @@
 #include "common/clock.h"
 
 namespace fanwire {
+class TimerQueue;
+}  // namespace fanwire
 
-namespace v1 {
+namespace fanwire::v1 {
 class ClientReply;
 class ClientRequest;
 class ConfigAck;
@@ -40,11 +42,12 @@ class SlotRequest;
 class WorkerConfig;
 class WorkerConfigState;
 class WorkerInfo;
-}  // namespace v1
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
 
 class Ledger;
 class Router;
-class TimerQueue;
 class WorkerLink;
 
 // Hears of workers coming and going; for the supervisor.  Called without locks, in order per
@@ -173,4 +176,4 @@ class WorkerRegistry {
   virtual void CloseAll(const absl::Status& status) = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -12,7 +12,8 @@
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/worker.grpc.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 InterestView ToView(const v1::Interest& interest) {
@@ -234,4 +235,4 @@ std::unique_ptr<grpc::Service> MakeWorkerService(const WorkerLink::Options& link
   return std::make_unique<WorkerServiceImpl>(link_options, router, registry, clock);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -15,7 +15,7 @@ namespace grpc {
 class Service;
 }
 
-namespace fanwire {
+namespace fanwire::control {
 
 class Router;
 class WorkerRegistry;
@@ -24,4 +24,4 @@ std::unique_ptr<grpc::Service> MakeWorkerService(const WorkerLink::Options& link
                                                  Router* router, WorkerRegistry* registry,
                                                  const Clock* clock);
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -7,7 +7,8 @@
 
 #include "fanout/net/connection_group.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr uint16_t kNoStatus = 1005;
@@ -314,4 +315,4 @@ SendOutcome Connection::WatchIfQueued(SendOutcome outcome) {
   return outcome;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

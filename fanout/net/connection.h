@@ -34,7 +34,7 @@
 #include "fanout/net/ws_engine.h"
 #include "proto/close_code.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class Connection;
 class ConnectionGroup;
@@ -187,4 +187,4 @@ class Connection final : public Watcher, public Deadline {
   bool aborted_ = false;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -2,7 +2,7 @@
 
 #include "common/check.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 ConnectionGroup::ConnectionGroup(const ConnectionOptions& options, EventLoop* loop,
                                  SendTable* table, ConnectionHost* host)
@@ -50,4 +50,4 @@ void ConnectionGroup::DestroyBuried() {
   dead_.clear();
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -18,7 +18,7 @@
 #include "fanout/net/socket.h"
 #include "fanout/net/ws_engine.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 struct ConnectionOptions {
   WsEngine::Limits limits;
@@ -89,4 +89,4 @@ class ConnectionGroup {
   ConnectionCounters counters_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -19,7 +19,8 @@
 
 #include "common/check.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
@@ -286,4 +287,4 @@ void EventLoop::AssertOnLoop() const { FANWIRE_CHECK(OnLoop()); }
 
 absl::Span<uint8_t> EventLoop::read_buffer() { return absl::MakeSpan(impl_->read_buffer); }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

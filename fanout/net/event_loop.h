@@ -25,7 +25,7 @@
 #include "absl/types/span.h"
 #include "fanout/net/timer_wheel.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // What a descriptor is watched for; a set of bits.
 enum IoReadiness : uint32_t { kReadable = 1, kWritable = 2 };
@@ -112,4 +112,4 @@ class EventLoop {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

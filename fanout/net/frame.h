@@ -18,7 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 enum class Opcode : uint8_t { kText = 1, kBinary = 2, kClose = 8, kPing = 9, kPong = 10 };
 
@@ -157,4 +157,4 @@ inline FramePtr Frame::Join(absl::Span<const FramePtr> frames) {
   return FramePtr(joined);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -10,7 +10,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr absl::string_view kLineEnd = "\r\n";
@@ -285,4 +286,4 @@ HttpResponse ErrorResponse(const HttpError& error) {
   return response;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

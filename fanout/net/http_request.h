@@ -17,7 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 struct HttpHeader {
   absl::string_view name;   // as sent; compare without case
@@ -92,4 +92,4 @@ std::string SerializeResponse(const HttpResponse& response, bool head_only);
 // The response for a refusal, with the headers that its status demands.
 HttpResponse ErrorResponse(const HttpError& error);
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

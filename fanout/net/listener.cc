@@ -15,7 +15,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr int kAcceptsPerTurn = 64;
@@ -229,4 +230,4 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const ListenerOptions& 
   return std::make_unique<TcpListener>(fd, port, options, loop, sockets, std::move(accept));
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -22,7 +22,7 @@
 #include "fanout/net/event_loop.h"
 #include "fanout/net/socket.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // The soft limit of open files (raised to the hard one, which needs no privilege) less `reserved`
 // for everything that is not a client.  At least 1.
@@ -74,4 +74,4 @@ class Listener {
   virtual const ListenerCounters& counters() const = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -15,7 +15,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr uint8_t kIpv4Prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -343,4 +344,4 @@ void Socket::UpdateDirect() {
   table_->slot(fd_).direct = direct_allowed_ && queue_ == nullptr && !last_sent_ && !broken_;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -29,7 +29,7 @@
 
 struct sockaddr;
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // The other end of a connection: 16 bytes of address, IPv4 as ::ffff:a.b.c.d, and a port.
 struct PeerAddress {
@@ -172,4 +172,4 @@ class Socket {
   bool direct_allowed_ = false;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

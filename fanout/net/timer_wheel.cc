@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 TimerWheel::~TimerWheel() {
   for (Deadline* first : slots_) {
@@ -59,4 +59,4 @@ uint64_t TimerWheel::NextTick() const {
   return kNever;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // A coarse deadline inside its owner, without a timer object of its own: it fires not before its
 // time and up to one tick after it.  Destroying it disarms it.
@@ -77,4 +77,4 @@ class TimerWheel {
   std::array<Deadline*, kSlots> slots_{};
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -28,7 +28,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 namespace lib = websocketpp::lib;
@@ -353,4 +354,4 @@ WsEvent WsEngine::CloseEvent(const std::string& payload) {
   return event;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

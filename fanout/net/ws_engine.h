@@ -23,7 +23,7 @@
 #include "fanout/net/http_request.h"
 #include "proto/close_code.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 struct WsEvent {
   enum class Kind {
@@ -92,4 +92,4 @@ class WsEngine {
   Phase phase_ = Phase::kHead;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -28,7 +28,8 @@
 #include "fanout/net/event_loop.h"
 #include "fanout/net/listener.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr char kRequest[] =
@@ -122,8 +123,8 @@ int Run(size_t count) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout
 
 int main(int argc, char** argv) {
-  return fanwire::Run(argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 10000);
+  return fanwire::fanout::Run(argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 10000);
 }

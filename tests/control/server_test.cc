@@ -29,7 +29,8 @@
 #include "tests/testing/status.h"
 #include "tests/testing/wait_for.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::AllOf;
@@ -534,4 +535,4 @@ TEST_F(ServerTest, AServerThatIsDestroyedWithoutAStopEndsAsWell) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

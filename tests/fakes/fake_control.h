@@ -24,7 +24,7 @@
 #include "fanout/session.h"
 #include "fanout/upstream.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 struct FakePublication {
   std::string event = "happened";
@@ -287,4 +287,4 @@ class FakeControl final : public Upstream {
   int64_t published_ = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -17,7 +17,7 @@
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class FakeAdminHost final : public AdminHost {
  public:
@@ -91,4 +91,4 @@ class FakeAdminHost final : public AdminHost {
   std::vector<Restarted> restarts_ ABSL_GUARDED_BY(mu_);
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

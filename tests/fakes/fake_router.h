@@ -13,7 +13,7 @@
 #include "control/links/worker_link.h"
 #include "control/routing/router.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class FakeRouter : public Router, public LinkOwner {
  public:
@@ -87,4 +87,4 @@ class FakeRouter : public Router, public LinkOwner {
   std::vector<uint64_t> gone_ ABSL_GUARDED_BY(mu_);
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -17,7 +17,7 @@
 #include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class FakeWorkerRegistry final : public WorkerRegistry {
  public:
@@ -182,4 +182,4 @@ class FakeWorkerRegistry final : public WorkerRegistry {
   std::vector<Drained> drains_ ABSL_GUARDED_BY(mu_);
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -12,7 +12,7 @@
 #include "common/rpc_status.h"
 #include "fanwire/v1/worker.grpc.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class FakeWorkersServer::Impl final : public v1::Workers::Service {
  public:
@@ -158,4 +158,4 @@ int64_t FakeWorkersServer::Count(const std::function<bool(const v1::WorkerItem&)
   return std::count_if(all.begin(), all.end(), fits);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class FakeWorkersServer {
  public:
@@ -58,4 +58,4 @@ class FakeWorkersServer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -8,7 +8,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -326,4 +327,4 @@ TEST_F(BacklogTest, ClearChannelLeavesTheOthersAsTheyAre) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

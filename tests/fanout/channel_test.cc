@@ -7,7 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "tests/fanout/session_fixture.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 TEST(ChannelRefTest, AChannelLivesAsLongAsItsLastReference) {
@@ -104,4 +105,4 @@ TEST_F(SubscriberTableTest, AfterManyHaveLeftTheMemoryIsGivenBack) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -5,7 +5,8 @@
 #include "absl/strings/str_cat.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -248,4 +249,4 @@ TEST(ClientMessageTest, OtherRequestsKeepTheirDataAndOtherTypesAreIgnored) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -13,7 +13,8 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_workers_server.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -479,4 +480,4 @@ TEST_F(ControlLinkTest, AControlThatDoesNotReadHoldsItUpNoLongerThanItsTimeout) 
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

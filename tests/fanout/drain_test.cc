@@ -9,7 +9,8 @@
 #include "tests/fanout/ports_fixture.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -217,4 +218,4 @@ TEST_F(DrainTest, WhatWaitsForAClientGoesOutBeforeItsGoodbye) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

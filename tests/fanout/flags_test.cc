@@ -15,7 +15,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::HasSubstr;
@@ -134,4 +135,4 @@ TEST_F(SlotLockTest, AFolderThatIsMissingIsNamed) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

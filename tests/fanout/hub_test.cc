@@ -9,7 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "tests/fanout/session_fixture.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::AnyOf;
@@ -583,4 +584,4 @@ TEST_F(HubTest, OfVeryManyNamesTheOldestAreForgotten) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -12,7 +12,8 @@
 #include "tests/fakes/fake_link.h"
 #include "tests/fanout/session_fixture.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -416,4 +417,4 @@ TEST_F(InterestTest, ABuddysChannelsAreOfItsDialect) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -12,7 +12,8 @@
 #include "common/check.h"
 #include "tests/testing/ws_client.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 EventLoop::Options FineTicks() {
@@ -181,4 +182,4 @@ void PortsFixture::RunFor(absl::Duration time) {
   EXPECT_TRUE(RunUntil([&] { return over; }));
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -22,7 +22,7 @@
 #include "tests/fakes/fake_clock.h"
 #include "tests/fanout/session_fixture.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 // Grants every subscribe in the next turn, without positions.
 class GrantingUpstream final : public Upstream {
@@ -107,4 +107,4 @@ class PortsFixture : public ::testing::Test {
   std::vector<std::unique_ptr<PairClient>> clients_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -2,7 +2,8 @@
 
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 TEST(SlotLeaseTest, NothingIsTakenThatWasNotGranted) {
@@ -83,4 +84,4 @@ TEST(SlotLeaseTest, WhatIsHeldIsWhatIsAskedForAfterAResetWithEnough) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

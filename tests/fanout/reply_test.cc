@@ -7,7 +7,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -252,4 +253,4 @@ TEST(ReplyTest, SessionBuddysMessagesAreReadOrIgnored) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

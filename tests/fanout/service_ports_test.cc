@@ -12,7 +12,8 @@
 #include "tests/fanout/ports_fixture.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::AllOf;
@@ -344,4 +345,4 @@ TEST_F(ServicePortsTest, OtherPlainRequestsAreToldToUpgrade) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -4,7 +4,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::UnorderedElementsAre;
@@ -79,4 +80,4 @@ TEST(ServiceSettingsTest, CorrelationIsAutomaticUnlessForced) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -8,7 +8,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -148,4 +149,4 @@ TEST(ServiceTest, SessionsAreFoundByIdAndTheirPeakIsKept) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -11,7 +11,8 @@
 #include "fanwire/v1/worker.pb.h"
 #include "tests/testing/ws_client.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 EventLoop::Options FineTicks() {
@@ -319,4 +320,4 @@ int64_t SessionFixture::LedgerError() const {
          (counts.written + dropped + counts.lost_connection + counts.expired + counts.queued);
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

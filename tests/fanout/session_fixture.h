@@ -24,7 +24,7 @@
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_control.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 using Json = nlohmann::json;
 
@@ -162,4 +162,4 @@ class SessionFixture : public ::testing::Test, public ConnectionHost {
   Session* made_ = nullptr;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

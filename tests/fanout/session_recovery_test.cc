@@ -5,7 +5,8 @@
 
 #include "tests/fanout/session_fixture.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -474,4 +475,4 @@ TEST_F(SessionRecoveryTest, WhatRecoveryWillNotBringIsNotWithheld) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -6,7 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "tests/fanout/session_fixture.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -520,4 +521,4 @@ TEST_F(SessionSendTest, TracksCountWhatExpires) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

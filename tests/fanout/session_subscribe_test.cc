@@ -4,7 +4,8 @@
 #include "absl/strings/str_cat.h"
 #include "tests/fanout/session_fixture.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -580,4 +581,4 @@ TEST_F(SessionSubscribeTest, TheExcludedConnectionDoesNotGetItByAnySubscription)
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -6,7 +6,8 @@
 #include "common/jwt.h"
 #include "tests/fanout/session_fixture.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -531,4 +532,4 @@ TEST_F(SessionTest, OperatorsSeeWhatASessionIs) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -3,7 +3,8 @@
 #include "fanwire/v1/worker.pb.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::_;
@@ -133,4 +134,4 @@ TEST(TokenVerifierTest, AStricterRuleWithinAPatternMustAllowToo) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

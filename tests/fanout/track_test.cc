@@ -6,7 +6,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::IsEmpty;
@@ -121,4 +122,4 @@ TEST_F(TrackTest, DropsAreSummedOverTheirReasons) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -11,7 +11,8 @@
 #include "tests/fanout/ports_fixture.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -252,4 +253,4 @@ TEST_F(WorkerQueriesTest, DisconnectClosesThoseWhoFitAndNobodyElse) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -8,7 +8,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::HasSubstr;
@@ -224,4 +225,4 @@ TEST(WorkerReportTest, ExistingDashboardsFindTheirNames) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -19,7 +19,8 @@
 #include "tests/testing/wait_for.h"
 #include "tests/testing/ws_client.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using Json = nlohmann::json;
@@ -495,4 +496,4 @@ TEST_F(WorkerTest, ClientsStayWhileControlIsAway) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -10,7 +10,8 @@
 #include "fanout/client_message.h"
 #include "fanout/reply.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 void MustBeJson(const std::string& text) {
@@ -40,19 +41,19 @@ void Answer(const ClientMessage& message, CorrelationMode mode) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
   for (const bool component : {false, true}) {
-    const auto message = fanwire::ParseClientMessage(text, component);
+    const auto message = fanwire::fanout::ParseClientMessage(text, component);
     if (!message.ok()) continue;
-    fanwire::Answer(*message, fanwire::CorrelationMode::kAuto);
-    fanwire::Answer(*message, fanwire::CorrelationMode::kEcho);
+    fanwire::fanout::Answer(*message, fanwire::fanout::CorrelationMode::kAuto);
+    fanwire::fanout::Answer(*message, fanwire::fanout::CorrelationMode::kEcho);
   }
-  const fanwire::BuddyMessage buddy = fanwire::ParseBuddyMessage(text);
-  if (buddy.kind == fanwire::BuddyMessage::Kind::kSubscribe) {
-    fanwire::MustBeJson(fanwire::BuddyConfirmedText(buddy.skill, absl::UnixEpoch()));
+  const fanwire::fanout::BuddyMessage buddy = fanwire::fanout::ParseBuddyMessage(text);
+  if (buddy.kind == fanwire::fanout::BuddyMessage::Kind::kSubscribe) {
+    fanwire::fanout::MustBeJson(fanwire::fanout::BuddyConfirmedText(buddy.skill, absl::UnixEpoch()));
   }
   return 0;
 }

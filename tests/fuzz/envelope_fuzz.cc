@@ -11,7 +11,7 @@
 #include "control/events/publication.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  using namespace fanwire;
+  using namespace fanwire::control;
   const absl::string_view data(reinterpret_cast<const char*>(bytes), size);
   const auto checked = EventData::Parse(data);
   if (!checked.ok()) return 0;

@@ -12,7 +12,8 @@
 #include "fanwire/v1/publish.pb.h"
 #include "google/protobuf/stubs/logging.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Protobuf complains aloud of every text that is no UTF-8.
@@ -95,11 +96,11 @@ void ReadStream(absl::string_view bytes) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
-  fanwire::ReadOne(bytes);
-  fanwire::ReadStream(bytes);
+  fanwire::control::ReadOne(bytes);
+  fanwire::control::ReadStream(bytes);
   return 0;
 }

@@ -13,7 +13,8 @@
 #include "fanout/net/ws_engine.h"
 #include "proto/close_code.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr size_t kMaxMessageBytes = 4096;
@@ -108,18 +109,18 @@ std::vector<std::string> EventsOf(WsEngine::Context* context, std::string stream
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
-  fanwire::WsEngine::Limits limits;
-  limits.max_message_bytes = fanwire::kMaxMessageBytes;
+  fanwire::fanout::WsEngine::Limits limits;
+  limits.max_message_bytes = fanwire::fanout::kMaxMessageBytes;
   limits.max_head_bytes = 1024;
-  const auto context = fanwire::WsEngine::MakeContext(limits);
-  std::string stream = (data[0] & 1) != 0 ? fanwire::kUpgrade : "";
+  const auto context = fanwire::fanout::WsEngine::MakeContext(limits);
+  std::string stream = (data[0] & 1) != 0 ? fanwire::fanout::kUpgrade : "";
   stream.append(reinterpret_cast<const char*>(data) + 1, size - 1);
   const size_t piece = 1 + (data[0] >> 1);
-  FANWIRE_CHECK(fanwire::EventsOf(context.get(), stream, stream.size() + 1) ==
-                fanwire::EventsOf(context.get(), stream, piece));
+  FANWIRE_CHECK(fanwire::fanout::EventsOf(context.get(), stream, stream.size() + 1) ==
+                fanwire::fanout::EventsOf(context.get(), stream, piece));
   return 0;
 }

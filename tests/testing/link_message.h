@@ -5,7 +5,7 @@
 #include "fanwire/v1/worker.pb.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 inline v1::ControlMessage Parse(const LinkMessage& message) {
   v1::ControlMessage parsed;
@@ -13,4 +13,4 @@ inline v1::ControlMessage Parse(const LinkMessage& message) {
   return parsed;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::control

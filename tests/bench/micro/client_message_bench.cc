@@ -10,7 +10,8 @@
 #include "fanout/client_message.h"
 #include "fanout/reply.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr char kPing[] = R"({"type":"request","id":"7","event":"ping","data":{}})";
@@ -87,4 +88,4 @@ void BM_WelcomeText(benchmark::State& state) {
 BENCHMARK(BM_WelcomeText);
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -8,7 +8,8 @@
 #include "control/events/envelope.h"
 #include "control/events/publication.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // An object of so many bytes, with nesting, numbers and escapes as events have them.
@@ -50,4 +51,4 @@ void BM_WriteEnvelope(benchmark::State& state) {
 BENCHMARK(BM_WriteEnvelope)->Arg(128)->Arg(512)->Arg(4096)->Arg(65536);
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -8,7 +8,8 @@
 #include "common/check.h"
 #include "control/engine/channel_log.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 constexpr absl::Duration kNow = absl::Seconds(1);
@@ -65,4 +66,4 @@ void BM_ChannelLogRead(benchmark::State& state) {
 BENCHMARK(BM_ChannelLogRead)->Arg(1)->Arg(100)->Arg(1000);
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

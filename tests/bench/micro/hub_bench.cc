@@ -22,7 +22,8 @@
 #include "fanout/session.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr char kUpgrade[] =
@@ -183,4 +184,4 @@ BENCHMARK(BM_HubBroadcast)
     ->ArgsProduct({{1, 100, 1000}, {1, 16}});
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

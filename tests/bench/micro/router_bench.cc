@@ -18,7 +18,8 @@
 #include "control/routing/router.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 // Bytes and items are not looked at: the link takes no more than what it has sent.
@@ -147,4 +148,4 @@ BENCHMARK(BM_RouterPublish)
     ->Args({1, 10000, 256});
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

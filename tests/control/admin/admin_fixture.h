@@ -27,7 +27,7 @@
 #include "tests/testing/link_message.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 inline constexpr char kAdminConfig[] = R"(
 worker: {drain_window: 4s, drain_deadline: 9s}
@@ -157,4 +157,4 @@ class AdminFixture : public ::testing::Test {
   std::unique_ptr<Tools> tools_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

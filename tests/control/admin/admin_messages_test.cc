@@ -8,7 +8,8 @@
 #include "fanwire/v1/admin.pb.h"
 #include "tests/control/admin/admin_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::_;
@@ -326,4 +327,4 @@ TEST_F(MergeWorkersTest, WorkersOfOthersAreListedAndAllAreInOrderOfSlot) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -19,7 +19,8 @@
 #include "tests/fakes/fake_control_process.h"
 #include "tests/testing/wait_for.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::_;
@@ -817,4 +818,4 @@ TEST_F(AdminServiceTest, TellsWhatIsRunning) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

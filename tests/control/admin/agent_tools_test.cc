@@ -6,7 +6,8 @@
 
 #include "tests/control/admin/admin_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::HasSubstr;
@@ -291,4 +292,4 @@ TEST_F(ToolsTest, ATestEventWithoutAWorkerIsNotPublished) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

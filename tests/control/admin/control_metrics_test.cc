@@ -8,7 +8,8 @@
 #include "control/requests/status_requests.h"
 #include "tests/control/admin/admin_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::Contains;
@@ -165,4 +166,4 @@ TEST_F(ControlMetricsTest, AServiceThatAReloadRemovedIsNotToldAnyMore) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -9,7 +9,8 @@
 #include "control/engine/memory_engine.h"
 #include "tests/control/admin/admin_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -191,4 +192,4 @@ TEST_F(TailTest, TheEndComesAfterWhatWaits) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -6,7 +6,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -99,4 +100,4 @@ TEST(CatalogTest, KnowsTheKindsOfItsChannels) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

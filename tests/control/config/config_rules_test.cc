@@ -17,7 +17,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::Contains;
@@ -425,4 +426,4 @@ TEST(ReadConfigFileTest, ReadsAFileAndNamesOneThatCannotBeRead) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

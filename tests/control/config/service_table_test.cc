@@ -8,7 +8,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -121,4 +122,4 @@ services:
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

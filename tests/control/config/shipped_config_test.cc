@@ -15,7 +15,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -344,4 +345,4 @@ TEST(ShippedConfigTest, EveryEventThatStateIsMadeOfIsInTheCatalog) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

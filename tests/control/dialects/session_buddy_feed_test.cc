@@ -17,7 +17,8 @@
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_router.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -249,4 +250,4 @@ TEST_F(SessionBuddyFeedTest, ItsTimersDoNothingWhenItIsGone) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

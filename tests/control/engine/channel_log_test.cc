@@ -7,7 +7,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -236,4 +237,4 @@ TEST_F(ChannelLogTest, FindsTheFirstThatWasReceivedThenOrLater) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

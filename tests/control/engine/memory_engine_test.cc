@@ -8,7 +8,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 EngineCallback NoCallback() {
@@ -75,4 +76,4 @@ TEST(MemoryEngineTest, NoBoundIsTooLarge) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

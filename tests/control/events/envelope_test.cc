@@ -10,7 +10,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::Eq;
@@ -248,4 +249,4 @@ TEST(IsUtf8Test, TellsUtf8FromOtherBytes) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -10,7 +10,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::AllOf;
@@ -254,4 +255,4 @@ TEST_F(EventCheckTest, AFieldOfTheChannelsRuleTellsConflatingEventsApart) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -9,7 +9,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -173,4 +174,4 @@ TEST(IdempotencyManyTest, OfManyThreadsWithOneKeyOneIsNewAndAllOthersAreAnswered
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -11,7 +11,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::MatchesRegex;
@@ -140,4 +141,4 @@ TEST(PublicationPtrTest, ManyThreadsMayShareAndReadOne) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

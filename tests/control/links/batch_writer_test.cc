@@ -12,7 +12,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/link_message.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -205,4 +206,4 @@ TEST_F(BatchWriterTest, AnAnswersEventsAreNamedBeforeIt) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

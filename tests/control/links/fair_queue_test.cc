@@ -7,7 +7,8 @@
 #include <cstdint>
 #include <string>
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 struct Item {
@@ -114,4 +115,4 @@ TEST(LaneQueueTest, CountsItsLanes) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

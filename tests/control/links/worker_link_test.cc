@@ -15,7 +15,8 @@
 #include "tests/control/routing/router_fixture.h"
 #include "tests/fakes/fake_clock.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -525,4 +526,4 @@ TEST_F(WorkerLinkTest, ManyThreadsMayQueueFlushAndAcknowledge) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

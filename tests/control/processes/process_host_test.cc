@@ -22,7 +22,8 @@
 #include "tests/testing/status.h"
 #include "tests/testing/wait_for.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::HasSubstr;
@@ -185,4 +186,4 @@ TEST_F(ProcessHostTest, StrangersAreNotKilled) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -23,7 +23,7 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 inline constexpr absl::Duration kMs = absl::Milliseconds(1);
 inline constexpr absl::Duration kSecond = absl::Seconds(1);
@@ -177,4 +177,4 @@ class SupervisorTest : public ::testing::Test {
   std::vector<absl::Status> finished_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -21,7 +21,8 @@
 #include "tests/testing/status.h"
 #include "tests/testing/wait_for.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -411,4 +412,4 @@ TEST_F(SupervisorProcessTest, WorkersOutliveASupervisorThatDiesAndTheNextOneAdop
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

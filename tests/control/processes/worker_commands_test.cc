@@ -10,7 +10,8 @@
 #include "tests/control/workers/worker_registry_fixture.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -57,4 +58,4 @@ TEST_F(WorkerOrdersTest, ForgottenWorkerIsListedNoMore) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

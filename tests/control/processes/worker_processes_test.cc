@@ -10,7 +10,8 @@
 #include "tests/control/processes/supervisor_fixture.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -289,4 +290,4 @@ TEST_F(WorkerSlotsTest, TimeInWhichControlItselfStoodStillIsNotHeldAgainstWorker
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -17,7 +17,7 @@
 #include "tests/control/routing/router_fixture.h"
 #include "tests/testing/wait_for.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 class PublishFixture : public RouterFixture {
  protected:
@@ -130,4 +130,4 @@ class PublishFixture : public RouterFixture {
   std::unique_ptr<FakeWorker> worker_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -11,7 +11,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -405,4 +406,4 @@ TEST(PublishReaderTest, AValidateRequestIsItsEvent) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -9,7 +9,8 @@
 #include "google/protobuf/wrappers.pb.h"
 #include "tests/control/publish/publish_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -330,4 +331,4 @@ TEST_F(PublishServiceTest, ValidateAnswersAndPublishesNothing) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

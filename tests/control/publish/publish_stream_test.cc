@@ -10,7 +10,8 @@
 
 #include "tests/control/publish/publish_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -579,4 +580,4 @@ TEST_F(PublishStreamTest, TwoStreamsIntoOneChannelShareItsPositionsAndEachKeepsI
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

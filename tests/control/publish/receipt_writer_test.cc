@@ -9,7 +9,8 @@
 #include "gtest/gtest.h"
 #include "proto/wire/wire_writer.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using google::protobuf::util::MessageDifferencer;
@@ -133,4 +134,4 @@ TEST(ReceiptWriterTest, ItemsMakeUpAMessage) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -18,7 +18,8 @@
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_router.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -252,4 +253,4 @@ TEST_F(HistoryRequestTest, AnEventOfAlmostTheLargestSizeIsToldAlone) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

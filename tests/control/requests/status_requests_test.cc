@@ -17,7 +17,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::HasSubstr;
@@ -518,4 +519,4 @@ TEST_F(RetainedStateTest, ShippedOthers) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -16,7 +16,8 @@
 #include "tests/fakes/fake_clock.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::HasSubstr;
@@ -326,4 +327,4 @@ TEST_F(ChannelDirectoryTest, APatternsLinkThatIsHeldBeginsDirtyAfterWhatWasRoute
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

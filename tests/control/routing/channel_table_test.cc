@@ -10,7 +10,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -124,4 +125,4 @@ TEST_F(ChannelTableTest, WhoeverLocksTheSameShardsInWhateverOrderNobodyWaitsFore
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -12,7 +12,8 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -134,4 +135,4 @@ TEST_F(PatternTableTest, ChangesAndMatchesMayMeet) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -9,7 +9,8 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 class ReceiptTrackerTest : public ::testing::Test {
@@ -293,4 +294,4 @@ TEST_F(ReceiptTrackerTest, EveryRecordEndsOnceThoughReportsAndDeadlinesMeet) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -29,7 +29,7 @@
 #include "tests/testing/link_message.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // A worker's end of its stream.  Writes stay in flight until Complete(); then what they say is
 // checked for what every worker relies on (handles are introduced, never reused, and each channel's
@@ -425,4 +425,4 @@ class RouterFixture : public ::testing::Test {
   uint64_t last_link_ = 0;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -11,7 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "tests/control/routing/router_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -691,4 +692,4 @@ TEST_F(RouterTest, AReloadsRulesHoldForTheNextPublication) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

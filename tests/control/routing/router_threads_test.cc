@@ -13,7 +13,8 @@
 #include "tests/control/routing/router_fixture.h"
 #include "tests/testing/wait_for.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::SizeIs;
@@ -331,4 +332,4 @@ TEST_F(RouterThreadsTest, ReloadsSweepsAndQuestionsMayMeetPublishers) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

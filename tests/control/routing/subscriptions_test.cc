@@ -8,7 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "tests/control/routing/router_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -898,4 +899,4 @@ TEST_F(ReattachTest, ACatchUpLargerThanTheQueueComesInPieces) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -11,7 +11,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -446,4 +447,4 @@ TEST_F(SlotPoolTest, SlotsThatAreUsedBeyondWhatIsHeldAreLeased) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

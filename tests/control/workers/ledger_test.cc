@@ -8,7 +8,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -203,4 +204,4 @@ TEST_F(LedgerTest, HeartbeatsAndQuestionsMayMeet) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

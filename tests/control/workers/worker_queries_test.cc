@@ -8,7 +8,8 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::SizeIs;
@@ -125,4 +126,4 @@ TEST_F(WorkerQueriesTest, QuestionsHaveTheirOwnIds) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

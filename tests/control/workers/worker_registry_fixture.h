@@ -23,7 +23,7 @@
 #include "tests/testing/link_message.h"
 #include "tests/testing/status.h"
 
-namespace fanwire {
+namespace fanwire::control {
 
 // A worker's end of its stream: keeps what control writes.
 class FakeStream final : public LinkTransport {
@@ -194,4 +194,4 @@ class WorkerRegistryTest : public ::testing::Test {
   Watcher watcher_{registry_.get()};
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::control

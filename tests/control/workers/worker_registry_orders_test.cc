@@ -7,7 +7,8 @@
 #include "control/workers/worker_registry.h"
 #include "tests/control/workers/worker_registry_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -503,4 +504,4 @@ TEST_F(WorkerRegistryTest, ThreadsDoNotPutMessagesOrNewsOutOfOrder) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -7,7 +7,8 @@
 #include "common/version.h"
 #include "tests/control/workers/worker_registry_fixture.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::_;
@@ -622,4 +623,4 @@ TEST_F(WorkerRegistryTest, ConfigStatesAreOfAttachedWorkersAlone) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -21,7 +21,8 @@
 #include "tests/control/routing/router_fixture.h"
 #include "tests/testing/wait_for.h"
 
-namespace fanwire {
+namespace fanwire::control {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -483,4 +484,4 @@ TEST_F(WorkerServiceTest, AttachmentsMayComeAndGoWhileOthersPublish) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::control

@@ -13,7 +13,8 @@
 #include "tests/fanout/net/ws_server.h"
 #include "tests/testing/ws_client.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr int kSmallBuffer = 4096;
@@ -615,4 +616,4 @@ TEST(ConnectionTest, CountersAddUp) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

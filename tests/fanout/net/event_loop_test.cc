@@ -11,7 +11,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -323,4 +324,4 @@ TEST(EventLoopTest, FunctionsNotRunAreDestroyedWithTheLoop) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -4,7 +4,8 @@
 
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 std::string Bytes(const FramePtr& frame) { return std::string(frame->bytes()); }
@@ -55,4 +56,4 @@ TEST(FrameTest, LivesAsLongAsItsLastReference) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

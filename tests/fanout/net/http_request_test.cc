@@ -7,7 +7,8 @@
 #include "absl/strings/str_replace.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr char kUpgrade[] =
@@ -193,4 +194,4 @@ TEST(HttpRequestTest, RefusalsCarryTheHeadersOfTheirStatus) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -17,7 +17,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/ws_client.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(5);
@@ -273,4 +274,4 @@ TEST(ListenerDescriptorsTest, OutOfDescriptorsItRefusesAtOnceWithoutSpinningAndR
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -14,7 +14,8 @@
 
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 // A Socket on one end of a loopback TCP connection with small buffers; the test holds the other.
@@ -310,4 +311,4 @@ TEST(PeerAddressTest, WritesBothFamilies) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -7,7 +7,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -141,4 +142,4 @@ TEST_F(TimerWheelTest, DeadlineMayOutliveTheWheel) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

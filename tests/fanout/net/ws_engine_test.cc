@@ -10,7 +10,8 @@
 #include "gtest/gtest.h"
 #include "tests/testing/ws_client.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 using ::testing::ElementsAre;
@@ -343,4 +344,4 @@ TEST_F(WsEngineTest, ConnectionsOfOneContextDoNotDisturbEachOther) {
 }
 
 }  // namespace
-}  // namespace fanwire
+}  // namespace fanwire::fanout

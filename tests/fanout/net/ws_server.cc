@@ -6,7 +6,8 @@
 
 #include "common/check.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
+
 namespace {
 
 EventLoop::Options FineTicks() {
@@ -122,4 +123,4 @@ bool WsServer::OnHttpRequest(const HttpRequest& request, HttpResponse* response)
   return true;
 }
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout

@@ -21,7 +21,7 @@
 #include "fanout/net/listener.h"
 #include "fanout/net/socket.h"
 
-namespace fanwire {
+namespace fanwire::fanout {
 
 class WsServer final : public ConnectionHost {
  public:
@@ -81,4 +81,4 @@ class WsServer final : public ConnectionHost {
   std::thread thread_;
 };
 
-}  // namespace fanwire
+}  // namespace fanwire::fanout
