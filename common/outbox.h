@@ -1,4 +1,4 @@
-// SerialQueue runs functions one after another in the order they were added, on whichever thread
+// Outbox runs functions one after another in the order they were added, on whichever thread
 // calls Run() first: how a class whose state has a mutex does things outside, in the state's order.
 //
 // Threading: safe from every thread; its mutex is a leaf, so that Add() may be called with others
@@ -13,7 +13,7 @@
 
 namespace fanwire {
 
-class SerialQueue {
+class Outbox {
  public:
   using Function = absl::AnyInvocable<void()>;
 

@@ -59,12 +59,13 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
 
-  const auto text = fanwire::ReadConfigFile(options.config_file);
+  const auto text = fanwire::control::ReadConfigFile(options.config_file);
   if (!text.ok()) {
     std::cerr << text.status().message() << "\n";
     return 2;
   }
-  fanwire::LoadedConfig config = fanwire::LoadConfig(*text, options.config_file, options.overrides);
+  fanwire::control::LoadedConfig config =
+      fanwire::control::LoadConfig(*text, options.config_file, options.overrides);
   if (json) {
     std::cout << config.ToJson() << "\n";
     return config.ok() ? 0 : 2;

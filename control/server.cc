@@ -162,7 +162,7 @@ class RuntimeDir {
   int fd_ = -1;
 };
 
-class ServerImpl final : public Server, public AdminHost {
+class ServerImpl final : public Server, public ControlProcess {
  public:
   ServerImpl(const ServerOptions& options, LoadedConfig config)
       : options_(options), config_(std::move(config.config)) {}
@@ -175,7 +175,7 @@ class ServerImpl final : public Server, public AdminHost {
   void Reload() override;
   void Stop() override;
 
-  // ---- AdminHost
+  // ---- ControlProcess
 
   ConfigInForce config() const override {
     MutexLock lock(&mu_);
@@ -186,7 +186,7 @@ class ServerImpl final : public Server, public AdminHost {
   }
   ConfigOverrides config_overrides() const override { return options_.overrides; }
   void Reload(std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)> done) override;
-  std::vector<SlotInfo> Slots() const override { return supervisor_->Slots(); }
+  std::vector<ProcessInfo> Slots() const override { return supervisor_->Slots(); }
   absl::Status DrainSlot(absl::string_view worker_id, const DrainOrder& order,
                          std::function<void(int64_t, bool)> progress) override {
     return supervisor_->Drain(worker_id, order, std::move(progress));
@@ -239,13 +239,13 @@ class ServerImpl final : public Server, public AdminHost {
   std::unique_ptr<Router> router_;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<WorkerRegistry> registry_;
-  std::unique_ptr<RetainedState> retained_;
+  std::unique_ptr<StatusRequests> retained_;
   std::unique_ptr<SessionBuddyFeed> feed_;
   std::unique_ptr<ClientRequestHandler> history_;
   std::unique_ptr<TailHub> tail_;
-  std::unique_ptr<Tools> tools_;
+  std::unique_ptr<AgentTools> tools_;
   std::unique_ptr<ProcessHost> processes_;
-  std::unique_ptr<WorkerOrders> orders_;
+  std::unique_ptr<WorkerCommands> orders_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<PublishService> publish_service_;
   std::unique_ptr<grpc::Service> worker_service_;
@@ -297,18 +297,19 @@ void ServerImpl::MakeParts() {
       {.heartbeat_interval = FromProto(control.heartbeat_interval()),
        .control_incarnation = static_cast<uint64_t>(absl::ToUnixNanos(clock_->WallNow()))},
       router_.get(), ledger_.get(), clock_, timers_.get());
-  retained_ = std::make_unique<RetainedState>(*config);
+  retained_ = std::make_unique<StatusRequests>(*config);
   feed_ = std::make_unique<SessionBuddyFeed>(router_.get(), timers_.get(), clock_);
   feed_->SetServices(*services);
   history_ = MakeHistoryRequestHandler(router_.get());
   tail_ = std::make_unique<TailHub>(clock_, timers_.get());
-  tools_ = std::make_unique<Tools>(Tools::Parts{.router = router_.get(),
-                                                .registry = registry_.get(),
-                                                .ledger = ledger_.get(),
-                                                .clock = clock_,
-                                                .services = [this] { return this->services(); }});
+  tools_ = std::make_unique<AgentTools>(
+      AgentTools::Parts{.router = router_.get(),
+                        .registry = registry_.get(),
+                        .ledger = ledger_.get(),
+                        .clock = clock_,
+                        .services = [this] { return this->services(); }});
   processes_ = ProcessHost::Make();
-  orders_ = WorkerOrders::Make(registry_.get());
+  orders_ = WorkerCommands::Make(registry_.get());
   supervisor_ = std::make_unique<Supervisor>(
       SupervisorOptions{.worker_program = options_.worker_program,
                         .control_address = absl::StrCat("unix:", control.socket()),

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "proto/policies.h"
+
 namespace fanwire::fanout {
 
 void Backlog::Append(Item item) {
@@ -96,7 +98,7 @@ void Backlog::Extend(Stretch* stretch, const Stretch& later) {
 
 void Backlog::Skip(const ChannelRef& channel, int64_t from, int64_t to, const char* reason) {
   // The dialect of session-buddy knows no notices.
-  if (channel->dialect != ChannelDialect::kCommon) return;
+  if (channel->dialect != Dialect::kCommon) return;
   const Stretch added{.from = from, .to = to, .reason = reason};
   const auto known = std::find_if(skipped_.begin(), skipped_.end(), [&](const Skipped& skipped) {
     return skipped.channel.get() == channel.get();

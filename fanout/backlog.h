@@ -21,6 +21,7 @@
 #include "fanout/channel.h"
 #include "fanout/counts.h"
 #include "fanout/net/frame.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 

@@ -21,6 +21,7 @@
 #include "fanout/net/frame.h"
 #include "fanout/track.h"
 #include "proto/channel_name.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -28,14 +29,6 @@ class Service;
 class Session;
 struct KindCounts;
 struct FanOutRun;  // hub.cc
-
-// As types.proto's Dialect.
-enum class ChannelDialect : uint8_t { kCommon = 0, kSessionBuddy = 1 };
-inline constexpr size_t kDialects = 2;
-
-// As config.proto's, never unspecified.
-enum class BacklogPolicy : uint8_t { kClose = 1, kDropOldest = 2, kLatest = 3 };
-enum class GapPolicy : uint8_t { kNotify = 1, kClose = 2 };
 
 // Why a subscriber's session must be asked.
 enum SubscriberFlag : uint8_t {
@@ -82,11 +75,11 @@ class SubscriberTable {
 };
 
 struct PatternTable {
-  PatternTable(Service* owner, ChannelDialect spoken, ChannelPattern parsed)
+  PatternTable(Service* owner, Dialect spoken, ChannelPattern parsed)
       : service(owner), dialect(spoken), pattern(std::move(parsed)) {}
 
   Service* const service;
-  const ChannelDialect dialect;
+  const Dialect dialect;
   const ChannelPattern pattern;
   SubscriberTable subscribers;
   int32_t interest = 0;  // subscriptions and subscribes under way
@@ -108,7 +101,7 @@ struct Delivery {
 
 struct Channel {
   Service* service = nullptr;
-  ChannelDialect dialect = ChannelDialect::kCommon;
+  Dialect dialect = Dialect::kCommon;
   std::string name;
 
   // Of the attachment.

@@ -11,12 +11,9 @@
 #include <iterator>
 
 #include "common/metrics.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
-
-// Numbers as in types.proto.
-enum class DropReason : uint8_t { kDropOldest = 1, kConflated = 2, kSlowClosed = 3, kClosing = 4 };
-inline constexpr size_t kDropReasonCount = 5;  // by number; 0 is none
 
 // Errors by name, as worker.proto has them.
 enum class CountedError : uint8_t {
@@ -44,7 +41,7 @@ struct ServiceCounts {
   // The ledger.
   int64_t matched = 0;
   int64_t written = 0;
-  std::array<int64_t, kDropReasonCount> dropped = {};
+  std::array<int64_t, kDropReasons> dropped = {};
   int64_t lost_connection = 0;
   int64_t expired = 0;
   int64_t queued = 0;  // now

@@ -6,12 +6,11 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "common/log.h"
 
 namespace fanwire::fanout {
 
-struct WorkerOptions {
+struct WorkerFlags {
   std::string control;    // "unix:/run/fanwire/control.sock", "127.0.0.1:8701"
   std::string worker_id;  // "worker-0"
   uint32_t slot = 0;
@@ -22,24 +21,6 @@ struct WorkerOptions {
 
 // Reads the command line.  If the program should end instead (--help, --version, a fault), `*exit`
 // is set to its exit code, and the text has been printed.
-WorkerOptions ParseWorkerOptions(int argc, char** argv, int* exit);
-
-// Holds a slot of this machine for the life of the process: runtime_dir/worker-N.lock, which has
-// the process id in it.
-class SlotLock {
- public:
-  //   ALREADY_EXISTS       another worker holds the slot
-  //   FAILED_PRECONDITION  the file cannot be made
-  static absl::StatusOr<SlotLock> Take(const std::string& runtime_dir, uint32_t slot);
-
-  SlotLock(SlotLock&& other) noexcept;
-  SlotLock& operator=(SlotLock&& other) noexcept;
-  ~SlotLock();
-
- private:
-  explicit SlotLock(int fd) : fd_(fd) {}
-
-  int fd_ = -1;
-};
+WorkerFlags ParseFlags(int argc, char** argv, int* exit);
 
 }  // namespace fanwire::fanout

@@ -8,6 +8,8 @@
 #include "fanout/service.h"
 #include "fanout/session.h"
 #include "fanwire/v1/worker.pb.h"
+#include "proto/interest_hash.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -16,25 +18,7 @@ namespace {
 // Bytes of names in one message of a snapshot.
 constexpr size_t kSnapshotBytes = 256 << 10;
 
-// FNV-1a 64 of "service\0dialect\0channel".
-uint64_t InterestHash(absl::string_view service, ChannelDialect dialect, absl::string_view name) {
-  uint64_t hash = 0xcbf29ce484222325;
-  const auto mix = [&hash](absl::string_view text) {
-    for (const char c : text) {
-      hash ^= static_cast<unsigned char>(c);
-      hash *= 0x100000001b3;
-    }
-  };
-  const absl::string_view zero("\0", 1);
-  mix(service);
-  mix(zero);
-  mix(absl::StrCat(static_cast<int>(dialect)));
-  mix(zero);
-  mix(name);
-  return hash;
-}
-
-void Fill(const Service& service, ChannelDialect dialect, absl::string_view name, bool pattern,
+void Fill(const Service& service, Dialect dialect, absl::string_view name, bool pattern,
           v1::Interest* out) {
   out->set_service(service.name());
   out->set_channel(std::string(name));
@@ -65,8 +49,8 @@ std::string ErrorCodeOf(int code) {
 Interest::Interest(ControlLink* link, std::function<std::vector<Service*>()> services)
     : link_(link), services_(std::move(services)) {}
 
-void Interest::Tell(bool add, const Service* service, ChannelDialect dialect,
-                    absl::string_view name, bool pattern) {
+void Interest::Tell(bool add, const Service* service, Dialect dialect, absl::string_view name,
+                    bool pattern) {
   count_ += add ? 1 : -1;
   hash_ ^= InterestHash(service->name(), dialect, name);
   if (!link_->attached()) return;
@@ -183,7 +167,7 @@ void Interest::TellInterest() {
   begin(true);
   for (Service* const service : services_()) {
     for (size_t d = 0; d < kDialects; ++d) {
-      const auto dialect = static_cast<ChannelDialect>(d);
+      const auto dialect = static_cast<Dialect>(d);
       for (const auto& [text, table] : service->patterns(dialect)) {
         if (table->interest == 0) continue;
         Fill(*service, dialect, text, true, snapshot->add_interests());
@@ -199,7 +183,7 @@ void Interest::TellInterest() {
   }
   // Positions after all interest: control resumes channels that are wanted by then.
   for (Service* const service : services_()) {
-    for (const auto& [name, channel] : service->channels(ChannelDialect::kCommon)) {
+    for (const auto& [name, channel] : service->channels(Dialect::kCommon)) {
       if (channel->epoch.empty()) continue;
       if (channel->subscribers.empty() && service->PatternsOf(channel.get()).empty()) continue;
       v1::ChannelPosition* const at = snapshot->add_positions();

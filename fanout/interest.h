@@ -20,6 +20,7 @@
 #include "fanout/control_link.h"
 #include "fanout/hub.h"
 #include "fanout/upstream.h"
+#include "proto/policies.h"
 
 namespace fanwire::v1 {
 class ClientReplies;
@@ -64,7 +65,7 @@ class Interest {
     std::string data;
   };
 
-  void Tell(bool add, const Service* service, ChannelDialect dialect, absl::string_view name,
+  void Tell(bool add, const Service* service, Dialect dialect, absl::string_view name,
             bool pattern);
   void Send(uint64_t ask, const Open& open);
 

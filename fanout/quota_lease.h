@@ -1,4 +1,4 @@
-// SlotLease is a worker's part of a service's connection slots, leased from control in chunks, so
+// QuotaLease is a worker's part of a service's connection slots, leased from control in chunks, so
 // that all workers together never have more sessions than the service may.
 //
 // Threading: loop-confined.
@@ -9,7 +9,7 @@
 
 namespace fanwire::fanout {
 
-class SlotLease {
+class QuotaLease {
  public:
   // Takes a slot; false if none is free.
   bool Take() {

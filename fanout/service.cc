@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "proto/policies.h"
+
 namespace fanwire::fanout {
 
 namespace {
@@ -31,13 +33,13 @@ Session* Service::FindSession(absl::string_view id) const {
   return it == sessions_.end() ? nullptr : it->second;
 }
 
-Channel* Service::FindChannel(ChannelDialect dialect, absl::string_view name) const {
+Channel* Service::FindChannel(Dialect dialect, absl::string_view name) const {
   const Channels& channels = channels_[static_cast<size_t>(dialect)];
   const auto it = channels.find(name);
   return it == channels.end() ? nullptr : it->second.get();
 }
 
-Channel* Service::FindOrMakeChannel(ChannelDialect dialect, absl::string_view name) {
+Channel* Service::FindOrMakeChannel(Dialect dialect, absl::string_view name) {
   if (Channel* const known = FindChannel(dialect, name); known != nullptr) return known;
   auto* const channel = new Channel;
   channel->service = this;
@@ -45,7 +47,7 @@ Channel* Service::FindOrMakeChannel(ChannelDialect dialect, absl::string_view na
   channel->name = std::string(name);
   const std::string kind(ChannelKind(name));
   channel->kind = &kinds_[settings_->channel_kinds.contains(kind) ? kind : "other"];
-  if (dialect == ChannelDialect::kSessionBuddy) channel->backlog = BacklogPolicy::kLatest;
+  if (dialect == Dialect::kSessionBuddy) channel->backlog = BacklogPolicy::kLatest;
   channels_[static_cast<size_t>(dialect)].emplace(channel->name, ChannelRef(channel));
   return channel;
 }
@@ -64,13 +66,13 @@ void Service::ForgetIfIdle(Channel* channel) {
   channels.erase(it);
 }
 
-PatternTable* Service::FindPattern(ChannelDialect dialect, absl::string_view text) const {
+PatternTable* Service::FindPattern(Dialect dialect, absl::string_view text) const {
   const Patterns& patterns = patterns_[static_cast<size_t>(dialect)];
   const auto it = patterns.find(text);
   return it == patterns.end() ? nullptr : it->second.get();
 }
 
-PatternTable* Service::FindOrMakePattern(ChannelDialect dialect, const ChannelPattern& pattern) {
+PatternTable* Service::FindOrMakePattern(Dialect dialect, const ChannelPattern& pattern) {
   std::unique_ptr<PatternTable>& table = patterns_[static_cast<size_t>(dialect)][pattern.text()];
   if (table == nullptr) {
     table = std::make_unique<PatternTable>(this, dialect, pattern);

@@ -18,6 +18,7 @@
 #include "fanout/counts.h"
 #include "fanout/quota_lease.h"
 #include "fanout/service_settings.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -37,7 +38,7 @@ class Service {
 
   ServiceCounts& counts() { return counts_; }
   const ServiceCounts& counts() const { return counts_; }
-  SlotLease& slots() { return slots_; }
+  QuotaLease& slots() { return slots_; }
   // By kind of channel.
   const std::map<std::string, KindCounts>& kinds() const { return kinds_; }
   Latencies& latencies() { return latencies_; }
@@ -56,19 +57,19 @@ class Service {
   using Channels = absl::flat_hash_map<absl::string_view, ChannelRef>;  // the key is its name
   using Patterns = absl::flat_hash_map<std::string, std::unique_ptr<PatternTable>>;
 
-  Channel* FindChannel(ChannelDialect dialect, absl::string_view name) const;
-  Channel* FindOrMakeChannel(ChannelDialect dialect, absl::string_view name);
+  Channel* FindChannel(Dialect dialect, absl::string_view name) const;
+  Channel* FindOrMakeChannel(Dialect dialect, absl::string_view name);
   // Forgets the channel unless it is of use: subscribers, a handle, work under way, or a position
   // from which a pattern's subscribers go on after the next attachment.
   void ForgetIfIdle(Channel* channel);
-  const Channels& channels(ChannelDialect dialect) const {
+  const Channels& channels(Dialect dialect) const {
     return channels_[static_cast<size_t>(dialect)];
   }
 
-  PatternTable* FindPattern(ChannelDialect dialect, absl::string_view text) const;
-  PatternTable* FindOrMakePattern(ChannelDialect dialect, const ChannelPattern& pattern);
+  PatternTable* FindPattern(Dialect dialect, absl::string_view text) const;
+  PatternTable* FindOrMakePattern(Dialect dialect, const ChannelPattern& pattern);
   void ForgetIfIdle(PatternTable* table);
-  const Patterns& patterns(ChannelDialect dialect) const {
+  const Patterns& patterns(Dialect dialect) const {
     return patterns_[static_cast<size_t>(dialect)];
   }
 
@@ -79,7 +80,7 @@ class Service {
   std::shared_ptr<const ServiceSettings> settings_;
   const std::string name_;
   ServiceCounts counts_;
-  SlotLease slots_;
+  QuotaLease slots_;
   std::map<std::string, KindCounts> kinds_;  // channels point to its values
   Latencies latencies_;
   absl::flat_hash_map<absl::string_view, Session*> sessions_;

@@ -8,6 +8,7 @@
 #include "common/time_format.h"
 #include "common/version.h"
 #include "fanwire/v1/worker.pb.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -62,7 +63,7 @@ bool Same(const ConnectionOptions& a, const ConnectionOptions& b) {
 // One listening port of a service.
 class ServicePorts::Port final : public ConnectionHost {
  public:
-  Port(ServicePorts* owner, Service* service, ChannelDialect dialect, bool auth_required)
+  Port(ServicePorts* owner, Service* service, Dialect dialect, bool auth_required)
       : owner_(owner), service_(service), dialect_(dialect), auth_required_(auth_required) {}
 
   absl::Status Open(const ListenerOptions& listener, const ConnectionOptions& connections) {
@@ -88,7 +89,7 @@ class ServicePorts::Port final : public ConnectionHost {
            config.port() == listener_options_.port;
   }
   // Other rules for connections accepted from now on.
-  void Update(ChannelDialect dialect, bool auth_required, const ListenerOptions& listener,
+  void Update(Dialect dialect, bool auth_required, const ListenerOptions& listener,
               const ConnectionOptions& connections) {
     dialect_ = dialect;
     auth_required_ = auth_required;
@@ -182,7 +183,7 @@ class ServicePorts::Port final : public ConnectionHost {
 
   ServicePorts* const owner_;
   Service* const service_;
-  ChannelDialect dialect_;
+  Dialect dialect_;
   bool auth_required_;
   ListenerOptions listener_options_;
   std::vector<std::unique_ptr<ConnectionGroup>> groups_;  // the last one gets what is accepted
@@ -206,7 +207,7 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
   struct Wanted {
     std::unique_ptr<Port> opened;  // null: `kept` stays
     Port* kept = nullptr;
-    ChannelDialect dialect;
+    Dialect dialect;
     bool auth_required;
     ListenerOptions listener;
     ConnectionOptions connections;
@@ -231,7 +232,7 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
       options.socket.send_buffer_bytes = static_cast<int>(worker.send_buffer_bytes());
       options.accepts_per_second = accept_rate;
       options.max_open = MaxConnections();
-      const auto dialect = static_cast<ChannelDialect>(listener.dialect());
+      const auto dialect = static_cast<Dialect>(listener.dialect());
       Port* kept = nullptr;
       for (const std::unique_ptr<Port>& port : ports_) {
         // Several ports of a service may ask for any free one: each keeps its own.

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/uuid.h"
 #include "proto/channel_name.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -92,14 +93,14 @@ void Session::Admit() {
   state_ = State::kAuthenticating;
   if (bad_token_) {
     counts().Count(CountedError::kAuthFailed);
-    if (dialect_ == ChannelDialect::kCommon) ReplyError({}, "AUTH_FAILED", kBadToken);
-    return Close(dialect_ == ChannelDialect::kCommon ? CloseCode::kPolicyViolation
-                                                     : CloseCode::kSessionBuddyAuthFailed,
+    if (dialect_ == Dialect::kCommon) ReplyError({}, "AUTH_FAILED", kBadToken);
+    return Close(dialect_ == Dialect::kCommon ? CloseCode::kPolicyViolation
+                                              : CloseCode::kSessionBuddyAuthFailed,
                  "Authentication failed");
   }
   if (auth_required_ && identity_ == nullptr) {
     auth_deadline_ =
-        Now() + (dialect_ == ChannelDialect::kCommon ? settings().auth_timeout : kBuddyAuthTimeout);
+        Now() + (dialect_ == Dialect::kCommon ? settings().auth_timeout : kBuddyAuthTimeout);
     return Rearm();
   }
   Welcome(nullptr);
@@ -108,10 +109,10 @@ void Session::Admit() {
 void Session::Welcome(const ReplyContext* auth_context) {
   state_ = State::kActive;
   auth_deadline_ = absl::InfiniteDuration();
-  if (auth_context != nullptr && dialect_ == ChannelDialect::kCommon) {
+  if (auth_context != nullptr && dialect_ == Dialect::kCommon) {
     Reply(AuthenticatedText(*auth_context, identity_->user, WallNow()));
   }
-  if (dialect_ == ChannelDialect::kSessionBuddy) {
+  if (dialect_ == Dialect::kSessionBuddy) {
     Reply(BuddyConnectedText(identity_ != nullptr, WallNow()));
     MoveBuddyTo(kBuddyChannel);
     return Rearm();
@@ -138,7 +139,7 @@ void Session::RefuseToken(const ReplyContext& context, absl::string_view message
 
 void Session::Authenticate(absl::string_view payload) {
   absl::StatusOr<Identity> identity = absl::UnauthenticatedError("no token");
-  if (dialect_ == ChannelDialect::kSessionBuddy) {
+  if (dialect_ == Dialect::kSessionBuddy) {
     const BuddyMessage message = ParseBuddyMessage(payload);
     if (!message.token.empty()) identity = settings().verifier.Verify(message.token, WallNow());
     if (!identity.ok()) {
@@ -186,7 +187,7 @@ void Session::OnMessage(absl::string_view payload) {
   if (state_ == State::kAuthenticating) return Authenticate(payload);
   FlushTurn();  // what it was sent before comes before the answer
   if (state_ != State::kActive) return;
-  if (dialect_ == ChannelDialect::kSessionBuddy) return OnBuddyMessage(payload);
+  if (dialect_ == Dialect::kSessionBuddy) return OnBuddyMessage(payload);
   absl::StatusOr<ClientMessage> message =
       ParseClientMessage(payload, settings().subscribe_by_component_id);
   if (!message.ok()) {
@@ -326,7 +327,7 @@ void Session::MoveBuddyTo(absl::string_view name) {
   }
   // A skill that makes no channel's name can never be among the top ten.
   if (!CheckChannelName(name).ok()) return;
-  Channel* const channel = service_->FindOrMakeChannel(ChannelDialect::kSessionBuddy, name);
+  Channel* const channel = service_->FindOrMakeChannel(Dialect::kSessionBuddy, name);
   context_->upstream->Want(channel);
   context_->hub->Commit(channel);
   Subscribe(channel, nullptr, nullptr);
@@ -387,7 +388,7 @@ void Session::OnDeadline() {
       return Close(CloseCode::kTryAgainLater, "Server at maximum capacity");
     }
     counts().Count(CountedError::kAuthRequired);
-    if (dialect_ == ChannelDialect::kSessionBuddy) {
+    if (dialect_ == Dialect::kSessionBuddy) {
       return Close(CloseCode::kSessionBuddyAuthFailed, "Authentication failed");
     }
     ReplyError({}, "AUTH_REQUIRED", "Authentication required");
@@ -508,7 +509,7 @@ void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
         });
     SendItems(&rest, /*whatever_waits=*/true);
   }
-  if (state_ == State::kActive && dialect_ == ChannelDialect::kCommon) {
+  if (state_ == State::kActive && dialect_ == Dialect::kCommon) {
     Reply(std::string(draining_text));
   }
   Close(code, reason);

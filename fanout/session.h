@@ -32,6 +32,7 @@
 #include "fanout/reply.h"
 #include "fanout/service.h"
 #include "fanout/upstream.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -45,7 +46,7 @@ struct SessionContext {
 
 // What a session is told of its connection at the upgrade.
 struct SessionStart {
-  ChannelDialect dialect = ChannelDialect::kCommon;
+  Dialect dialect = Dialect::kCommon;
   bool auth_required = false;
   std::unique_ptr<Identity> identity;       // from header or query
   bool bad_token = false;                   // one came so, and it was refused
@@ -66,7 +67,7 @@ struct SessionInfo {
   int64_t received = 0;
   absl::Time connected_at;
   std::string user_agent;
-  ChannelDialect dialect = ChannelDialect::kCommon;
+  Dialect dialect = Dialect::kCommon;
 };
 
 class Session final : public ConnectionHandler, public Deadline {
@@ -314,7 +315,7 @@ class Session final : public ConnectionHandler, public Deadline {
   Service* const service_;
   Connection* connection_;
   std::array<char, 36> id_;
-  ChannelDialect dialect_;
+  Dialect dialect_;
   State state_ = State::kWaiting;
   bool auth_required_;
   bool bad_token_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "fanout/session.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 

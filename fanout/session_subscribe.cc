@@ -6,6 +6,7 @@
 #include "common/check.h"
 #include "fanout/session.h"
 #include "proto/channel_name.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 

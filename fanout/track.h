@@ -15,6 +15,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "fanout/counts.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -23,7 +24,7 @@ struct Track {
   absl::Duration received;  // EventLoop's or Clock's Now()
   int64_t matched = 0;
   int64_t written = 0;
-  std::array<int64_t, kDropReasonCount> dropped = {};
+  std::array<int64_t, kDropReasons> dropped = {};
   int64_t lost_connection = 0;
   int64_t expired = 0;
   int64_t first_written_us = 0;  // after `received`; 0: nothing was written

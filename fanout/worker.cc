@@ -27,6 +27,7 @@
 #include "fanout/worker_queries.h"
 #include "fanout/worker_report.h"
 #include "fanwire/v1/worker.pb.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -53,7 +54,7 @@ absl::Duration FromProto(const google::protobuf::Duration& duration) {
 
 class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstream {
  public:
-  WorkerImpl(const WorkerOptions& options, std::function<void()> on_finished);
+  WorkerImpl(const WorkerFlags& flags, std::function<void()> on_finished);
   ~WorkerImpl() override;
 
   void Stop() override {
@@ -125,7 +126,7 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   // The newest snapshot; waits a moment for the loop to make one.
   WorkerSnapshot FreshSnapshot();
 
-  const WorkerOptions options_;
+  const WorkerFlags flags_;
   const std::function<void()> on_finished_;
   const uint64_t incarnation_;
   EventLoop loop_;
@@ -173,8 +174,8 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   std::thread thread_;
 };
 
-WorkerImpl::WorkerImpl(const WorkerOptions& options, std::function<void()> on_finished)
-    : options_(options),
+WorkerImpl::WorkerImpl(const WorkerFlags& flags, std::function<void()> on_finished)
+    : flags_(flags),
       on_finished_(std::move(on_finished)),
       incarnation_(static_cast<uint64_t>(absl::ToUnixNanos(absl::Now()))),
       tracks_([] { return Clock::Real()->Now(); },
@@ -183,7 +184,7 @@ WorkerImpl::WorkerImpl(const WorkerOptions& options, std::function<void()> on_fi
   sessions_ = {.loop = &loop_, .hub = &hub_, .upstream = this, .clock = Clock::Real()};
   ports_ = std::make_unique<ServicePorts>(&sessions_, &sockets_, [this] { return PortHealth(); });
   drain_ = std::make_unique<Drain>(&loop_, ports_.get());
-  link_ = ControlLink::Make({.address = options_.control}, &loop_, this);
+  link_ = ControlLink::Make({.address = flags_.control}, &loop_, this);
   interest_ = std::make_unique<Interest>(link_.get(), [this] { return ports_->services(); });
   metrics_.Add(CollectProcess);
   metrics_.Add([this](MetricSink& sink) { CollectWorker(FreshSnapshot(), sink); });
@@ -207,9 +208,9 @@ WorkerImpl::~WorkerImpl() {
 
 void WorkerImpl::Begin() {
   began_ = loop_.Now();
-  LogInfo("worker.start", {{"worker", options_.worker_id},
-                           {"slot", options_.slot},
-                           {"control", options_.control},
+  LogInfo("worker.start", {{"worker", flags_.worker_id},
+                           {"slot", flags_.slot},
+                           {"control", flags_.control},
                            {"version", kVersion}});
   link_->Start();
   tick_due_ = loop_.Now() + heartbeat_;
@@ -220,19 +221,19 @@ void WorkerImpl::Begin() {
 
 void WorkerImpl::FillHello(v1::Hello* hello) {
   hello->set_protocol_version(1);
-  hello->set_worker_id(options_.worker_id);
-  hello->set_slot(options_.slot);
+  hello->set_worker_id(flags_.worker_id);
+  hello->set_slot(flags_.slot);
   hello->set_incarnation(incarnation_);
   hello->set_pid(static_cast<uint32_t>(getpid()));
   hello->set_version(std::string(kVersion));
   char host[256] = "local";
-  const auto address = ParseAddress(options_.control);
+  const auto address = ParseAddress(flags_.control);
   if (address.ok() && !address->is_unix() && !IsLoopback(address->host)) {
     gethostname(host, sizeof(host) - 1);
   }
   hello->set_address(host);
   hello->set_config_version(config_version_);
-  hello->set_supervised(options_.supervised);
+  hello->set_supervised(flags_.supervised);
   hello->set_ops_address(ops_address_);
   hello->set_draining(drain_->started());
   int64_t connections = 0;
@@ -265,7 +266,7 @@ void WorkerImpl::OnAttached(const v1::ControlMessage& message) {
   std::vector<ChannelRef> channels;
   for (Service* const service : ports_->services()) {
     for (size_t d = 0; d < kDialects; ++d) {
-      for (const auto& [name, channel] : service->channels(static_cast<ChannelDialect>(d))) {
+      for (const auto& [name, channel] : service->channels(static_cast<Dialect>(d))) {
         channels.push_back(channel);
       }
     }
@@ -330,13 +331,13 @@ void WorkerImpl::ApplyOther(const v1::BatchItem& item) {
       const v1::ChannelDef& def = item.channel_def();
       Service* const service = ports_->Find(def.service());
       if (service == nullptr) return;
-      const auto dialect = static_cast<ChannelDialect>(def.dialect());
+      const auto dialect = static_cast<Dialect>(def.dialect());
       Channel* const channel = service->FindOrMakeChannel(dialect, def.channel());
       channel->handle = def.handle();
       channel->offset =
           channel->epoch == def.epoch() ? std::max(channel->offset, def.offset()) : def.offset();
       channel->epoch = def.epoch();
-      if (dialect == ChannelDialect::kCommon) {
+      if (dialect == Dialect::kCommon) {
         channel->backlog = static_cast<BacklogPolicy>(def.policy());
         channel->gap = static_cast<GapPolicy>(def.gap_policy());
       }
@@ -442,7 +443,7 @@ void WorkerImpl::SendReport(const Track& track, bool final) {
   report->set_publication_id(track.publication_id);
   report->set_matched(track.matched);
   report->set_written(track.written);
-  for (size_t i = 1; i < kDropReasonCount; ++i) {
+  for (size_t i = 1; i < kDropReasons; ++i) {
     if (track.dropped[i] == 0) continue;
     v1::DropCount* const dropped = report->add_dropped();
     dropped->set_reason(static_cast<v1::DropReason>(i));
@@ -519,7 +520,7 @@ void WorkerImpl::OnControlMessage(const v1::ControlMessage& message) {
       return Apply(message.config());
     case v1::ControlMessage::kQuery:
       return AnswerQuery(
-          message.query(), options_.worker_id, *ports_,
+          message.query(), flags_.worker_id, *ports_,
           [&](std::unique_ptr<v1::WorkerItem> item) { link_->Send(std::move(item)); });
     case v1::ControlMessage::kDrain:
       return OnDrainOrder(message.drain());
@@ -589,7 +590,7 @@ void WorkerImpl::StartOps(const v1::WorkerProcessConfig& config) {
   if (ops_ != nullptr) return;
   auto listen = ParseAddress(config.ops_listen());
   if (!listen.ok()) return;
-  if (listen->port != 0) listen->port = static_cast<uint16_t>(listen->port + options_.slot);
+  if (listen->port != 0) listen->port = static_cast<uint16_t>(listen->port + flags_.slot);
   HttpProbe::Options options;
   options.listen = *listen;
   options.ports_to_try = kOpsPorts;
@@ -661,7 +662,7 @@ void WorkerImpl::End(int exit_code) {
   exit_code_.store(exit_code, std::memory_order_release);
   if (link_->attached()) Heartbeat();  // the last counts
   link_->Stop(kFarewell, [this] {
-    LogInfo("worker.end", {{"worker", options_.worker_id}});
+    LogInfo("worker.end", {{"worker", flags_.worker_id}});
     finished_.store(true, std::memory_order_release);
     on_finished_();
   });
@@ -706,8 +707,7 @@ WorkerSnapshot WorkerImpl::Snapshot() {
     out.connections = ports_->Counters(service);
     out.sessions = static_cast<int64_t>(service->sessions().size());
     for (size_t d = 0; d < kDialects; ++d) {
-      out.channels +=
-          static_cast<int64_t>(service->channels(static_cast<ChannelDialect>(d)).size());
+      out.channels += static_cast<int64_t>(service->channels(static_cast<Dialect>(d)).size());
     }
     for (const auto& [kind, counts] : service->kinds()) {
       out.kinds[kind] = {.broadcasts = counts.broadcasts, .fanout = counts.fanout.snapshot()};
@@ -744,9 +744,8 @@ WorkerSnapshot WorkerImpl::FreshSnapshot() {
 
 }  // namespace
 
-std::unique_ptr<Worker> Worker::Start(const WorkerOptions& options,
-                                      std::function<void()> on_finished) {
-  return std::make_unique<WorkerImpl>(options, std::move(on_finished));
+std::unique_ptr<Worker> Worker::Start(const WorkerFlags& flags, std::function<void()> on_finished) {
+  return std::make_unique<WorkerImpl>(flags, std::move(on_finished));
 }
 
 }  // namespace fanwire::fanout

@@ -15,8 +15,7 @@ class Worker {
  public:
   // Starts the loop and the attachment.  `on_finished` is called on the loop when the worker has
   // ended by itself or after Stop().
-  static std::unique_ptr<Worker> Start(const WorkerOptions& options,
-                                       std::function<void()> on_finished);
+  static std::unique_ptr<Worker> Start(const WorkerFlags& flags, std::function<void()> on_finished);
 
   // Waits for the loop's end; what is still open is cut off.
   virtual ~Worker() = default;

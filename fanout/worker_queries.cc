@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "fanwire/v1/worker.pb.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -130,14 +131,14 @@ void ListRooms(const v1::RoomQuery& query, const ServicePorts& ports, Replies* r
   };
   for (const Service* const service : ports.services()) {
     if (!query.service().empty() && query.service() != service->name()) continue;
-    for (const auto& [name, channel] : service->channels(ChannelDialect::kCommon)) {
+    for (const auto& [name, channel] : service->channels(Dialect::kCommon)) {
       add(*service, name, false, channel->subscribers);
     }
-    for (const auto& [text, pattern] : service->patterns(ChannelDialect::kCommon)) {
+    for (const auto& [text, pattern] : service->patterns(Dialect::kCommon)) {
       add(*service, text, true, pattern->subscribers);
     }
     // session-buddy's own listener has rooms of the same names: they are told apart.
-    for (const auto& [name, channel] : service->channels(ChannelDialect::kSessionBuddy)) {
+    for (const auto& [name, channel] : service->channels(Dialect::kSessionBuddy)) {
       add(*service, absl::StrCat("session_buddy/", name), false, channel->subscribers);
     }
   }

@@ -3,13 +3,11 @@
 #include <iterator>
 
 #include "fanwire/v1/worker.pb.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
 namespace {
-
-const char* const kDropNames[kDropReasonCount] = {"", "drop_oldest", "conflated", "slow_closed",
-                                                  "closing"};
 
 // Errors that existing dashboards count as errors of messages; all others are of connections.
 bool IsMessageError(CountedError error) {
@@ -58,7 +56,7 @@ void FillLoads(const WorkerSnapshot& snapshot, v1::Heartbeat* heartbeat) {
     load->set_backlog_bytes(counts.backlog_bytes);
     load->set_matched(counts.matched);
     load->set_written(counts.written);
-    for (size_t i = 1; i < kDropReasonCount; ++i) {
+    for (size_t i = 1; i < kDropReasons; ++i) {
       if (counts.dropped[i] == 0) continue;
       v1::DropCount* const dropped = load->add_dropped();
       dropped->set_reason(static_cast<v1::DropReason>(i));
@@ -129,9 +127,9 @@ void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink) {
                  number(counts.written), labels);
     sink.Counter("fanwire_worker_recovered_total", "Deliveries by recovery.",
                  number(counts.recovered), labels);
-    for (size_t i = 1; i < kDropReasonCount; ++i) {
+    for (size_t i = 1; i < kDropReasons; ++i) {
       sink.Counter("fanwire_worker_dropped_total", "Deliveries dropped.", number(counts.dropped[i]),
-                   with("reason", kDropNames[i]));
+                   with("reason", std::string(DropReasonName(i))));
     }
     sink.Counter("fanwire_worker_lost_connection_total",
                  "Deliveries that waited when their connection went.",

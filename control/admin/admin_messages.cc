@@ -12,11 +12,14 @@
 #include "control/config/service_table.h"
 #include "control/events/publication.h"
 #include "control/processes/worker_processes.h"
+#include "control/routing/channel_info.h"
+#include "control/routing/publish_counts.h"
 #include "control/routing/router.h"
 #include "control/workers/ledger.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"
 #include "proto/close_code.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -105,18 +108,18 @@ bool IsOperatorsCode(uint32_t code) {
          (code >= 3000 && code <= 4999);
 }
 
-v1::WorkerState StateOf(SlotState state) {
+v1::WorkerState StateOf(ProcessState state) {
   switch (state) {
-    case SlotState::kStarting:
-    case SlotState::kRunning:
+    case ProcessState::kStarting:
+    case ProcessState::kRunning:
       return v1::WORKER_STATE_STARTING;
-    case SlotState::kDraining:
+    case ProcessState::kDraining:
       return v1::WORKER_STATE_DRAINING;
-    case SlotState::kDead:
+    case ProcessState::kDead:
       return v1::WORKER_STATE_DEAD;
-    case SlotState::kBackoff:
+    case ProcessState::kBackoff:
       return v1::WORKER_STATE_BACKOFF;
-    case SlotState::kStopped:
+    case ProcessState::kStopped:
       return v1::WORKER_STATE_STOPPED;
   }
   return v1::WORKER_STATE_UNSPECIFIED;
@@ -129,7 +132,7 @@ bool IsAttached(const v1::WorkerInfo& info) {
 
 // Adds what the slot knows.  Of its process' attachment the registry knows better; of a process
 // that is not attached, or is another than the registry remembers, the slot does.
-void AddSlot(const SlotInfo& slot, v1::WorkerInfo* info) {
+void AddSlot(const ProcessInfo& slot, v1::WorkerInfo* info) {
   const bool same_process = slot.pid == 0 || info->pid() == slot.pid;
   info->set_id(slot.id);
   info->set_slot(slot.slot);
@@ -137,11 +140,12 @@ void AddSlot(const SlotInfo& slot, v1::WorkerInfo* info) {
   info->set_restarts(slot.restarts);
   if (info->address().empty()) info->set_address("local");
   if (same_process && IsAttached(*info)) {
-    if (slot.state == SlotState::kDraining) info->set_state(v1::WORKER_STATE_DRAINING);
+    if (slot.state == ProcessState::kDraining) info->set_state(v1::WORKER_STATE_DRAINING);
     return;
   }
   // Running to the slot: that it fell silent is news that has not come there yet.
-  if (same_process && slot.state == SlotState::kRunning && info->state() == v1::WORKER_STATE_DEAD) {
+  if (same_process && slot.state == ProcessState::kRunning &&
+      info->state() == v1::WORKER_STATE_DEAD) {
     return;
   }
   info->set_state(StateOf(slot.state));
@@ -329,9 +333,9 @@ absl::Status ReadDisconnect(const v1::DisconnectRequest& request, v1::Disconnect
 }
 
 std::vector<v1::WorkerInfo> MergeWorkers(std::vector<v1::WorkerInfo> attached,
-                                         const std::vector<SlotInfo>& slots) {
+                                         const std::vector<ProcessInfo>& slots) {
   std::vector<v1::WorkerInfo> workers = std::move(attached);
-  for (const SlotInfo& slot : slots) {
+  for (const ProcessInfo& slot : slots) {
     auto it = std::find_if(workers.begin(), workers.end(),
                            [&](const v1::WorkerInfo& info) { return info.id() == slot.id; });
     if (it == workers.end()) it = workers.insert(it, v1::WorkerInfo());

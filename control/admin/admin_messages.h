@@ -13,6 +13,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "control/routing/channel_info.h"
+#include "control/routing/publish_counts.h"
 
 namespace google::protobuf {
 class Duration;
@@ -45,7 +47,7 @@ struct Position;
 struct PublishCounts;
 struct QueryResult;
 struct ServiceCounts;
-struct SlotInfo;
+struct ProcessInfo;
 
 absl::Duration FromProto(const google::protobuf::Duration& duration);
 void ToProto(absl::Duration duration, google::protobuf::Duration* out);
@@ -83,6 +85,6 @@ absl::Status ReadDisconnect(const v1::DisconnectRequest& request, v1::Disconnect
 
 // Workers that are or were attached and slots of this control, each once, in order of slot.
 std::vector<v1::WorkerInfo> MergeWorkers(std::vector<v1::WorkerInfo> attached,
-                                         const std::vector<SlotInfo>& slots);
+                                         const std::vector<ProcessInfo>& slots);
 
 }  // namespace fanwire::control

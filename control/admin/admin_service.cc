@@ -20,6 +20,7 @@
 #include "control/admin/control_process.h"
 #include "control/config/service_table.h"
 #include "control/processes/worker_processes.h"
+#include "control/routing/channel_info.h"
 #include "control/routing/router.h"
 #include "control/workers/ledger.h"
 #include "control/workers/query_all_workers.h"
@@ -43,7 +44,7 @@ Unary* Finish(Unary* reactor, const absl::Status& status = absl::OkStatus()) {
 }
 
 // Writes the tool's object down and ends the call.
-Tools::Done ToolDone(Unary* reactor, v1::ToolResponse* response) {
+AgentTools::Done ToolDone(Unary* reactor, v1::ToolResponse* response) {
   return [reactor, response](absl::StatusOr<std::string> json) {
     if (!json.ok()) {
       Finish(reactor, json.status());
@@ -146,7 +147,7 @@ class AdminService final : public v1::Admin::CallbackService {
     if (request->sort() == v1::CHANNEL_SORT_NAME) {
       return Finish(reactor, FillChannels(*request, {}, response));
     }
-    QueryCompletely(parts_.registry, RoomsOf(request->service()),
+    QueryAllWorkers(parts_.registry, RoomsOf(request->service()),
                     [this, reactor, request, response](const absl::StatusOr<QueryResult>& rooms) {
                       absl::Status status = rooms.status();
                       if (rooms.ok()) {
@@ -164,7 +165,7 @@ class AdminService final : public v1::Admin::CallbackService {
         parts_.router->GetChannel(request->service(), request->channel());
     if (!channel.ok()) return Finish(reactor, channel.status());
     ToProto(*channel, *parts_.host->config().services, response);
-    QueryCompletely(parts_.registry, RoomsOf(request->service()),
+    QueryAllWorkers(parts_.registry, RoomsOf(request->service()),
                     [reactor, response](const absl::StatusOr<QueryResult>& rooms) {
                       if (rooms.ok()) {
                         const SubscriberCounts counts = CountSubscribers(*rooms);
@@ -237,7 +238,7 @@ class AdminService final : public v1::Admin::CallbackService {
     if (request->id().empty()) return Finish(reactor, unknown);
     v1::ConnectionFilter filter;
     filter.set_id(request->id());
-    QueryCompletely(parts_.registry, ConnectionsThat(filter),
+    QueryAllWorkers(parts_.registry, ConnectionsThat(filter),
                     [reactor, unknown, response](absl::StatusOr<QueryResult> result) {
                       if (!result.ok()) return void(Finish(reactor, result.status()));
                       for (v1::QueryReply& reply : result->replies) {

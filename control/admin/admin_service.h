@@ -17,20 +17,20 @@ class Service;
 
 namespace fanwire::control {
 
-class AdminHost;
+class ControlProcess;
 class Ledger;
 class Router;
 class TailHub;
-class Tools;
+class AgentTools;
 class WorkerRegistry;
 
 struct AdminParts {
   Router* router = nullptr;
   WorkerRegistry* registry = nullptr;
   const Ledger* ledger = nullptr;
-  Tools* tools = nullptr;
+  AgentTools* tools = nullptr;
   TailHub* tail = nullptr;
-  AdminHost* host = nullptr;
+  ControlProcess* host = nullptr;
   std::string engine;  // its name: "memory"
   absl::Time started_at = absl::InfinitePast();
 };

@@ -54,7 +54,7 @@ struct Held {
 // A call under way.
 struct ToolCall {
   Tool tool = Tool::kHealthCheck;
-  Tools::Parts parts;
+  AgentTools::Parts parts;
   absl::Duration uptime;
   std::shared_ptr<const ServiceTable> table;
   std::vector<const ServiceSpec*> services;
@@ -62,7 +62,7 @@ struct ToolCall {
   bool running = false;
   absl::Status error;                // of the questions
   std::map<std::string, Held> held;  // by service
-  Tools::Done done;
+  AgentTools::Done done;
 
   bool wants_rooms() const { return tool != Tool::kGetMetrics; }
   bool wants_connections() const { return tool != Tool::kListRooms; }
@@ -220,7 +220,7 @@ void AskConnections(const std::shared_ptr<ToolCall>& call) {
   if (!call->wants_connections()) return Answer(*call);
   v1::Query query;
   query.mutable_connections()->mutable_filter()->set_service(AskedService(*call));
-  QueryCompletely(call->parts.registry, query, [call](absl::StatusOr<QueryResult> result) {
+  QueryAllWorkers(call->parts.registry, query, [call](absl::StatusOr<QueryResult> result) {
     if (!Take(result, call.get())) return;
     TakeConnections(*result, call.get());
     Answer(*call);
@@ -232,7 +232,7 @@ void AskRooms(const std::shared_ptr<ToolCall>& call) {
   v1::Query query;
   query.mutable_rooms()->set_service(AskedService(*call));
   query.mutable_rooms()->set_connection_ids(call->tool == Tool::kGetStatus);
-  QueryCompletely(call->parts.registry, query, [call](absl::StatusOr<QueryResult> result) {
+  QueryAllWorkers(call->parts.registry, query, [call](absl::StatusOr<QueryResult> result) {
     if (!Take(result, call.get())) return;
     TakeRooms(*result, call.get());
     AskConnections(call);
@@ -246,7 +246,7 @@ absl::Status NoSuchService(const std::string& service) {
 // A test event under way; deletes itself with its receipt.
 class TestEventCall final : public ReceiptSink {
  public:
-  TestEventCall(std::string event_type, std::string room, Tools::Done done)
+  TestEventCall(std::string event_type, std::string room, AgentTools::Done done)
       : event_type_(std::move(event_type)), room_(std::move(room)), done_(std::move(done)) {}
 
   // Tells the failure inside the tool's object.
@@ -271,14 +271,14 @@ class TestEventCall final : public ReceiptSink {
  private:
   const std::string event_type_;
   const std::string room_;
-  const Tools::Done done_;
+  const AgentTools::Done done_;
 };
 
 }  // namespace
 
-Tools::Tools(Parts parts) : parts_(std::move(parts)), started_at_(parts_.clock->Now()) {}
+AgentTools::AgentTools(Parts parts) : parts_(std::move(parts)), started_at_(parts_.clock->Now()) {}
 
-void Tools::Call(Tool tool, const Target& target, Done done) {
+void AgentTools::Call(Tool tool, const Target& target, Done done) {
   auto call = std::make_shared<ToolCall>();
   call->tool = tool;
   call->parts = parts_;
@@ -299,7 +299,7 @@ void Tools::Call(Tool tool, const Target& target, Done done) {
   AskRooms(call);
 }
 
-void Tools::BroadcastTestEvent(const TestEvent& event, Done done) {
+void AgentTools::BroadcastTestEvent(const TestEvent& event, Done done) {
   const std::shared_ptr<const ServiceTable> table = parts_.services();
   const std::string service = event.service.empty() ? table->default_service() : event.service;
   if (table->Find(service) == nullptr) return done(NoSuchService(service));
@@ -319,7 +319,7 @@ void Tools::BroadcastTestEvent(const TestEvent& event, Done done) {
   data["timestamp"] = FormatIso8601(parts_.clock->WallNow());
   data["test"] = true;
   const std::string json = Dump(data);
-  EventView view;
+  Event view;
   view.service = service;
   view.channel = room;
   view.event = event.event_type;

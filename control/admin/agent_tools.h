@@ -1,4 +1,4 @@
-// Tools answers the five tools that agents and wsctl call: each an exact JSON object per service,
+// AgentTools answers the five tools that agents and wsctl call: each an exact JSON object per service,
 // keys in their documented order, with true numbers summed over the workers.
 //
 //   connections, rooms      asked of the workers, as of now
@@ -34,7 +34,7 @@ class WorkerRegistry;
 
 enum class Tool : uint8_t { kHealthCheck, kGetStatus, kListRooms, kGetMetrics };
 
-class Tools {
+class AgentTools {
  public:
   struct Parts {
     Router* router = nullptr;
@@ -64,7 +64,7 @@ class Tools {
   using Done = std::function<void(absl::StatusOr<std::string>)>;
 
   // Uptime counts from here.
-  explicit Tools(Parts parts);
+  explicit AgentTools(Parts parts);
 
   void Call(Tool tool, const Target& target, Done done);
 

@@ -6,10 +6,12 @@
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
 #include "control/requests/status_requests.h"
+#include "control/routing/publish_counts.h"
 #include "control/routing/router.h"
 #include "control/workers/ledger.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 

@@ -12,7 +12,7 @@ namespace fanwire::control {
 
 class Engine;
 class Ledger;
-class RetainedState;
+class StatusRequests;
 class Router;
 class ServiceTable;
 class TailHub;
@@ -24,7 +24,7 @@ struct MetricsParts {
   const Ledger* ledger = nullptr;
   const Engine* engine = nullptr;
   const TailHub* tail = nullptr;
-  const RetainedState* retained = nullptr;
+  const StatusRequests* retained = nullptr;
   std::function<std::shared_ptr<const ServiceTable>()> services;
 };
 

@@ -1,4 +1,4 @@
-// AdminHost is what operators' calls need of the process as a whole: its configuration and its
+// ControlProcess is what operators' calls need of the process as a whole: its configuration and its
 // worker slots (supervisor.h).
 //
 // Threading: implementations are safe from every thread and never block; callbacks come on any
@@ -26,7 +26,7 @@ namespace fanwire::control {
 class ServiceTable;
 struct DrainOrder;
 struct RestartProgress;
-struct SlotInfo;
+struct ProcessInfo;
 
 // The configuration in force.
 struct ConfigInForce {
@@ -36,9 +36,9 @@ struct ConfigInForce {
   uint64_t version = 0;  // as workers acknowledge it
 };
 
-class AdminHost {
+class ControlProcess {
  public:
-  virtual ~AdminHost() = default;
+  virtual ~ControlProcess() = default;
 
   virtual ConfigInForce config() const = 0;
   // What besides a file a start would take: flags, environment.
@@ -54,7 +54,7 @@ class AdminHost {
 
   // As Supervisor's.  Without slots, when workers are started by something else, there are none to
   // list and NOT_FOUND is what the others say.
-  virtual std::vector<SlotInfo> Slots() const = 0;
+  virtual std::vector<ProcessInfo> Slots() const = 0;
   virtual absl::Status DrainSlot(absl::string_view worker_id, const DrainOrder& order,
                                  std::function<void(int64_t, bool)> progress) = 0;
   virtual absl::Status RestartSlots(const std::vector<std::string>& worker_ids, bool only_stopped,

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "common/check.h"
 #include "fanwire/v1/config.pb.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 

@@ -14,18 +14,15 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "control/config/catalog.h"
-#include "control/engine/engine.h"
+#include "control/config/history_policy.h"
 #include "proto/channel_name.h"
+#include "proto/policies.h"
 
 namespace fanwire::v1 {
 class Config;
 }
 
 namespace fanwire::control {
-
-// As fanwire.v1.BacklogPolicy and GapPolicy, never unspecified.
-enum class BacklogPolicy : uint8_t { kClose = 1, kDropOldest = 2, kLatest = 3 };
-enum class GapPolicy : uint8_t { kNotify = 1, kClose = 2 };
 
 // What holds for one channel.
 struct ChannelPolicy {

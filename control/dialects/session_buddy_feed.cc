@@ -16,6 +16,7 @@
 #include "common/timer_queue.h"
 #include "control/config/service_table.h"
 #include "control/routing/router.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -180,7 +181,7 @@ class SessionBuddyFeed::State : public std::enable_shared_from_this<State> {
   void Publish(const std::string& name, const PublicationPtr& newest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(making_mu_) {
     const std::vector<std::string> channels =
-        router_->InterestedChannels(name, ChannelDialect::kSessionBuddy);
+        router_->InterestedChannels(name, Dialect::kSessionBuddy);
     if (channels.empty()) return;
     Numbers& numbers = numbers_[name];
     if (numbers.all.empty() || !(numbers.source == newest)) numbers.Take(newest);
@@ -190,7 +191,7 @@ class SessionBuddyFeed::State : public std::enable_shared_from_this<State> {
       const auto skill = numbers.by_skill.find(channel);
       if (channel != kChannel && skill == numbers.by_skill.end()) continue;
       router_->PublishFrame(
-          name, ChannelDialect::kSessionBuddy, channel,
+          name, Dialect::kSessionBuddy, channel,
           absl::StrCat(head, channel == kChannel ? numbers.all : skill->second, "}"));
     }
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "control/config/history_policy.h"
 
 namespace fanwire::control {
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "control/config/history_policy.h"
 #include "control/engine/engine.h"
 
 namespace fanwire::control {

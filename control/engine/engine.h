@@ -22,17 +22,10 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "control/config/history_policy.h"
 #include "control/events/publication.h"
 
 namespace fanwire::control {
-
-// How much of a channel is kept.
-struct HistoryPolicy {
-  uint32_t size = 1000;  // publications; 0: none
-  absl::Duration ttl = absl::Hours(1);
-
-  friend bool operator==(const HistoryPolicy&, const HistoryPolicy&) = default;
-};
 
 // What of a channel is kept right now.
 struct HistoryState {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "control/config/history_policy.h"
 #include "control/engine/channel_log.h"
 
 namespace fanwire::control {

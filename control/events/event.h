@@ -8,13 +8,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "control/events/delivery_counts.h"
 #include "control/events/publication.h"
-#include "control/workers/ledger.h"
 
 namespace fanwire::control {
 
 // An event to publish.  All texts are borrowed for the call.
-struct EventView {
+struct Event {
   absl::string_view service;
   absl::string_view channel;
   absl::string_view event;
@@ -29,17 +29,6 @@ struct EventView {
 
 // Numbers as in publish.proto.
 enum class ReceiptLevel : uint8_t { kAccepted = 1, kRouted = 2, kWritten = 3 };
-
-// What became of one publication, mirrors included.
-struct DeliveryCounts {
-  int64_t matched = 0;
-  int64_t written = 0;
-  std::array<int64_t, kDropReasons> dropped = {};
-  int64_t lost_connection = 0;
-  int64_t expired = 0;
-  int32_t workers_total = 0;
-  int32_t workers_reported = 0;
-};
 
 // Microseconds since the event was received; 0: not reached.
 struct StageTimesUs {

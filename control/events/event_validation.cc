@@ -54,7 +54,7 @@ std::optional<std::string> MirrorChannel(const MirrorRule& rule, const EventData
   }
 }
 
-void FindMirrors(const EventView& event, const ServiceSpec& service, const EventData& data,
+void FindMirrors(const Event& event, const ServiceSpec& service, const EventData& data,
                  std::vector<std::string>* mirrors) {
   for (const MirrorRule& rule : service.mirrors) {
     if (std::none_of(rule.events.begin(), rule.events.end(), [&](const std::string& pattern) {
@@ -76,7 +76,7 @@ void FindMirrors(const EventView& event, const ServiceSpec& service, const Event
 
 }  // namespace
 
-absl::Status CheckEvent(const EventView& event, const ServiceSpec& service, CheckedEvent* checked) {
+absl::Status CheckEvent(const Event& event, const ServiceSpec& service, CheckedEvent* checked) {
   checked->mirrors.clear();
   checked->warnings.clear();
   if (absl::Status status = CheckChannelName(event.channel, service.max_channel_bytes);

@@ -33,6 +33,6 @@ struct CheckedEvent {
 
 // Fills `checked`, which may be reused.
 //   INVALID_ARGUMENT  names the part and the limit
-absl::Status CheckEvent(const EventView& event, const ServiceSpec& service, CheckedEvent* checked);
+absl::Status CheckEvent(const Event& event, const ServiceSpec& service, CheckedEvent* checked);
 
 }  // namespace fanwire::control

@@ -5,6 +5,7 @@
 
 #include "absl/hash/hash.h"
 #include "common/check.h"
+#include "control/events/delivery_counts.h"
 
 namespace fanwire::control {
 

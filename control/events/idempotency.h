@@ -19,6 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/mutex.h"
+#include "control/events/delivery_counts.h"
 #include "control/events/event.h"
 
 namespace fanwire::control {

@@ -55,7 +55,7 @@ OrderedJson ToJson(const simdjson::dom::element& element) {
 
 }  // namespace
 
-struct EventDocument::Parsed {
+struct JsonDocument::Parsed {
   simdjson::dom::parser parser;
   simdjson::dom::element root;
   std::vector<char> padded;  // simdjson reads some bytes beyond the end
@@ -63,10 +63,10 @@ struct EventDocument::Parsed {
   OrderedJson slow = OrderedJson::object();
 };
 
-EventDocument::EventDocument() : parsed_(std::make_unique<Parsed>()) {}
-EventDocument::~EventDocument() = default;
+JsonDocument::JsonDocument() : parsed_(std::make_unique<Parsed>()) {}
+JsonDocument::~JsonDocument() = default;
 
-bool EventDocument::Parse(absl::string_view text) {
+bool JsonDocument::Parse(absl::string_view text) {
   Parsed& parsed = *parsed_;
   if (parsed.padded.size() < text.size() + simdjson::SIMDJSON_PADDING) {
     parsed.padded.resize(text.size() + text.size() / 2 + simdjson::SIMDJSON_PADDING);
@@ -83,11 +83,11 @@ bool EventDocument::Parse(absl::string_view text) {
   return false;
 }
 
-OrderedJson EventDocument::All() const {
+OrderedJson JsonDocument::All() const {
   return parsed_->exotic ? parsed_->slow : ToJson(parsed_->root);
 }
 
-std::optional<OrderedJson> EventDocument::Find(const FieldPath& path) const {
+std::optional<OrderedJson> JsonDocument::Find(const FieldPath& path) const {
   if (parsed_->exotic) {
     const OrderedJson* at = &parsed_->slow;
     for (const std::string& field : path) {

@@ -1,4 +1,4 @@
-// EventDocument reads few fields of an event's data, without making a tree of all of it.
+// JsonDocument reads few fields of an event's data, without making a tree of all of it.
 //
 // Threading: of one thread at a time.
 // Ownership: copies the text; reading another one reuses the buffers.
@@ -21,12 +21,12 @@ using OrderedJson = nlohmann::ordered_json;
 // {"status", "state"}: field `state` of field `status`.
 using FieldPath = std::vector<std::string>;
 
-class EventDocument {
+class JsonDocument {
  public:
-  EventDocument();
-  ~EventDocument();
-  EventDocument(const EventDocument&) = delete;
-  EventDocument& operator=(const EventDocument&) = delete;
+  JsonDocument();
+  ~JsonDocument();
+  JsonDocument(const JsonDocument&) = delete;
+  JsonDocument& operator=(const JsonDocument&) = delete;
 
   // Whether `text` is a JSON object; the calls below are about the last one that was.
   bool Parse(absl::string_view text);

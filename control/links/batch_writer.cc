@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/links/subscribe.h"
 #include "fanwire/v1/worker.pb.h"
 #include "proto/wire/wire_writer.h"
 
@@ -27,7 +28,7 @@ void Assign(absl::string_view from, std::string* to) { to->assign(from.data(), f
 // Publications come from another core's memory: they are asked for so many items before their turn.
 constexpr size_t kAhead = 4;
 
-void Prefetch(const WorkerLink::Item& item) {
+void Prefetch(const LinkQueueItem& item) {
   const auto* const memory = reinterpret_cast<const char*>(item.publication.get());
   if (memory == nullptr) return;
   // What follows in sequence, the core finds itself.
@@ -40,19 +41,19 @@ bool IsExpired(const Publication& publication, absl::Duration now) {
 
 }  // namespace
 
-BatchWriter::Written BatchWriter::Write(std::vector<WorkerLink::Item>* items, absl::Duration now) {
+BatchWriter::Written BatchWriter::Write(std::vector<LinkQueueItem>* items, absl::Duration now) {
   written_ = {};
   size_t bytes = 0;
-  for (const WorkerLink::Item& item : *items) bytes += item.bytes + kAroundEnvelope;
+  for (const LinkQueueItem& item : *items) bytes += item.bytes + kAroundEnvelope;
   written_.message.body.reserve(bytes);
   for (size_t i = 0; i < items->size(); ++i) {
-    const WorkerLink::Item& item = (*items)[i];
+    const LinkQueueItem& item = (*items)[i];
     if (i + kAhead < items->size()) Prefetch((*items)[i + kAhead]);
     switch (item.kind) {
-      case WorkerLink::Item::Kind::kDeliver:
+      case LinkQueueItem::Kind::kDeliver:
         AddDeliver(item, now);
         break;
-      case WorkerLink::Item::Kind::kIntroduce: {
+      case LinkQueueItem::Kind::kIntroduce: {
         v1::BatchItem out;
         v1::ChannelDef* def = out.mutable_channel_def();
         def->set_handle(item.handle);
@@ -66,16 +67,16 @@ BatchWriter::Written BatchWriter::Write(std::vector<WorkerLink::Item>* items, ab
         Add(out);
         break;
       }
-      case WorkerLink::Item::Kind::kRelease: {
+      case LinkQueueItem::Kind::kRelease: {
         v1::BatchItem out;
         out.mutable_channel_release()->set_handle(item.handle);
         Add(out);
         break;
       }
-      case WorkerLink::Item::Kind::kGap:
+      case LinkQueueItem::Kind::kGap:
         AddGap(item.handle, *item.gap);
         break;
-      case WorkerLink::Item::Kind::kAnswer:
+      case LinkQueueItem::Kind::kAnswer:
         AddAnswer(*item.answer, now);
         break;
     }
@@ -91,7 +92,7 @@ void BatchWriter::Add(const v1::BatchItem& item) {
   ++written_.items;
 }
 
-void BatchWriter::AddDeliver(const WorkerLink::Item& item, absl::Duration now) {
+void BatchWriter::AddDeliver(const LinkQueueItem& item, absl::Duration now) {
   using v1::Deliver;
   const Publication& publication = *item.publication;
   if (IsExpired(publication, now)) {

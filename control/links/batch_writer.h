@@ -15,6 +15,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "control/links/link_queue_item.h"
+#include "control/links/link_transport.h"
+#include "control/links/subscribe.h"
 
 namespace fanwire::v1 {
 class BatchItem;
@@ -33,10 +35,10 @@ class BatchWriter {
   };
 
   // Empties `items`.
-  Written Write(std::vector<WorkerLink::Item>* items, absl::Duration now);
+  Written Write(std::vector<LinkQueueItem>* items, absl::Duration now);
 
  private:
-  void AddDeliver(const WorkerLink::Item& item, absl::Duration now);
+  void AddDeliver(const LinkQueueItem& item, absl::Duration now);
   void AddAnswer(const SubscribeAnswer& answer, absl::Duration now);
   void AddGap(uint32_t handle, const LinkGap& gap);
   void Add(const v1::BatchItem& item);

@@ -1,4 +1,4 @@
-// LaneQueue holds what waits, in lanes: first in, first out within a lane, while lanes take turns
+// FairQueue holds what waits, in lanes: first in, first out within a lane, while lanes take turns
 // by bytes, so that a full lane holds up the others no longer than its share of the way.
 //
 // Threading: none; its user's lock.
@@ -15,7 +15,7 @@ namespace fanwire::control {
 
 // `Item` has a size_t `bytes`.
 template <typename Item>
-class LaneQueue {
+class FairQueue {
  public:
   // What an item counts for beside its bytes, and what a lane may send in one turn.
   static constexpr int64_t kItemCost = 64;

@@ -9,7 +9,8 @@
 
 #include "absl/time/time.h"
 #include "control/events/publication.h"
-#include "control/links/worker_link.h"
+#include "control/links/subscribe.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -17,7 +18,7 @@ namespace fanwire::control {
 struct OwnedIntroduction {
   std::string service;
   std::string channel;
-  ChannelDialect dialect = ChannelDialect::kCommon;
+  Dialect dialect = Dialect::kCommon;
   Epoch epoch;
   int backlog_policy = 0;
   int gap_policy = 0;
@@ -31,7 +32,7 @@ struct LinkGap {
   Epoch epoch;
 };
 
-struct WorkerLink::Item {
+struct LinkQueueItem {
   enum class Kind : uint8_t { kDeliver, kIntroduce, kRelease, kGap, kAnswer };
 
   Kind kind = Kind::kDeliver;

@@ -5,7 +5,9 @@
 
 #include "common/check.h"
 #include "control/links/batch_writer.h"
+#include "control/links/channel_introduction.h"
 #include "control/links/link_queue_item.h"
+#include "control/links/subscribe.h"
 #include "fanwire/v1/worker.pb.h"
 
 namespace fanwire::control {
@@ -35,7 +37,7 @@ WorkerLink::~WorkerLink() = default;
 
 // ------------------------------------------------------------------------------- channel lane
 
-void WorkerLink::Push(uint32_t lane, Item item) {
+void WorkerLink::Push(uint32_t lane, LinkQueueItem item) {
   if (closing_) return;
   queue_.Push(lane, std::move(item));
 }
@@ -51,7 +53,7 @@ bool WorkerLink::IsFull(uint32_t lane, size_t bytes) const {
 }
 
 LinkHandle WorkerLink::Introduce(const ChannelIntroduction& channel) {
-  Item item{.kind = Item::Kind::kIntroduce};
+  LinkQueueItem item{.kind = LinkQueueItem::Kind::kIntroduce};
   item.introduction = std::make_unique<OwnedIntroduction>(
       OwnedIntroduction{.service = std::string(channel.service),
                         .channel = std::string(channel.channel),
@@ -69,7 +71,7 @@ LinkHandle WorkerLink::Introduce(const ChannelIntroduction& channel) {
 
 void WorkerLink::Release(LinkHandle handle) {
   MutexLock lock(&mu_);
-  Push(handle.lane, {.kind = Item::Kind::kRelease, .handle = handle.number});
+  Push(handle.lane, {.kind = LinkQueueItem::Kind::kRelease, .handle = handle.number});
 }
 
 LinkOffer WorkerLink::Deliver(LinkHandle handle, const PublicationPtr& publication, bool repair) {
@@ -77,7 +79,7 @@ LinkOffer WorkerLink::Deliver(LinkHandle handle, const PublicationPtr& publicati
   MutexLock lock(&mu_);
   if (closing_) return LinkOffer::kClosed;
   if (!repair && IsFull(handle.lane, bytes)) return LinkOffer::kFull;
-  Push(handle.lane, {.kind = Item::Kind::kDeliver,
+  Push(handle.lane, {.kind = LinkQueueItem::Kind::kDeliver,
                      .handle = handle.number,
                      .publication = publication,
                      .bytes = bytes,
@@ -86,7 +88,7 @@ LinkOffer WorkerLink::Deliver(LinkHandle handle, const PublicationPtr& publicati
 }
 
 void WorkerLink::Gap(LinkHandle handle, int64_t from, int64_t to, const char* reason, Epoch epoch) {
-  Item item{.kind = Item::Kind::kGap, .handle = handle.number};
+  LinkQueueItem item{.kind = LinkQueueItem::Kind::kGap, .handle = handle.number};
   item.gap =
       std::make_unique<LinkGap>(LinkGap{.from = from, .to = to, .reason = reason, .epoch = epoch});
   MutexLock lock(&mu_);
@@ -96,7 +98,7 @@ void WorkerLink::Gap(LinkHandle handle, int64_t from, int64_t to, const char* re
 
 void WorkerLink::Answer(SubscribeAnswer answer) {
   const uint32_t lane = answer.handle.lane;
-  Item item{.kind = Item::Kind::kAnswer, .handle = answer.handle.number};
+  LinkQueueItem item{.kind = LinkQueueItem::Kind::kAnswer, .handle = answer.handle.number};
   for (const PublicationPtr& publication : answer.publications) {
     item.bytes += publication->envelope().size();
   }
@@ -160,7 +162,7 @@ absl::Duration WorkerLink::UnappliedSinceLocked() const {
   if (held_ || dirty_since_ != absl::InfiniteDuration()) since = std::min(since, missed_since_);
   for (const Batch& batch : unacked_) since = std::min(since, batch.received);
   // What is repaired stands behind younger ones of other channels.
-  queue_.ForEach([&](const Item& item) { since = std::min(since, item.received); });
+  queue_.ForEach([&](const LinkQueueItem& item) { since = std::min(since, item.received); });
   return since - kReceptionMargin;
 }
 
@@ -284,7 +286,7 @@ void WorkerLink::TakeBatch() {
   };
   while (sending_.size() < kBatchItems && bytes < kBatchBytes) {
     uint32_t lane = 0;
-    Item item;
+    LinkQueueItem item;
     if (!queue_.Pop(may_go, &lane, &item)) break;
     bytes += item.bytes;
     // Not the publication's own: it is another core's memory yet.

@@ -32,9 +32,11 @@
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "control/events/publication.h"
+#include "control/links/channel_introduction.h"
 #include "control/links/fair_queue.h"
 #include "control/links/link_handle.h"
-#include "control/routing/router.h"
+#include "control/links/link_transport.h"
+#include "control/links/subscribe.h"
 
 namespace fanwire::v1 {
 class ControlMessage;
@@ -42,25 +44,9 @@ class ControlMessage;
 
 namespace fanwire::control {
 
-struct ChannelState;
 class BatchWriter;
-
-// A ControlMessage as it goes over the wire, in two pieces.
-struct LinkMessage {
-  std::string head = {};
-  std::string body = {};
-};
-
-// Where a link's messages go: the gRPC stream, or a test.
-class LinkTransport {
- public:
-  virtual ~LinkTransport() = default;
-
-  // Starts writing; WorkerLink::OnWriteDone() is called when the next may follow.
-  virtual void Write(LinkMessage message) = 0;
-  // Ends the stream; called once, never during a write, and nothing is called afterwards.
-  virtual void Finish(const absl::Status& status) = 0;
-};
+struct ChannelState;
+struct LinkQueueItem;
 
 class WorkerLink;
 
@@ -75,32 +61,6 @@ class LinkOwner {
   virtual void OnExpired(WorkerLink* link, uint64_t tracking_id) = 0;
 };
 
-// What a channel is to a worker when it first hears of it.
-struct ChannelIntroduction {
-  absl::string_view service;
-  absl::string_view channel;
-  uint32_t lane = 0;  // ServiceState::lane
-  ChannelDialect dialect = ChannelDialect::kCommon;
-  Epoch epoch;
-  int backlog_policy = 0;  // numbers of config.proto, resolved
-  int gap_policy = 0;
-  int64_t offset = 0;  // last position assigned before anything sent by the handle
-};
-
-// The answer to a SubscribeRequest; a page of it.
-struct SubscribeAnswer {
-  uint64_t query_id = 0;
-  LinkHandle handle;  // the number is 0 if there is no channel; the lane counts all the same
-  Position head;
-  bool recovered = false;
-  const char* reason = "";  // a literal
-  std::vector<PublicationPtr> publications;
-  bool last_page = true;
-  Position next;
-  int64_t recover_count = 0;
-  absl::Status status;
-};
-
 enum class LinkOffer {
   kQueued,
   kFull,    // over its bounds
@@ -109,8 +69,6 @@ enum class LinkOffer {
 
 class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
  public:
-  struct Item;  // link_item.h
-
   struct Options {
     size_t max_queued_bytes = 64 << 20;
     size_t max_queued_items = 65536;
@@ -231,7 +189,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   bool CanSendBatch() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool RoomWanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasRoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Push(uint32_t lane, Item item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Push(uint32_t lane, LinkQueueItem item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Duration UnappliedSinceLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Lets go of all that waits; the next flush finishes the stream.
   void EndLocked(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -247,7 +205,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   LinkOwner* const owner_;
 
   mutable Mutex mu_;  // after Router's locks; nothing is locked under it
-  LaneQueue<Item> queue_ ABSL_GUARDED_BY(mu_);
+  FairQueue<LinkQueueItem> queue_ ABSL_GUARDED_BY(mu_);
   std::deque<std::unique_ptr<v1::ControlMessage>> control_ ABSL_GUARDED_BY(mu_);
   size_t control_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t sent_items_ ABSL_GUARDED_BY(mu_) = 0;
@@ -277,7 +235,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   Stats stats_ ABSL_GUARDED_BY(mu_);
 
   // Of the thread that set writing_.
-  std::vector<Item> sending_;
+  std::vector<LinkQueueItem> sending_;
   std::unique_ptr<BatchWriter> batch_;
 };
 

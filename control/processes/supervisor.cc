@@ -24,7 +24,7 @@ struct Supervisor::Board {
   CondVar changed;
   CondVar over;
   std::vector<std::function<void()>> notes ABSL_GUARDED_BY(mu);
-  std::vector<SlotInfo> slots ABSL_GUARDED_BY(mu);
+  std::vector<ProcessInfo> slots ABSL_GUARDED_BY(mu);
   int64_t restarts ABSL_GUARDED_BY(mu) = 0;
   bool stopped ABSL_GUARDED_BY(mu) = false;
   bool ending ABSL_GUARDED_BY(mu) = false;
@@ -42,7 +42,7 @@ struct Supervisor::Board {
 };
 
 Supervisor::Supervisor(SupervisorOptions options, const Clock* clock, ProcessHost* host,
-                       WorkerOrders* orders)
+                       WorkerCommands* orders)
     : clock_(clock),
       board_(std::make_shared<Board>()),
       slots_(std::move(options), clock->Now(), host, orders,
@@ -82,7 +82,7 @@ void Supervisor::Step() {
 }
 
 void Supervisor::Publish() {
-  std::vector<SlotInfo> infos = slots_.Infos();
+  std::vector<ProcessInfo> infos = slots_.Infos();
   MutexLock lock(&board_->mu);
   board_->slots = std::move(infos);
   board_->restarts = slots_.restarts();
@@ -93,7 +93,7 @@ void Supervisor::Publish() {
 absl::Status Supervisor::CheckId(absl::string_view id) const {
   MutexLock lock(&board_->mu);
   const bool found = std::any_of(board_->slots.begin(), board_->slots.end(),
-                                 [id](const SlotInfo& slot) { return slot.id == id; });
+                                 [id](const ProcessInfo& slot) { return slot.id == id; });
   return found ? absl::OkStatus()
                : absl::NotFoundError(absl::StrCat("no local worker \"", id, "\""));
 }
@@ -141,25 +141,25 @@ bool Supervisor::stopped() const {
   return board_->stopped;
 }
 
-std::vector<SlotInfo> Supervisor::Slots() const {
+std::vector<ProcessInfo> Supervisor::Slots() const {
   MutexLock lock(&board_->mu);
   return board_->slots;
 }
 
 void Supervisor::CollectMetrics(MetricSink& sink) const {
-  std::array<int, kSlotStates> counts = {};
+  std::array<int, kProcessStates> counts = {};
   int64_t restarts = 0;
   {
     MutexLock lock(&board_->mu);
-    for (const SlotInfo& slot : board_->slots) ++counts[static_cast<size_t>(slot.state)];
+    for (const ProcessInfo& slot : board_->slots) ++counts[static_cast<size_t>(slot.state)];
     restarts = board_->restarts;
   }
   sink.Counter("fanwire_control_worker_restarts_total",
                "Workers started again after their process had ended",
                static_cast<double>(restarts));
-  for (int state = 0; state < kSlotStates; ++state) {
+  for (int state = 0; state < kProcessStates; ++state) {
     sink.Gauge("fanwire_control_worker_slots", "Slots of local workers, by state", counts[state],
-               {{"state", std::string(SlotStateName(static_cast<SlotState>(state)))}});
+               {{"state", std::string(ProcessStateName(static_cast<ProcessState>(state)))}});
   }
 }
 

@@ -32,7 +32,7 @@ namespace fanwire::control {
 class Supervisor final : public WorkerObserver {
  public:
   Supervisor(SupervisorOptions options, const Clock* clock, ProcessHost* host,
-             WorkerOrders* orders);
+             WorkerCommands* orders);
   ~Supervisor() override;
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -64,7 +64,7 @@ class Supervisor final : public WorkerObserver {
   void Stop(absl::Duration timeout);
 
   // By number of slot.
-  std::vector<SlotInfo> Slots() const;
+  std::vector<ProcessInfo> Slots() const;
 
   void CollectMetrics(MetricSink& sink) const;
 
@@ -88,7 +88,7 @@ class Supervisor final : public WorkerObserver {
 
   const Clock* const clock_;
   const std::shared_ptr<Board> board_;
-  WorkerSlots slots_;  // on the thread
+  WorkerProcesses slots_;  // on the thread
   std::thread thread_;
 };
 

@@ -9,7 +9,7 @@ namespace fanwire::control {
 
 namespace {
 
-class RegistryOrders final : public WorkerOrders {
+class RegistryOrders final : public WorkerCommands {
  public:
   explicit RegistryOrders(WorkerRegistry* registry) : registry_(registry) {}
 
@@ -29,7 +29,7 @@ class RegistryOrders final : public WorkerOrders {
 
 }  // namespace
 
-std::unique_ptr<WorkerOrders> WorkerOrders::Make(WorkerRegistry* registry) {
+std::unique_ptr<WorkerCommands> WorkerCommands::Make(WorkerRegistry* registry) {
   return std::make_unique<RegistryOrders>(registry);
 }
 

@@ -1,4 +1,4 @@
-// WorkerOrders is the little that the supervisor asks of the registry.
+// WorkerCommands is the little that the supervisor asks of the registry.
 //
 // Threading: safe from every thread.
 // Ownership: borrows the registry.
@@ -14,11 +14,11 @@
 
 namespace fanwire::control {
 
-class WorkerOrders {
+class WorkerCommands {
  public:
-  static std::unique_ptr<WorkerOrders> Make(WorkerRegistry* registry);
+  static std::unique_ptr<WorkerCommands> Make(WorkerRegistry* registry);
 
-  virtual ~WorkerOrders() = default;
+  virtual ~WorkerCommands() = default;
 
   // As WorkerRegistry::Drain() and Forget().
   virtual absl::Status Drain(absl::string_view worker_id, const DrainOrder& order,

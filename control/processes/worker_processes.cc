@@ -27,17 +27,19 @@ constexpr absl::Duration kRetryLock = absl::Milliseconds(100);
 // A longer pause between turns means that this process itself was stopped or starved.
 constexpr absl::Duration kLongestTurn = absl::Seconds(2);
 
-constexpr std::array<absl::string_view, kSlotStates> kStateNames = {
+constexpr std::array<absl::string_view, kProcessStates> kStateNames = {
     "starting", "running", "draining", "dead", "backoff", "stopped"};
 
 std::string SlotId(uint32_t number) { return absl::StrCat("worker-", number); }
 
 }  // namespace
 
-absl::string_view SlotStateName(SlotState state) { return kStateNames[static_cast<size_t>(state)]; }
+absl::string_view ProcessStateName(ProcessState state) {
+  return kStateNames[static_cast<size_t>(state)];
+}
 
-WorkerSlots::WorkerSlots(SupervisorOptions options, absl::Duration now, ProcessHost* host,
-                         WorkerOrders* orders, Post post)
+WorkerProcesses::WorkerProcesses(SupervisorOptions options, absl::Duration now, ProcessHost* host,
+                                 WorkerCommands* orders, Post post)
     : options_(std::move(options)),
       host_(host),
       orders_(orders),
@@ -50,7 +52,7 @@ WorkerSlots::WorkerSlots(SupervisorOptions options, absl::Duration now, ProcessH
 // ------------------------------------------------------------------------------- turns
 
 // Workers must not be killed for time in which this process could not hear them.
-void WorkerSlots::BeginTurn(absl::Duration now) {
+void WorkerProcesses::BeginTurn(absl::Duration now) {
   const absl::Duration before = std::exchange(now_, now);
   const absl::Duration lost = now_ - before;
   if (lost <= kLongestTurn) return;
@@ -64,7 +66,7 @@ void WorkerSlots::BeginTurn(absl::Duration now) {
   for (Rolling& rolling : rolling_) rolling.give_up += lost;
 }
 
-void WorkerSlots::EndTurn() {
+void WorkerProcesses::EndTurn() {
   for (const ProcessExit& exit : host_->Poll()) OnExit(exit);
   for (auto& [number, slot] : slots_) CheckTimes(slot);
   AdvanceRestarts();
@@ -78,7 +80,7 @@ void WorkerSlots::EndTurn() {
 
 // ------------------------------------------------------------------------------- slots
 
-WorkerSlots::Slot& WorkerSlots::Add(uint32_t number) {
+WorkerProcesses::Slot& WorkerProcesses::Add(uint32_t number) {
   Slot slot{.number = number,
             .id = SlotId(number),
             .backoff = Backoff(kFirstBackoff, kLongestBackoff, options_.random),
@@ -87,30 +89,31 @@ WorkerSlots::Slot& WorkerSlots::Add(uint32_t number) {
   return slots_.emplace(number, std::move(slot)).first->second;
 }
 
-WorkerSlots::Slot* WorkerSlots::Find(absl::string_view id) {
+WorkerProcesses::Slot* WorkerProcesses::Find(absl::string_view id) {
   for (auto& [number, slot] : slots_) {
     if (slot.id == id) return &slot;
   }
   return nullptr;
 }
 
-void WorkerSlots::ChangeState(Slot& slot, SlotState to, absl::string_view reason) {
-  LogInfo(
-      "worker.state",
-      {{"worker", slot.id}, {"state", SlotStateName(to)}, {"pid", slot.pid}, {"reason", reason}});
+void WorkerProcesses::ChangeState(Slot& slot, ProcessState to, absl::string_view reason) {
+  LogInfo("worker.state", {{"worker", slot.id},
+                           {"state", ProcessStateName(to)},
+                           {"pid", slot.pid},
+                           {"reason", reason}});
   slot.state = to;
   slot.since = now_;
   slot.term_at = slot.kill_at = absl::InfiniteDuration();
 }
 
-void WorkerSlots::KillAt(Slot& slot, absl::Duration at, absl::string_view reason) {
+void WorkerProcesses::KillAt(Slot& slot, absl::Duration at, absl::string_view reason) {
   if (stopping_) at = std::min(at, stop_deadline_);
   if (at >= slot.kill_at) return;
   slot.kill_at = at;
   slot.kill_reason = std::string(reason);
 }
 
-void WorkerSlots::Signal(Slot& slot, int signal) {
+void WorkerProcesses::Signal(Slot& slot, int signal) {
   const absl::Status status = host_->Kill(slot.pid, signal);
   // A process that has just ended is told by the next Poll().
   if (status.ok() || absl::IsNotFound(status)) return;
@@ -118,7 +121,7 @@ void WorkerSlots::Signal(Slot& slot, int signal) {
 }
 
 // Returns false if the slot's lock is free.
-bool WorkerSlots::Adopt(Slot& slot) {
+bool WorkerProcesses::Adopt(Slot& slot) {
   const absl::StatusOr<pid_t> holder =
       host_->AdoptHolder(absl::StrCat(options_.runtime_dir, "/", slot.id, ".lock"));
   if (!holder.ok()) {
@@ -127,7 +130,8 @@ bool WorkerSlots::Adopt(Slot& slot) {
       LogWarning("worker.unknown_holder", {{"worker", slot.id}, {"error", holder.status()}});
     }
     slot.start_at = now_ + kRetryLock;
-    if (slot.state != SlotState::kBackoff) ChangeState(slot, SlotState::kBackoff, "lock is held");
+    if (slot.state != ProcessState::kBackoff)
+      ChangeState(slot, ProcessState::kBackoff, "lock is held");
     return true;
   }
   if (*holder == 0) return false;
@@ -135,15 +139,15 @@ bool WorkerSlots::Adopt(Slot& slot) {
   slot.adopted = true;
   ++slot.launches;
   if (slot.attached_pid == slot.pid) {
-    ChangeState(slot, SlotState::kRunning, "adopted");
+    ChangeState(slot, ProcessState::kRunning, "adopted");
   } else {
-    ChangeState(slot, SlotState::kStarting, "adopted; to attach");
+    ChangeState(slot, ProcessState::kStarting, "adopted; to attach");
   }
   return true;
 }
 
 // Of a slot without process.
-void WorkerSlots::Launch(Slot& slot) {
+void WorkerProcesses::Launch(Slot& slot) {
   slot.goal = Goal::kRun;
   if (Adopt(slot)) return;
   const absl::StatusOr<pid_t> pid = host_->Spawn(
@@ -153,17 +157,17 @@ void WorkerSlots::Launch(Slot& slot) {
   if (!pid.ok()) {
     LogError("worker.spawn_failed", {{"worker", slot.id}, {"error", pid.status()}});
     slot.start_at = now_ + slot.backoff.Next();
-    ChangeState(slot, SlotState::kBackoff, "cannot be started");
+    ChangeState(slot, ProcessState::kBackoff, "cannot be started");
     return;
   }
   slot.pid = *pid;
   slot.adopted = false;
   if (slot.launches++ > 0) ++restarts_;
-  ChangeState(slot, SlotState::kStarting, "started");
+  ChangeState(slot, ProcessState::kStarting, "started");
   KillAt(slot, now_ + options_.attach_timeout, "did not attach in time");
 }
 
-DrainOrder WorkerSlots::Order(absl::string_view reason) const {
+DrainOrder WorkerProcesses::Order(absl::string_view reason) const {
   DrainOrder order{.window = settings_.drain_window,
                    .deadline = settings_.drain_deadline,
                    .reason = std::string(reason)};
@@ -176,13 +180,14 @@ DrainOrder WorkerSlots::Order(absl::string_view reason) const {
 }
 
 // Ends the slot's process, if it has one, and says what comes then.
-void WorkerSlots::End(Slot& slot, Goal goal, const DrainOrder& order) {
+void WorkerProcesses::End(Slot& slot, Goal goal, const DrainOrder& order) {
   slot.goal = goal;
   if (slot.pid == 0) {
-    if (slot.state != SlotState::kStopped) ChangeState(slot, SlotState::kStopped, order.reason);
+    if (slot.state != ProcessState::kStopped)
+      ChangeState(slot, ProcessState::kStopped, order.reason);
     return;
   }
-  if (slot.state == SlotState::kDraining) return;
+  if (slot.state == ProcessState::kDraining) return;
   bool told = false;
   if (slot.attached_pid == slot.pid) {
     const absl::Status status = orders_->Drain(
@@ -194,8 +199,8 @@ void WorkerSlots::End(Slot& slot, Goal goal, const DrainOrder& order) {
   // Not attached: by SIGTERM a worker drains by itself.
   if (!told) Signal(slot, SIGTERM);
   const absl::Duration kill_at = slot.kill_at;
-  const bool was_dead = slot.state == SlotState::kDead;
-  ChangeState(slot, SlotState::kDraining, order.reason);
+  const bool was_dead = slot.state == ProcessState::kDead;
+  ChangeState(slot, ProcessState::kDraining, order.reason);
   if (told) slot.term_at = now_ + order.deadline + kGrace;
   KillAt(slot, now_ + order.deadline + 2 * kGrace, "did not end in time");
   if (was_dead) KillAt(slot, kill_at, slot.kill_reason);
@@ -203,7 +208,7 @@ void WorkerSlots::End(Slot& slot, Goal goal, const DrainOrder& order) {
 
 // ------------------------------------------------------------------------------- what happens
 
-void WorkerSlots::Apply(const SupervisorSettings& settings) {
+void WorkerProcesses::Apply(const SupervisorSettings& settings) {
   settings_ = settings;
   if (stopping_) return;
   const auto workers = static_cast<uint32_t>(std::max(settings.workers, 0));
@@ -214,7 +219,7 @@ void WorkerSlots::Apply(const SupervisorSettings& settings) {
     } else if (Slot& slot = it->second; slot.goal == Goal::kRemove) {
       slot.goal = slot.pid != 0 ? Goal::kReplace : Goal::kRun;
       slot.start_at = now_;
-      if (slot.pid == 0) ChangeState(slot, SlotState::kBackoff, "scaled up");
+      if (slot.pid == 0) ChangeState(slot, ProcessState::kBackoff, "scaled up");
     }
   }
   for (auto it = slots_.lower_bound(workers); it != slots_.end(); ++it) {
@@ -222,7 +227,8 @@ void WorkerSlots::Apply(const SupervisorSettings& settings) {
   }
 }
 
-void WorkerSlots::OnAttached(const std::string& id, uint32_t number, pid_t pid, bool supervised) {
+void WorkerProcesses::OnAttached(const std::string& id, uint32_t number, pid_t pid,
+                                 bool supervised) {
   Slot* slot = Find(id);
   if (slot == nullptr) {
     if (!supervised || id != SlotId(number)) return;
@@ -231,35 +237,36 @@ void WorkerSlots::OnAttached(const std::string& id, uint32_t number, pid_t pid, 
     slot->goal = Goal::kRemove;
   }
   slot->attached_pid = pid;
-  if (slot->pid == 0 && (slot->state != SlotState::kStopped || slot->goal == Goal::kRemove)) {
+  if (slot->pid == 0 && (slot->state != ProcessState::kStopped || slot->goal == Goal::kRemove)) {
     Adopt(*slot);
   }
   if (slot->pid != pid) {
     LogWarning("worker.unexpected", {{"worker", id}, {"pid", pid}, {"expected", slot->pid}});
     return;
   }
-  if (slot->state == SlotState::kStarting || slot->state == SlotState::kDead) {
-    ChangeState(*slot, SlotState::kRunning, "attached");
+  if (slot->state == ProcessState::kStarting || slot->state == ProcessState::kDead) {
+    ChangeState(*slot, ProcessState::kRunning, "attached");
   }
   if (slot->goal == Goal::kRemove) End(*slot, Goal::kRemove, Order("scaled down"));
 }
 
-void WorkerSlots::OnDetached(const std::string& id, pid_t pid, bool silent) {
+void WorkerProcesses::OnDetached(const std::string& id, pid_t pid, bool silent) {
   Slot* const slot = Find(id);
   if (slot == nullptr) return;
   if (slot->attached_pid == pid) slot->attached_pid = 0;
   if (slot->pid != pid) return;
-  if (slot->state == SlotState::kRunning) {
+  if (slot->state == ProcessState::kRunning) {
     // It may be ending by itself, after a SIGTERM: its drain must not be cut short.
     const absl::Duration rest =
         std::max(options_.attach_timeout, settings_.drain_deadline + 2 * kGrace);
-    ChangeState(*slot, SlotState::kDead, silent ? "silent" : "stream ended");
+    ChangeState(*slot, ProcessState::kDead, silent ? "silent" : "stream ended");
     if (!silent) KillAt(*slot, now_ + rest, "did not attach again in time");
   }
   if (silent) KillAt(*slot, now_ + settings_.frozen_kill_after, "silent");
 }
 
-void WorkerSlots::Drain(const std::string& id, const DrainOrder& order, const OnDrain& progress) {
+void WorkerProcesses::Drain(const std::string& id, const DrainOrder& order,
+                            const OnDrain& progress) {
   Slot* const slot = Find(id);
   if (slot != nullptr) {
     DrainOrder leave = order;
@@ -272,38 +279,38 @@ void WorkerSlots::Drain(const std::string& id, const DrainOrder& order, const On
   progress(0, true);
 }
 
-void WorkerSlots::OnRemaining(const std::string& id, int64_t remaining) {
+void WorkerProcesses::OnRemaining(const std::string& id, int64_t remaining) {
   const Slot* const slot = Find(id);
   if (slot == nullptr || slot->pid == 0) return;
   for (const OnDrain& progress : slot->waiting) progress(remaining, false);
 }
 
-void WorkerSlots::OnExit(const ProcessExit& exit) {
+void WorkerProcesses::OnExit(const ProcessExit& exit) {
   const auto it = std::find_if(slots_.begin(), slots_.end(),
                                [&](const auto& entry) { return entry.second.pid == exit.pid; });
   if (it == slots_.end()) return;
   Slot& slot = it->second;
-  Log(slot.state == SlotState::kDraining ? LogLevel::kInfo : LogLevel::kWarning, "worker.exited",
+  Log(slot.state == ProcessState::kDraining ? LogLevel::kInfo : LogLevel::kWarning, "worker.exited",
       {{"worker", slot.id},
        {"pid", exit.pid},
        {"code", exit.known && exit.signal == 0 ? absl::StrCat(exit.code) : "unknown"},
        {"signal", exit.signal},
-       {"state", SlotStateName(slot.state)}});
+       {"state", ProcessStateName(slot.state)}});
   slot.pid = 0;
   const std::vector<OnDrain> waiting = std::exchange(slot.waiting, {});
   if (slot.goal == Goal::kReplace) {
     Launch(slot);
   } else if (slot.goal == Goal::kRun) {
     slot.start_at = now_ + slot.backoff.Next();
-    ChangeState(slot, SlotState::kBackoff,
+    ChangeState(slot, ProcessState::kBackoff,
                 absl::StrCat("ended; next start in ", absl::FormatDuration(slot.start_at - now_)));
   } else {
-    ChangeState(slot, SlotState::kStopped, "drained");
+    ChangeState(slot, ProcessState::kStopped, "drained");
   }
   for (const OnDrain& progress : waiting) progress(0, true);
 }
 
-void WorkerSlots::Stop(absl::Duration deadline) {
+void WorkerProcesses::Stop(absl::Duration deadline) {
   stopping_ = true;
   stop_deadline_ = deadline;
   const DrainOrder order = Order("shutdown");
@@ -318,19 +325,19 @@ void WorkerSlots::Stop(absl::Duration deadline) {
   }
 }
 
-void WorkerSlots::CheckTimes(Slot& slot) {
+void WorkerProcesses::CheckTimes(Slot& slot) {
   if (slot.pid == 0) {
-    if (slot.state == SlotState::kBackoff && slot.goal == Goal::kRun && now_ >= slot.start_at) {
+    if (slot.state == ProcessState::kBackoff && slot.goal == Goal::kRun && now_ >= slot.start_at) {
       Launch(slot);
     }
     return;
   }
-  if (slot.state == SlotState::kRunning && now_ - slot.since >= options_.stable_after) {
+  if (slot.state == ProcessState::kRunning && now_ - slot.since >= options_.stable_after) {
     slot.backoff.Reset();
   }
-  if (slot.state == SlotState::kStarting && slot.adopted &&
+  if (slot.state == ProcessState::kStarting && slot.adopted &&
       now_ - slot.since >= options_.adopt_window) {
-    ChangeState(slot, SlotState::kDead, "adopted; did not attach");
+    ChangeState(slot, ProcessState::kDead, "adopted; did not attach");
     KillAt(slot, now_ + settings_.frozen_kill_after, "adopted; did not attach");
   }
   if (now_ >= slot.term_at) {
@@ -345,8 +352,8 @@ void WorkerSlots::CheckTimes(Slot& slot) {
   }
 }
 
-std::vector<SlotInfo> WorkerSlots::Infos() const {
-  std::vector<SlotInfo> infos;
+std::vector<ProcessInfo> WorkerProcesses::Infos() const {
+  std::vector<ProcessInfo> infos;
   infos.reserve(slots_.size());
   for (const auto& [number, slot] : slots_) {
     infos.push_back({.id = slot.id,
@@ -358,15 +365,15 @@ std::vector<SlotInfo> WorkerSlots::Infos() const {
   return infos;
 }
 
-bool WorkerSlots::calm() const {
+bool WorkerProcesses::calm() const {
   return !stopping_ && rolling_.empty() &&
          std::all_of(slots_.begin(), slots_.end(), [](const auto& entry) {
-           const SlotState state = entry.second.state;
-           return state == SlotState::kRunning || state == SlotState::kStopped;
+           const ProcessState state = entry.second.state;
+           return state == ProcessState::kRunning || state == ProcessState::kStopped;
          });
 }
 
-bool WorkerSlots::stopped() const {
+bool WorkerProcesses::stopped() const {
   if (!stopping_) return false;
   return now_ >= stop_deadline_ + kLastWait ||
          std::all_of(slots_.begin(), slots_.end(),
@@ -375,7 +382,7 @@ bool WorkerSlots::stopped() const {
 
 // ------------------------------------------------------------------------------- rolling restart
 
-void WorkerSlots::Restart(std::vector<std::string> ids, bool only_stopped, OnRestart progress) {
+void WorkerProcesses::Restart(std::vector<std::string> ids, bool only_stopped, OnRestart progress) {
   if (ids.empty()) {
     for (const auto& [number, slot] : slots_) ids.push_back(slot.id);
   }
@@ -386,7 +393,7 @@ void WorkerSlots::Restart(std::vector<std::string> ids, bool only_stopped, OnRes
   rolling_.push_back(std::move(rolling));
 }
 
-void WorkerSlots::AdvanceRestarts() {
+void WorkerProcesses::AdvanceRestarts() {
   while (!rolling_.empty()) {
     if (stopping_) {
       Finish(rolling_.front(), absl::UnavailableError("control stops"));
@@ -398,7 +405,7 @@ void WorkerSlots::AdvanceRestarts() {
 }
 
 // Returns whether it is over.
-bool WorkerSlots::AdvanceRestart(Rolling& rolling) {
+bool WorkerProcesses::AdvanceRestart(Rolling& rolling) {
   const auto begin_start = [&](const Slot& slot) {
     Report(rolling, slot.id, "starting");
     rolling.phase = Rolling::Phase::kStarting;
@@ -426,7 +433,7 @@ bool WorkerSlots::AdvanceRestart(Rolling& rolling) {
       if (slot->goal == Goal::kReplace) return false;
       begin_start(*slot);
     }
-    if (slot->state == SlotState::kRunning && orders_->IsReady(id)) {
+    if (slot->state == ProcessState::kRunning && orders_->IsReady(id)) {
       Report(rolling, id, "ready");
       continue;
     }
@@ -440,11 +447,12 @@ bool WorkerSlots::AdvanceRestart(Rolling& rolling) {
   return true;
 }
 
-void WorkerSlots::Report(const Rolling& rolling, absl::string_view id, absl::string_view state) {
+void WorkerProcesses::Report(const Rolling& rolling, absl::string_view id,
+                             absl::string_view state) {
   rolling.progress({.id = std::string(id), .state = std::string(state)});
 }
 
-void WorkerSlots::Finish(const Rolling& rolling, const absl::Status& status) {
+void WorkerProcesses::Finish(const Rolling& rolling, const absl::Status& status) {
   if (!status.ok()) LogWarning("supervisor.restart_ended", {{"error", status}});
   rolling.progress({.done = true, .status = status});
 }

@@ -1,4 +1,4 @@
-// WorkerSlots is what the supervisor knows and decides: the slots 0 … N-1 of local workers, each
+// WorkerProcesses is what the supervisor knows and decides: the slots 0 … N-1 of local workers, each
 // with its process, its state and what is to become of it.
 //
 //              attach                     silent or stream ended
@@ -35,7 +35,7 @@
 
 namespace fanwire::control {
 
-enum class SlotState : uint8_t {
+enum class ProcessState : uint8_t {
   kStarting,  // its process runs and has not attached yet
   kRunning,   // attached
   kDraining,  // told to end, by drain order or SIGTERM
@@ -44,14 +44,14 @@ enum class SlotState : uint8_t {
   kStopped,   // no process; drained by an operator, or control stops
 };
 
-constexpr int kSlotStates = 6;
-absl::string_view SlotStateName(SlotState state);  // "starting"
+constexpr int kProcessStates = 6;
+absl::string_view ProcessStateName(ProcessState state);  // "starting"
 
-struct SlotInfo {
+struct ProcessInfo {
   std::string id;  // "worker-0"
   uint32_t slot = 0;
   uint32_t pid = 0;  // 0: no process
-  SlotState state = SlotState::kBackoff;
+  ProcessState state = ProcessState::kBackoff;
   int64_t restarts = 0;
 };
 
@@ -87,16 +87,16 @@ struct RestartProgress {
 using OnRestart = std::function<void(const RestartProgress&)>;
 using OnDrain = std::function<void(int64_t remaining, bool done)>;
 
-class WorkerSlots {
+class WorkerProcesses {
  public:
   // `post` runs a function on this thread, between BeginTurn() and EndTurn(); the registry's
   // progress comes back by it, even after the end of this object: it then drops the function.
   using Post = std::function<void(std::function<void()>)>;
 
-  WorkerSlots(SupervisorOptions options, absl::Duration now, ProcessHost* host,
-              WorkerOrders* orders, Post post);
-  WorkerSlots(const WorkerSlots&) = delete;
-  WorkerSlots& operator=(const WorkerSlots&) = delete;
+  WorkerProcesses(SupervisorOptions options, absl::Duration now, ProcessHost* host,
+                  WorkerCommands* orders, Post post);
+  WorkerProcesses(const WorkerProcesses&) = delete;
+  WorkerProcesses& operator=(const WorkerProcesses&) = delete;
 
   // Each turn: BeginTurn(), what has happened since the last one, EndTurn().
   void BeginTurn(absl::Duration now);
@@ -110,7 +110,7 @@ class WorkerSlots {
   void OnAttached(const std::string& id, uint32_t number, pid_t pid, bool supervised);
   void OnDetached(const std::string& id, pid_t pid, bool silent);
 
-  std::vector<SlotInfo> Infos() const;
+  std::vector<ProcessInfo> Infos() const;
   // Processes started for slots that had one before, over all slots that ever were.
   int64_t restarts() const { return restarts_; }
   // Nothing is under way: the next turn may take its time.
@@ -125,7 +125,7 @@ class WorkerSlots {
   struct Slot {
     uint32_t number = 0;
     std::string id;
-    SlotState state = SlotState::kBackoff;
+    ProcessState state = ProcessState::kBackoff;
     Goal goal = Goal::kRun;
     pid_t pid = 0;           // 0: no process
     pid_t attached_pid = 0;  // what the registry has attached under this id; 0: nothing
@@ -151,7 +151,7 @@ class WorkerSlots {
 
   Slot& Add(uint32_t number);
   Slot* Find(absl::string_view id);
-  void ChangeState(Slot& slot, SlotState to, absl::string_view reason);
+  void ChangeState(Slot& slot, ProcessState to, absl::string_view reason);
   void KillAt(Slot& slot, absl::Duration at, absl::string_view reason);
   void Signal(Slot& slot, int signal);
   bool Adopt(Slot& slot);
@@ -168,7 +168,7 @@ class WorkerSlots {
 
   const SupervisorOptions options_;
   ProcessHost* const host_;
-  WorkerOrders* const orders_;
+  WorkerCommands* const orders_;
   const Post post_;
 
   SupervisorSettings settings_;

@@ -84,25 +84,24 @@ bool EventReader::Seconds::Read(absl::string_view bytes) {
 }
 
 bool EventReader::ReadFields() {
-  using v1::Event;
   WireReader reader(bytes_);
   bool ok = true;
   while (ok && reader.Next()) {
     switch (reader.tag()) {
-      case BytesTag(Event::kServiceFieldNumber):
+      case BytesTag(v1::Event::kServiceFieldNumber):
         event_.service = reader.Bytes();
         break;
-      case BytesTag(Event::kChannelFieldNumber):
+      case BytesTag(v1::Event::kChannelFieldNumber):
         event_.channel = reader.Bytes();
         break;
-      case BytesTag(Event::kEventFieldNumber):
+      case BytesTag(v1::Event::kEventFieldNumber):
         event_.event = reader.Bytes();
         break;
-      case BytesTag(Event::kJsonFieldNumber):
+      case BytesTag(v1::Event::kJsonFieldNumber):
         event_.json = reader.Bytes();
         typed_ = false;
         break;
-      case BytesTag(Event::kTypedFieldNumber): {
+      case BytesTag(v1::Event::kTypedFieldNumber): {
         if (!typed_) type_url_ = typed_bytes_ = event_.json = {};
         typed_ = true;
         WireReader any(reader.Bytes());
@@ -121,22 +120,22 @@ bool EventReader::ReadFields() {
         ok = any.ok();
         break;
       }
-      case BytesTag(Event::kIdFieldNumber):
+      case BytesTag(v1::Event::kIdFieldNumber):
         event_.id = reader.Bytes();
         break;
-      case BytesTag(Event::kIdempotencyKeyFieldNumber):
+      case BytesTag(v1::Event::kIdempotencyKeyFieldNumber):
         event_.idempotency_key = reader.Bytes();
         break;
-      case BytesTag(Event::kOccurredAtFieldNumber):
+      case BytesTag(v1::Event::kOccurredAtFieldNumber):
         ok = occurred_at_.Read(reader.Bytes());
         break;
-      case BytesTag(Event::kTtlFieldNumber):
+      case BytesTag(v1::Event::kTtlFieldNumber):
         ok = ttl_.Read(reader.Bytes());
         break;
-      case VarintTag(Event::kSkipHistoryFieldNumber):
+      case VarintTag(v1::Event::kSkipHistoryFieldNumber):
         event_.skip_history = reader.Varint() != 0;
         break;
-      case BytesTag(Event::kExcludeConnectionFieldNumber):
+      case BytesTag(v1::Event::kExcludeConnectionFieldNumber):
         event_.exclude_connection = reader.Bytes();
         break;
       default:

@@ -35,7 +35,7 @@ class EventReader {
   absl::Status Read();
 
   // Until the next Read().
-  const EventView& event() const { return event_; }
+  const Event& event() const { return event_; }
 
  private:
   // A google.protobuf.Timestamp or Duration.
@@ -55,7 +55,7 @@ class EventReader {
 
   absl::string_view bytes_;
   std::string joined_;  // where they came in parts
-  EventView event_;
+  Event event_;
   Seconds occurred_at_;
   Seconds ttl_;
   bool typed_ = false;

@@ -1,6 +1,8 @@
 #include "control/publish/receipt_writer.h"
 
+#include "control/events/delivery_counts.h"
 #include "fanwire/v1/publish.pb.h"
+#include "proto/policies.h"
 #include "proto/wire/wire_writer.h"
 
 namespace fanwire::control {

@@ -10,6 +10,7 @@
 #include "common/json_parse.h"
 #include "common/log.h"
 #include "control/events/envelope.h"
+#include "control/routing/channel_info.h"
 #include "control/routing/router.h"
 #include "fanwire/v1/worker.pb.h"
 

@@ -24,7 +24,7 @@ OrderedJson ToNumber(double number) {
 
 }  // namespace
 
-struct ValueTemplate::Node {
+struct StatusExpression::Node {
   enum class Kind : uint8_t {
     kLiteral,
     kField,
@@ -40,14 +40,14 @@ struct ValueTemplate::Node {
   Kind kind = Kind::kLiteral;
   OrderedJson literal;
   FieldPath path;
-  std::vector<std::pair<std::string, ValueTemplate>> members;  // of a list: without names
+  std::vector<std::pair<std::string, StatusExpression>> members;  // of a list: without names
 };
 
-ValueTemplate::ValueTemplate(const ValueTemplate&) = default;
-ValueTemplate& ValueTemplate::operator=(const ValueTemplate&) = default;
-ValueTemplate::~ValueTemplate() = default;
+StatusExpression::StatusExpression(const StatusExpression&) = default;
+StatusExpression& StatusExpression::operator=(const StatusExpression&) = default;
+StatusExpression::~StatusExpression() = default;
 
-ValueTemplate::ValueTemplate(const std::string& text) {
+StatusExpression::StatusExpression(const std::string& text) {
   Node node;
   if (text == "$$event") {
     node.kind = Node::Kind::kEvent;
@@ -68,7 +68,7 @@ ValueTemplate::ValueTemplate(const std::string& text) {
   node_ = std::make_shared<const Node>(std::move(node));
 }
 
-ValueTemplate::ValueTemplate(const google::protobuf::Value& value) {
+StatusExpression::StatusExpression(const google::protobuf::Value& value) {
   Node node;
   switch (value.kind_case()) {
     case google::protobuf::Value::kBoolValue:
@@ -78,7 +78,7 @@ ValueTemplate::ValueTemplate(const google::protobuf::Value& value) {
       node.literal = ToNumber(value.number_value());
       break;
     case google::protobuf::Value::kStringValue:
-      *this = ValueTemplate(value.string_value());
+      *this = StatusExpression(value.string_value());
       return;
     case google::protobuf::Value::kStructValue:
       node.kind = Node::Kind::kObject;
@@ -87,7 +87,7 @@ ValueTemplate::ValueTemplate(const google::protobuf::Value& value) {
     case google::protobuf::Value::kListValue:
       node.kind = Node::Kind::kList;
       for (const google::protobuf::Value& element : value.list_value().values()) {
-        node.members.emplace_back("", ValueTemplate(element));
+        node.members.emplace_back("", StatusExpression(element));
       }
       break;
     default:
@@ -96,7 +96,7 @@ ValueTemplate::ValueTemplate(const google::protobuf::Value& value) {
   node_ = std::make_shared<const Node>(std::move(node));
 }
 
-std::optional<OrderedJson> ValueTemplate::Evaluate(const Context& context) const {
+std::optional<OrderedJson> StatusExpression::Evaluate(const Context& context) const {
   const Node& node = *node_;
   switch (node.kind) {
     case Node::Kind::kLiteral:
@@ -131,17 +131,17 @@ std::optional<OrderedJson> ValueTemplate::Evaluate(const Context& context) const
   return json;
 }
 
-bool ValueTemplate::UsesMerged() const {
+bool StatusExpression::UsesMerged() const {
   return node_->kind == Node::Kind::kMerged ||
          std::any_of(node_->members.begin(), node_->members.end(),
                      [](const auto& member) { return member.second.UsesMerged(); });
 }
 
-std::vector<std::pair<std::string, ValueTemplate>> ToTemplates(
+std::vector<std::pair<std::string, StatusExpression>> ToTemplates(
     const google::protobuf::Struct& fields) {
-  std::vector<std::pair<std::string, ValueTemplate>> templates;
+  std::vector<std::pair<std::string, StatusExpression>> templates;
   for (const auto& [key, value] : fields.fields()) {
-    templates.emplace_back(key, ValueTemplate(value));
+    templates.emplace_back(key, StatusExpression(value));
   }
   std::sort(templates.begin(), templates.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -150,7 +150,7 @@ std::vector<std::pair<std::string, ValueTemplate>> ToTemplates(
 
 OrderedJson ToObject(const google::protobuf::Struct& fields) {
   const StatusEvent event;
-  const EventDocument document;
+  const JsonDocument document;
   const OrderedJson merged = OrderedJson::object();
   OrderedJson object = OrderedJson::object();
   for (const auto& [key, value] : ToTemplates(fields)) {

@@ -1,4 +1,4 @@
-// ValueTemplate is a value of a status rule in which texts that begin with '$' stand for parts of
+// StatusExpression is a value of a status rule in which texts that begin with '$' stand for parts of
 // the event.
 //
 // Threading: immutable.
@@ -30,22 +30,22 @@ struct StatusEvent {
   int64_t received_us = 0;  // since 1970
 };
 
-class ValueTemplate {
+class StatusExpression {
  public:
   struct Context {
     const StatusEvent& event;
-    const EventDocument& document;  // its data
-    const OrderedJson& merged;      // $$merged
+    const JsonDocument& document;  // its data
+    const OrderedJson& merged;     // $$merged
   };
 
   // "$field", "$field.inner", "$data", "$$event", "$$channel", "$$time", "$$merged"; any other text
   // stands for itself.
-  explicit ValueTemplate(const std::string& text);
-  explicit ValueTemplate(const google::protobuf::Value& value);
+  explicit StatusExpression(const std::string& text);
+  explicit StatusExpression(const google::protobuf::Value& value);
   // A copy shares the definition.
-  ValueTemplate(const ValueTemplate&);
-  ValueTemplate& operator=(const ValueTemplate&);
-  ~ValueTemplate();
+  StatusExpression(const StatusExpression&);
+  StatusExpression& operator=(const StatusExpression&);
+  ~StatusExpression();
 
   // Nothing if it is a field that the event has not; members and elements that are so are left out.
   std::optional<OrderedJson> Evaluate(const Context& context) const;
@@ -60,7 +60,7 @@ class ValueTemplate {
 };
 
 // Field by field, in order of their names: a Struct has no order of its own.
-std::vector<std::pair<std::string, ValueTemplate>> ToTemplates(
+std::vector<std::pair<std::string, StatusExpression>> ToTemplates(
     const google::protobuf::Struct& fields);
 
 // `fields` without an event: `$…` of an empty one.

@@ -31,16 +31,16 @@ v1::ClientReply Refusal(uint64_t request_id, const char* code, std::string messa
 
 }  // namespace
 
-struct RetainedState::Question {
+struct StatusRequests::Question {
   v1::ClientRequest request;
   Reply reply;
 };
 
-struct RetainedState::Definitions {
+struct StatusRequests::Definitions {
   absl::flat_hash_map<std::string, std::vector<v1::StatusRequest>> by_service;
 };
 
-bool RetainedState::Filter::Admits(absl::string_view event) const {
+bool StatusRequests::Filter::Admits(absl::string_view event) const {
   if (exact.contains(event)) return true;
   for (const std::string& pattern : patterns) {
     if (EventMatches(pattern, event)) return true;
@@ -48,12 +48,12 @@ bool RetainedState::Filter::Admits(absl::string_view event) const {
   return false;
 }
 
-RetainedState::RetainedState(const v1::Config& config) {
+StatusRequests::StatusRequests(const v1::Config& config) {
   SetServices(config);
   thread_ = std::thread([this] { Run(); });
 }
 
-RetainedState::~RetainedState() {
+StatusRequests::~StatusRequests() {
   {
     MutexLock lock(&mu_);
     stopping_ = true;
@@ -73,7 +73,7 @@ RetainedState::~RetainedState() {
   }
 }
 
-void RetainedState::SetServices(const v1::Config& config) {
+void StatusRequests::SetServices(const v1::Config& config) {
   auto filters = std::make_unique<Filters>();
   auto definitions = std::make_unique<Definitions>();
   for (const v1::ServiceConfig& service : config.services()) {
@@ -103,7 +103,7 @@ void RetainedState::SetServices(const v1::Config& config) {
   wake_.Signal();
 }
 
-void RetainedState::OnPublication(const ObservedPublication& observed) {
+void StatusRequests::OnPublication(const ObservedPublication& observed) {
   if (observed.mirror) return;
   const Filters& filters = *filters_.load(std::memory_order_acquire);
   const auto filter = filters.find(observed.service);
@@ -125,7 +125,7 @@ void RetainedState::OnPublication(const ObservedPublication& observed) {
   wake_.Signal();
 }
 
-void RetainedState::Handle(const v1::ClientRequest& request, Reply reply) {
+void StatusRequests::Handle(const v1::ClientRequest& request, Reply reply) {
   auto question = std::make_unique<Question>(Question{request, std::move(reply)});
   {
     MutexLock lock(&mu_);
@@ -141,7 +141,7 @@ void RetainedState::Handle(const v1::ClientRequest& request, Reply reply) {
                           absl::StrCat(kMaxQueuedRequests, " requests wait already")));
 }
 
-void RetainedState::Run() {
+void StatusRequests::Run() {
   std::vector<Item> items;
   while (true) {
     {
@@ -160,7 +160,7 @@ void RetainedState::Run() {
   }
 }
 
-void RetainedState::Perform(const Event& event) {
+void StatusRequests::Perform(const Event& event) {
   const auto tables = tables_.find(event.service);
   if (tables == tables_.end()) return;
   const Publication& publication = *event.publication;
@@ -171,7 +171,7 @@ void RetainedState::Perform(const Event& event) {
   for (const auto& [request, table] : tables->second) table->Apply(seen);
 }
 
-void RetainedState::Perform(const std::unique_ptr<Question>& question) {
+void StatusRequests::Perform(const std::unique_ptr<Question>& question) {
   const v1::ClientRequest& request = question->request;
   const auto tables = tables_.find(request.service());
   if (tables != tables_.end()) {
@@ -188,7 +188,7 @@ void RetainedState::Perform(const std::unique_ptr<Question>& question) {
                           absl::StrCat("Unknown request event: ", request.request())));
 }
 
-void RetainedState::Perform(const std::unique_ptr<Definitions>& definitions) {
+void StatusRequests::Perform(const std::unique_ptr<Definitions>& definitions) {
   absl::flat_hash_map<std::string, Tables> before = std::move(tables_);
   tables_.clear();
   for (const auto& [service, requests] : definitions->by_service) {
@@ -201,7 +201,7 @@ void RetainedState::Perform(const std::unique_ptr<Definitions>& definitions) {
   }
 }
 
-void RetainedState::TellDropped() {
+void StatusRequests::TellDropped() {
   static LogLimiter limiter(absl::Seconds(10));
   const int64_t dropped = dropped_.load(std::memory_order_relaxed);
   if (dropped == told_dropped_) return;

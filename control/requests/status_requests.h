@@ -1,4 +1,4 @@
-// RetainedState answers clients' status requests (get_workflow_status …) from the events really
+// StatusRequests answers clients' status requests (get_workflow_status …) from the events really
 // seen, as the configuration says (StatusRequest).
 //
 // Publishing threads only look an event's name up and put those that matter on a queue.  A thread
@@ -37,16 +37,16 @@ namespace fanwire::control {
 
 class StatusTable;
 
-class RetainedState final : public PublicationObserver, public ClientRequestHandler {
+class StatusRequests final : public PublicationObserver, public ClientRequestHandler {
  public:
   static constexpr size_t kMaxQueuedEvents = 65'536;
   static constexpr size_t kMaxQueuedBytes = 64 << 20;
   static constexpr size_t kMaxQueuedRequests = 16'384;
 
   // `config` is resolved and checked (options.h).
-  explicit RetainedState(const v1::Config& config);
+  explicit StatusRequests(const v1::Config& config);
   // Requests that still wait are answered UNAVAILABLE.  No call may be under way.
-  ~RetainedState() override;
+  ~StatusRequests() override;
 
   // Puts another configuration in force.  What is known for requests whose definition is the same
   // stays known.

@@ -39,7 +39,7 @@ struct ListRule {
   explicit ListRule(const v1::ListChange& change)
       : list(change.list()), by(change.by()), value(change.value()) {
     // Without a value the event's own field says which element is meant.
-    if (!change.has_value() && !by.empty()) value = ValueTemplate("$" + by);
+    if (!change.has_value() && !by.empty()) value = StatusExpression("$" + by);
   }
 
   // What tells `element` from others of the list.
@@ -52,7 +52,7 @@ struct ListRule {
 
   std::string list;
   std::string by;
-  ValueTemplate value;
+  StatusExpression value;
 };
 
 struct Rule {
@@ -74,8 +74,8 @@ struct Rule {
   }
 
   std::string event;
-  ValueTemplate key;
-  std::vector<std::pair<std::string, ValueTemplate>> set;
+  StatusExpression key;
+  std::vector<std::pair<std::string, StatusExpression>> set;
   std::vector<std::pair<std::string, int64_t>> add;
   std::optional<ListRule> append, upsert, remove;
   bool merge_data;
@@ -90,7 +90,7 @@ void Refuse(const char* code, std::string message, v1::ClientReply* reply) {
 
 // The request's argument as it was given, or null.
 Json Argument(absl::string_view data, const std::string& name) {
-  EventDocument document;
+  JsonDocument document;
   if (!document.Parse(data)) return nullptr;
   return document.Find({name}).value_or(nullptr);
 }
@@ -208,7 +208,7 @@ class EntityTable final : public StatusTable {
   void Apply(const Rule& rule, const StatusEvent& event, Entity* entity) {
     if (rule.uses_merged) entity->merged.update(document_.All());
     entity->shows_merged |= rule.merge_data;
-    const ValueTemplate::Context context{event, document_, entity->merged};
+    const StatusExpression::Context context{event, document_, entity->merged};
     Json& fields = entity->fields;
     for (const auto& [field, value] : rule.set) {
       if (std::optional<Json> json = value.Evaluate(context)) fields[field] = *std::move(json);
@@ -298,7 +298,7 @@ class EntityTable final : public StatusTable {
   const Json initial_;
   Json missing_;
   const std::vector<Rule> rules_;
-  EventDocument document_;
+  JsonDocument document_;
   absl::flat_hash_map<std::string, Entity> entities_;
   std::list<std::string> order_;  // the longest untouched first
   size_t bytes_ = 0;
@@ -379,7 +379,7 @@ class RecentTable final : public StatusTable {
 
   const v1::StatusRequest request_;
   const std::string filter_;
-  EventDocument document_;
+  JsonDocument document_;
   std::deque<Event> events_;
   size_t bytes_ = 0;
 };

@@ -1,7 +1,7 @@
 // StatusTable keeps what one status request of the configuration is answered from: an entity per
 // thing that events named (a workflow, a pool), or a list of the last events.
 //
-// Threading: confined to its user (RetainedState's thread).
+// Threading: confined to its user (StatusRequests's thread).
 // Ownership: copies what it keeps.
 // Cost:      Apply() some microseconds per KiB of data; it keeps at most kMaxBytes, of which the
 //            longest untouched entities go first.

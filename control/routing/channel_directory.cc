@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/links/worker_link.h"
+#include "control/routing/router_options.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -23,8 +25,7 @@ std::vector<std::string> MirrorPrefixes(const ServiceSpec& spec) {
 
 }  // namespace
 
-ChannelDirectory::ChannelDirectory(const Router::Options& options, Engine* engine,
-                                   const Clock* clock)
+ChannelDirectory::ChannelDirectory(const RouterOptions& options, Engine* engine, const Clock* clock)
     : options_(options), engine_(engine), clock_(clock) {}
 
 void ChannelDirectory::SetServices(std::shared_ptr<const ServiceTable> services) {
@@ -87,7 +88,7 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
   ApplyPolicy(channel.get(), snapshot, spec);
   shard.channels.emplace(channel);
   key.service->channels.fetch_add(1, std::memory_order_relaxed);
-  if (key.dialect != ChannelDialect::kCommon) {
+  if (key.dialect != Dialect::kCommon) {
     key.service->dialect_channels.fetch_add(1, std::memory_order_relaxed);
   }
   return channel;
@@ -99,7 +100,7 @@ void ChannelDirectory::ApplyPolicy(ChannelState* channel, const ServiceSnapshot&
   channel->services_version = snapshot.version;
   channel->backlog = policy.backlog;
   channel->gap = policy.gap;
-  if (channel->dialect != ChannelDialect::kCommon) return;
+  if (channel->dialect != Dialect::kCommon) return;
   if (channel->log == nullptr) {
     channel->log = engine_->Open(spec.name, channel->name, policy.history);
     channel->routed = channel->log->head().offset;
@@ -199,7 +200,7 @@ void ChannelDirectory::Sweep() {
       }
       if (channel.log != nullptr) engine_->Forget(std::move(channel.log));
       channel.service->channels.fetch_sub(1, std::memory_order_relaxed);
-      if (channel.dialect != ChannelDialect::kCommon) {
+      if (channel.dialect != Dialect::kCommon) {
         channel.service->dialect_channels.fetch_sub(1, std::memory_order_relaxed);
       }
       shard.channels.erase(it++);

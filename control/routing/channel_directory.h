@@ -23,7 +23,7 @@
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
 #include "control/routing/channel_table.h"
-#include "control/routing/router.h"
+#include "control/routing/router_options.h"
 
 namespace fanwire::control {
 
@@ -48,7 +48,7 @@ struct ServiceSnapshot {
 
 class ChannelDirectory {
  public:
-  ChannelDirectory(const Router::Options& options, Engine* engine, const Clock* clock);
+  ChannelDirectory(const RouterOptions& options, Engine* engine, const Clock* clock);
 
   ChannelTable& table() { return table_; }
 
@@ -93,7 +93,7 @@ class ChannelDirectory {
   bool IsIdle(const ChannelState& channel, bool history_empty, absl::Duration now) const;
   void TrimToBudget();
 
-  const Router::Options options_;
+  const RouterOptions options_;
   Engine* const engine_;
   const Clock* const clock_;
   ChannelTable table_;

@@ -13,10 +13,11 @@
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
 #include "control/links/link_handle.h"
-#include "control/routing/router.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
+class WorkerLink;
 struct ServiceState;
 
 // A link that wants the channel.
@@ -32,7 +33,7 @@ struct ChannelLink {
 
 struct ChannelState {
   ServiceState* service = nullptr;
-  ChannelDialect dialect = ChannelDialect::kCommon;
+  Dialect dialect = Dialect::kCommon;
   std::string name;
   uint64_t hash = 0;
 

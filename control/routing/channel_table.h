@@ -25,6 +25,7 @@
 #include "control/routing/channel_state.h"
 #include "control/routing/pattern_table.h"
 #include "control/routing/publication_observer.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -53,21 +54,19 @@ struct ServiceState {
   std::atomic<int64_t> channels{0};
   std::atomic<int64_t> dialect_channels{0};  // of them, those of other dialects than the common one
 
-  PatternTable& patterns_of(ChannelDialect dialect) {
-    return patterns[static_cast<size_t>(dialect)];
-  }
+  PatternTable& patterns_of(Dialect dialect) { return patterns[static_cast<size_t>(dialect)]; }
 };
 
 // A channel's identity, with its hash made once.
 struct ChannelKey {
-  ChannelKey(ServiceState* service, ChannelDialect dialect, absl::string_view name)
+  ChannelKey(ServiceState* service, Dialect dialect, absl::string_view name)
       : service(service),
         dialect(dialect),
         name(name),
         hash(absl::HashOf(service, static_cast<int>(dialect), name)) {}
 
   ServiceState* service;
-  ChannelDialect dialect;
+  Dialect dialect;
   absl::string_view name;
   uint64_t hash;
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "common/timer_queue.h"
+#include "control/routing/delivery_report.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -53,7 +55,7 @@ void ReceiptTracker::Cancel(uint64_t record) {
   records_.erase(record);
 }
 
-void ReceiptTracker::OnReport(uint64_t link_id, const Router::Report& report) {
+void ReceiptTracker::OnReport(uint64_t link_id, const DeliveryReport& report) {
   Ended ended;
   {
     MutexLock lock(&mu_);
@@ -117,7 +119,7 @@ ReceiptTracker::Result ReceiptTracker::Sum(const Record& record) {
   Result result;
   absl::flat_hash_map<uint64_t, bool> workers;  // whether all of its parts were reported finally
   for (const Part& part : record.parts) {
-    const Router::Report& report = part.report;
+    const DeliveryReport& report = part.report;
     result.counts.matched += report.counts.matched;
     result.counts.written += report.counts.written;
     for (size_t i = 0; i < kDropReasons; ++i) {

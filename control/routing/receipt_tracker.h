@@ -19,8 +19,9 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/mutex.h"
+#include "control/events/delivery_counts.h"
 #include "control/events/event.h"
-#include "control/routing/router.h"
+#include "control/routing/delivery_report.h"
 
 namespace fanwire {
 class TimerQueue;
@@ -56,7 +57,7 @@ class ReceiptTracker {
   // The event was refused: forget the record.
   void Cancel(uint64_t record);
 
-  void OnReport(uint64_t link_id, const Router::Report& report);
+  void OnReport(uint64_t link_id, const DeliveryReport& report);
   void WorkerGone(uint64_t link_id);
   int64_t open() const;
 
@@ -64,7 +65,7 @@ class ReceiptTracker {
   struct Part {
     uint64_t tracking_id = 0;
     uint64_t link_id = 0;
-    Router::Report report;
+    DeliveryReport report;
     bool over = false;  // reported finally, or gone
   };
   struct Record {

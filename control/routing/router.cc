@@ -10,14 +10,22 @@
 #include "common/time_format.h"
 #include "common/timer_queue.h"
 #include "common/uuid.h"
+#include "control/events/delivery_counts.h"
 #include "control/events/envelope.h"
 #include "control/events/event_validation.h"
+#include "control/links/subscribe.h"
 #include "control/links/worker_link.h"
 #include "control/routing/channel_directory.h"
+#include "control/routing/channel_info.h"
 #include "control/routing/channel_table.h"
+#include "control/routing/delivery_report.h"
+#include "control/routing/interest_view.h"
+#include "control/routing/publish_counts.h"
 #include "control/routing/receipt_tracker.h"
+#include "control/routing/router_options.h"
 #include "control/routing/subscriptions.h"
 #include "proto/channel_name.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -97,7 +105,7 @@ namespace {
 
 class RouterImpl final : public Router, public LinkOwner {
  public:
-  RouterImpl(const Options& options, Engine* engine, const Clock* clock, TimerQueue* timers,
+  RouterImpl(const RouterOptions& options, Engine* engine, const Clock* clock, TimerQueue* timers,
              std::shared_ptr<const ServiceTable> services)
       : options_(options),
         engine_(engine),
@@ -110,7 +118,7 @@ class RouterImpl final : public Router, public LinkOwner {
 
   // ------------------------------------------------------------------------------- publishing
 
-  absl::StatusOr<Validation> Validate(const EventView& event) override {
+  absl::StatusOr<Validation> Validate(const Event& event) override {
     if (stopping_.load(std::memory_order_relaxed)) return Stopping();
     const std::shared_ptr<const ServiceSnapshot> snapshot = directory_.snapshot();
     const ServiceEntry* const service = snapshot->Find(event.service);
@@ -135,11 +143,10 @@ class RouterImpl final : public Router, public LinkOwner {
     return scratch;
   }
 
-  void Publish(const EventView& event, const PublishParams& params, ReceiptSink* sink, uint64_t tag,
+  void Publish(const Event& event, const PublishParams& params, ReceiptSink* sink, uint64_t tag,
                PublishScratch* scratch) override;
 
-  void PublishFrame(absl::string_view service_name, ChannelDialect dialect,
-                    absl::string_view channel_name,
+  void PublishFrame(absl::string_view service_name, Dialect dialect, absl::string_view channel_name,
                     absl::string_view frame) override ABSL_NO_THREAD_SAFETY_ANALYSIS {
     const std::shared_ptr<const ServiceSnapshot> snapshot = directory_.snapshot();
     const ServiceEntry* const service = snapshot->Find(service_name);
@@ -166,11 +173,10 @@ class RouterImpl final : public Router, public LinkOwner {
     scratch.Flush();
   }
 
-  std::vector<std::string> InterestedChannels(absl::string_view service,
-                                              ChannelDialect dialect) override {
+  std::vector<std::string> InterestedChannels(absl::string_view service, Dialect dialect) override {
     std::vector<std::string> channels;
     const ServiceState* const state = directory_.FindService(service);
-    if (state == nullptr || (dialect != ChannelDialect::kCommon &&
+    if (state == nullptr || (dialect != Dialect::kCommon &&
                              state->dialect_channels.load(std::memory_order_relaxed) == 0)) {
       return channels;
     }
@@ -220,7 +226,7 @@ class RouterImpl final : public Router, public LinkOwner {
 
   // ------------------------------------------------------------------------------- receipts
 
-  void OnReport(uint64_t link_id, const Report& report) override {
+  void OnReport(uint64_t link_id, const DeliveryReport& report) override {
     tracker_.OnReport(link_id, report);
   }
   void WorkerGone(uint64_t link_id) override { tracker_.WorkerGone(link_id); }
@@ -233,7 +239,7 @@ class RouterImpl final : public Router, public LinkOwner {
     if (!wanted.ok()) return wanted.status();
     std::vector<ChannelSummary> channels;
     directory_.ForEach([&](ChannelState* channel) {
-      if (channel->dialect != ChannelDialect::kCommon) return;
+      if (channel->dialect != Dialect::kCommon) return;
       if (!service.empty() && channel->service->name != service) return;
       if (!wanted->Matches(channel->name)) return;
       channels.push_back(Summarize(channel));
@@ -245,7 +251,7 @@ class RouterImpl final : public Router, public LinkOwner {
                                             absl::string_view channel_name) override {
     ServiceState* const service = directory_.FindService(service_name);
     if (service == nullptr) return NoSuchService(service_name);
-    const ChannelKey key(service, ChannelDialect::kCommon, channel_name);
+    const ChannelKey key(service, Dialect::kCommon, channel_name);
     ChannelTable::Shard& shard = directory_.table().shard(directory_.table().IndexOf(key));
     MutexLock lock(&shard.mu);
     const std::shared_ptr<ChannelState>* const channel = ChannelTable::Find(shard, key);
@@ -326,7 +332,7 @@ class RouterImpl final : public Router, public LinkOwner {
   void Finish(const Pending& pending);
   void Refuse(const Pending& pending, const absl::Status& status);
 
-  const Options options_;
+  const RouterOptions options_;
   Engine* const engine_;
   const Clock* const clock_;
   ChannelDirectory directory_;
@@ -336,7 +342,7 @@ class RouterImpl final : public Router, public LinkOwner {
   LogLimiter catalog_faults_{absl::Seconds(10)};
 };
 
-void RouterImpl::Publish(const EventView& event, const PublishParams& params, ReceiptSink* sink,
+void RouterImpl::Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,
                          uint64_t tag, PublishScratch* scratch) {
   const absl::Duration received = scratch->answered == absl::InfiniteDuration()
                                       ? clock_->Now()
@@ -349,7 +355,7 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
   const ServiceEntry* const service = scratch->snapshot->Find(event.service);
   if (service == nullptr) return Refuse(pending, NoSuchService(event.service));
   pending.service = service->state;
-  const ChannelKey key(service->state, ChannelDialect::kCommon, event.channel);
+  const ChannelKey key(service->state, Dialect::kCommon, event.channel);
   const size_t shard_index = directory_.table().IndexOf(key);
   ChannelTable::Shard& own_shard = directory_.table().shard(shard_index);
   const bool many = service->state->channels.load(std::memory_order_relaxed) > kManyChannels;
@@ -428,8 +434,7 @@ void RouterImpl::Publish(const EventView& event, const PublishParams& params, Re
          .conflate_key = checked.conflate_key,
          .tracking_id = record == 0 ? 0 : record + i});
     WriteEnvelope(parts, copy.publication.get());
-    scratch->keys.push_back(i == 0 ? key
-                                   : ChannelKey(service->state, ChannelDialect::kCommon, room));
+    scratch->keys.push_back(i == 0 ? key : ChannelKey(service->state, Dialect::kCommon, room));
     copy.shard = i == 0 ? shard_index : directory_.table().IndexOf(scratch->keys.back());
     scratch->shards.push_back(copy.shard);
     scratch->copies.push_back(std::move(copy));
@@ -644,7 +649,7 @@ absl::StatusOr<HistorySlice> RouterImpl::ReadHistory(const HistoryRequest& reque
     return status;
   }
   const absl::Duration now = clock_->Now();
-  const ChannelKey key(service->state, ChannelDialect::kCommon, request.channel);
+  const ChannelKey key(service->state, Dialect::kCommon, request.channel);
   ChannelTable::Shard& shard = directory_.table().shard(directory_.table().IndexOf(key));
   HistorySlice slice;
   MutexLock lock(&shard.mu);
@@ -696,7 +701,7 @@ absl::StatusOr<HistorySlice> RouterImpl::ReadHistory(const HistoryRequest& reque
 
 }  // namespace
 
-std::unique_ptr<Router> Router::Make(Options options, Engine* engine, const Clock* clock,
+std::unique_ptr<Router> Router::Make(RouterOptions options, Engine* engine, const Clock* clock,
                                      TimerQueue* timers,
                                      std::shared_ptr<const ServiceTable> services) {
   return std::make_unique<RouterImpl>(options, engine, clock, timers, std::move(services));
@@ -706,7 +711,7 @@ PublishRun::PublishRun(Router* router) : router_(router), scratch_(router->MakeS
 
 PublishRun::~PublishRun() { Flush(); }
 
-void PublishRun::Publish(const EventView& event, const PublishParams& params, ReceiptSink* sink,
+void PublishRun::Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,
                          uint64_t tag) {
   router_->Publish(event, params, sink, tag, scratch_.get());
 }

@@ -32,7 +32,14 @@
 #include "control/engine/engine.h"
 #include "control/events/event.h"
 #include "control/events/publication.h"
+#include "control/links/subscribe.h"
+#include "control/routing/channel_info.h"
+#include "control/routing/delivery_report.h"
+#include "control/routing/interest_view.h"
 #include "control/routing/publication_observer.h"
+#include "control/routing/publish_counts.h"
+#include "control/routing/router_options.h"
+#include "proto/policies.h"
 
 namespace fanwire {
 class TimerQueue;
@@ -45,84 +52,15 @@ class PublishScratch;
 class ServiceTable;
 class WorkerLink;
 
-// As types.proto's Dialect: which frames the subscribers of a channel get.
-enum class ChannelDialect : uint8_t { kCommon = 0, kSessionBuddy = 1 };
-
-// A channel or pattern that a worker wants.
-struct InterestView {
-  absl::string_view service;
-  absl::string_view channel;
-  bool pattern = false;
-  ChannelDialect dialect = ChannelDialect::kCommon;
-};
-
-// A session's subscribe, as its worker asks.
-struct SubscribeRequest {
-  uint64_t query_id = 0;
-  std::string service = {};
-  std::string channel = {};
-  bool pattern = false;
-  ChannelDialect dialect = ChannelDialect::kCommon;
-  bool recover = false;
-  std::string recover_epoch = {};  // as the client gave it; may be anything
-  int64_t recover_offset = 0;
-  uint64_t page_bytes = 0;  // 0: 256 KiB
-};
-
-// One channel, for operators.
-struct ChannelSummary {
-  std::string service;
-  std::string channel;
-  HistoryState history;
-  int64_t publications = 0;  // since the state was created
-  absl::Time last_published = absl::InfinitePast();
-  int32_t workers = 0;  // with interest, by name or pattern
-};
-
-// Events of one channel, oldest first unless asked in reverse.
-struct HistorySlice {
-  Position head;
-  std::vector<PublicationPtr> publications;
-  bool more = false;  // cut at the limit
-};
-
-struct HistoryRequest {
-  absl::string_view service = {};
-  absl::string_view channel = {};
-  size_t limit = 100;
-  size_t max_bytes = 1 << 20;  // of envelopes
-  // Only what came after it.  Another epoch than the channel's: everything kept.
-  std::optional<Position> since = {};
-  bool reverse = false;
-};
-
-// Counts of one service since this process started.
-struct PublishCounts {
-  int64_t accepted = 0;  // publications, mirror copies not counted
-  int64_t mirrored = 0;  // copies
-  int64_t refused = 0;
-  int64_t duplicates = 0;
-  int64_t catalog_warnings = 0;
-  int64_t channels = 0;         // with state, now
-  Histogram::Snapshot seconds;  // that accepting took
-};
-
 class Router {
  public:
-  struct Options {
-    absl::Duration idempotency_window = absl::Minutes(10);
-    uint32_t idempotency_max_keys = 100000;  // per service
-    absl::Duration max_receipt_wait = absl::Seconds(30);
-    absl::Duration channel_idle_ttl = absl::Hours(24);
-  };
-
   // What an operator's or publisher's question would do, without doing it.
   struct Validation {
     std::vector<std::string> channels;  // its own, then mirrors
     std::vector<std::string> warnings;
   };
 
-  static std::unique_ptr<Router> Make(Options options, Engine* engine, const Clock* clock,
+  static std::unique_ptr<Router> Make(RouterOptions options, Engine* engine, const Clock* clock,
                                       TimerQueue* timers,
                                       std::shared_ptr<const ServiceTable> services);
 
@@ -131,19 +69,19 @@ class Router {
   // ------------------------------------------------------------------ publishing (see PublishRun)
 
   // As Publish would; same errors.
-  virtual absl::StatusOr<Validation> Validate(const EventView& event) = 0;
+  virtual absl::StatusOr<Validation> Validate(const Event& event) = 0;
 
   // From now on every publication is refused with UNAVAILABLE; those under way are finished.
   virtual void StopPublishing() = 0;
 
   // Sends `frame`, a complete WebSocket message, to the subscribers of a dialect's channel.  It has
   // no position and is kept nowhere.  Does nothing if nobody wants it.
-  virtual void PublishFrame(absl::string_view service, ChannelDialect dialect,
-                            absl::string_view channel, absl::string_view frame) = 0;
+  virtual void PublishFrame(absl::string_view service, Dialect dialect, absl::string_view channel,
+                            absl::string_view frame) = 0;
 
   // Channels of this dialect that some worker wants by their exact name.
   virtual std::vector<std::string> InterestedChannels(absl::string_view service,
-                                                      ChannelDialect dialect) = 0;
+                                                      Dialect dialect) = 0;
 
   // ------------------------------------------------------------------ workers' interest
 
@@ -174,15 +112,7 @@ class Router {
 
   // ------------------------------------------------------------------ receipts
 
-  // What a worker reports of a tracked publication.  Cumulative; `final` ends its part.
-  struct Report {
-    uint64_t tracking_id = 0;
-    DeliveryCounts counts;         // workers_… unused
-    int64_t first_written_us = 0;  // after the worker received it
-    int64_t last_written_us = 0;
-    bool final = false;
-  };
-  virtual void OnReport(uint64_t link_id, const Report& report) = 0;
+  virtual void OnReport(uint64_t link_id, const DeliveryReport& report) = 0;
   // The worker's attachment ended: receipts do not wait for it any longer.
   virtual void WorkerGone(uint64_t link_id) = 0;
 
@@ -219,7 +149,7 @@ class Router {
   friend class PublishRun;
 
   virtual std::unique_ptr<PublishScratch> MakeScratch() = 0;
-  virtual void Publish(const EventView& event, const PublishParams& params, ReceiptSink* sink,
+  virtual void Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,
                        uint64_t tag, PublishScratch* scratch) = 0;
 };
 
@@ -243,8 +173,7 @@ class PublishRun {
   //   NOT_FOUND           no such service
   //   RESOURCE_EXHAUSTED  the service's channels are at their limit
   //   UNAVAILABLE         control is stopping, or the engine cannot take it
-  void Publish(const EventView& event, const PublishParams& params, ReceiptSink* sink,
-               uint64_t tag);
+  void Publish(const Event& event, const PublishParams& params, ReceiptSink* sink, uint64_t tag);
 
   // Says that something else was done since the last publication: it is none of the next one's
   // time.

@@ -7,7 +7,11 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "control/links/subscribe.h"
+#include "control/routing/interest_view.h"
 #include "proto/channel_name.h"
+#include "proto/interest_hash.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -29,24 +33,11 @@ int64_t FirstKept(ChannelState* channel, absl::Duration now) {
   return oldest == 0 ? channel->routed + 1 : std::min(oldest, channel->routed + 1);
 }
 
-}  // namespace
-
-uint64_t InterestHash(const InterestView& interest) {
-  uint64_t hash = 0xcbf29ce484222325;
-  const auto mix = [&hash](absl::string_view text) {
-    for (const char c : text) {
-      hash ^= static_cast<unsigned char>(c);
-      hash *= 0x100000001b3;
-    }
-  };
-  const absl::string_view zero("\0", 1);
-  mix(interest.service);
-  mix(zero);
-  mix(absl::StrCat(static_cast<int>(interest.dialect)));
-  mix(zero);
-  mix(interest.channel);
-  return hash;
+uint64_t HashOf(const InterestView& interest) {
+  return InterestHash(interest.service, interest.dialect, interest.channel);
 }
+
+}  // namespace
 
 // ------------------------------------------------------------------------------- interest
 
@@ -94,7 +85,7 @@ void Subscriptions::AddInterest(const std::shared_ptr<WorkerLink>& link,
     LogDebug("interest.refused", {{"service", interest.service}, {"reason", status}});
   }
   // What is refused counts as well: the digest says what the worker wants.
-  if (fresh) link->AddToDigest(InterestHash(interest));
+  if (fresh) link->AddToDigest(HashOf(interest));
 }
 
 void Subscriptions::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
@@ -102,7 +93,7 @@ void Subscriptions::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
   // Not the snapshot: a reload may have removed the service.
   ServiceState* const service = directory_->FindService(interest.service);
   if (service == nullptr) {
-    link->RemoveFromDigest(InterestHash(interest));
+    link->RemoveFromDigest(HashOf(interest));
     return;
   }
   bool known = true;
@@ -128,7 +119,7 @@ void Subscriptions::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
       }
     }
   }
-  if (known) link->RemoveFromDigest(InterestHash(interest));
+  if (known) link->RemoveFromDigest(HashOf(interest));
   link->Flush();
 }
 
@@ -166,7 +157,7 @@ void Subscriptions::FindMissed(const std::shared_ptr<WorkerLink>& link) {
   if (link->missed_since() == absl::InfiniteDuration()) return;
   absl::flat_hash_set<const ServiceState*> services;
   for (ServiceState* const service : directory_->services()) {
-    if (service->patterns_of(ChannelDialect::kCommon).Wants(link.get())) services.insert(service);
+    if (service->patterns_of(Dialect::kCommon).Wants(link.get())) services.insert(service);
   }
   if (services.empty()) return;
   directory_->ForEach([&](ChannelState* channel) {
@@ -183,7 +174,7 @@ void Subscriptions::Resume(const std::shared_ptr<WorkerLink>& link, absl::string
   const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
   const ServiceEntry* const service = snapshot->Find(service_name);
   if (service == nullptr || !CheckChannelName(channel_name).ok()) return;
-  const ChannelKey key(service->state, ChannelDialect::kCommon, channel_name);
+  const ChannelKey key(service->state, Dialect::kCommon, channel_name);
   ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
   {
     MutexLock lock(&shard.mu);

@@ -10,12 +10,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "absl/strings/string_view.h"
 #include "common/clock.h"
+#include "control/links/subscribe.h"
 #include "control/links/worker_link.h"
 #include "control/routing/channel_directory.h"
-#include "control/routing/router.h"
+#include "control/routing/interest_view.h"
 
 namespace fanwire::control {
 
@@ -57,8 +59,5 @@ class Subscriptions {
   ChannelDirectory* const directory_;
   const Clock* const clock_;
 };
-
-// The hash that the digest of interest is made of: FNV-1a 64 of "service\0dialect\0channel".
-uint64_t InterestHash(const InterestView& interest);
 
 }  // namespace fanwire::control

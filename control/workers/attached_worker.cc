@@ -29,19 +29,19 @@ void SetProto(absl::Time time, google::protobuf::Timestamp* out) {
 
 }  // namespace
 
-WorkerRecord::WorkerRecord() : hello(std::make_unique<v1::Hello>()) {}
-WorkerRecord::~WorkerRecord() = default;
+AttachedWorker::AttachedWorker() : hello(std::make_unique<v1::Hello>()) {}
+AttachedWorker::~AttachedWorker() = default;
 
-uint64_t WorkerRecord::incarnation() const { return hello->incarnation(); }
-uint32_t WorkerRecord::pid() const { return hello->pid(); }
+uint64_t AttachedWorker::incarnation() const { return hello->incarnation(); }
+uint32_t AttachedWorker::pid() const { return hello->pid(); }
 
-bool WorkerRecord::Supersedes(uint64_t incarnation) const {
+bool AttachedWorker::Supersedes(uint64_t incarnation) const {
   return (attached() && incarnation < hello->incarnation()) ||
          std::find(replaced_.begin(), replaced_.end(), incarnation) != replaced_.end();
 }
 
-void WorkerRecord::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to,
-                         const Clock& clock) {
+void AttachedWorker::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to,
+                           const Clock& clock) {
   if (from.incarnation() != incarnation()) {
     if (!id.empty()) {
       ++restarts_;
@@ -73,7 +73,7 @@ void WorkerRecord::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to,
   acked_nonce_ = 0;
 }
 
-std::shared_ptr<WorkerLink> WorkerRecord::End() {
+std::shared_ptr<WorkerLink> AttachedWorker::End() {
   const WorkerLink::Stats stats = link->stats();
   past_repairs_ += stats.repairs;
   past_dropped_ += stats.dropped;
@@ -81,7 +81,7 @@ std::shared_ptr<WorkerLink> WorkerRecord::End() {
   return std::exchange(link, nullptr);
 }
 
-void WorkerRecord::TakeHeartbeat(const v1::Heartbeat& heartbeat, absl::Time received) {
+void AttachedWorker::TakeHeartbeat(const v1::Heartbeat& heartbeat, absl::Time received) {
   last_heartbeat_ = received;
   counted_ = true;
   rss_bytes_ = heartbeat.rss_bytes();
@@ -93,14 +93,14 @@ void WorkerRecord::TakeHeartbeat(const v1::Heartbeat& heartbeat, absl::Time rece
   if (cpu_.size() > kCpuSamples) cpu_.pop_front();
 }
 
-double WorkerRecord::cpu_percent() const {
+double AttachedWorker::cpu_percent() const {
   if (cpu_.size() < 2) return 0;
   const int64_t elapsed = cpu_.back().first - cpu_.front().first;
   const int64_t used = cpu_.back().second - cpu_.front().second;
   return 100.0 * static_cast<double>(used) / static_cast<double>(elapsed);
 }
 
-bool WorkerRecord::Drifted(const v1::Heartbeat& heartbeat) {
+bool AttachedWorker::Drifted(const v1::Heartbeat& heartbeat) {
   if (!snapshot_done || link->held()) {
     drifted_ = 0;  // it is telling its interest just now
     return false;
@@ -116,7 +116,7 @@ bool WorkerRecord::Drifted(const v1::Heartbeat& heartbeat) {
   return true;
 }
 
-void WorkerRecord::TakeConfigAck(const v1::ConfigAck& ack) {
+void AttachedWorker::TakeConfigAck(const v1::ConfigAck& ack) {
   acked_nonce_ = std::max(acked_nonce_, ack.nonce());
   config_version_ = ack.version();
   config_error_ = ack.error();
@@ -126,14 +126,14 @@ void WorkerRecord::TakeConfigAck(const v1::ConfigAck& ack) {
   listeners_.assign(ack.listeners().begin(), ack.listeners().end());
 }
 
-void WorkerRecord::DescribeConfig(v1::WorkerConfigState* out) const {
+void AttachedWorker::DescribeConfig(v1::WorkerConfigState* out) const {
   out->set_id(id);
   out->set_version(config_version_);
   out->set_pending(acked_nonce_ < awaited_nonce);
   if (!out->pending()) out->set_error(config_error_);
 }
 
-void WorkerRecord::Describe(const Ledger& ledger, v1::WorkerInfo* out) const {
+void AttachedWorker::Describe(const Ledger& ledger, v1::WorkerInfo* out) const {
   out->set_id(id);
   out->set_slot(hello->slot());
   out->set_pid(hello->pid());

@@ -1,4 +1,4 @@
-// WorkerRecord is what WorkerRegistry keeps of one worker, attached or not.
+// AttachedWorker is what WorkerRegistry keeps of one worker, attached or not.
 //
 // Threading: guarded by WorkerRegistry's mutex.
 // Ownership: shares the link.
@@ -30,14 +30,14 @@ namespace fanwire::control {
 class Ledger;
 class WorkerLink;
 
-struct WorkerRecord {
+struct AttachedWorker {
   // (remaining, done)
   using Progress = std::function<void(int64_t, bool)>;
 
-  WorkerRecord();
-  ~WorkerRecord();
-  WorkerRecord(const WorkerRecord&) = delete;
-  WorkerRecord& operator=(const WorkerRecord&) = delete;
+  AttachedWorker();
+  ~AttachedWorker();
+  AttachedWorker(const AttachedWorker&) = delete;
+  AttachedWorker& operator=(const AttachedWorker&) = delete;
 
   bool attached() const { return link != nullptr; }
   uint64_t incarnation() const;
@@ -69,7 +69,7 @@ struct WorkerRecord {
   std::shared_ptr<WorkerLink> link;  // null: not attached
   // What is done for this worker without the registry's mutex, in the order that was decided under
   // it: messages, closes, what observers are told.
-  const std::shared_ptr<SerialQueue> lane = std::make_shared<SerialQueue>();
+  const std::shared_ptr<Outbox> lane = std::make_shared<Outbox>();
 
   absl::Duration heard;  // monotonic
   // WorkerLink::unapplied_since() of the last attachment of this incarnation.

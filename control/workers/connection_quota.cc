@@ -15,13 +15,13 @@ constexpr int kPatience = 3;
 
 // ------------------------------------------------------------------------------- one service
 
-int64_t SlotPool::Service::leased() const {
+int64_t ConnectionQuota::Service::leased() const {
   int64_t sum = 0;
   for (const auto& [worker, lease] : leases) sum += lease.held;
   return sum;
 }
 
-void SlotPool::Service::Serve() {
+void ConnectionQuota::Service::Serve() {
   int64_t free = limit - leased();
   std::vector<Lease*> waiting;
   for (auto& [worker, lease] : leases) {
@@ -48,7 +48,7 @@ void SlotPool::Service::Serve() {
   }
 }
 
-int64_t SlotPool::Service::TakeBack(int64_t slots) {
+int64_t ConnectionQuota::Service::TakeBack(int64_t slots) {
   std::vector<Lease*> idlest;
   for (auto& [worker, lease] : leases) {
     if (!lease.shrinking() && lease.idle() > 0) idlest.push_back(&lease);
@@ -67,7 +67,7 @@ int64_t SlotPool::Service::TakeBack(int64_t slots) {
   return asked;
 }
 
-void SlotPool::Service::TakeBackForClients() {
+void ConnectionQuota::Service::TakeBackForClients() {
   int64_t lacking = 0;
   int64_t coming = limit - leased();
   for (const auto& [worker, lease] : leases) {
@@ -89,28 +89,31 @@ void SlotPool::Service::TakeBackForClients() {
 
 // ------------------------------------------------------------------------------- all of them
 
-SlotPool::Service& SlotPool::At(absl::string_view service) {
+ConnectionQuota::Service& ConnectionQuota::At(absl::string_view service) {
   const auto it = services_.find(service);
   if (it != services_.end()) return it->second;
   return services_.emplace(std::string(service), Service()).first->second;
 }
 
-SlotPool::Lease& SlotPool::LeaseOf(Service* service, absl::string_view worker) {
+ConnectionQuota::Lease& ConnectionQuota::LeaseOf(Service* service, absl::string_view worker) {
   const auto it = service->leases.find(worker);
   if (it != service->leases.end()) return it->second;
   return service->leases.emplace(std::string(worker), Lease()).first->second;
 }
 
-SlotPool::Lease* SlotPool::Find(absl::string_view worker, absl::string_view service) {
+ConnectionQuota::Lease* ConnectionQuota::Find(absl::string_view worker, absl::string_view service) {
   const auto it = services_.find(service);
   if (it == services_.end()) return nullptr;
   const auto lease = it->second.leases.find(worker);
   return lease == it->second.leases.end() ? nullptr : &lease->second;
 }
 
-void SlotPool::SetLimit(absl::string_view service, uint32_t slots) { At(service).limit = slots; }
+void ConnectionQuota::SetLimit(absl::string_view service, uint32_t slots) {
+  At(service).limit = slots;
+}
 
-void SlotPool::Request(absl::string_view worker, absl::string_view service, const Claim& claim) {
+void ConnectionQuota::Request(absl::string_view worker, absl::string_view service,
+                              const Claim& claim) {
   Lease& lease = LeaseOf(&At(service), worker);
   lease.in_use = claim.in_use;
   lease.waiting = claim.waiting;
@@ -127,12 +130,13 @@ void SlotPool::Request(absl::string_view worker, absl::string_view service, cons
   }
 }
 
-void SlotPool::Confirmed(Lease* lease, int64_t held) {
+void ConnectionQuota::Confirmed(Lease* lease, int64_t held) {
   lease->held = lease->granted = lease->told = held;
   lease->unconfirmed_ticks = 0;
 }
 
-void SlotPool::Confirm(absl::string_view worker, absl::string_view service, const Claim& claim) {
+void ConnectionQuota::Confirm(absl::string_view worker, absl::string_view service,
+                              const Claim& claim) {
   Lease* const lease = Find(worker, service);
   // Not waited for any more: what is leased may not become less by it, as more may be on its way.
   if (lease == nullptr || !lease->shrinking()) return;
@@ -143,14 +147,16 @@ void SlotPool::Confirm(absl::string_view worker, absl::string_view service, cons
   lease->waiting_since = lease->want > lease->held ? next_turn_++ : 0;
 }
 
-void SlotPool::Adopt(absl::string_view worker, absl::string_view service, const Claim& claim) {
+void ConnectionQuota::Adopt(absl::string_view worker, absl::string_view service,
+                            const Claim& claim) {
   Lease& lease = LeaseOf(&At(service), worker);
   lease = Lease();
   lease.held = lease.granted = lease.want = std::max(claim.want, claim.in_use);
   lease.in_use = claim.in_use;
 }
 
-void SlotPool::SetInUse(absl::string_view worker, absl::string_view service, uint32_t in_use) {
+void ConnectionQuota::SetInUse(absl::string_view worker, absl::string_view service,
+                               uint32_t in_use) {
   Lease* const lease = Find(worker, service);
   if (lease == nullptr) return;
   lease->in_use = in_use;
@@ -162,14 +168,14 @@ void SlotPool::SetInUse(absl::string_view worker, absl::string_view service, uin
   }
 }
 
-void SlotPool::Release(absl::string_view worker) {
+void ConnectionQuota::Release(absl::string_view worker) {
   for (auto& [name, service] : services_) {
     const auto it = service.leases.find(worker);
     if (it != service.leases.end()) service.leases.erase(it);
   }
 }
 
-void SlotPool::Tick() {
+void ConnectionQuota::Tick() {
   for (auto& [name, service] : services_) {
     int64_t excess = -service.limit;
     for (auto& [worker, lease] : service.leases) {
@@ -182,7 +188,7 @@ void SlotPool::Tick() {
   }
 }
 
-std::vector<SlotPool::Grant> SlotPool::Settle() {
+std::vector<ConnectionQuota::Grant> ConnectionQuota::Settle() {
   std::vector<Grant> grants;
   for (auto& [name, service] : services_) {
     service.Serve();
@@ -196,7 +202,7 @@ std::vector<SlotPool::Grant> SlotPool::Settle() {
   return grants;
 }
 
-int64_t SlotPool::leased(absl::string_view service) const {
+int64_t ConnectionQuota::leased(absl::string_view service) const {
   const auto it = services_.find(service);
   return it == services_.end() ? 0 : it->second.leased();
 }

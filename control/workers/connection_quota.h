@@ -1,4 +1,4 @@
-// SlotPool leases the connection slots of each service to workers.
+// ConnectionQuota leases the connection slots of each service to workers.
 //
 // A worker asks for so many slots in all and holds what it is granted.  Who got less than it wanted
 // waits: first those whose clients wait at the door, as far as these need it, then those that want
@@ -22,7 +22,7 @@
 
 namespace fanwire::control {
 
-class SlotPool {
+class ConnectionQuota {
  public:
   // What a worker is to be told.
   struct Grant {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "fanwire/v1/worker.pb.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -56,12 +57,6 @@ void Add(const ServiceCounts& from, ServiceCounts* to) {
 }
 
 }  // namespace
-
-absl::string_view DropReasonName(size_t reason) {
-  constexpr std::array<absl::string_view, kDropReasons> kNames = {
-      "other", "drop_oldest", "conflated", "slow_closed", "closing"};
-  return kNames[reason < kDropReasons ? reason : 0];
-}
 
 int64_t ServiceCounts::dropped_total() const {
   return std::accumulate(dropped.begin(), dropped.end(), int64_t{0});

@@ -18,6 +18,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "common/mutex.h"
+#include "proto/policies.h"
 
 namespace fanwire::v1 {
 class Heartbeat;
@@ -25,11 +26,6 @@ class ServiceLoad;
 }  // namespace fanwire::v1
 
 namespace fanwire::control {
-
-// Drop reasons by their number in types.proto.
-inline constexpr size_t kDropReasons = 5;
-// "drop_oldest" … for 1 …; "other" for what this version does not know.
-absl::string_view DropReasonName(size_t reason);
 
 // Counts of one service, over all workers that ever were attached.
 struct ServiceCounts {

@@ -29,7 +29,7 @@ void Ask(WorkerRegistry* registry, std::shared_ptr<const v1::Query> query, int t
 
 }  // namespace
 
-void QueryCompletely(WorkerRegistry* registry, const v1::Query& query, Done done) {
+void QueryAllWorkers(WorkerRegistry* registry, const v1::Query& query, Done done) {
   Ask(registry, std::make_shared<v1::Query>(query), /*tries=*/2, std::move(done));
 }
 

@@ -1,4 +1,4 @@
-// QueryCompletely asks all attached workers and insists on hearing all of them: sums over some of
+// QueryAllWorkers asks all attached workers and insists on hearing all of them: sums over some of
 // the workers are no true numbers.
 //
 // A worker that went away, or was noticed to be dead, while it was asked leaves the question open:
@@ -27,7 +27,7 @@ inline constexpr absl::Duration kQueryTimeout = absl::Seconds(2);
 
 //   UNAVAILABLE  "1 of 2 workers did not answer within 2s"
 // Without any worker the result is empty.
-void QueryCompletely(WorkerRegistry* registry, const v1::Query& query,
+void QueryAllWorkers(WorkerRegistry* registry, const v1::Query& query,
                      std::function<void(absl::StatusOr<QueryResult>)> done);
 
 }  // namespace fanwire::control

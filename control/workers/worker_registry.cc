@@ -27,8 +27,8 @@ constexpr uint32_t kProtocolVersion = 1;
 // A worker is silent after so many missed heartbeats.
 constexpr int kMissedHeartbeats = 3;
 
-using Worker = WorkerRecord;
-using Progress = WorkerRecord::Progress;
+using Worker = AttachedWorker;
+using Progress = AttachedWorker::Progress;
 
 void SetProto(absl::Duration duration, google::protobuf::Duration* out) {
   absl::Duration rest;
@@ -36,7 +36,7 @@ void SetProto(absl::Duration duration, google::protobuf::Duration* out) {
   out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
 }
 
-SlotPool::Claim ToClaim(const v1::SlotRequest& request) {
+ConnectionQuota::Claim ToClaim(const v1::SlotRequest& request) {
   return {.want = request.want(), .in_use = request.in_use(), .waiting = request.waiting()};
 }
 
@@ -98,10 +98,9 @@ class Registry final : public WorkerRegistry {
       registry_->mu_.Lock();
     }
     ~Section() ABSL_UNLOCK_FUNCTION() {
-      const std::vector<std::shared_ptr<SerialQueue>> lanes =
-          std::exchange(registry_->touched_, {});
+      const std::vector<std::shared_ptr<Outbox>> lanes = std::exchange(registry_->touched_, {});
       registry_->mu_.Unlock();
-      for (const std::shared_ptr<SerialQueue>& lane : lanes) lane->Run();
+      for (const std::shared_ptr<Outbox>& lane : lanes) lane->Run();
     }
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
@@ -115,7 +114,7 @@ class Registry final : public WorkerRegistry {
   // The worker whose attachment `link` is; null if it has ended.
   Worker* Find(const std::shared_ptr<WorkerLink>& link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Runs `function` on the worker's lane.
-  void Later(Worker* worker, SerialQueue::Function function) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Later(Worker* worker, Outbox::Function function) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SendLater(Worker* worker, Message message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Ends the worker's attachment.  Its drains end too unless they go on in the next attachment.
@@ -142,13 +141,13 @@ class Registry final : public WorkerRegistry {
   mutable Mutex mu_;  // the first in the lock order
   std::map<std::string, Worker, std::less<>> workers_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<const WorkerLink*, Worker*> attached_ ABSL_GUARDED_BY(mu_);
-  SlotPool slots_ ABSL_GUARDED_BY(mu_);
+  ConnectionQuota slots_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const v1::WorkerConfig> config_ ABSL_GUARDED_BY(mu_);
   size_t config_workers_ ABSL_GUARDED_BY(mu_) = 0;  // attached_workers as last pushed to all
   uint64_t next_nonce_ ABSL_GUARDED_BY(mu_) = 1;
   uint64_t next_heartbeat_ ABSL_GUARDED_BY(mu_) = 1;
   absl::Duration last_tick_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
-  std::vector<std::shared_ptr<SerialQueue>> touched_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::shared_ptr<Outbox>> touched_ ABSL_GUARDED_BY(mu_);
 };
 
 Worker* Registry::Find(const std::shared_ptr<WorkerLink>& link) {
@@ -158,7 +157,7 @@ Worker* Registry::Find(const std::shared_ptr<WorkerLink>& link) {
   return it->second;
 }
 
-void Registry::Later(Worker* worker, SerialQueue::Function function) {
+void Registry::Later(Worker* worker, Outbox::Function function) {
   worker->lane->Add(std::move(function));
   touched_.push_back(worker->lane);
 }
@@ -406,7 +405,7 @@ void Registry::OnSlotRequest(const std::shared_ptr<WorkerLink>& link,
 
 void Registry::SendGrants() {
   std::map<std::string, Message> messages;  // by worker
-  for (const SlotPool::Grant& grant : slots_.Settle()) {
+  for (const ConnectionQuota::Grant& grant : slots_.Settle()) {
     Message& message = messages[grant.worker];
     if (message == nullptr) message = std::make_unique<v1::ControlMessage>();
     v1::SlotGrant* const told = message->mutable_slot_grants()->add_grants();

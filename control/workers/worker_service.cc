@@ -8,9 +8,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/rpc_status.h"
+#include "control/routing/delivery_report.h"
+#include "control/routing/interest_view.h"
 #include "control/routing/router.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/worker.grpc.pb.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -20,7 +23,7 @@ InterestView ToView(const v1::Interest& interest) {
   return {.service = interest.service(),
           .channel = interest.channel(),
           .pattern = interest.pattern(),
-          .dialect = static_cast<ChannelDialect>(interest.dialect())};
+          .dialect = static_cast<Dialect>(interest.dialect())};
 }
 
 bool IsKnown(v1::Dialect dialect) {
@@ -154,7 +157,7 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
                                  .service = query.service(),
                                  .channel = query.channel(),
                                  .pattern = query.pattern(),
-                                 .dialect = static_cast<ChannelDialect>(query.dialect()),
+                                 .dialect = static_cast<Dialect>(query.dialect()),
                                  .recover = query.has_recover(),
                                  .recover_epoch = query.recover().epoch(),
                                  .recover_offset = query.recover().offset(),
@@ -166,7 +169,7 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
       break;
     case v1::WorkerItem::kDeliveryReport: {
       const v1::DeliveryReport& report = item.delivery_report();
-      Router::Report out{.tracking_id = report.publication_id(),
+      DeliveryReport out{.tracking_id = report.publication_id(),
                          .counts = {.matched = report.matched(),
                                     .written = report.written(),
                                     .lost_connection = report.lost_connection(),

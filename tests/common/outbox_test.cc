@@ -14,8 +14,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-TEST(SerialQueueTest, NothingRunsBeforeRun) {
-  SerialQueue queue;
+TEST(OutboxTest, NothingRunsBeforeRun) {
+  Outbox queue;
   std::vector<int> ran;
   queue.Add([&] { ran.push_back(1); });
   EXPECT_THAT(ran, IsEmpty());
@@ -24,8 +24,8 @@ TEST(SerialQueueTest, NothingRunsBeforeRun) {
   EXPECT_THAT(ran, ElementsAre(1));
 }
 
-TEST(SerialQueueTest, WhatAFunctionAddsRunsAfterIt) {
-  SerialQueue queue;
+TEST(OutboxTest, WhatAFunctionAddsRunsAfterIt) {
+  Outbox queue;
   std::vector<int> ran;
   queue.Add([&] {
     queue.Add([&] { ran.push_back(3); });
@@ -37,10 +37,10 @@ TEST(SerialQueueTest, WhatAFunctionAddsRunsAfterIt) {
   EXPECT_THAT(ran, ElementsAre(1, 2, 3));
 }
 
-TEST(SerialQueueTest, ThreadsRunOneFunctionAtATimeAndEachThreadsInOrder) {
+TEST(OutboxTest, ThreadsRunOneFunctionAtATimeAndEachThreadsInOrder) {
   constexpr int kThreads = 4;
   constexpr int kEach = 2000;
-  SerialQueue queue;
+  Outbox queue;
   std::atomic<int> inside = 0;
   std::atomic<bool> overlapped = false;
   std::vector<std::vector<int>> ran(kThreads);

@@ -23,6 +23,7 @@
 #include "fanout/service.h"
 #include "fanout/session.h"
 #include "fanout/upstream.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -140,9 +141,9 @@ class FakeControl final : public Upstream {
 
   // Whether the worker wants the channel, by name or by pattern.
   bool Wanted(absl::string_view channel) {
-    Channel* const known = service_->FindChannel(ChannelDialect::kCommon, channel);
+    Channel* const known = service_->FindChannel(Dialect::kCommon, channel);
     if (known != nullptr && known->interest > 0) return true;
-    for (const auto& [text, table] : service_->patterns(ChannelDialect::kCommon)) {
+    for (const auto& [text, table] : service_->patterns(Dialect::kCommon)) {
       if (table->interest > 0 && table->pattern.Matches(channel)) return true;
     }
     return false;
@@ -201,7 +202,7 @@ class FakeControl final : public Upstream {
     channel->handle = ++last_handle_;
     channel->epoch = log.epoch;
     channel->offset = offset;
-    if (channel->dialect == ChannelDialect::kCommon) {
+    if (channel->dialect == Dialect::kCommon) {
       channel->backlog = log.backlog;
       channel->gap = log.gap;
     }
@@ -218,7 +219,7 @@ class FakeControl final : public Upstream {
   void Deliver(const std::string& name, const FakePublication& publication,
                const std::string& envelope, int64_t offset) {
     if (!Wanted(name)) return;  // its handle was released
-    Channel* const channel = service_->FindOrMakeChannel(ChannelDialect::kCommon, name);
+    Channel* const channel = service_->FindOrMakeChannel(Dialect::kCommon, name);
     Introduce(channel, offset > 0 ? offset - 1 : 0);
     if (offset > 0) channel->offset = offset;
     Delivery delivery{.frame = Frame::Text(envelope),

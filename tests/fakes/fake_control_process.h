@@ -19,7 +19,7 @@
 
 namespace fanwire::control {
 
-class FakeAdminHost final : public AdminHost {
+class FakeControlProcess final : public ControlProcess {
  public:
   using ReloadDone = std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)>;
   struct Drained {
@@ -36,7 +36,7 @@ class FakeAdminHost final : public AdminHost {
   // Set before calls.
   ConfigInForce in_force;
   ConfigOverrides overrides;
-  std::vector<SlotInfo> slots;
+  std::vector<ProcessInfo> slots;
 
   std::vector<ReloadDone> reloads() const {
     MutexLock lock(&mu_);
@@ -50,7 +50,7 @@ class FakeAdminHost final : public AdminHost {
     MutexLock lock(&mu_);
     return restarts_;
   }
-  // ---- AdminHost
+  // ---- ControlProcess
 
   ConfigInForce config() const override { return in_force; }
   ConfigOverrides config_overrides() const override { return overrides; }
@@ -58,7 +58,7 @@ class FakeAdminHost final : public AdminHost {
     MutexLock lock(&mu_);
     reloads_.push_back(std::move(done));
   }
-  std::vector<SlotInfo> Slots() const override { return slots; }
+  std::vector<ProcessInfo> Slots() const override { return slots; }
   absl::Status DrainSlot(absl::string_view worker_id, const DrainOrder& order,
                          std::function<void(int64_t, bool)> progress) override {
     if (absl::Status status = Check(worker_id); !status.ok()) return status;
@@ -81,7 +81,7 @@ class FakeAdminHost final : public AdminHost {
  private:
   absl::Status Check(absl::string_view id) const {
     const bool there = std::any_of(slots.begin(), slots.end(),
-                                   [&](const SlotInfo& slot) { return slot.id == id; });
+                                   [&](const ProcessInfo& slot) { return slot.id == id; });
     return there ? absl::OkStatus() : absl::NotFoundError(absl::StrCat("no slot \"", id, "\""));
   }
 

@@ -10,8 +10,14 @@
 #include <vector>
 
 #include "common/mutex.h"
+#include "control/links/subscribe.h"
 #include "control/links/worker_link.h"
+#include "control/routing/channel_info.h"
+#include "control/routing/delivery_report.h"
+#include "control/routing/interest_view.h"
+#include "control/routing/publish_counts.h"
 #include "control/routing/router.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -29,13 +35,10 @@ class FakeRouter : public Router, public LinkOwner {
 
   // ---- Router
 
-  absl::StatusOr<Validation> Validate(const EventView&) override { return Validation(); }
+  absl::StatusOr<Validation> Validate(const Event&) override { return Validation(); }
   void StopPublishing() override {}
-  void PublishFrame(absl::string_view, ChannelDialect, absl::string_view,
-                    absl::string_view) override {}
-  std::vector<std::string> InterestedChannels(absl::string_view, ChannelDialect) override {
-    return {};
-  }
+  void PublishFrame(absl::string_view, Dialect, absl::string_view, absl::string_view) override {}
+  std::vector<std::string> InterestedChannels(absl::string_view, Dialect) override { return {}; }
   void AddInterest(const std::shared_ptr<WorkerLink>&, const InterestView&) override {}
   void RemoveInterest(const std::shared_ptr<WorkerLink>&, const InterestView&) override {}
   void ClearInterest(const std::shared_ptr<WorkerLink>& link) override {
@@ -50,7 +53,7 @@ class FakeRouter : public Router, public LinkOwner {
               absl::string_view, int64_t) override {}
   void Subscribe(const std::shared_ptr<WorkerLink>&, SubscribeRequest) override {}
   void Repair(const std::shared_ptr<WorkerLink>&) override {}
-  void OnReport(uint64_t, const Report&) override {}
+  void OnReport(uint64_t, const DeliveryReport&) override {}
   void WorkerGone(uint64_t link_id) override {
     MutexLock lock(&mu_);
     gone_.push_back(link_id);
@@ -79,7 +82,7 @@ class FakeRouter : public Router, public LinkOwner {
  private:
   // A PublishRun cannot be made on it.
   std::unique_ptr<PublishScratch> MakeScratch() override { std::abort(); }
-  void Publish(const EventView&, const PublishParams&, ReceiptSink*, uint64_t,
+  void Publish(const Event&, const PublishParams&, ReceiptSink*, uint64_t,
                PublishScratch*) override {}
 
   mutable Mutex mu_;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -282,7 +283,7 @@ TEST_F(BacklogTest, WhatHasNoPositionLeavesNoNotice) {
 
 TEST_F(BacklogTest, SessionBuddysDialectKnowsNoNotices) {
   const ChannelRef buddy = Make("metrics", BacklogPolicy::kLatest);
-  buddy->dialect = ChannelDialect::kSessionBuddy;
+  buddy->dialect = Dialect::kSessionBuddy;
   Push(Event(buddy, 1, 1));
   Push(Event(buddy, 2, 1));
   EXPECT_THAT(Take(), ElementsAre("metrics2"));

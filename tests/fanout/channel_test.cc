@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "proto/policies.h"
 #include "tests/fanout/session_fixture.h"
 
 namespace fanwire::fanout {
@@ -14,7 +15,7 @@ namespace {
 TEST(ChannelRefTest, AChannelLivesAsLongAsItsLastReference) {
   auto service = std::make_unique<Service>(std::make_shared<ServiceSettings>(v1::WorkerService()));
   std::vector<ChannelRef> references;
-  references.emplace_back(service->FindOrMakeChannel(ChannelDialect::kCommon, "a"));
+  references.emplace_back(service->FindOrMakeChannel(Dialect::kCommon, "a"));
   references.push_back(references.front());
   references.push_back(std::move(references.front()));
   EXPECT_FALSE(references.front());
@@ -28,7 +29,7 @@ TEST(ChannelRefTest, AChannelLivesAsLongAsItsLastReference) {
 class SubscriberTableTest : public SessionFixture {
  protected:
   const SubscriberTable& table() {
-    return service_->FindChannel(ChannelDialect::kCommon, "a")->subscribers;
+    return service_->FindChannel(Dialect::kCommon, "a")->subscribers;
   }
 
   // Every subscriber's session knows where it is: it can leave without harm to the others.
@@ -79,13 +80,13 @@ TEST_F(SubscriberTableTest, WhileWalkedNothingMovesAndAfterwardsHolesAreClosed) 
   EXPECT_EQ(table().entries().size(), 4u);
   for (PairClient* const client : clients) client->Unsubscribe("a");
   Quiet();
-  EXPECT_EQ(service_->FindChannel(ChannelDialect::kCommon, "a"), nullptr);
+  EXPECT_EQ(service_->FindChannel(Dialect::kCommon, "a"), nullptr);
 }
 
 TEST_F(SubscriberTableTest, ATableOfHolesAloneIsEmptyAfterwards) {
   PairClient* const client = Subscribed("a");
   auto& walked = const_cast<SubscriberTable&>(table());
-  const ChannelRef held(service_->FindChannel(ChannelDialect::kCommon, "a"));
+  const ChannelRef held(service_->FindChannel(Dialect::kCommon, "a"));
   walked.BeginWalk();
   client->Unsubscribe("a");
   Quiet();

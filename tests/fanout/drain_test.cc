@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "proto/policies.h"
 #include "tests/fanout/ports_fixture.h"
 #include "tests/testing/status.h"
 
@@ -196,7 +197,7 @@ TEST_F(DrainTest, OneThatIsDestroyedSaysNothingMore) {
 TEST_F(DrainTest, WhatWaitsForAClientGoesOutBeforeItsGoodbye) {
   PairClient* const client = Subscribed(ports()[0], "a");
   client->reads = false;
-  Channel* const channel = service()->FindChannel(ChannelDialect::kCommon, "a");
+  Channel* const channel = service()->FindChannel(Dialect::kCommon, "a");
   ASSERT_NE(channel, nullptr);
   int published = 0;
   while (!client->session->slow()) {

@@ -1,4 +1,4 @@
-// The worker's command line and the lock of its slot.
+// The worker's command line.
 #include "fanout/flags.h"
 
 #include <sys/stat.h>
@@ -23,7 +23,7 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 struct Parsed {
-  WorkerOptions options;
+  WorkerFlags flags;
   int exit = -1;
 };
 
@@ -32,39 +32,39 @@ Parsed Parse(std::vector<std::string> arguments) {
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   Parsed parsed;
-  parsed.options = ParseWorkerOptions(static_cast<int>(argv.size()), argv.data(), &parsed.exit);
+  parsed.flags = ParseFlags(static_cast<int>(argv.size()), argv.data(), &parsed.exit);
   return parsed;
 }
 
-TEST(WorkerOptionsTest, WithoutArgumentsItIsTheFirstWorkerOfThisUsersControl) {
+TEST(FlagsTest, WithoutArgumentsItIsTheFirstWorkerOfThisUsersControl) {
   const Parsed parsed = Parse({});
   EXPECT_EQ(parsed.exit, -1);
-  EXPECT_EQ(parsed.options.worker_id, "worker-0");
-  EXPECT_EQ(parsed.options.slot, 0u);
-  EXPECT_THAT(parsed.options.control, StartsWith("unix:"));
-  EXPECT_THAT(parsed.options.control, HasSubstr("/control.sock"));
-  EXPECT_FALSE(parsed.options.supervised);
-  EXPECT_EQ(parsed.options.runtime_dir, "");
+  EXPECT_EQ(parsed.flags.worker_id, "worker-0");
+  EXPECT_EQ(parsed.flags.slot, 0u);
+  EXPECT_THAT(parsed.flags.control, StartsWith("unix:"));
+  EXPECT_THAT(parsed.flags.control, HasSubstr("/control.sock"));
+  EXPECT_FALSE(parsed.flags.supervised);
+  EXPECT_EQ(parsed.flags.runtime_dir, "");
 }
 
-TEST(WorkerOptionsTest, EveryFlagIsTaken) {
+TEST(FlagsTest, EveryFlagIsTaken) {
   const Parsed parsed =
       Parse({"--control", "127.0.0.1:8701", "--worker-id", "west-3", "--slot", "3", "--runtime-dir",
              "/run/here", "--supervised", "--log-level", "debug"});
   EXPECT_EQ(parsed.exit, -1);
-  EXPECT_EQ(parsed.options.control, "127.0.0.1:8701");
-  EXPECT_EQ(parsed.options.worker_id, "west-3");
-  EXPECT_EQ(parsed.options.slot, 3u);
-  EXPECT_EQ(parsed.options.runtime_dir, "/run/here");
-  EXPECT_TRUE(parsed.options.supervised);
-  EXPECT_EQ(parsed.options.log_level, LogLevel::kDebug);
+  EXPECT_EQ(parsed.flags.control, "127.0.0.1:8701");
+  EXPECT_EQ(parsed.flags.worker_id, "west-3");
+  EXPECT_EQ(parsed.flags.slot, 3u);
+  EXPECT_EQ(parsed.flags.runtime_dir, "/run/here");
+  EXPECT_TRUE(parsed.flags.supervised);
+  EXPECT_EQ(parsed.flags.log_level, LogLevel::kDebug);
 }
 
-TEST(WorkerOptionsTest, TheIdFollowsTheSlot) {
-  EXPECT_EQ(Parse({"--slot", "12"}).options.worker_id, "worker-12");
+TEST(FlagsTest, TheIdFollowsTheSlot) {
+  EXPECT_EQ(Parse({"--slot", "12"}).flags.worker_id, "worker-12");
 }
 
-TEST(WorkerOptionsTest, HelpAndVersionEndWell) {
+TEST(FlagsTest, HelpAndVersionEndWell) {
   ::testing::internal::CaptureStdout();
   EXPECT_EQ(Parse({"--help"}).exit, 0);
   EXPECT_THAT(::testing::internal::GetCapturedStdout(), HasSubstr("--control"));
@@ -73,7 +73,7 @@ TEST(WorkerOptionsTest, HelpAndVersionEndWell) {
   EXPECT_THAT(::testing::internal::GetCapturedStdout(), StartsWith("fanwire-fanout "));
 }
 
-TEST(WorkerOptionsTest, AFaultNamesItsFlagAndEndsWithTwo) {
+TEST(FlagsTest, AFaultNamesItsFlagAndEndsWithTwo) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> faults = {
       {{"--nonsense"}, "--nonsense"},
       {{"--slot", "many"}, "--slot"},
@@ -84,54 +84,6 @@ TEST(WorkerOptionsTest, AFaultNamesItsFlagAndEndsWithTwo) {
     EXPECT_EQ(Parse(arguments).exit, 2) << named;
     EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr(named));
   }
-}
-
-class SlotLockTest : public ::testing::Test {
- protected:
-  SlotLockTest() {
-    char name[] = "/tmp/fanwire-slot-XXXXXX";
-    dir_ = ::mkdtemp(name);
-  }
-  ~SlotLockTest() override {
-    ::unlink((dir_ + "/worker-1.lock").c_str());
-    ::unlink((dir_ + "/worker-2.lock").c_str());
-    ::rmdir(dir_.c_str());
-  }
-
-  std::string dir_;
-};
-
-TEST_F(SlotLockTest, ASlotIsHeldByOneAndSaysByWhom) {
-  const absl::StatusOr<SlotLock> held = SlotLock::Take(dir_, 1);
-  ASSERT_OK(held);
-  std::ifstream file(dir_ + "/worker-1.lock");
-  int pid = 0;
-  file >> pid;
-  EXPECT_EQ(pid, ::getpid());
-  EXPECT_THAT(SlotLock::Take(dir_, 1).status(),
-              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("worker-1.lock")));
-  EXPECT_OK(SlotLock::Take(dir_, 2));
-}
-
-TEST_F(SlotLockTest, ItIsFreeWhenItsHolderHasGone) {
-  {
-    absl::StatusOr<SlotLock> held = SlotLock::Take(dir_, 1);
-    ASSERT_OK(held);
-    SlotLock moved = *std::move(held);
-    EXPECT_FALSE(SlotLock::Take(dir_, 1).ok());
-  }
-  EXPECT_OK(SlotLock::Take(dir_, 1));
-}
-
-TEST_F(SlotLockTest, WithoutAFolderNoneIsTaken) {
-  const absl::StatusOr<SlotLock> first = SlotLock::Take("", 1);
-  EXPECT_OK(first);
-  EXPECT_OK(SlotLock::Take("", 1));
-}
-
-TEST_F(SlotLockTest, AFolderThatIsMissingIsNamed) {
-  EXPECT_THAT(SlotLock::Take(dir_ + "/missing", 1).status(),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("missing/worker-1.lock")));
 }
 
 }  // namespace

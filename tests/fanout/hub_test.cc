@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "proto/policies.h"
 #include "tests/fanout/session_fixture.h"
 
 namespace fanwire::fanout {
@@ -40,9 +41,7 @@ class HubTest : public SessionFixture {
     });
   }
 
-  Channel* channel(absl::string_view name) {
-    return service_->FindChannel(ChannelDialect::kCommon, name);
-  }
+  Channel* channel(absl::string_view name) { return service_->FindChannel(Dialect::kCommon, name); }
 };
 
 // ------------------------------------------------------------------------------- slices
@@ -114,7 +113,7 @@ TEST_F(HubTest, ServicesTakeTurnsHoweverManyChannelsOneHasBusy) {
   for (const char* name : {"a", "b", "c", "d"}) SubscribedMany(name, 20);
   // Another service's subscribers; their sockets are all that a fan-out touches.
   Service other(std::make_shared<ServiceSettings>(config_));
-  Channel* const quiet = other.FindOrMakeChannel(ChannelDialect::kCommon, "quiet");
+  Channel* const quiet = other.FindOrMakeChannel(Dialect::kCommon, "quiet");
   std::vector<PairClient*> clients;
   for (int i = 0; i < 5; ++i) {
     clients.push_back(Welcomed());
@@ -452,14 +451,14 @@ TEST_F(HubTest, APatternThatIsLeftInTheMiddleOfAFanOutGoesWithIt) {
   control_->Publish("w:a");
   control_->Apply();
   pattern->session->Abort();
-  EXPECT_NE(service_->FindPattern(ChannelDialect::kCommon, "w:*"), nullptr);  // being walked
+  EXPECT_NE(service_->FindPattern(Dialect::kCommon, "w:*"), nullptr);  // being walked
   Quiet();
-  EXPECT_EQ(service_->FindPattern(ChannelDialect::kCommon, "w:*"), nullptr);
+  EXPECT_EQ(service_->FindPattern(Dialect::kCommon, "w:*"), nullptr);
   EXPECT_EQ(counts().written, 4);
 }
 
 TEST_F(HubTest, WhatNobodySubscribesToIsNoErrorAndLeavesNothing) {
-  Channel* const nobodys = service_->FindOrMakeChannel(ChannelDialect::kCommon, "nobody:1");
+  Channel* const nobodys = service_->FindOrMakeChannel(Dialect::kCommon, "nobody:1");
   Track* const track = tracks_.Open(5);
   hub_.Deliver(nobodys, {.frame = Frame::Text("{}"), .offset = 1, .track = track});
   hub_.CommitAll();
@@ -522,7 +521,7 @@ TEST_F(HubTest, AFanOutIsMeasuredOnceHoweverManySubscribersThereAre) {
   const Histogram& fanouts = service_->kinds().at("workflow").fanout;
   const Histogram& latencies = service_->latencies().events;
   // A turn's publications of one channel are one fan-out.
-  Channel* const channel = service_->FindChannel(ChannelDialect::kCommon, "workflow:1");
+  Channel* const channel = service_->FindChannel(Dialect::kCommon, "workflow:1");
   const int64_t received_us = absl::ToUnixMicros(absl::Now() - absl::Milliseconds(300));
   for (int64_t offset : {1, 2, 3}) {
     hub_.Deliver(

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "fanwire/v1/worker.pb.h"
+#include "proto/policies.h"
 #include "tests/fakes/fake_link.h"
 #include "tests/fanout/session_fixture.h"
 
@@ -92,7 +93,7 @@ class InterestTest : public SessionFixture {
     Quiet();
     Told();
     Grant(queries_.back(), 0);
-    Channel* const known = service_->FindChannel(ChannelDialect::kCommon, channel);
+    Channel* const known = service_->FindChannel(Dialect::kCommon, channel);
     if (known != nullptr) known->epoch = "e1";
     EXPECT_EQ(client->Next()["status"], "subscribed");
   }
@@ -200,7 +201,7 @@ TEST_F(InterestTest, WhileDetachedNothingIsToldAndAfterwardsEverything) {
   PairClient* const client = Welcomed();
   Join(client, "a");
   Join(client, "w:*");
-  service_->FindChannel(ChannelDialect::kCommon, "a")->offset = 12;
+  service_->FindChannel(Dialect::kCommon, "a")->offset = 12;
   link_.is_attached = false;
   client->Unsubscribe("a");
   Quiet();
@@ -228,10 +229,10 @@ TEST_F(InterestTest, ASnapshotHasThePositionsOfWhatHasSubscribers) {
   PairClient* const client = Welcomed();
   Join(client, "a");
   Join(client, "w:*");
-  service_->FindChannel(ChannelDialect::kCommon, "a")->offset = 12;
+  service_->FindChannel(Dialect::kCommon, "a")->offset = 12;
   // One that only the pattern wants, and one that nobody does.
   for (const char* name : {"w:1", "x"}) {
-    Channel* const channel = service_->FindOrMakeChannel(ChannelDialect::kCommon, name);
+    Channel* const channel = service_->FindOrMakeChannel(Dialect::kCommon, name);
     channel->epoch = "e9";
     channel->offset = 3;
   }
@@ -261,7 +262,7 @@ TEST_F(InterestTest, ALongSnapshotComesInSeveralMessagesPositionsLast) {
     Told();
     for (const v1::SubscribeQuery& query : std::exchange(queries_, {})) Grant(query, 0);
   }
-  for (const auto& [name, channel] : service_->channels(ChannelDialect::kCommon)) {
+  for (const auto& [name, channel] : service_->channels(Dialect::kCommon)) {
     channel->epoch = "e1";
   }
   Told();
@@ -400,12 +401,12 @@ TEST_F(InterestTest, AnswersThatNobodyWaitsForAreIgnored) {
   Quiet();
   Grant(queries_.back(), 5);
   Grant(queries_.back(), 5);
-  EXPECT_EQ(service_->FindChannel(ChannelDialect::kCommon, "a"), nullptr);
+  EXPECT_EQ(service_->FindChannel(Dialect::kCommon, "a"), nullptr);
 }
 
 TEST_F(InterestTest, ABuddysChannelsAreOfItsDialect) {
   SessionStart start;
-  start.dialect = ChannelDialect::kSessionBuddy;
+  start.dialect = Dialect::kSessionBuddy;
   PairClient* const client = Connect(std::move(start));
   const std::vector<v1::WorkerItem> items = link_.Take();
   ASSERT_THAT(items, SizeIs(1));

@@ -6,8 +6,8 @@ namespace fanwire::fanout {
 
 namespace {
 
-TEST(SlotLeaseTest, NothingIsTakenThatWasNotGranted) {
-  SlotLease lease;
+TEST(QuotaLeaseTest, NothingIsTakenThatWasNotGranted) {
+  QuotaLease lease;
   EXPECT_FALSE(lease.Take());
   lease.Grant(2);
   EXPECT_TRUE(lease.Take());
@@ -18,21 +18,21 @@ TEST(SlotLeaseTest, NothingIsTakenThatWasNotGranted) {
   EXPECT_EQ(lease.in_use(), 2u);
 }
 
-TEST(SlotLeaseTest, AChunkIsAskedForInAdvanceAndOnlyOnce) {
-  SlotLease lease;
+TEST(QuotaLeaseTest, AChunkIsAskedForInAdvanceAndOnlyOnce) {
+  QuotaLease lease;
   EXPECT_EQ(lease.Wanted(/*limit=*/1000), 15u);  // a chunk is limit / 64
   EXPECT_EQ(lease.Wanted(1000), 0u);
   lease.Grant(15);
   EXPECT_EQ(lease.Wanted(1000), 0u);
 }
 
-TEST(SlotLeaseTest, SmallLimitsAreLeasedByEight) {
-  SlotLease lease;
+TEST(QuotaLeaseTest, SmallLimitsAreLeasedByEight) {
+  QuotaLease lease;
   EXPECT_EQ(lease.Wanted(/*limit=*/10), 8u);
 }
 
-TEST(SlotLeaseTest, MoreIsAskedForBeforeTheLastChunkIsUsedUp) {
-  SlotLease lease;
+TEST(QuotaLeaseTest, MoreIsAskedForBeforeTheLastChunkIsUsedUp) {
+  QuotaLease lease;
   lease.Wanted(/*limit=*/640);
   lease.Grant(10);
   for (int i = 0; i < 8; ++i) lease.Take();
@@ -41,8 +41,8 @@ TEST(SlotLeaseTest, MoreIsAskedForBeforeTheLastChunkIsUsedUp) {
   EXPECT_EQ(lease.Wanted(640), 19u);
 }
 
-TEST(SlotLeaseTest, WhoWaitsIsCountedAsNeeded) {
-  SlotLease lease;
+TEST(QuotaLeaseTest, WhoWaitsIsCountedAsNeeded) {
+  QuotaLease lease;
   lease.Wanted(/*limit=*/512);
   lease.Grant(0);
   EXPECT_EQ(lease.Wanted(512), 0u);  // control knows, and grants what becomes free
@@ -52,15 +52,15 @@ TEST(SlotLeaseTest, WhoWaitsIsCountedAsNeeded) {
   EXPECT_EQ(lease.waiting(), 0u);
 }
 
-TEST(SlotLeaseTest, IdleSlotsAreGivenBack) {
-  SlotLease lease;
+TEST(QuotaLeaseTest, IdleSlotsAreGivenBack) {
+  QuotaLease lease;
   lease.Grant(100);
   for (int i = 0; i < 3; ++i) lease.Take();
   EXPECT_EQ(lease.Wanted(/*limit=*/512), 11u);  // in use, and a chunk
 }
 
-TEST(SlotLeaseTest, AGrantOfLessKeepsWhatIsInUseAndIsToBeAnswered) {
-  SlotLease lease;
+TEST(QuotaLeaseTest, AGrantOfLessKeepsWhatIsInUseAndIsToBeAnswered) {
+  QuotaLease lease;
   EXPECT_FALSE(lease.Grant(4));
   for (int i = 0; i < 3; ++i) lease.Take();
   EXPECT_TRUE(lease.Grant(1));
@@ -68,15 +68,15 @@ TEST(SlotLeaseTest, AGrantOfLessKeepsWhatIsInUseAndIsToBeAnswered) {
   EXPECT_FALSE(lease.Take());
 }
 
-TEST(SlotLeaseTest, ANewControlIsAskedAnew) {
-  SlotLease lease;
+TEST(QuotaLeaseTest, ANewControlIsAskedAnew) {
+  QuotaLease lease;
   const uint32_t first = lease.Wanted(1000);
   lease.Reset();
   EXPECT_EQ(lease.Wanted(1000), first);
 }
 
-TEST(SlotLeaseTest, WhatIsHeldIsWhatIsAskedForAfterAResetWithEnough) {
-  SlotLease lease;
+TEST(QuotaLeaseTest, WhatIsHeldIsWhatIsAskedForAfterAResetWithEnough) {
+  QuotaLease lease;
   lease.Grant(20);
   for (int i = 0; i < 5; ++i) lease.Take();
   lease.Reset();

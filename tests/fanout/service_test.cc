@@ -7,6 +7,7 @@
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -18,8 +19,8 @@ using ::testing::Pair;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
-constexpr auto kCommon = ChannelDialect::kCommon;
-constexpr auto kBuddy = ChannelDialect::kSessionBuddy;
+constexpr auto kCommon = Dialect::kCommon;
+constexpr auto kBuddy = Dialect::kSessionBuddy;
 
 std::shared_ptr<const ServiceSettings> Settings() {
   v1::WorkerService service;

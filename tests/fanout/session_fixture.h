@@ -21,6 +21,7 @@
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_control.h"
 

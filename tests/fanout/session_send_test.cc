@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "proto/policies.h"
 #include "tests/fanout/session_fixture.h"
 
 namespace fanwire::fanout {

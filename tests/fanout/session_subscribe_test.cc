@@ -2,6 +2,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "proto/policies.h"
 #include "tests/fanout/session_fixture.h"
 
 namespace fanwire::fanout {
@@ -123,7 +124,7 @@ TEST_F(SessionSubscribeTest, AfterUnsubscribeNothingComesAndInterestEnds) {
   Publish("a");
   EXPECT_THAT(client->messages, IsEmpty());
   EXPECT_EQ(control_->interest["a"], 0);
-  EXPECT_EQ(service_->FindChannel(ChannelDialect::kCommon, "a"), nullptr);
+  EXPECT_EQ(service_->FindChannel(Dialect::kCommon, "a"), nullptr);
 }
 
 TEST_F(SessionSubscribeTest, UnsubscribingFromWhatOneNeverJoinedIsConfirmed) {
@@ -380,8 +381,8 @@ TEST_F(SessionSubscribeTest, ARefusalOfControlIsPassedOnAndLeavesNoInterest) {
   EXPECT_EQ(client->messages[1]["error_code"], "LIMIT_EXCEEDED");
   EXPECT_EQ(client->messages[2]["data"]["results"][0]["error_code"], "LIMIT_EXCEEDED");
   for (const auto& [name, count] : control_->interest) EXPECT_EQ(count, 0) << name;
-  EXPECT_TRUE(service_->channels(ChannelDialect::kCommon).empty());
-  EXPECT_TRUE(service_->patterns(ChannelDialect::kCommon).empty());
+  EXPECT_TRUE(service_->channels(Dialect::kCommon).empty());
+  EXPECT_TRUE(service_->patterns(Dialect::kCommon).empty());
 }
 
 TEST_F(SessionSubscribeTest, WithoutControlASubscribeIsUnavailableAndTheNextOneIsTried) {
@@ -441,8 +442,8 @@ TEST_F(SessionSubscribeTest, WhoLeavesWhileSubscribingLeavesNothingBehind) {
   Quiet();
   control_->Apply();
   for (const auto& [name, count] : control_->interest) EXPECT_EQ(count, 0) << name;
-  EXPECT_TRUE(service_->channels(ChannelDialect::kCommon).empty());
-  EXPECT_TRUE(service_->patterns(ChannelDialect::kCommon).empty());
+  EXPECT_TRUE(service_->channels(Dialect::kCommon).empty());
+  EXPECT_TRUE(service_->patterns(Dialect::kCommon).empty());
 }
 
 // ------------------------------------------------------------------------------- filters
@@ -558,8 +559,8 @@ TEST_F(SessionSubscribeTest, LeavingAPatternForgetsItsTableAndItsChannels) {
   Publish("w:1");
   client->Unsubscribe("w:*");
   Quiet();
-  EXPECT_TRUE(service_->patterns(ChannelDialect::kCommon).empty());
-  EXPECT_TRUE(service_->channels(ChannelDialect::kCommon).empty());
+  EXPECT_TRUE(service_->patterns(Dialect::kCommon).empty());
+  EXPECT_TRUE(service_->channels(Dialect::kCommon).empty());
 }
 
 // ------------------------------------------------------------------------------- exclusion

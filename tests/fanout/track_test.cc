@@ -5,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 

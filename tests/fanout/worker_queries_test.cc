@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "proto/policies.h"
 #include "tests/fanout/ports_fixture.h"
 #include "tests/testing/status.h"
 
@@ -163,7 +164,7 @@ TEST_F(WorkerQueriesTest, SlowOnesAreThoseWithABacklog) {
   filter.set_slow(true);
   EXPECT_THAT(Ids(filter), IsEmpty());
   slow->reads = false;
-  Channel* const channel = service()->FindChannel(ChannelDialect::kCommon, "a");
+  Channel* const channel = service()->FindChannel(Dialect::kCommon, "a");
   while (!slow->session->slow()) {
     hub_.Deliver(channel, {.frame = Frame::Text("{\"type\":\"event\",\"pad\":\"" +
                                                 std::string(8000, '.') + "\"}")});
@@ -212,7 +213,7 @@ TEST_F(WorkerQueriesTest, RoomsAreWhatSomebodySubscribesTo) {
   Subscribed(ports()[0], "w:*");
   Subscribed(ports()[1], "a");
   Connect(ports()[2]);  // in its dialect's own
-  service()->FindOrMakeChannel(ChannelDialect::kCommon, "nobody");
+  service()->FindOrMakeChannel(Dialect::kCommon, "nobody");
   EXPECT_EQ(Rooms(), (std::map<std::string, int64_t>{{"mahavishnu/a", 2},
                                                      {"mahavishnu/w:* (pattern)", 1},
                                                      {"akosha/a", 1},

@@ -7,6 +7,7 @@
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 

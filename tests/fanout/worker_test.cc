@@ -66,7 +66,7 @@ class WorkerTest : public ::testing::Test {
   }
 
   void StartWorker() {
-    WorkerOptions options;
+    WorkerFlags options;
     options.control = server_.address();
     options.worker_id = "worker-2";
     options.slot = 2;

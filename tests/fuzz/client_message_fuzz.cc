@@ -53,7 +53,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const fanwire::fanout::BuddyMessage buddy = fanwire::fanout::ParseBuddyMessage(text);
   if (buddy.kind == fanwire::fanout::BuddyMessage::Kind::kSubscribe) {
-    fanwire::fanout::MustBeJson(fanwire::fanout::BuddyConfirmedText(buddy.skill, absl::UnixEpoch()));
+    fanwire::fanout::MustBeJson(
+        fanwire::fanout::BuddyConfirmedText(buddy.skill, absl::UnixEpoch()));
   }
   return 0;
 }

@@ -30,7 +30,7 @@ bool MayBeRefused(const v1::Event& event) {
          event.occurred_at().nanos() > 999999999;
 }
 
-void Compare(const EventView& view, const v1::Event& event) {
+void Compare(const Event& view, const v1::Event& event) {
   MustBe(view.service == event.service() && view.channel == event.channel() &&
          view.event == event.event() && view.id == event.id() &&
          view.idempotency_key == event.idempotency_key() &&

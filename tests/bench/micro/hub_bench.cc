@@ -21,6 +21,7 @@
 #include "fanout/service_settings.h"
 #include "fanout/session.h"
 #include "fanwire/v1/worker.pb.h"
+#include "proto/policies.h"
 
 namespace fanwire::fanout {
 
@@ -86,7 +87,7 @@ class HubBench final : public ConnectionHost {
         group_(ConnectionOptions(), &loop_, &sockets_, this) {
     service_.slots().Grant(static_cast<uint32_t>(subscribers));
     for (size_t i = 0; i < subscribers; ++i) Connect();
-    channel_ = ChannelRef(service_.FindOrMakeChannel(ChannelDialect::kCommon, "bench"));
+    channel_ = ChannelRef(service_.FindOrMakeChannel(Dialect::kCommon, "bench"));
     while (channel_->subscribers.size() < subscribers) {
       FANWIRE_CHECK(loop_.RunTurn(absl::Seconds(5)));
     }

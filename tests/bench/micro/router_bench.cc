@@ -87,7 +87,7 @@ class RouterBench {
     {
       PublishRun run(router_.get());
       for (int64_t i = 0; i < events; ++i) {
-        EventView event;
+        Event event;
         event.service = "bench";
         event.channel = channels_[next_++ % channels_.size()];
         event.event = "bench.event";

@@ -16,6 +16,7 @@
 #include "control/config/service_table.h"
 #include "control/engine/memory_engine.h"
 #include "control/links/worker_link.h"
+#include "control/routing/delivery_report.h"
 #include "control/routing/router.h"
 #include "control/workers/ledger.h"
 #include "fanwire/v1/config.pb.h"
@@ -68,7 +69,7 @@ class ReportingWorker final : public LinkTransport {
     }
     link_->OnWriteDone(true);
     for (const uint64_t id : tracked) {
-      Router::Report report;
+      DeliveryReport report;
       report.tracking_id = id;
       report.counts.matched = sessions_;
       report.counts.written = sessions_;
@@ -101,11 +102,12 @@ class AdminFixture : public ::testing::Test {
     config_ = std::move(loaded.config);
     services_ = ServiceTable::Make(*config_);
     router_ = Router::Make({}, engine_.get(), &clock_, &timers_, services_);
-    tools_ = std::make_unique<Tools>(Tools::Parts{.router = router_.get(),
-                                                  .registry = &registry_,
-                                                  .ledger = &ledger_,
-                                                  .clock = &clock_,
-                                                  .services = [this] { return services_; }});
+    tools_ =
+        std::make_unique<AgentTools>(AgentTools::Parts{.router = router_.get(),
+                                                       .registry = &registry_,
+                                                       .ledger = &ledger_,
+                                                       .clock = &clock_,
+                                                       .services = [this] { return services_; }});
   }
 
   // A worker in the registry; its sessions and rooms are added before.
@@ -135,7 +137,7 @@ class AdminFixture : public ::testing::Test {
 
   absl::Status Publish(const std::string& service, const std::string& channel,
                        const std::string& event = "test.event", const std::string& json = "{}") {
-    EventView view;
+    Event view;
     view.service = service;
     view.channel = channel;
     view.event = event;
@@ -154,7 +156,7 @@ class AdminFixture : public ::testing::Test {
   std::unique_ptr<Router> router_;
   FakeWorkerRegistry registry_;
   Ledger ledger_;
-  std::unique_ptr<Tools> tools_;
+  std::unique_ptr<AgentTools> tools_;
 };
 
 }  // namespace fanwire::control

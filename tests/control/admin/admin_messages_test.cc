@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "control/processes/worker_processes.h"
+#include "control/routing/channel_info.h"
 #include "control/routing/router.h"
 #include "fanwire/v1/admin.pb.h"
 #include "tests/control/admin/admin_fixture.h"
@@ -260,7 +261,7 @@ class MergeWorkersTest : public ::testing::Test {
     info.set_state(state);
     return info;
   }
-  static SlotInfo Slot(uint32_t slot, uint32_t pid, SlotState state, int64_t restarts = 0) {
+  static ProcessInfo Slot(uint32_t slot, uint32_t pid, ProcessState state, int64_t restarts = 0) {
     return {.id = absl::StrCat("worker-", slot),
             .slot = slot,
             .pid = pid,
@@ -269,7 +270,7 @@ class MergeWorkersTest : public ::testing::Test {
   }
   // "worker-0 pid=7 ready restarts=1", by the states' names of the API.
   static std::vector<std::string> Merged(std::vector<v1::WorkerInfo> attached,
-                                         const std::vector<SlotInfo>& slots) {
+                                         const std::vector<ProcessInfo>& slots) {
     std::vector<std::string> merged;
     for (const v1::WorkerInfo& info : MergeWorkers(std::move(attached), slots)) {
       merged.push_back(absl::StrCat(info.id(), " ", info.pid(), " ",
@@ -282,7 +283,7 @@ class MergeWorkersTest : public ::testing::Test {
 
 TEST_F(MergeWorkersTest, OneOfBothIsListedOnceWithItsRestarts) {
   EXPECT_THAT(Merged({Attached("worker-0", 0, 7, v1::WORKER_STATE_READY)},
-                     {Slot(0, 7, SlotState::kRunning, 3)}),
+                     {Slot(0, 7, ProcessState::kRunning, 3)}),
               ElementsAre("worker-0 7 READY 3"));
 }
 
@@ -291,8 +292,8 @@ TEST_F(MergeWorkersTest, TheRegistryKnowsBetterOfWhatIsAttached) {
       Merged({Attached("worker-0", 0, 7, v1::WORKER_STATE_CATCHING_UP),
               Attached("worker-1", 1, 8, v1::WORKER_STATE_DRAINING),
               Attached("worker-2", 2, 9, v1::WORKER_STATE_DEAD)},
-             {Slot(0, 7, SlotState::kStarting), Slot(1, 8, SlotState::kRunning),
-              Slot(2, 9, SlotState::kRunning)}),
+             {Slot(0, 7, ProcessState::kStarting), Slot(1, 8, ProcessState::kRunning),
+              Slot(2, 9, ProcessState::kRunning)}),
       ElementsAre("worker-0 7 CATCHING_UP 0", "worker-1 8 DRAINING 0", "worker-2 9 DEAD 0"));
 }
 
@@ -301,28 +302,29 @@ TEST_F(MergeWorkersTest, ASlotKnowsBetterOfWhatIsNot) {
                       Attached("worker-1", 1, 8, v1::WORKER_STATE_DEAD),
                       Attached("worker-2", 2, 9, v1::WORKER_STATE_DEAD),
                       Attached("worker-3", 3, 10, v1::WORKER_STATE_DEAD)},
-                     {Slot(0, 0, SlotState::kBackoff), Slot(1, 0, SlotState::kStopped),
-                      Slot(2, 99, SlotState::kStarting), Slot(3, 10, SlotState::kDead)}),
+                     {Slot(0, 0, ProcessState::kBackoff), Slot(1, 0, ProcessState::kStopped),
+                      Slot(2, 99, ProcessState::kStarting), Slot(3, 10, ProcessState::kDead)}),
               ElementsAre("worker-0 0 BACKOFF 0", "worker-1 0 STOPPED 0", "worker-2 99 STARTING 0",
                           "worker-3 10 DEAD 0"));
 }
 
 TEST_F(MergeWorkersTest, AReadyWorkerThatWasToldToEndIsDraining) {
   EXPECT_THAT(Merged({Attached("worker-0", 0, 7, v1::WORKER_STATE_READY)},
-                     {Slot(0, 7, SlotState::kDraining)}),
+                     {Slot(0, 7, ProcessState::kDraining)}),
               ElementsAre("worker-0 7 DRAINING 0"));
 }
 
 TEST_F(MergeWorkersTest, ASlotThatNeverAttachedIsListed) {
-  EXPECT_THAT(Merged({}, {Slot(0, 7, SlotState::kStarting), Slot(1, 0, SlotState::kBackoff, 5)}),
-              ElementsAre("worker-0 7 STARTING 0", "worker-1 0 BACKOFF 5"));
+  EXPECT_THAT(
+      Merged({}, {Slot(0, 7, ProcessState::kStarting), Slot(1, 0, ProcessState::kBackoff, 5)}),
+      ElementsAre("worker-0 7 STARTING 0", "worker-1 0 BACKOFF 5"));
 }
 
 TEST_F(MergeWorkersTest, WorkersOfOthersAreListedAndAllAreInOrderOfSlot) {
   EXPECT_THAT(
       Merged({Attached("far", 20, 5, v1::WORKER_STATE_READY),
               Attached("worker-10", 10, 6, v1::WORKER_STATE_READY)},
-             {Slot(2, 7, SlotState::kStarting), Slot(10, 6, SlotState::kRunning)}),
+             {Slot(2, 7, ProcessState::kStarting), Slot(10, 6, ProcessState::kRunning)}),
       ElementsAre("worker-2 7 STARTING 0", "worker-10 6 READY 0", "far 5 READY 0 external"));
 }
 

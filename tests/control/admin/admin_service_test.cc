@@ -14,6 +14,7 @@
 #include "common/rpc_status.h"
 #include "common/version.h"
 #include "control/admin/tail.h"
+#include "control/routing/channel_info.h"
 #include "fanwire/v1/admin.grpc.pb.h"
 #include "tests/control/admin/admin_fixture.h"
 #include "tests/fakes/fake_control_process.h"
@@ -92,7 +93,7 @@ class AdminServiceTest : public AdminFixture {
   }
 
   TailHub tail_{&clock_, &timers_, /*max_queued_bytes=*/256 << 10};
-  FakeAdminHost host_;
+  FakeControlProcess host_;
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::Admin::Stub> stub_;
@@ -481,8 +482,8 @@ TEST_F(AdminServiceTest, ADisconnectThatMayNotBeIsNotSent) {
 TEST_F(AdminServiceTest, ListsWorkersAndSlots) {
   AddWorker("worker-0");
   host_.slots = {
-      {.id = "worker-0", .slot = 0, .pid = 1000, .state = SlotState::kRunning, .restarts = 2},
-      {.id = "worker-1", .slot = 1, .pid = 0, .state = SlotState::kStopped}};
+      {.id = "worker-0", .slot = 0, .pid = 1000, .state = ProcessState::kRunning, .restarts = 2},
+      {.id = "worker-1", .slot = 1, .pid = 0, .state = ProcessState::kStopped}};
   const auto response = Call(&v1::Admin::Stub::ListWorkers, v1::ListWorkersRequest());
   ASSERT_OK(response);
   ASSERT_EQ(response->workers_size(), 2);
@@ -495,7 +496,7 @@ TEST_F(AdminServiceTest, ListsWorkersAndSlots) {
 class WorkerStreamsTest : public AdminServiceTest {
  protected:
   WorkerStreamsTest() {
-    host_.slots = {{.id = "worker-0", .slot = 0, .pid = 7, .state = SlotState::kRunning}};
+    host_.slots = {{.id = "worker-0", .slot = 0, .pid = 7, .state = ProcessState::kRunning}};
   }
   grpc::ClientContext context_;
 };
@@ -505,7 +506,7 @@ TEST_F(WorkerStreamsTest, ADrainTellsWhatRemainsAndEndsWithDone) {
   request.set_id("worker-0");
   const auto reader = stub_->DrainWorker(&context_, request);
   ASSERT_TRUE(WaitFor([&] { return !host_.drains().empty(); }));
-  const FakeAdminHost::Drained drain = host_.drains()[0];
+  const FakeControlProcess::Drained drain = host_.drains()[0];
   EXPECT_EQ(drain.id, "worker-0");
   EXPECT_EQ(drain.order.window, absl::Seconds(4));
   EXPECT_EQ(drain.order.deadline, absl::Seconds(9));
@@ -528,7 +529,7 @@ TEST_F(WorkerStreamsTest, ADrainTakesTheOperatorsWindow) {
   request.mutable_window()->set_seconds(60);
   const auto reader = stub_->DrainWorker(&context_, request);
   ASSERT_TRUE(WaitFor([&] { return !host_.drains().empty(); }));
-  const FakeAdminHost::Drained drain = host_.drains()[0];
+  const FakeControlProcess::Drained drain = host_.drains()[0];
   EXPECT_EQ(drain.order.window, absl::Seconds(60));
   EXPECT_EQ(drain.order.deadline, absl::Seconds(60));  // not before the window's end
   drain.progress(0, true);
@@ -596,7 +597,7 @@ TEST_F(WorkerStreamsTest, ARestartTellsEachStep) {
   request.set_only_stopped(true);
   const auto reader = stub_->RestartWorkers(&context_, request);
   ASSERT_TRUE(WaitFor([&] { return !host_.restarts().empty(); }));
-  const FakeAdminHost::Restarted restart = host_.restarts()[0];
+  const FakeControlProcess::Restarted restart = host_.restarts()[0];
   EXPECT_THAT(restart.ids, ElementsAre("worker-0"));
   EXPECT_TRUE(restart.only_stopped);
   for (const char* state : {"draining", "starting", "ready"}) {

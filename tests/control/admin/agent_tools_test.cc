@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "control/routing/channel_info.h"
 #include "tests/control/admin/admin_fixture.h"
 
 namespace fanwire::control {
@@ -12,7 +13,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class ToolsTest : public AdminFixture {
+class AgentToolsTest : public AdminFixture {
  protected:
   // Two workers: three sessions of mahavishnu, one of akosha.
   void AddWorkers() {
@@ -27,7 +28,7 @@ class ToolsTest : public AdminFixture {
     registry_.Add(std::move(one));
   }
 
-  absl::StatusOr<std::string> Call(Tool tool, const Tools::Target& target) {
+  absl::StatusOr<std::string> Call(Tool tool, const AgentTools::Target& target) {
     std::optional<absl::StatusOr<std::string>> answer;
     tools_->Call(tool, target, [&](absl::StatusOr<std::string> json) { answer = std::move(json); });
     return answer.has_value() ? *answer : absl::UnknownError("no answer");
@@ -37,7 +38,7 @@ class ToolsTest : public AdminFixture {
     EXPECT_OK(answer);
     return answer.value_or("");
   }
-  absl::StatusOr<std::string> Broadcast(const Tools::TestEvent& event) {
+  absl::StatusOr<std::string> Broadcast(const AgentTools::TestEvent& event) {
     std::optional<absl::StatusOr<std::string>> answer;
     tools_->BroadcastTestEvent(event,
                                [&](absl::StatusOr<std::string> json) { answer = std::move(json); });
@@ -53,24 +54,24 @@ class ToolsTest : public AdminFixture {
   }
 };
 
-TEST_F(ToolsTest, HealthCheckSumsOverTheWorkersAndCountsARoomOfSeveralOnce) {
+TEST_F(AgentToolsTest, HealthCheckSumsOverTheWorkersAndCountsARoomOfSeveralOnce) {
   AddWorkers();
   EXPECT_EQ(Of(Tool::kHealthCheck),
             R"({"status":"healthy","host":"127.0.0.1","port":8690,"connections":3,"rooms":2,)"
             R"("max_connections":300,"message_rate_limit":50})");
 }
 
-TEST_F(ToolsTest, ARateWithAFractionKeepsIt) {
+TEST_F(AgentToolsTest, ARateWithAFractionKeepsIt) {
   AddWorkers();
   EXPECT_THAT(Of(Tool::kHealthCheck, "akosha"), HasSubstr(R"("message_rate_limit":12.5)"));
 }
 
-TEST_F(ToolsTest, ThePortIsThatOfTheCommonProtocol) {
+TEST_F(AgentToolsTest, ThePortIsThatOfTheCommonProtocol) {
   AddWorkers();
   EXPECT_THAT(Of(Tool::kHealthCheck, "session-buddy"), HasSubstr(R"("port":8688,"connections":0)"));
 }
 
-TEST_F(ToolsTest, GetStatusNamesTheConnectionsOfEachRoom) {
+TEST_F(AgentToolsTest, GetStatusNamesTheConnectionsOfEachRoom) {
   AddWorkers();
   EXPECT_EQ(Of(Tool::kGetStatus),
             R"({"server":{"status":"running","host":"127.0.0.1","port":8690},)"
@@ -80,7 +81,7 @@ TEST_F(ToolsTest, GetStatusNamesTheConnectionsOfEachRoom) {
             R"("total_connections":3,"total_rooms":2})");
 }
 
-TEST_F(ToolsTest, ListRoomsAsksForNothingElse) {
+TEST_F(AgentToolsTest, ListRoomsAsksForNothingElse) {
   AddWorkers();
   EXPECT_EQ(Of(Tool::kListRooms),
             R"({"rooms":{"pool:*":{"subscribers":1},"workflow:t":{"subscribers":3}},)"
@@ -88,12 +89,12 @@ TEST_F(ToolsTest, ListRoomsAsksForNothingElse) {
   EXPECT_EQ(registry_.questions(), 1);
 }
 
-TEST_F(ToolsTest, NoRoomsIsAnObject) {
+TEST_F(AgentToolsTest, NoRoomsIsAnObject) {
   AddWorkers();
   EXPECT_EQ(Of(Tool::kListRooms, "session-buddy"), R"({"rooms":{},"total_rooms":0})");
 }
 
-TEST_F(ToolsTest, MetricsAreTrueNumbers) {
+TEST_F(AgentToolsTest, MetricsAreTrueNumbers) {
   AddWorkers();
   Heartbeat("worker-0", 9);
   Heartbeat("worker-0", 2);
@@ -106,25 +107,25 @@ TEST_F(ToolsTest, MetricsAreTrueNumbers) {
             R"("peak_connections":9,"current_connections":3})");
 }
 
-TEST_F(ToolsTest, ThePeakIsNeverBelowWhatIsConnectedNow) {
+TEST_F(AgentToolsTest, ThePeakIsNeverBelowWhatIsConnectedNow) {
   AddWorkers();
   Heartbeat("worker-0", 1);
   EXPECT_THAT(Of(Tool::kGetMetrics), HasSubstr(R"("peak_connections":3,"current_connections":3)"));
 }
 
-TEST_F(ToolsTest, AMirrorCopyIsNoFurtherBroadcast) {
+TEST_F(AgentToolsTest, AMirrorCopyIsNoFurtherBroadcast) {
   AddWorkers();
   ASSERT_OK(Publish("mahavishnu", "workflow:t", "workflow.started"));
   ASSERT_EQ(router_->Counts("mahavishnu").mirrored, 1);
   EXPECT_THAT(Of(Tool::kGetMetrics), HasSubstr(R"("total_broadcasts":1)"));
 }
 
-TEST_F(ToolsTest, WithoutUptimeThereIsNoRate) {
+TEST_F(AgentToolsTest, WithoutUptimeThereIsNoRate) {
   AddWorkers();
   EXPECT_THAT(Of(Tool::kGetMetrics), HasSubstr(R"("average_message_rate":0.0)"));
 }
 
-TEST_F(ToolsTest, WithoutAWorkerTheServerIsNotRunning) {
+TEST_F(AgentToolsTest, WithoutAWorkerTheServerIsNotRunning) {
   ASSERT_OK(Publish("mahavishnu", "pool:a"));
   clock_.Advance(absl::Seconds(4));
   EXPECT_EQ(Of(Tool::kHealthCheck),
@@ -139,7 +140,7 @@ TEST_F(ToolsTest, WithoutAWorkerTheServerIsNotRunning) {
             R"("peak_connections":0,"message":"WebSocket server not running"})");
 }
 
-TEST_F(ToolsTest, AWorkerThatMissedOneQuestionIsAskedAgain) {
+TEST_F(AgentToolsTest, AWorkerThatMissedOneQuestionIsAskedAgain) {
   AddWorkers();
   FakeWorkerRegistry::Worker late = MakeWorker("worker-2");
   late.connections = {Connection("mahavishnu", "c4")};
@@ -148,7 +149,7 @@ TEST_F(ToolsTest, AWorkerThatMissedOneQuestionIsAskedAgain) {
   EXPECT_THAT(Of(Tool::kHealthCheck), HasSubstr(R"("connections":4)"));
 }
 
-TEST_F(ToolsTest, SumsOverSomeOfTheWorkersAreNotGiven) {
+TEST_F(AgentToolsTest, SumsOverSomeOfTheWorkersAreNotGiven) {
   AddWorkers();
   FakeWorkerRegistry::Worker frozen = MakeWorker("worker-2");
   frozen.silent_for = 1000;
@@ -162,7 +163,7 @@ TEST_F(ToolsTest, SumsOverSomeOfTheWorkersAreNotGiven) {
   EXPECT_EQ(Of(Tool::kGetMetrics), "{" + error + R"(,"uptime_seconds":0,"total_broadcasts":0})");
 }
 
-TEST_F(ToolsTest, WithoutAServiceAllAnswerUnderTheirNames) {
+TEST_F(AgentToolsTest, WithoutAServiceAllAnswerUnderTheirNames) {
   AddWorkers();
   for (const Tool tool :
        {Tool::kHealthCheck, Tool::kGetStatus, Tool::kListRooms, Tool::kGetMetrics}) {
@@ -174,7 +175,7 @@ TEST_F(ToolsTest, WithoutAServiceAllAnswerUnderTheirNames) {
   }
 }
 
-TEST_F(ToolsTest, AToolsOwnNameMeansTheDefaultService) {
+TEST_F(AgentToolsTest, AToolsOwnNameMeansTheDefaultService) {
   AddWorkers();
   const absl::StatusOr<std::string> answer =
       Call(Tool::kHealthCheck, {.service = "", .default_service = true});
@@ -187,7 +188,7 @@ TEST_F(ToolsTest, AToolsOwnNameMeansTheDefaultService) {
   EXPECT_EQ(*other, Of(Tool::kHealthCheck, "akosha"));
 }
 
-TEST_F(ToolsTest, AnUnknownServiceIsNotFound) {
+TEST_F(AgentToolsTest, AnUnknownServiceIsNotFound) {
   AddWorkers();
   const auto not_found =
       StatusIs(absl::StatusCode::kNotFound, HasSubstr("service \"nobody\" is not configured"));
@@ -196,7 +197,7 @@ TEST_F(ToolsTest, AnUnknownServiceIsNotFound) {
               not_found);
 }
 
-class TestEventTest : public ToolsTest {
+class TestEventTest : public AgentToolsTest {
  protected:
   TestEventTest() {
     AddWorkers();
@@ -281,7 +282,7 @@ TEST_F(TestEventTest, FailuresAreToldInside) {
   EXPECT_EQ(nlohmann::json::parse(*deep)["error"], "data: nested deeper than 64");
 }
 
-TEST_F(ToolsTest, ATestEventWithoutAWorkerIsNotPublished) {
+TEST_F(AgentToolsTest, ATestEventWithoutAWorkerIsNotPublished) {
   const absl::StatusOr<std::string> answer =
       Broadcast({.service = "mahavishnu", .event_type = "x.y", .room = "r", .data = {}});
   ASSERT_OK(answer);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/admin/tail.h"
 #include "control/requests/status_requests.h"
+#include "proto/policies.h"
 #include "tests/control/admin/admin_fixture.h"
 
 namespace fanwire::control {
@@ -65,7 +66,7 @@ class ControlMetricsTest : public AdminFixture {
   }
 
   TailHub tail_{&clock_, &timers_};
-  RetainedState retained_{*config_};
+  StatusRequests retained_{*config_};
 };
 
 TEST_F(ControlMetricsTest, WhatEachServicePublishedIsCounted) {

@@ -54,7 +54,7 @@ std::vector<std::string> ServiceFaults(const std::string& lines) {
 
 // ------------------------------------------------------------------------------- defaults
 
-TEST(OptionsTest, WhatIsNotGivenHasItsDocumentedDefault) {
+TEST(ConfigRulesTest, WhatIsNotGivenHasItsDocumentedDefault) {
   const v1::Config config = Good("");
   EXPECT_EQ(config.workers(), "auto");
   EXPECT_EQ(config.default_service(), "mahavishnu");
@@ -101,7 +101,7 @@ TEST(OptionsTest, WhatIsNotGivenHasItsDocumentedDefault) {
   EXPECT_FALSE(service.listeners(0).auth_required());
 }
 
-TEST(OptionsTest, AServiceTakesTheLimitsOfAllUnlessItHasItsOwn) {
+TEST(ConfigRulesTest, AServiceTakesTheLimitsOfAllUnlessItHasItsOwn) {
   const LoadedConfig loaded = Load(R"(
 limits: {max_connections: 7, max_event_bytes: 1000, max_channels: 9, message_rate_limit: 10}
 services:
@@ -122,14 +122,14 @@ services:
   EXPECT_FALSE(b.token_in_query());
 }
 
-TEST(OptionsTest, ARateOfZeroIsUnlimitedAndNotTheDefault) {
+TEST(ConfigRulesTest, ARateOfZeroIsUnlimitedAndNotTheDefault) {
   EXPECT_EQ(Good("limits: {message_rate_limit: 0}\n").limits().message_rate_limit(), 0);
   EXPECT_EQ(Good("limits: {max_channels: 5}\n").limits().message_rate_limit(), 100);
   const LoadedConfig by_flag = Load(kService, {.settings = {"limits.message_rate_limit=0"}});
   EXPECT_EQ(by_flag.config->limits().message_rate_limit(), 0);
 }
 
-TEST(OptionsTest, AuthenticationIsOfTheListenerAndElseOfAll) {
+TEST(ConfigRulesTest, AuthenticationIsOfTheListenerAndElseOfAll) {
   const LoadedConfig loaded = Load(R"(
 auth: {required: true, keys: [{secret: 0123456789abcdef}, {secret: ""}]}
 services:
@@ -142,7 +142,7 @@ services:
   EXPECT_THAT(loaded.config->services(0).keys(), IsEmpty());
 }
 
-TEST(OptionsTest, AFlagBeatsAVariableWhichBeatsTheFile) {
+TEST(ConfigRulesTest, AFlagBeatsAVariableWhichBeatsTheFile) {
   const std::string text = absl::StrCat("limits: {max_batch: 1}\n", kService);
   ConfigOverrides overrides;
   overrides.variables = {"FANWIRE_LIMITS__MAX_BATCH=2", "LIMITS__MAX_BATCH=9"};
@@ -152,7 +152,7 @@ TEST(OptionsTest, AFlagBeatsAVariableWhichBeatsTheFile) {
   EXPECT_EQ(Load(text).config->limits().max_batch(), 1u);
 }
 
-TEST(OptionsTest, SettingsThatCannotBeReadAreFaults) {
+TEST(ConfigRulesTest, SettingsThatCannotBeReadAreFaults) {
   EXPECT_THAT(Load(kService, {.settings = {"limits.max_batch"}}).errors,
               ElementsAre("--set limits.max_batch: expected key=value"));
   EXPECT_THAT(Load(kService, {.settings = {"limits.max_batches=1"}}).errors,
@@ -163,7 +163,7 @@ TEST(OptionsTest, SettingsThatCannotBeReadAreFaults) {
 
 // ------------------------------------------------------------------------------- faults
 
-TEST(OptionsTest, FaultsNameTheirPlaceAndAllOfThemAreFound) {
+TEST(ConfigRulesTest, FaultsNameTheirPlaceAndAllOfThemAreFound) {
   const LoadedConfig loaded = Load(R"(limits:
   max_batch: 0x
   max_chanels: 7
@@ -179,7 +179,7 @@ services: [{name: a, port: 8690}]
                                    HasSubstr("at least one service is needed")));
 }
 
-TEST(OptionsTest, AddressesAreChecked) {
+TEST(ConfigRulesTest, AddressesAreChecked) {
   EXPECT_THAT(Faults("control: {grpc_listen: nowhere}\n"),
               ElementsAre(HasSubstr("control.grpc_listen")));
   EXPECT_THAT(Faults("control: {ops_listen: '127.0.0.1:99999'}\n"),
@@ -189,14 +189,14 @@ TEST(OptionsTest, AddressesAreChecked) {
               ElementsAre(HasSubstr("control.socket")));
 }
 
-TEST(OptionsTest, GrpcBeyondLoopbackMustBeAskedFor) {
+TEST(ConfigRulesTest, GrpcBeyondLoopbackMustBeAskedFor) {
   EXPECT_THAT(Faults("control: {grpc_listen: '0.0.0.0:8701'}\n"),
               ElementsAre(HasSubstr("is not loopback, and there is no TLS")));
   EXPECT_THAT(Faults("control: {grpc_listen: '0.0.0.0:8701', allow_insecure: true}\n"), IsEmpty());
   EXPECT_THAT(Faults("control: {grpc_listen: '[::1]:8701'}\n"), IsEmpty());
 }
 
-TEST(OptionsTest, AnonymousListenersBeyondLoopbackMustBeAskedFor) {
+TEST(ConfigRulesTest, AnonymousListenersBeyondLoopbackMustBeAskedFor) {
   const std::string service = "services: [{name: a, listeners: [{host: 0.0.0.0, port: 1}]}]\n";
   EXPECT_THAT(Load(service).errors, ElementsAre(HasSubstr("anybody may read all")));
   EXPECT_THAT(Load("auth: {allow_anonymous_beyond_loopback: true}\n" + service).errors, IsEmpty());
@@ -204,7 +204,7 @@ TEST(OptionsTest, AnonymousListenersBeyondLoopbackMustBeAskedFor) {
               IsEmpty());
 }
 
-TEST(OptionsTest, ATokenThatIsDemandedNeedsAKeyThatIsNone) {
+TEST(ConfigRulesTest, ATokenThatIsDemandedNeedsAKeyThatIsNone) {
   EXPECT_THAT(Faults("auth: {required: true, keys: [{secret: ''}]}\n"),
               ElementsAre(HasSubstr("there is no key to check it")));
   EXPECT_THAT(Faults("auth: {keys: [{secret: short}]}\n"),
@@ -213,7 +213,7 @@ TEST(OptionsTest, ATokenThatIsDemandedNeedsAKeyThatIsNone) {
               ElementsAre(HasSubstr("only HS256")));
 }
 
-TEST(OptionsTest, RangesAreChecked) {
+TEST(ConfigRulesTest, RangesAreChecked) {
   for (const char* setting : {"limits: {max_channel_bytes: 257}",
                               "limits: {max_event_bytes: 1000001}",
                               "limits: {max_message_bytes: 255}",
@@ -240,7 +240,7 @@ TEST(OptionsTest, RangesAreChecked) {
   }
 }
 
-TEST(OptionsTest, NoDurationIsNegative) {
+TEST(ConfigRulesTest, NoDurationIsNegative) {
   for (const char* setting :
        {"control: {idempotency_window: -1s}", "control: {max_receipt_wait: -1s}",
         "control: {shutdown_timeout: -1s}", "engine: {channel_idle_ttl: -1s}",
@@ -250,7 +250,7 @@ TEST(OptionsTest, NoDurationIsNegative) {
   }
 }
 
-TEST(OptionsTest, AServiceIsChecked) {
+TEST(ConfigRulesTest, AServiceIsChecked) {
   EXPECT_THAT(Load("services: [{name: A, port: 1}]").errors,
               ElementsAre(HasSubstr("services[0].name")));
   EXPECT_THAT(Load("services: [{port: 1}]").errors, ElementsAre(HasSubstr("services[0].name")));
@@ -294,7 +294,7 @@ TEST(OptionsTest, AServiceIsChecked) {
   }
 }
 
-TEST(OptionsTest, TheDefaultServiceMustExistIfItIsNamed) {
+TEST(ConfigRulesTest, TheDefaultServiceMustExistIfItIsNamed) {
   EXPECT_THAT(Faults("default_service: b\n"), ElementsAre(HasSubstr("no service \"b\"")));
   EXPECT_THAT(Faults(""), IsEmpty());
   EXPECT_THAT(Faults("default_service: a\n"), IsEmpty());
@@ -302,7 +302,7 @@ TEST(OptionsTest, TheDefaultServiceMustExistIfItIsNamed) {
 
 // ------------------------------------------------------------------------------- the rest
 
-TEST(OptionsTest, AVerdictIsJsonForPrograms) {
+TEST(ConfigRulesTest, AVerdictIsJsonForPrograms) {
   const LoadedConfig good = Load("services: [{name: a, port: 1}]\n");
   const auto verdict = nlohmann::json::parse(good.ToJson());
   EXPECT_EQ(verdict["ok"], true);
@@ -315,13 +315,13 @@ TEST(OptionsTest, AVerdictIsJsonForPrograms) {
   EXPECT_FALSE(refusal.contains("resolved_yaml"));
 }
 
-TEST(OptionsTest, WorkersAreANumberOrOnePerCore) {
+TEST(ConfigRulesTest, WorkersAreANumberOrOnePerCore) {
   EXPECT_EQ(WorkerCount(Good("workers: '7'\n")), 7);
   EXPECT_EQ(WorkerCount(Good("workers: '0'\n")), 0);
   EXPECT_GE(WorkerCount(Good("")), 1);
 }
 
-TEST(OptionsTest, WorkersGetWhatIsResolvedForTheirServices) {
+TEST(ConfigRulesTest, WorkersGetWhatIsResolvedForTheirServices) {
   const LoadedConfig loaded = Load(R"(
 limits: {max_connections: 7, ping_interval: 3s}
 auth: {keys: [{id: all, secret: 0123456789abcdef}]}
@@ -354,7 +354,7 @@ services:
   EXPECT_EQ(config.heartbeat_interval().seconds(), 1);
 }
 
-TEST(OptionsTest, AServiceIsRecoverableUnlessNoChannelCanHaveHistory) {
+TEST(ConfigRulesTest, AServiceIsRecoverableUnlessNoChannelCanHaveHistory) {
   const auto recoverable = [](const std::string& rules, const std::string& own = "[]") {
     const LoadedConfig loaded = Load(absl::StrCat(
         "channels: ", rules, "\nservices: [{name: a, port: 1, channels: ", own, "}]\n"));
@@ -377,7 +377,7 @@ TEST(OptionsTest, AServiceIsRecoverableUnlessNoChannelCanHaveHistory) {
   EXPECT_TRUE(recoverable(R"([{pattern: "**", backlog_policy: latest}])"));
 }
 
-TEST(OptionsTest, DifferencesAreNamedByTheirPaths) {
+TEST(ConfigRulesTest, DifferencesAreNamedByTheirPaths) {
   const auto load = [](const std::string& text) {
     const LoadedConfig loaded = Load(text);
     EXPECT_THAT(loaded.errors, IsEmpty());
@@ -396,7 +396,7 @@ services: [{name: c, port: 2}, {name: a, port: 1, server_name: other}]
                                    "services[a].server_name", "services[b]"));
 }
 
-TEST(OptionsTest, WhatTheRunningPartsTookAtTheirStartNeedsARestart) {
+TEST(ConfigRulesTest, WhatTheRunningPartsTookAtTheirStartNeedsARestart) {
   for (const char* path :
        {"engine.kind", "engine.max_history_bytes", "engine.channel_idle_ttl", "control.grpc_listen",
         "control.socket", "control.ops_listen", "control.allow_insecure",

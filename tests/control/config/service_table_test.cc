@@ -4,9 +4,11 @@
 #include <string>
 
 #include "control/config/config_rules.h"
+#include "control/config/history_policy.h"
 #include "fanwire/v1/config.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 

@@ -19,6 +19,8 @@ namespace fanwire::control {
 
 namespace {
 
+using fanout::TokenVerifier;
+
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 

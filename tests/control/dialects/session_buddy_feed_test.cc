@@ -14,6 +14,7 @@
 #include "fanwire/v1/config.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_router.h"
 
@@ -32,15 +33,14 @@ constexpr absl::Duration kInterval = absl::Seconds(1);
 // Says that these channels are wanted, and keeps the frames.
 class RecordingRouter : public FakeRouter {
  public:
-  std::vector<std::string> InterestedChannels(absl::string_view service,
-                                              ChannelDialect dialect) override {
-    EXPECT_EQ(dialect, ChannelDialect::kSessionBuddy);
+  std::vector<std::string> InterestedChannels(absl::string_view service, Dialect dialect) override {
+    EXPECT_EQ(dialect, Dialect::kSessionBuddy);
     return interest[std::string(service)];
   }
 
-  void PublishFrame(absl::string_view service, ChannelDialect dialect, absl::string_view channel,
+  void PublishFrame(absl::string_view service, Dialect dialect, absl::string_view channel,
                     absl::string_view frame) override {
-    EXPECT_EQ(dialect, ChannelDialect::kSessionBuddy);
+    EXPECT_EQ(dialect, Dialect::kSessionBuddy);
     frames[absl::StrCat(service, " ", channel)].emplace_back(frame);
   }
 

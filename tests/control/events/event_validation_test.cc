@@ -34,18 +34,18 @@ class EventCheckTest : public ::testing::Test {
     table_ = ServiceTable::Make(*loaded.config);
   }
 
-  static EventView Event(absl::string_view json = "{}") {
-    EventView event;
+  static Event MakeEvent(absl::string_view json = "{}") {
+    Event event;
     event.service = "mahavishnu";
     event.channel = "workflow:1";
     event.event = "workflow.started";
     event.json = json;
     return event;
   }
-  absl::Status Check(const EventView& event) {
+  absl::Status Check(const Event& event) {
     return CheckEvent(event, *table_->Find("mahavishnu"), &checked_);
   }
-  uint64_t ConflateKey(const EventView& event) {
+  uint64_t ConflateKey(const Event& event) {
     EXPECT_OK(Check(event));
     return checked_.conflate_key;
   }
@@ -57,7 +57,7 @@ class EventCheckTest : public ::testing::Test {
 };
 
 TEST_F(EventCheckTest, DataThatIsAbsentIsAnEmptyObject) {
-  EXPECT_OK(Check(Event("")));
+  EXPECT_OK(Check(MakeEvent("")));
   EXPECT_EQ(checked_.data, "{}");
   EXPECT_THAT(checked_.mirrors, IsEmpty());
   EXPECT_THAT(checked_.warnings, IsEmpty());
@@ -66,7 +66,7 @@ TEST_F(EventCheckTest, DataThatIsAbsentIsAnEmptyObject) {
 
 TEST_F(EventCheckTest, DataStaysAsThePublisherWroteIt) {
   const std::string json = "{ \"b\" : 1.0,\"a\":\"\\u00e4\" }";
-  EXPECT_OK(Check(Event(json)));
+  EXPECT_OK(Check(MakeEvent(json)));
   EXPECT_EQ(checked_.data.data(), json.data());
   EXPECT_EQ(checked_.data, json);
 }
@@ -76,7 +76,7 @@ TEST_F(EventCheckTest, RefusesWhatIsNoConcreteChannel) {
        {std::string(), std::string("workflow:*"), std::string("**"), std::string(" a"),
         std::string("a "), std::string(":a"), std::string("a\nb"), std::string("\xff"),
         std::string(257, 'a')}) {
-    EventView event = Event();
+    Event event = MakeEvent();
     event.channel = channel;
     EXPECT_THAT(Check(event), StatusIs(kInvalid, StartsWith("channel"))) << channel;
   }
@@ -84,7 +84,7 @@ TEST_F(EventCheckTest, RefusesWhatIsNoConcreteChannel) {
 
 TEST_F(EventCheckTest, TheConfiguredLengthOfChannelsHolds) {
   Use("", "limits: {max_channel_bytes: 10}\n");
-  EventView event = Event();
+  Event event = MakeEvent();
   event.channel = "0123456789";
   EXPECT_OK(Check(event));
   event.channel = "0123456789a";
@@ -92,7 +92,7 @@ TEST_F(EventCheckTest, TheConfiguredLengthOfChannelsHolds) {
 }
 
 TEST_F(EventCheckTest, AnEventsNameIsOneTo128BytesOfCleanText) {
-  EventView event = Event();
+  Event event = MakeEvent();
   const std::string longest(kMaxEventNameBytes, 'e'), longer(kMaxEventNameBytes + 1, 'e');
   event.event = longest;
   EXPECT_OK(Check(event));
@@ -110,7 +110,7 @@ TEST_F(EventCheckTest, AnEventsNameIsOneTo128BytesOfCleanText) {
 
 TEST_F(EventCheckTest, IdsAndKeysAndExcludedConnectionsAreBounded) {
   const std::string longest(256, 'x'), longer(257, 'x');
-  EventView event = Event();
+  Event event = MakeEvent();
   event.id = event.idempotency_key = event.exclude_connection = longest;
   EXPECT_OK(Check(event));
   event.id = longer;
@@ -127,7 +127,7 @@ TEST_F(EventCheckTest, IdsAndKeysAndExcludedConnectionsAreBounded) {
 }
 
 TEST_F(EventCheckTest, ATimeToLiveIsPositive) {
-  EventView event = Event();
+  Event event = MakeEvent();
   for (const absl::Duration ttl : {absl::ZeroDuration(), -absl::Seconds(1)}) {
     event.ttl = ttl;
     EXPECT_THAT(Check(event), StatusIs(kInvalid, "ttl: not positive"));
@@ -138,16 +138,16 @@ TEST_F(EventCheckTest, ATimeToLiveIsPositive) {
 
 TEST_F(EventCheckTest, DataMayHaveAsManyBytesAsTheServiceAllows) {
   Use("  max_event_bytes: 20\n");
-  EXPECT_OK(Check(Event(R"({"a":"0123456789ab"})")));
-  EXPECT_THAT(Check(Event(R"({"a":"0123456789abc"})")),
+  EXPECT_OK(Check(MakeEvent(R"({"a":"0123456789ab"})")));
+  EXPECT_THAT(Check(MakeEvent(R"({"a":"0123456789abc"})")),
               StatusIs(kInvalid, "data: 21 bytes, at most 20 allowed"));
 }
 
 TEST_F(EventCheckTest, DataMustBeAJsonObject) {
-  EXPECT_THAT(Check(Event("[]")), StatusIs(kInvalid, "data: not a JSON object"));
-  EXPECT_THAT(Check(Event(R"({"a":NaN})")), StatusIs(kInvalid, StartsWith("data: ")));
+  EXPECT_THAT(Check(MakeEvent("[]")), StatusIs(kInvalid, "data: not a JSON object"));
+  EXPECT_THAT(Check(MakeEvent(R"({"a":NaN})")), StatusIs(kInvalid, StartsWith("data: ")));
   EXPECT_THAT(
-      Check(Event("{\"a\":" + std::string(50'000, '[') + "1" + std::string(10'000, ']') + "}")),
+      Check(MakeEvent("{\"a\":" + std::string(50'000, '[') + "1" + std::string(10'000, ']') + "}")),
       StatusIs(kInvalid, StartsWith("data: ")));
 }
 
@@ -158,9 +158,9 @@ constexpr char kEvents[] =
 
 TEST_F(EventCheckTest, ACatalogThatEnforcesRefuses) {
   Use(absl::StrCat("  catalog_check: enforce\n", kEvents));
-  EXPECT_OK(Check(Event(R"({"id":"1"})")));
-  EXPECT_THAT(Check(Event()), StatusIs(kInvalid, HasSubstr("data.id is missing")));
-  EventView event = Event(R"({"id":1})");
+  EXPECT_OK(Check(MakeEvent(R"({"id":"1"})")));
+  EXPECT_THAT(Check(MakeEvent()), StatusIs(kInvalid, HasSubstr("data.id is missing")));
+  Event event = MakeEvent(R"({"id":1})");
   event.channel = "pool:1";
   EXPECT_THAT(Check(event), StatusIs(kInvalid, AllOf(HasSubstr("not on \"pool:1\""),
                                                      HasSubstr("; data.id is not a text"))));
@@ -168,12 +168,12 @@ TEST_F(EventCheckTest, ACatalogThatEnforcesRefuses) {
 
 TEST_F(EventCheckTest, ACatalogThatWarnsLetsPassAndOneThatIsOffSaysNothing) {
   Use(absl::StrCat("  catalog_check: warn\n", kEvents));
-  EXPECT_OK(Check(Event()));
+  EXPECT_OK(Check(MakeEvent()));
   EXPECT_THAT(checked_.warnings, ElementsAre("data.id is missing"));
-  EXPECT_OK(Check(Event(R"({"id":"1"})")));
+  EXPECT_OK(Check(MakeEvent(R"({"id":"1"})")));
   EXPECT_THAT(checked_.warnings, IsEmpty());
   Use(kEvents);
-  EXPECT_OK(Check(Event()));
+  EXPECT_OK(Check(MakeEvent()));
   EXPECT_THAT(checked_.warnings, IsEmpty());
 }
 
@@ -185,13 +185,13 @@ TEST_F(EventCheckTest, MirrorsFollowTheEventsNameAndItsFields) {
   - {events: [workflow.started, task.done], if_field: worker_id, to: "worker:{worker_id}"}
   - {events: [other], to: other}
 )");
-  EXPECT_OK(Check(Event(R"({"worker_id":"w1"})")));
+  EXPECT_OK(Check(MakeEvent(R"({"worker_id":"w1"})")));
   EXPECT_THAT(checked_.mirrors, ElementsAre("global", "worker:w1"));
-  EXPECT_OK(Check(Event(R"({"worker_id":17})")));
+  EXPECT_OK(Check(MakeEvent(R"({"worker_id":17})")));
   EXPECT_THAT(checked_.mirrors, ElementsAre("global", "worker:17"));
   for (const char* json :
        {"{}", R"({"worker_id":null})", R"({"worker_id":1.5})", R"({"worker_id":{"a":1}})"}) {
-    EXPECT_OK(Check(Event(json)));
+    EXPECT_OK(Check(MakeEvent(json)));
     EXPECT_THAT(checked_.mirrors, ElementsAre("global")) << json;
   }
 }
@@ -202,7 +202,7 @@ TEST_F(EventCheckTest, AnIdThatBringsItsKindDoesNotGetItTwice) {
   - {events: ["*"], to: "worker:{pool_id}:{worker_id}"}
   - {events: ["*"], to: "all-{worker_id}"}
 )");
-  EXPECT_OK(Check(Event(R"({"worker_id":"worker:w1","pool_id":"pool:a"})")));
+  EXPECT_OK(Check(MakeEvent(R"({"worker_id":"worker:w1","pool_id":"pool:a"})")));
   EXPECT_THAT(checked_.mirrors,
               ElementsAre("worker:w1", "worker:pool:a:worker:w1", "all-worker:w1"));
 }
@@ -211,7 +211,7 @@ TEST_F(EventCheckTest, AFieldThatMakesNoChannelMakesNoMirror) {
   Use("  mirrors: [{events: [workflow.started], to: \"worker:{worker_id}\"}]\n");
   for (const std::string& value :
        {std::string(" "), std::string("*"), std::string("a\\u0001"), std::string(300, 'x')}) {
-    EXPECT_OK(Check(Event(absl::StrCat(R"({"worker_id":")", value, "\"}"))));
+    EXPECT_OK(Check(MakeEvent(absl::StrCat(R"({"worker_id":")", value, "\"}"))));
     EXPECT_THAT(checked_.mirrors, IsEmpty()) << value;
   }
 }
@@ -222,7 +222,7 @@ TEST_F(EventCheckTest, NoChannelGetsTwoCopiesAndTheOriginGetsNone) {
   - {events: ["*"], to: global}
   - {events: [workflow.started], to: "{where}"}
 )");
-  EXPECT_OK(Check(Event(R"({"where":"global"})")));
+  EXPECT_OK(Check(MakeEvent(R"({"where":"global"})")));
   EXPECT_THAT(checked_.mirrors, ElementsAre("global"));
 }
 
@@ -230,26 +230,27 @@ TEST_F(EventCheckTest, AnEventHasAtMostFifteenMirrors) {
   std::string rules = "  mirrors:\n";
   for (int i = 0; i < 20; ++i) absl::StrAppend(&rules, "  - {events: [\"*\"], to: m", i, "}\n");
   Use(rules);
-  EXPECT_OK(Check(Event()));
+  EXPECT_OK(Check(MakeEvent()));
   EXPECT_THAT(checked_.mirrors, SizeIs(kMaxMirrors));
 }
 
 // ------------------------------------------------------------------------------- conflating
 
 TEST_F(EventCheckTest, EventsOfOneNameConflateWithoutAField) {
-  EXPECT_EQ(ConflateKey(Event(R"({"id":1})")), ConflateKey(Event(R"({"id":2})")));
-  EventView other = Event();
+  EXPECT_EQ(ConflateKey(MakeEvent(R"({"id":1})")), ConflateKey(MakeEvent(R"({"id":2})")));
+  Event other = MakeEvent();
   other.event = "workflow.ended";
-  EXPECT_NE(ConflateKey(Event()), ConflateKey(other));
+  EXPECT_NE(ConflateKey(MakeEvent()), ConflateKey(other));
 }
 
 TEST_F(EventCheckTest, AFieldOfTheChannelsRuleTellsConflatingEventsApart) {
   Use("  channels: [{pattern: \"workflow:*\", conflate_field: id}]\n");
-  EXPECT_EQ(ConflateKey(Event(R"({"id":1,"x":1})")), ConflateKey(Event(R"({"x":2, "id": 1})")));
-  EXPECT_NE(ConflateKey(Event(R"({"id":1})")), ConflateKey(Event(R"({"id":2})")));
-  EXPECT_NE(ConflateKey(Event(R"({"id":1})")), ConflateKey(Event(R"({"id":"1"})")));
-  EXPECT_EQ(ConflateKey(Event()), ConflateKey(Event(R"({"x":1})")));
-  EventView elsewhere = Event(R"({"id":1})"), elsewhere_too = Event(R"({"id":2})");
+  EXPECT_EQ(ConflateKey(MakeEvent(R"({"id":1,"x":1})")),
+            ConflateKey(MakeEvent(R"({"x":2, "id": 1})")));
+  EXPECT_NE(ConflateKey(MakeEvent(R"({"id":1})")), ConflateKey(MakeEvent(R"({"id":2})")));
+  EXPECT_NE(ConflateKey(MakeEvent(R"({"id":1})")), ConflateKey(MakeEvent(R"({"id":"1"})")));
+  EXPECT_EQ(ConflateKey(MakeEvent()), ConflateKey(MakeEvent(R"({"x":1})")));
+  Event elsewhere = MakeEvent(R"({"id":1})"), elsewhere_too = MakeEvent(R"({"id":2})");
   elsewhere.channel = elsewhere_too.channel = "pool:1";
   EXPECT_EQ(ConflateKey(elsewhere), ConflateKey(elsewhere_too));
 }

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/links/link_queue_item.h"
+#include "control/links/subscribe.h"
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -19,7 +21,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using Item = WorkerLink::Item;
+using Item = LinkQueueItem;
 
 class BatchWriterTest : public ::testing::Test {
  protected:

@@ -15,7 +15,7 @@ struct Item {
   int number = 0;
   size_t bytes = 0;
 };
-using Queue = LaneQueue<Item>;
+using Queue = FairQueue<Item>;
 
 constexpr auto kAll = [](uint32_t) { return true; };
 constexpr size_t kTurn = static_cast<size_t>(Queue::kTurnCost);
@@ -29,7 +29,7 @@ std::string Lanes(Queue* queue, size_t count) {
   return lanes;
 }
 
-TEST(LaneQueueTest, OneLaneIsFirstInFirstOut) {
+TEST(FairQueueTest, OneLaneIsFirstInFirstOut) {
   Queue queue;
   EXPECT_TRUE(queue.empty());
   for (int i = 0; i < 1000; ++i) queue.Push(0, {.number = i, .bytes = 1000});
@@ -46,14 +46,14 @@ TEST(LaneQueueTest, OneLaneIsFirstInFirstOut) {
   EXPECT_EQ(queue.bytes(), 0u);
 }
 
-TEST(LaneQueueTest, AFullLaneHoldsUpAnotherForOneTurnAtMost) {
+TEST(FairQueueTest, AFullLaneHoldsUpAnotherForOneTurnAtMost) {
   Queue queue;
   for (int i = 0; i < 1000; ++i) queue.Push(0, {.bytes = kTurn / 4});
   queue.Push(3, {.bytes = 10});
   EXPECT_EQ(Lanes(&queue, 6).find('3'), 4u);  // four of a quarter are a turn
 }
 
-TEST(LaneQueueTest, LanesShareByBytesNotByItems) {
+TEST(FairQueueTest, LanesShareByBytesNotByItems) {
   Queue queue;
   for (int i = 0; i < 1000; ++i) queue.Push(1, {.bytes = kTurn});
   for (int i = 0; i < 10'000; ++i) queue.Push(2, {.bytes = kTurn / 8});
@@ -67,7 +67,7 @@ TEST(LaneQueueTest, LanesShareByBytesNotByItems) {
   EXPECT_NEAR(static_cast<double>(bytes[1]), static_cast<double>(bytes[2]), 4.0 * kTurn);
 }
 
-TEST(LaneQueueTest, AnItemOfManyTurnsIsPaidForByWaiting) {
+TEST(FairQueueTest, AnItemOfManyTurnsIsPaidForByWaiting) {
   Queue queue;
   queue.Push(0, {.bytes = 10 * kTurn});
   for (int i = 0; i < 3; ++i) queue.Push(0, {.bytes = 10});
@@ -77,7 +77,7 @@ TEST(LaneQueueTest, AnItemOfManyTurnsIsPaidForByWaiting) {
   EXPECT_GT(lanes.find('0', 1), 15u);
 }
 
-TEST(LaneQueueTest, ALaneThatMayNotGoIsLeftOutAndKeepsItsOrder) {
+TEST(FairQueueTest, ALaneThatMayNotGoIsLeftOutAndKeepsItsOrder) {
   Queue queue;
   for (int i = 0; i < 3; ++i) queue.Push(0, {.number = i});
   queue.Push(1, {.number = 10});
@@ -95,7 +95,7 @@ TEST(LaneQueueTest, ALaneThatMayNotGoIsLeftOutAndKeepsItsOrder) {
   }
 }
 
-TEST(LaneQueueTest, CountsItsLanes) {
+TEST(FairQueueTest, CountsItsLanes) {
   Queue queue;
   queue.Push(5, {.bytes = 7});
   queue.Push(5, {.bytes = 8});

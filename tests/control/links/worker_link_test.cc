@@ -8,10 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "control/links/subscribe.h"
 #include "control/routing/channel_state.h"
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 #include "tests/control/routing/router_fixture.h"
 #include "tests/fakes/fake_clock.h"
 
@@ -136,7 +138,7 @@ TEST_F(WorkerLinkTest, AnIntroductionCarriesWhatTheWorkerNeeds) {
   Make({});
   link_->Introduce({.service = "svc",
                     .channel = "metrics",
-                    .dialect = ChannelDialect::kSessionBuddy,
+                    .dialect = Dialect::kSessionBuddy,
                     .epoch = Epoch{.value = 0xab},
                     .backlog_policy = 3,
                     .gap_policy = 2,

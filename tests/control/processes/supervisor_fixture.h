@@ -73,7 +73,7 @@ class FakeProcesses final : public ProcessHost {
   std::vector<ProcessExit> exits;
 };
 
-class FakeOrders final : public WorkerOrders {
+class FakeOrders final : public WorkerCommands {
  public:
   struct Drained {
     std::string id;
@@ -120,20 +120,20 @@ class SupervisorTest : public ::testing::Test {
     }
   }
 
-  SlotInfo Slot(size_t number) {
-    const std::vector<SlotInfo> slots = supervisor_->Slots();
-    return number < slots.size() ? slots[number] : SlotInfo{.id = "none"};
+  ProcessInfo Slot(size_t number) {
+    const std::vector<ProcessInfo> slots = supervisor_->Slots();
+    return number < slots.size() ? slots[number] : ProcessInfo{.id = "none"};
   }
   pid_t Pid(size_t number) { return static_cast<pid_t>(Slot(number).pid); }
 
   void Attach(size_t number) {
-    const SlotInfo slot = Slot(number);
+    const ProcessInfo slot = Slot(number);
     orders_.attached.insert(slot.id);
     supervisor_->OnWorkerAttached(slot.id, slot.slot, slot.pid, true);
     supervisor_->Step();
   }
   void Detach(size_t number, bool silent) {
-    const SlotInfo slot = Slot(number);
+    const ProcessInfo slot = Slot(number);
     orders_.attached.erase(slot.id);
     supervisor_->OnWorkerDetached(slot.id, slot.pid, silent);
     supervisor_->Step();

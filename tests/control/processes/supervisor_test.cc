@@ -38,7 +38,7 @@ TEST_F(SupervisorTest, DrainedSlotStaysStoppedUntilRestart) {
   EXPECT_OK(Drain("worker-0"));
   ASSERT_THAT(orders_.drains, SizeIs(1));
   EXPECT_TRUE(orders_.drains[0].order.exit);
-  EXPECT_EQ(Slot(0).state, SlotState::kDraining);
+  EXPECT_EQ(Slot(0).state, ProcessState::kDraining);
   orders_.drains[0].progress(12, false);
   orders_.drains[0].progress(0, true);
   supervisor_->Step();
@@ -46,13 +46,13 @@ TEST_F(SupervisorTest, DrainedSlotStaysStoppedUntilRestart) {
   EXPECT_THAT(drained_, ElementsAre(Pair(12, false), Pair(0, false)));  // its process still runs
   Exit(0);
   EXPECT_THAT(drained_, ElementsAre(Pair(12, false), Pair(0, false), Pair(0, true)));
-  EXPECT_EQ(Slot(0).state, SlotState::kStopped);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStopped);
   Run(60 * kSecond);
-  EXPECT_EQ(Slot(0).state, SlotState::kStopped);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStopped);
   EXPECT_EQ(host_.spawns, 2);
 
   EXPECT_OK(Restart({"worker-0"}, /*only_stopped=*/true));
-  EXPECT_EQ(Slot(0).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStarting);
   EXPECT_THAT(finished_, IsEmpty());
   Attach(0);
   EXPECT_THAT(reports_, ElementsAre("worker-0 starting", "worker-0 ready"));
@@ -64,7 +64,7 @@ TEST_F(SupervisorTest, DrainOfAWorkerThatIsNotAttachedIsBySignal) {
   EXPECT_OK(Drain("worker-0"));
   EXPECT_THAT(host_.signals, ElementsAre(Pair(100, SIGTERM)));
   supervisor_->Step();
-  EXPECT_EQ(Slot(0).state, SlotState::kStopped);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStopped);
   EXPECT_THAT(drained_, ElementsAre(Pair(0, true)));
 }
 
@@ -74,7 +74,7 @@ TEST_F(SupervisorTest, DrainOfASlotThatWaitsToStartStopsItAtOnce) {
   EXPECT_OK(Drain("worker-0"));
   EXPECT_THAT(drained_, ElementsAre(Pair(0, true)));
   Run(kSecond);
-  EXPECT_EQ(Slot(0).state, SlotState::kStopped);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStopped);
 }
 
 TEST_F(SupervisorTest, DrainOfAnUnknownWorkerIsRefused) {
@@ -93,7 +93,7 @@ TEST_F(SupervisorTest, DrainedWorkerThatLingersIsTerminatedThenKilled) {
   EXPECT_THAT(host_.signals, ElementsAre(Pair(100, SIGTERM)));
   Run(3 * kSecond);
   EXPECT_THAT(host_.signals, ElementsAre(Pair(100, SIGTERM), Pair(100, SIGKILL)));
-  EXPECT_EQ(Slot(0).state, SlotState::kStopped);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStopped);
 }
 
 TEST_F(SupervisorTest, WorkerThatFreezesWhileItDrainsIsKilledAsAFrozenOne) {
@@ -102,7 +102,7 @@ TEST_F(SupervisorTest, WorkerThatFreezesWhileItDrainsIsKilledAsAFrozenOne) {
   Detach(0, /*silent=*/true);
   Run(10100 * kMs);
   EXPECT_THAT(host_.signals, ElementsAre(Pair(100, SIGKILL)));
-  EXPECT_EQ(Slot(0).state, SlotState::kStopped);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStopped);
 }
 
 TEST_F(SupervisorTest, DrainGivesADeadWorkerNoMoreTime) {
@@ -132,7 +132,7 @@ TEST_F(SupervisorTest, RollingRestartReplacesOneWorkerAfterAnother) {
   Run(50 * kMs);
   ASSERT_THAT(orders_.drains, SizeIs(2));
   EXPECT_EQ(orders_.drains[1].id, "worker-1");
-  EXPECT_EQ(Slot(0).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
   Exit(1);
   Attach(1);
   EXPECT_THAT(reports_, ElementsAre("worker-0 draining", "worker-0 starting", "worker-0 ready",
@@ -149,7 +149,7 @@ TEST_F(SupervisorTest, RollingRestartEndsAtAWorkerThatDoesNotBecomeReady) {
   Run(61 * kSecond);
   EXPECT_THAT(finished_, ElementsAre(StatusIs(absl::StatusCode::kDeadlineExceeded,
                                               HasSubstr("worker-0 was not ready within 1m"))));
-  EXPECT_EQ(Slot(1).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(1).state, ProcessState::kRunning);
   EXPECT_THAT(orders_.drains, SizeIs(1));
 }
 
@@ -189,7 +189,7 @@ TEST_F(SupervisorTest, OperatorsDrainWinsOverARestartThatIsUnderWay) {
   EXPECT_OK(Restart());
   EXPECT_OK(Drain("worker-0"));
   Exit(0);
-  EXPECT_EQ(Slot(0).state, SlotState::kStopped);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStopped);
   EXPECT_EQ(reports_.back(), "worker-1 draining");
 }
 
@@ -199,9 +199,9 @@ TEST_F(SupervisorTest, RestartOfAWorkerThatWaitsToStartStartsItNow) {
     Exit(0, 1);
     if (death < 7) Run(15 * kSecond);
   }
-  ASSERT_EQ(Slot(0).state, SlotState::kBackoff);
+  ASSERT_EQ(Slot(0).state, ProcessState::kBackoff);
   EXPECT_OK(Restart());
-  EXPECT_EQ(Slot(0).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStarting);
   EXPECT_THAT(reports_, ElementsAre("worker-0 starting"));
 }
 
@@ -212,7 +212,7 @@ TEST_F(SupervisorTest, MoreWorkersAreStartedAndFewerAreDrained) {
   supervisor_->Apply({.workers = 3});
   supervisor_->Step();
   ASSERT_THAT(supervisor_->Slots(), SizeIs(3));
-  EXPECT_EQ(Slot(2).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(2).state, ProcessState::kStarting);
   Attach(2);
 
   supervisor_->Apply({.workers = 1, .drain_window = kSecond, .drain_deadline = 2 * kSecond});
@@ -228,7 +228,7 @@ TEST_F(SupervisorTest, MoreWorkersAreStartedAndFewerAreDrained) {
   host_.Exit(last);
   supervisor_->Step();
   EXPECT_THAT(supervisor_->Slots(), SizeIs(1));
-  EXPECT_EQ(Slot(0).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
 }
 
 TEST_F(SupervisorTest, WorkerThatIsWantedAgainBeforeItHasEndedIsStartedAgain) {
@@ -237,9 +237,9 @@ TEST_F(SupervisorTest, WorkerThatIsWantedAgainBeforeItHasEndedIsStartedAgain) {
   supervisor_->Step();
   supervisor_->Apply({.workers = 2});
   supervisor_->Step();
-  EXPECT_EQ(Slot(1).state, SlotState::kDraining);
+  EXPECT_EQ(Slot(1).state, ProcessState::kDraining);
   Exit(1);
-  EXPECT_EQ(Slot(1).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(1).state, ProcessState::kStarting);
 }
 
 TEST_F(SupervisorTest, StopDrainsAllSideBySideAndStartsNothingMore) {
@@ -361,8 +361,8 @@ class SupervisorProcessTest : public ::testing::Test {
   // Waits until each slot's process has written its lock, as workers do before they attach.
   bool WaitUntilUp(const Supervisor& supervisor) {
     return WaitFor([&] {
-      const std::vector<SlotInfo> slots = supervisor.Slots();
-      return std::all_of(slots.begin(), slots.end(), [&](const SlotInfo& slot) {
+      const std::vector<ProcessInfo> slots = supervisor.Slots();
+      return std::all_of(slots.begin(), slots.end(), [&](const ProcessInfo& slot) {
         uint32_t pid = 0;
         std::ifstream(absl::StrCat(directory_, "/", slot.id, ".lock")) >> pid;
         return slot.pid != 0 && pid == slot.pid;
@@ -378,7 +378,7 @@ TEST_F(SupervisorProcessTest, KilledWorkerIsReplacedAndStopEndsAll) {
   const std::unique_ptr<ProcessHost> host = ProcessHost::Make();
   const std::unique_ptr<Supervisor> supervisor = Make(host.get(), 2);
   ASSERT_TRUE(WaitUntilUp(*supervisor));
-  const std::vector<SlotInfo> before = supervisor->Slots();
+  const std::vector<ProcessInfo> before = supervisor->Slots();
   ASSERT_EQ(kill(static_cast<pid_t>(before[0].pid), SIGKILL), 0);
   EXPECT_TRUE(WaitFor([&] { return supervisor->Slots()[0].restarts == 1; }));
   ASSERT_TRUE(WaitUntilUp(*supervisor));
@@ -396,13 +396,13 @@ TEST_F(SupervisorProcessTest, WorkersOutliveASupervisorThatDiesAndTheNextOneAdop
   const std::unique_ptr<ProcessHost> first_host = ProcessHost::Make();
   std::unique_ptr<Supervisor> first = Make(first_host.get(), 2);
   ASSERT_TRUE(WaitUntilUp(*first));
-  const std::vector<SlotInfo> before = first->Slots();
+  const std::vector<ProcessInfo> before = first->Slots();
   first.reset();
 
   const std::unique_ptr<ProcessHost> host = ProcessHost::Make();
   const std::unique_ptr<Supervisor> supervisor = Make(host.get(), 3);
   ASSERT_TRUE(WaitUntilUp(*supervisor));
-  const std::vector<SlotInfo> after = supervisor->Slots();
+  const std::vector<ProcessInfo> after = supervisor->Slots();
   ASSERT_THAT(after, SizeIs(3));
   EXPECT_EQ(after[0].pid, before[0].pid);
   EXPECT_EQ(after[1].pid, before[1].pid);

@@ -18,12 +18,12 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 
-class WorkerOrdersTest : public WorkerRegistryTest {
+class WorkerCommandsTest : public WorkerRegistryTest {
  protected:
-  const std::unique_ptr<WorkerOrders> orders_ = WorkerOrders::Make(registry_.get());
+  const std::unique_ptr<WorkerCommands> orders_ = WorkerCommands::Make(registry_.get());
 };
 
-TEST_F(WorkerOrdersTest, WorkerIsReadyOnceItHasCaughtUpAndItsListenersAreOpen) {
+TEST_F(WorkerCommandsTest, WorkerIsReadyOnceItHasCaughtUpAndItsListenersAreOpen) {
   SetConfig(1);
   EXPECT_FALSE(orders_->IsReady("worker-0"));
   const std::unique_ptr<FakeStream> worker = Attach("worker-0");
@@ -36,7 +36,7 @@ TEST_F(WorkerOrdersTest, WorkerIsReadyOnceItHasCaughtUpAndItsListenersAreOpen) {
   EXPECT_FALSE(orders_->IsReady("worker-0"));
 }
 
-TEST_F(WorkerOrdersTest, DrainReachesTheWorkerAndItsProgressComesBack) {
+TEST_F(WorkerCommandsTest, DrainReachesTheWorkerAndItsProgressComesBack) {
   std::vector<std::pair<int64_t, bool>> progress;
   const auto keep = [&](int64_t remaining, bool done) { progress.emplace_back(remaining, done); };
   EXPECT_THAT(orders_->Drain("worker-0", DrainOrder(), keep),
@@ -50,7 +50,7 @@ TEST_F(WorkerOrdersTest, DrainReachesTheWorkerAndItsProgressComesBack) {
   EXPECT_THAT(progress, ElementsAre(Pair(7, false)));
 }
 
-TEST_F(WorkerOrdersTest, ForgottenWorkerIsListedNoMore) {
+TEST_F(WorkerCommandsTest, ForgottenWorkerIsListedNoMore) {
   const std::unique_ptr<FakeStream> worker = Attach("worker-0");
   registry_->Detach(worker->link, absl::CancelledError("gone"));
   orders_->Forget("worker-0");

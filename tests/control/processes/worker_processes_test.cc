@@ -19,33 +19,33 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::SizeIs;
 
-using WorkerSlotsTest = SupervisorTest;
+using WorkerProcessesTest = SupervisorTest;
 
 // ------------------------------------------------------------------------------- starting
 
-TEST_F(WorkerSlotsTest, StartsAWorkerForEachSlot) {
+TEST_F(WorkerProcessesTest, StartsAWorkerForEachSlot) {
   Make(2);
   EXPECT_THAT(host_.commands.at(101),
               ElementsAre("/usr/bin/fanwire-fanout", "--control", "unix:/run/fanwire/control.sock",
                           "--worker-id", "worker-1", "--slot", "1", "--runtime-dir", "/run/fanwire",
                           "--supervised", "--log-level", "info"));
-  EXPECT_EQ(Slot(0).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStarting);
   Attach(0);
-  EXPECT_EQ(Slot(0).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
   EXPECT_EQ(Slot(0).pid, 100u);
   EXPECT_EQ(Slot(1).id, "worker-1");
-  EXPECT_EQ(Slot(1).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(1).state, ProcessState::kStarting);
   EXPECT_EQ(Slot(1).restarts, 0);
 }
 
-TEST_F(WorkerSlotsTest, NoWorkersMeansNone) {
+TEST_F(WorkerProcessesTest, NoWorkersMeansNone) {
   Make(0);
   Run(kSecond);
   EXPECT_THAT(supervisor_->Slots(), IsEmpty());
   EXPECT_EQ(host_.spawns, 0);
 }
 
-TEST_F(WorkerSlotsTest, WorkerThatDoesNotAttachInTimeIsKilledAndStartedAgain) {
+TEST_F(WorkerProcessesTest, WorkerThatDoesNotAttachInTimeIsKilledAndStartedAgain) {
   Make(1);
   Run(29 * kSecond);
   EXPECT_THAT(host_.signals, IsEmpty());
@@ -55,39 +55,39 @@ TEST_F(WorkerSlotsTest, WorkerThatDoesNotAttachInTimeIsKilledAndStartedAgain) {
   EXPECT_EQ(Slot(0).restarts, 1);
 }
 
-TEST_F(WorkerSlotsTest, ProgramThatCannotBeStartedIsTriedAgain) {
+TEST_F(WorkerProcessesTest, ProgramThatCannotBeStartedIsTriedAgain) {
   host_.refuse = true;
   Make(1);
-  EXPECT_EQ(Slot(0).state, SlotState::kBackoff);
+  EXPECT_EQ(Slot(0).state, ProcessState::kBackoff);
   EXPECT_EQ(Slot(0).pid, 0u);
   host_.refuse = false;
   Run(150 * kMs);
-  EXPECT_EQ(Slot(0).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStarting);
 }
 
 // ------------------------------------------------------------------------------- adopting
 
-TEST_F(WorkerSlotsTest, SurvivorIsAdoptedAndOnlyWhatIsMissingIsStarted) {
+TEST_F(WorkerProcessesTest, SurvivorIsAdoptedAndOnlyWhatIsMissingIsStarted) {
   host_.Survivor("worker-0", 50);
   Make(2);
   EXPECT_EQ(host_.spawns, 1);
   EXPECT_EQ(Slot(0).pid, 50u);
-  EXPECT_EQ(Slot(0).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStarting);
   Attach(0);
   Attach(1);
-  EXPECT_EQ(Slot(0).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
   Run(60 * kSecond);
   EXPECT_THAT(host_.signals, IsEmpty());
   EXPECT_EQ(host_.spawns, 1);
 }
 
-TEST_F(WorkerSlotsTest, SurvivorThatDoesNotAttachIsDeadThenKilledAndReplaced) {
+TEST_F(WorkerProcessesTest, SurvivorThatDoesNotAttachIsDeadThenKilledAndReplaced) {
   host_.Survivor("worker-0", 50);
   Make(1);
   Run(2900 * kMs);
-  EXPECT_EQ(Slot(0).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStarting);
   Run(200 * kMs);
-  EXPECT_EQ(Slot(0).state, SlotState::kDead);
+  EXPECT_EQ(Slot(0).state, ProcessState::kDead);
   Run(9800 * kMs);
   EXPECT_THAT(host_.signals, IsEmpty());
   Run(kSecond);
@@ -95,17 +95,17 @@ TEST_F(WorkerSlotsTest, SurvivorThatDoesNotAttachIsDeadThenKilledAndReplaced) {
   EXPECT_EQ(Slot(0).pid, 100u);
 }
 
-TEST_F(WorkerSlotsTest, SurvivorThatAttachesLateIsKept) {
+TEST_F(WorkerProcessesTest, SurvivorThatAttachesLateIsKept) {
   host_.Survivor("worker-0", 50);
   Make(1);
   Run(5 * kSecond);
   Attach(0);
   Run(60 * kSecond);
-  EXPECT_EQ(Slot(0).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
   EXPECT_EQ(Slot(0).pid, 50u);
 }
 
-TEST_F(WorkerSlotsTest, SurvivorThatEndsIsReplaced) {
+TEST_F(WorkerProcessesTest, SurvivorThatEndsIsReplaced) {
   host_.Survivor("worker-0", 50);
   Make(1);
   Exit(0);
@@ -114,18 +114,18 @@ TEST_F(WorkerSlotsTest, SurvivorThatEndsIsReplaced) {
   EXPECT_EQ(Slot(0).restarts, 1);
 }
 
-TEST_F(WorkerSlotsTest, NothingIsStartedBesideALockThatIsHeldByAnUnknownProcess) {
+TEST_F(WorkerProcessesTest, NothingIsStartedBesideALockThatIsHeldByAnUnknownProcess) {
   host_.locks["/run/fanwire/worker-0.lock"] = 0;
   Make(1);
   Run(5 * kSecond);
   EXPECT_EQ(host_.spawns, 0);
-  EXPECT_EQ(Slot(0).state, SlotState::kBackoff);
+  EXPECT_EQ(Slot(0).state, ProcessState::kBackoff);
   host_.Survivor("worker-0", 50);
   Run(200 * kMs);
   EXPECT_EQ(Slot(0).pid, 50u);
 }
 
-TEST_F(WorkerSlotsTest, SurvivorThatAttachedBeforeItsProcessWasKnownRuns) {
+TEST_F(WorkerProcessesTest, SurvivorThatAttachedBeforeItsProcessWasKnownRuns) {
   host_.locks["/run/fanwire/worker-0.lock"] = 0;
   Make(1);
   orders_.attached.insert("worker-0");
@@ -133,11 +133,11 @@ TEST_F(WorkerSlotsTest, SurvivorThatAttachedBeforeItsProcessWasKnownRuns) {
   supervisor_->Step();
   host_.Survivor("worker-0", 50);
   Run(200 * kMs);
-  EXPECT_EQ(Slot(0).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
   EXPECT_EQ(Slot(0).pid, 50u);
 }
 
-TEST_F(WorkerSlotsTest, SurvivorOverTheNumberIsDrainedAndForgotten) {
+TEST_F(WorkerProcessesTest, SurvivorOverTheNumberIsDrainedAndForgotten) {
   host_.Survivor("worker-3", 53);
   MakeAttached(1);
   orders_.attached.insert("worker-3");
@@ -156,7 +156,7 @@ TEST_F(WorkerSlotsTest, SurvivorOverTheNumberIsDrainedAndForgotten) {
   EXPECT_EQ(host_.spawns, 1);
 }
 
-TEST_F(WorkerSlotsTest, WorkersThatSomethingElseStartedAreLeftAlone) {
+TEST_F(WorkerProcessesTest, WorkersThatSomethingElseStartedAreLeftAlone) {
   MakeAttached(1);
   supervisor_->OnWorkerAttached("worker-7", 7, 77, false);
   supervisor_->OnWorkerAttached("edge-1", 0, 78, true);
@@ -164,15 +164,15 @@ TEST_F(WorkerSlotsTest, WorkersThatSomethingElseStartedAreLeftAlone) {
   Run(60 * kSecond);
   EXPECT_THAT(supervisor_->Slots(), SizeIs(1));
   EXPECT_EQ(Slot(0).pid, 100u);
-  EXPECT_EQ(Slot(0).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
   EXPECT_THAT(host_.signals, IsEmpty());
 }
 
-TEST_F(WorkerSlotsTest, ForeignProcessUnderASlotsNameIsNotTakenForItsOwn) {
+TEST_F(WorkerProcessesTest, ForeignProcessUnderASlotsNameIsNotTakenForItsOwn) {
   Make(1);
   supervisor_->OnWorkerAttached("worker-0", 0, 4321, true);
   supervisor_->Step();
-  EXPECT_EQ(Slot(0).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStarting);
   EXPECT_EQ(Slot(0).pid, 100u);
   supervisor_->OnWorkerDetached("worker-0", 4321, true);
   Run(15 * kSecond);
@@ -181,14 +181,14 @@ TEST_F(WorkerSlotsTest, ForeignProcessUnderASlotsNameIsNotTakenForItsOwn) {
 
 // ------------------------------------------------------------------------------- dying
 
-TEST_F(WorkerSlotsTest, WorkerThatEndedIsStartedAgainAfterABackoffThatDoubles) {
+TEST_F(WorkerProcessesTest, WorkerThatEndedIsStartedAgainAfterABackoffThatDoubles) {
   Make(1);
   std::vector<int64_t> waits_ms;
   for (int death = 0; death < 9; ++death) {
     Exit(0, 1);
-    EXPECT_EQ(Slot(0).state, SlotState::kBackoff);
+    EXPECT_EQ(Slot(0).state, ProcessState::kBackoff);
     absl::Duration waited;
-    while (Slot(0).state == SlotState::kBackoff && waited < absl::Minutes(1)) {
+    while (Slot(0).state == ProcessState::kBackoff && waited < absl::Minutes(1)) {
       Run(50 * kMs);
       waited += 50 * kMs;
     }
@@ -198,7 +198,7 @@ TEST_F(WorkerSlotsTest, WorkerThatEndedIsStartedAgainAfterABackoffThatDoubles) {
   EXPECT_EQ(Slot(0).restarts, 9);
 }
 
-TEST_F(WorkerSlotsTest, BackoffBeginsAnewAfterTheWorkerWasStable) {
+TEST_F(WorkerProcessesTest, BackoffBeginsAnewAfterTheWorkerWasStable) {
   MakeAttached(1);
   for (int death = 0; death < 4; ++death) {
     Exit(0, 0, SIGSEGV);
@@ -208,19 +208,19 @@ TEST_F(WorkerSlotsTest, BackoffBeginsAnewAfterTheWorkerWasStable) {
   }
   Exit(0, 0, SIGSEGV);
   Run(1500 * kMs);
-  EXPECT_EQ(Slot(0).state, SlotState::kBackoff);
+  EXPECT_EQ(Slot(0).state, ProcessState::kBackoff);
   Run(200 * kMs);
   Attach(0);
   Run(11 * kSecond);
   Exit(0, 0, SIGSEGV);
   Run(100 * kMs);
-  EXPECT_EQ(Slot(0).state, SlotState::kStarting);
+  EXPECT_EQ(Slot(0).state, ProcessState::kStarting);
 }
 
-TEST_F(WorkerSlotsTest, FrozenWorkerIsKilledAndReplaced) {
+TEST_F(WorkerProcessesTest, FrozenWorkerIsKilledAndReplaced) {
   MakeAttached(1);
   Detach(0, /*silent=*/true);
-  EXPECT_EQ(Slot(0).state, SlotState::kDead);
+  EXPECT_EQ(Slot(0).state, ProcessState::kDead);
   Run(9900 * kMs);
   EXPECT_THAT(host_.signals, IsEmpty());
   Run(300 * kMs);
@@ -228,27 +228,27 @@ TEST_F(WorkerSlotsTest, FrozenWorkerIsKilledAndReplaced) {
   EXPECT_EQ(Slot(0).pid, 101u);
 }
 
-TEST_F(WorkerSlotsTest, FrozenWorkerThatAttachesAgainIsKept) {
+TEST_F(WorkerProcessesTest, FrozenWorkerThatAttachesAgainIsKept) {
   MakeAttached(1);
   Detach(0, /*silent=*/true);
   Run(9 * kSecond);
   Attach(0);
-  EXPECT_EQ(Slot(0).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
   Run(60 * kSecond);
   EXPECT_THAT(host_.signals, IsEmpty());
 }
 
-TEST_F(WorkerSlotsTest, WorkerWhoseStreamEndedHasTimeToAttachAgainOrToEnd) {
+TEST_F(WorkerProcessesTest, WorkerWhoseStreamEndedHasTimeToAttachAgainOrToEnd) {
   MakeAttached(1);
   Detach(0, /*silent=*/false);
-  EXPECT_EQ(Slot(0).state, SlotState::kDead);
+  EXPECT_EQ(Slot(0).state, ProcessState::kDead);
   Run(29 * kSecond);
   EXPECT_THAT(host_.signals, IsEmpty());
   Run(2 * kSecond);
   EXPECT_THAT(host_.signals, ElementsAre(Pair(100, SIGKILL)));
 }
 
-TEST_F(WorkerSlotsTest, WorkerThatMayBeDrainingByItselfHasTimeForThat) {
+TEST_F(WorkerProcessesTest, WorkerThatMayBeDrainingByItselfHasTimeForThat) {
   MakeAttached(1);
   supervisor_->Apply({.workers = 1, .drain_deadline = 60 * kSecond});
   Detach(0, /*silent=*/false);
@@ -258,18 +258,18 @@ TEST_F(WorkerSlotsTest, WorkerThatMayBeDrainingByItselfHasTimeForThat) {
   EXPECT_THAT(host_.signals, ElementsAre(Pair(100, SIGKILL)));
 }
 
-TEST_F(WorkerSlotsTest, LateNewsOfAnEarlierProcessDoesNotTouchItsSuccessor) {
+TEST_F(WorkerProcessesTest, LateNewsOfAnEarlierProcessDoesNotTouchItsSuccessor) {
   MakeAttached(1);
   Exit(0, 0, SIGKILL);
   Run(150 * kMs);
   Attach(0);
   supervisor_->OnWorkerDetached("worker-0", 100, true);
   Run(60 * kSecond);
-  EXPECT_EQ(Slot(0).state, SlotState::kRunning);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
   EXPECT_EQ(Slot(0).pid, 101u);
 }
 
-TEST_F(WorkerSlotsTest, TimeInWhichControlItselfStoodStillIsNotHeldAgainstWorkers) {
+TEST_F(WorkerProcessesTest, TimeInWhichControlItselfStoodStillIsNotHeldAgainstWorkers) {
   Make(2);
   Attach(0);
   Detach(0, /*silent=*/true);

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/rpc_status.h"
 #include "control/publish/publish_service.h"
+#include "control/routing/delivery_report.h"
 #include "fanwire/v1/publish.grpc.pb.h"
 #include "tests/control/routing/router_fixture.h"
 #include "tests/testing/wait_for.h"
@@ -109,7 +110,7 @@ class PublishFixture : public RouterFixture {
     int reported = 0;
     for (const v1::Deliver& deliver : worker_->TakeDeliveries()) {
       if (deliver.publication_id() == 0) continue;
-      Router::Report report;
+      DeliveryReport report;
       report.tracking_id = deliver.publication_id();
       report.counts.matched = 2;
       report.counts.written = 1;

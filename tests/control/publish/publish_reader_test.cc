@@ -40,7 +40,7 @@ v1::Event FullEvent() {
   return event;
 }
 
-void ExpectFull(const EventView& view) {
+void ExpectFull(const Event& view) {
   EXPECT_EQ(view.service, "mahavishnu");
   EXPECT_EQ(view.channel, "workflow:wf_1");
   EXPECT_EQ(view.event, "workflow.started");
@@ -67,7 +67,7 @@ TEST(EventReaderTest, NothingOfOneEventIsLeftInTheNext) {
   const std::string full = FullEvent().SerializeAsString();
   ASSERT_OK(reader.Read(full));
   ASSERT_OK(reader.Read(""));
-  const EventView& view = reader.event();
+  const Event& view = reader.event();
   for (const absl::string_view text : {view.service, view.channel, view.event, view.json, view.id,
                                        view.idempotency_key, view.exclude_connection}) {
     EXPECT_EQ(text, "");
@@ -212,7 +212,7 @@ TEST(EventReaderTest, ReadsWhatProtobufReads) {
     ASSERT_TRUE(expected.ParseFromString(bytes));
     EventReader reader;
     ASSERT_OK(reader.Read(bytes));
-    const EventView& view = reader.event();
+    const Event& view = reader.event();
     EXPECT_EQ(view.service, expected.service());
     EXPECT_EQ(view.channel, expected.channel());
     EXPECT_EQ(view.event, expected.event());

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 #include "proto/wire/wire_writer.h"
 
 namespace fanwire::control {

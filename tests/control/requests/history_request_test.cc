@@ -10,6 +10,7 @@
 #include "control/config/config_rules.h"
 #include "control/config/service_table.h"
 #include "control/engine/memory_engine.h"
+#include "control/routing/channel_info.h"
 #include "control/routing/router.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
@@ -56,7 +57,7 @@ services:
     PublishRun run(router_.get());
     for (int n = 1; n <= count; ++n) {
       const std::string data = Json{{"n", n}, {"fill", std::string(fill, 'x')}}.dump();
-      EventView event;
+      Event event;
       event.service = "mahavishnu";
       event.channel = channel;
       event.event = "thing.happened";

@@ -58,9 +58,9 @@ PublicationPtr MakePublication(const std::string& event, const std::string& chan
   return publication;
 }
 
-class RetainedStateTest : public ::testing::Test {
+class StatusRequestsTest : public ::testing::Test {
  protected:
-  void Start(const v1::Config& config) { state_ = std::make_unique<RetainedState>(config); }
+  void Start(const v1::Config& config) { state_ = std::make_unique<StatusRequests>(config); }
 
   void Say(const std::string& event, const Json& data, bool mirror = false,
            const std::string& service = "mahavishnu", const std::string& channel = "a:b") {
@@ -89,7 +89,7 @@ class RetainedStateTest : public ::testing::Test {
     return Json::parse(reply.data());
   }
 
-  std::unique_ptr<RetainedState> state_;
+  std::unique_ptr<StatusRequests> state_;
 };
 
 constexpr char kPool[] = R"(
@@ -115,7 +115,7 @@ constexpr char kPool[] = R"(
       forget: true
 )";
 
-TEST_F(RetainedStateTest, ValuesComeFromTheEvent) {
+TEST_F(StatusRequestsTest, ValuesComeFromTheEvent) {
   Start(WithRequests(kPool));
   Say("pool.changed", {{"pool_id", "p"}, {"status", {{"x", 1.5}}}}, false, "mahavishnu", "pool:p");
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}}),
@@ -130,13 +130,13 @@ TEST_F(RetainedStateTest, ValuesComeFromTheEvent) {
                   {"all", {{"pool_id", "p"}, {"status", {{"x", 1.5}}}}}}));
 }
 
-TEST_F(RetainedStateTest, AnUnknownThingIsNotFound) {
+TEST_F(StatusRequestsTest, AnUnknownThingIsNotFound) {
   Start(WithRequests(kPool));
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}}),
             (Json{{"pool_id", "p"}, {"status", "not_found"}}));
 }
 
-TEST_F(RetainedStateTest, AnUnknownThingHasTheConfiguredAnswer) {
+TEST_F(StatusRequestsTest, AnUnknownThingHasTheConfiguredAnswer) {
   Start(WithRequests(R"(
   - request: get_run
     argument: run_id
@@ -147,7 +147,7 @@ TEST_F(RetainedStateTest, AnUnknownThingHasTheConfiguredAnswer) {
             (Json{{"run_id", 5}, {"status", "unknown"}, {"gates", Json::array()}}));
 }
 
-TEST_F(RetainedStateTest, AMissingArgumentIsRefused) {
+TEST_F(StatusRequestsTest, AMissingArgumentIsRefused) {
   Start(WithRequests(kPool));
   for (const Json& data : {Json::object(), Json{{"pool_id", nullptr}}, Json{{"pool_id", ""}},
                            Json{{"pool_id", {1}}}, Json{{"pool_id", true}}}) {
@@ -157,7 +157,7 @@ TEST_F(RetainedStateTest, AMissingArgumentIsRefused) {
   }
 }
 
-TEST_F(RetainedStateTest, ARequestThatTheServiceHasNotIsUnknown) {
+TEST_F(StatusRequestsTest, ARequestThatTheServiceHasNotIsUnknown) {
   Start(WithRequests(kPool));
   EXPECT_EQ(Ask("get_moon", {}).error_code(), "UNKNOWN_REQUEST");
   const v1::ClientReply reply = Ask("get_pool", {{"pool_id", "p"}}, "akosha");
@@ -165,7 +165,7 @@ TEST_F(RetainedStateTest, ARequestThatTheServiceHasNotIsUnknown) {
   EXPECT_EQ(reply.error_message(), "Unknown request event: get_pool");
 }
 
-TEST_F(RetainedStateTest, ListsAreChangedByIdentity) {
+TEST_F(StatusRequestsTest, ListsAreChangedByIdentity) {
   Start(WithRequests(kPool));
   for (const char* worker : {"w1", "w2", "w3"}) {
     Say("worker.added", {{"pool_id", "p"}, {"worker_id", worker}, {"state", "idle"}});
@@ -179,7 +179,7 @@ TEST_F(RetainedStateTest, ListsAreChangedByIdentity) {
   EXPECT_EQ(answer["total"], 4);
 }
 
-TEST_F(RetainedStateTest, AListKeepsItsNewestAtMostAThousand) {
+TEST_F(StatusRequestsTest, AListKeepsItsNewestAtMostAThousand) {
   Start(WithRequests(kPool));
   for (int i = 1; i <= 1000; ++i) Say("note.made", {{"pool_id", "p"}, {"text", i}});
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}})["notes"].size(), 1000u);
@@ -190,7 +190,7 @@ TEST_F(RetainedStateTest, AListKeepsItsNewestAtMostAThousand) {
   EXPECT_EQ(notes.back(), 1001);
 }
 
-TEST_F(RetainedStateTest, AFieldThatTheEventHasNotChangesNothing) {
+TEST_F(StatusRequestsTest, AFieldThatTheEventHasNotChangesNothing) {
   Start(WithRequests(kPool));
   Say("pool.changed", {{"pool_id", "p"}, {"status", "up"}});
   Say("pool.changed", {{"pool_id", "p"}});
@@ -199,7 +199,7 @@ TEST_F(RetainedStateTest, AFieldThatTheEventHasNotChangesNothing) {
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}})["status"], nullptr);
 }
 
-TEST_F(RetainedStateTest, AnIdWithItsKindBeforeItIsTheSame) {
+TEST_F(StatusRequestsTest, AnIdWithItsKindBeforeItIsTheSame) {
   Start(WithRequests(kPool));
   Say("worker.added", {{"pool_id", "pool:p"}, {"worker_id", "w1"}});
   Say("worker.added", {{"pool_id", "p"}, {"worker_id", "w2"}});
@@ -211,7 +211,7 @@ TEST_F(RetainedStateTest, AnIdWithItsKindBeforeItIsTheSame) {
   EXPECT_EQ(Ask("get_pool", {{"pool_id", "pool:"}}).error_code(), "INVALID_REQUEST");
 }
 
-TEST_F(RetainedStateTest, AKindOfTheConfigurationHoldsInsteadOfTheArgumentsName) {
+TEST_F(StatusRequestsTest, AKindOfTheConfigurationHoldsInsteadOfTheArgumentsName) {
   const std::string requests = R"(
   - request: get_run
     argument: run_id
@@ -224,7 +224,7 @@ TEST_F(RetainedStateTest, AKindOfTheConfigurationHoldsInsteadOfTheArgumentsName)
   EXPECT_EQ(Answer("get_run", {{"run_id", "run:1"}})["status"], "not_found");
 }
 
-TEST_F(RetainedStateTest, AForgottenThingIsUnknownAgain) {
+TEST_F(StatusRequestsTest, AForgottenThingIsUnknownAgain) {
   Start(WithRequests(kPool));
   Say("worker.added", {{"pool_id", "p"}, {"worker_id", "w1"}});
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}})["total"], 1);
@@ -232,7 +232,7 @@ TEST_F(RetainedStateTest, AForgottenThingIsUnknownAgain) {
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}})["status"], "not_found");
 }
 
-TEST_F(RetainedStateTest, MirrorCopiesAndOtherServicesAreIgnored) {
+TEST_F(StatusRequestsTest, MirrorCopiesAndOtherServicesAreIgnored) {
   Start(WithRequests(kPool));
   Say("worker.added", {{"pool_id", "p"}, {"worker_id", "w1"}});
   Say("worker.added", {{"pool_id", "p"}, {"worker_id", "w1"}}, /*mirror=*/true);
@@ -240,7 +240,7 @@ TEST_F(RetainedStateTest, MirrorCopiesAndOtherServicesAreIgnored) {
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}})["total"], 1);
 }
 
-TEST_F(RetainedStateTest, EventsThatNameNothingAreIgnored) {
+TEST_F(StatusRequestsTest, EventsThatNameNothingAreIgnored) {
   Start(WithRequests(kPool));
   const std::string long_name(StatusTable::kMaxKeyBytes + 1, 'x');
   for (const Json& name : {Json(nullptr), Json(""), Json(1.5), Json::array(), Json(long_name)}) {
@@ -251,14 +251,14 @@ TEST_F(RetainedStateTest, EventsThatNameNothingAreIgnored) {
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "null"}})["status"], "not_found");
 }
 
-TEST_F(RetainedStateTest, AWholeNumberNamesTheSameThingAsItsText) {
+TEST_F(StatusRequestsTest, AWholeNumberNamesTheSameThingAsItsText) {
   Start(WithRequests(kPool));
   Say("worker.added", {{"pool_id", 42}, {"worker_id", "w1"}});
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "42"}})["total"], 1);
   EXPECT_EQ(Answer("get_pool", {{"pool_id", 42}})["pool_id"], 42);
 }
 
-TEST_F(RetainedStateTest, NumbersBeyond64BitsAreNoObstacle) {
+TEST_F(StatusRequestsTest, NumbersBeyond64BitsAreNoObstacle) {
   Start(WithRequests(kPool));
   const PublicationPtr publication = MakePublication(
       "pool.changed", "a:b", R"({"pool_id":"p","status":"up","n":123456789012345678901234567890})");
@@ -266,7 +266,7 @@ TEST_F(RetainedStateTest, NumbersBeyond64BitsAreNoObstacle) {
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}})["status"], "up");
 }
 
-TEST_F(RetainedStateTest, TheLongestUntouchedEntityGoesFirst) {
+TEST_F(StatusRequestsTest, TheLongestUntouchedEntityGoesFirst) {
   Start(WithRequests(std::string(kPool) + "    max_entities: 2\n"));
   for (const char* pool : {"a", "b", "a", "c"}) {
     Say("worker.added", {{"pool_id", pool}, {"worker_id", "w1"}});
@@ -276,7 +276,7 @@ TEST_F(RetainedStateTest, TheLongestUntouchedEntityGoesFirst) {
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "c"}})["total"], 1);
 }
 
-TEST_F(RetainedStateTest, NestedFieldsAndMergedData) {
+TEST_F(StatusRequestsTest, NestedFieldsAndMergedData) {
   Start(WithRequests(R"(
   - request: get_diagram
     argument: id
@@ -293,7 +293,7 @@ TEST_F(RetainedStateTest, NestedFieldsAndMergedData) {
             {"diagram", {{"id", "d"}, {"title", "T"}, {"v", 2}, {"style", {{"color", "red"}}}}}}));
 }
 
-TEST_F(RetainedStateTest, MergedDataLiesUnderWhatRulesSet) {
+TEST_F(StatusRequestsTest, MergedDataLiesUnderWhatRulesSet) {
   Start(WithRequests(R"(
   - request: get_thing
     argument: id
@@ -307,7 +307,7 @@ TEST_F(RetainedStateTest, MergedDataLiesUnderWhatRulesSet) {
             (Json{{"id", "t"}, {"status", "new"}, {"size", 2}}));
 }
 
-TEST_F(RetainedStateTest, AnEntityNeverOutgrowsAnAnswer) {
+TEST_F(StatusRequestsTest, AnEntityNeverOutgrowsAnAnswer) {
   Start(WithRequests(kPool));
   for (int i = 0; i < 60; ++i) {
     Say("note.made", {{"pool_id", "p"}, {"text", std::string(60'000, 'a' + i % 26)}});
@@ -329,7 +329,7 @@ constexpr char kRecent[] = R"(
     recent: {events: [anomaly.*], list: anomalies}
 )";
 
-TEST_F(RetainedStateTest, RecentEventsAreToldNewestLast) {
+TEST_F(StatusRequestsTest, RecentEventsAreToldNewestLast) {
   Start(WithRequests(kRecent));
   EXPECT_EQ(Answer("get_patterns", Json::object()),
             (Json{{"category", "all"}, {"patterns", Json::array()}, {"count", 0}}));
@@ -350,14 +350,14 @@ TEST_F(RetainedStateTest, RecentEventsAreToldNewestLast) {
   EXPECT_EQ(Ask("get_patterns", {{"category", {1}}}).error_code(), "INVALID_REQUEST");
 }
 
-TEST_F(RetainedStateTest, RecentEventsWithoutAnArgument) {
+TEST_F(StatusRequestsTest, RecentEventsWithoutAnArgument) {
   Start(WithRequests(kRecent));
   Say("anomaly.detected", {{"anomaly_id", "a1"}});
   EXPECT_EQ(Answer("get_anomalies", Json::object()),
             (Json{{"anomalies", {{{"anomaly_id", "a1"}}}}, {"count", 1}}));
 }
 
-TEST_F(RetainedStateTest, RecentEventsAreCutAtTheMessageLimit) {
+TEST_F(StatusRequestsTest, RecentEventsAreCutAtTheMessageLimit) {
   Start(WithRequests(kRecent));
   for (int i = 0; i < 100; ++i) {
     Say("anomaly.detected", {{"n", i}, {"fill", std::string(60'000, 'x')}});
@@ -369,7 +369,7 @@ TEST_F(RetainedStateTest, RecentEventsAreCutAtTheMessageLimit) {
   EXPECT_EQ(answer["anomalies"].back()["n"], 99);
 }
 
-TEST_F(RetainedStateTest, AReloadKeepsWhatTheSameRequestsKnow) {
+TEST_F(StatusRequestsTest, AReloadKeepsWhatTheSameRequestsKnow) {
   Start(WithRequests(std::string(kPool) + kRecent));
   Say("worker.added", {{"pool_id", "p"}, {"worker_id", "w1"}});
   Say("anomaly.detected", {{"anomaly_id", "a1"}});
@@ -387,7 +387,7 @@ TEST_F(RetainedStateTest, AReloadKeepsWhatTheSameRequestsKnow) {
   EXPECT_EQ(Ask("get_pool", {{"pool_id", "p"}}).error_code(), "UNKNOWN_REQUEST");
 }
 
-TEST_F(RetainedStateTest, AnAnswerReflectsAllThatWasAcceptedBefore) {
+TEST_F(StatusRequestsTest, AnAnswerReflectsAllThatWasAcceptedBefore) {
   Start(WithRequests(kPool));
   std::vector<std::thread> publishers;
   for (int thread = 0; thread < 4; ++thread) {
@@ -405,7 +405,7 @@ TEST_F(RetainedStateTest, AnAnswerReflectsAllThatWasAcceptedBefore) {
   EXPECT_EQ(state_->dropped(), 0);
 }
 
-TEST_F(RetainedStateTest, RequestsThatStillWaitAtTheEndAreAnswered) {
+TEST_F(StatusRequestsTest, RequestsThatStillWaitAtTheEndAreAnswered) {
   int answered = 0;
   Start(WithRequests(kPool));
   v1::ClientRequest message;
@@ -424,7 +424,7 @@ TEST_F(RetainedStateTest, RequestsThatStillWaitAtTheEndAreAnswered) {
 
 // ------------------------------------------------------------------ the shipped configuration
 
-TEST_F(RetainedStateTest, ShippedWorkflow) {
+TEST_F(StatusRequestsTest, ShippedWorkflow) {
   Start(Shipped());
   const auto say = [&](const std::string& event, Json data) {
     data["workflow_id"] = "w";
@@ -455,7 +455,7 @@ TEST_F(RetainedStateTest, ShippedWorkflow) {
   EXPECT_EQ(answer["stages_completed"], 0);
 }
 
-TEST_F(RetainedStateTest, ShippedPool) {
+TEST_F(StatusRequestsTest, ShippedPool) {
   Start(Shipped());
   const auto say = [&](const std::string& event, Json data) {
     data["pool_id"] = "p";
@@ -476,7 +476,7 @@ TEST_F(RetainedStateTest, ShippedPool) {
   EXPECT_EQ(answer["workers"], (Json{{{"worker_id", "k1"}, {"status", "busy"}}}));
 }
 
-TEST_F(RetainedStateTest, ShippedOthers) {
+TEST_F(StatusRequestsTest, ShippedOthers) {
   Start(Shipped());
   Say("test.started", {{"run_id", "r"}, {"total_tests", 10}}, false, "crackerjack");
   Say("test.failed", {{"run_id", "r"}}, false, "crackerjack");

@@ -13,6 +13,7 @@
 #include "control/links/worker_link.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/testing/status.h"
 
@@ -35,9 +36,9 @@ class ChannelDirectoryTest : public ::testing::Test {
     ASSERT_THAT(loaded.errors, IsEmpty());
     directory_.SetServices(ServiceTable::Make(*loaded.config));
   }
-  absl::StatusOr<std::shared_ptr<ChannelState>> Open(
-      const std::string& service, const std::string& name,
-      ChannelDialect dialect = ChannelDialect::kCommon) {
+  absl::StatusOr<std::shared_ptr<ChannelState>> Open(const std::string& service,
+                                                     const std::string& name,
+                                                     Dialect dialect = Dialect::kCommon) {
     const auto snapshot = directory_.snapshot();
     const ServiceEntry* const entry = snapshot->Find(service);
     const ChannelKey key(entry->state, dialect, name);
@@ -87,7 +88,7 @@ TEST_F(ChannelDirectoryTest, MakesAChannelOnceWithItsEpochAtOffsetZero) {
 }
 
 TEST_F(ChannelDirectoryTest, AChannelOfADialectHasNoLog) {
-  const auto channel = Open("a", "metrics", ChannelDialect::kSessionBuddy);
+  const auto channel = Open("a", "metrics", Dialect::kSessionBuddy);
   ASSERT_OK(channel);
   EXPECT_EQ((*channel)->log, nullptr);
   EXPECT_EQ((*channel)->epoch(), Epoch());
@@ -201,7 +202,7 @@ TEST_F(ChannelDirectoryTest, InterestByNameOrByPatternKeepsAChannel) {
   by_name->links.push_back({.link = MakeLink(1), .exact = true});
   ASSERT_OK(Open("a", "p:1"));
   const auto link = MakeLink(2);
-  PatternTable& patterns = directory_.FindService("a")->patterns_of(ChannelDialect::kCommon);
+  PatternTable& patterns = directory_.FindService("a")->patterns_of(Dialect::kCommon);
   patterns.Add(*ChannelPattern::Parse("p:*"), link);
   clock_.Advance(absl::Hours(9));
   directory_.Sweep();
@@ -275,7 +276,7 @@ TEST_F(ChannelDirectoryTest, AQuietChannelsOldOnesGoBeforeABusyChannelsNewOnes) 
 TEST_F(ChannelDirectoryTest, AChannelsLinksFollowThePatterns) {
   const auto channel = *Open("a", "p:1");
   const auto one = MakeLink(1), two = MakeLink(2);
-  PatternTable& patterns = directory_.FindService("a")->patterns_of(ChannelDialect::kCommon);
+  PatternTable& patterns = directory_.FindService("a")->patterns_of(Dialect::kCommon);
   channel->links.push_back({.link = one, .exact = true});
   patterns.Add(*ChannelPattern::Parse("p:*"), one);
   patterns.Add(*ChannelPattern::Parse("**"), two);
@@ -294,7 +295,7 @@ TEST_F(ChannelDirectoryTest, AChannelsLinksFollowThePatterns) {
 TEST_F(ChannelDirectoryTest, APatternsLinkIsIntroducedAndReleasedOnce) {
   const auto channel = *Open("a", "p:1");
   const auto link = MakeLink(1);
-  PatternTable& patterns = directory_.FindService("a")->patterns_of(ChannelDialect::kCommon);
+  PatternTable& patterns = directory_.FindService("a")->patterns_of(Dialect::kCommon);
   patterns.Add(*ChannelPattern::Parse("p:*"), link);
   directory_.RefreshPatterns(channel.get());
   ChannelDirectory::Introduce(*channel, &channel->links[0], 0);
@@ -315,7 +316,7 @@ TEST_F(ChannelDirectoryTest, APatternsLinkThatIsHeldBeginsDirtyAfterWhatWasRoute
   const auto link = MakeLink(1);
   link->SetHeld(true);
   directory_.FindService("a")
-      ->patterns_of(ChannelDialect::kCommon)
+      ->patterns_of(Dialect::kCommon)
       .Add(*ChannelPattern::Parse("p:*"), link);
   directory_.RefreshPatterns(channel.get());
   ASSERT_THAT(channel->links, SizeIs(1));

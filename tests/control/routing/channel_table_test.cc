@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/policies.h"
 
 namespace fanwire::control {
 
@@ -23,8 +24,7 @@ class ChannelTableTest : public ::testing::Test {
     service->mirror_prefixes = std::move(mirror_prefixes);
     return service;
   }
-  size_t Index(ServiceState* service, const std::string& name,
-               ChannelDialect dialect = ChannelDialect::kCommon) {
+  size_t Index(ServiceState* service, const std::string& name, Dialect dialect = Dialect::kCommon) {
     return table_.IndexOf(ChannelKey(service, dialect, name));
   }
   std::shared_ptr<ChannelState> Insert(const ChannelKey& key) {
@@ -50,18 +50,18 @@ class ChannelTableTest : public ::testing::Test {
 
 TEST_F(ChannelTableTest, AChannelIsItsServiceItsDialectAndItsName) {
   const auto one = MakeService(), two = MakeService();
-  const ChannelKey key(one.get(), ChannelDialect::kCommon, "metrics");
+  const ChannelKey key(one.get(), Dialect::kCommon, "metrics");
   const auto state = Insert(key);
   EXPECT_EQ(Find(key), state);
-  EXPECT_EQ(Find(ChannelKey(two.get(), ChannelDialect::kCommon, "metrics")), nullptr);
-  EXPECT_EQ(Find(ChannelKey(one.get(), ChannelDialect::kSessionBuddy, "metrics")), nullptr);
-  EXPECT_EQ(Find(ChannelKey(one.get(), ChannelDialect::kCommon, "metrics2")), nullptr);
+  EXPECT_EQ(Find(ChannelKey(two.get(), Dialect::kCommon, "metrics")), nullptr);
+  EXPECT_EQ(Find(ChannelKey(one.get(), Dialect::kSessionBuddy, "metrics")), nullptr);
+  EXPECT_EQ(Find(ChannelKey(one.get(), Dialect::kCommon, "metrics2")), nullptr);
   EXPECT_EQ(table_.IndexOf(*state), table_.IndexOf(key));
 }
 
 TEST_F(ChannelTableTest, MemoryIsAskedForAheadWhetherTheChannelIsThereOrNot) {
   const auto service = MakeService();
-  const ChannelKey key(service.get(), ChannelDialect::kCommon, "metrics");
+  const ChannelKey key(service.get(), Dialect::kCommon, "metrics");
   ChannelTable::Shard& shard = table_.shard(table_.IndexOf(key));
   const auto ask = [&] {
     MutexLock lock(&shard.mu);

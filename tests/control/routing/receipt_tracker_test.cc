@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/timer_queue.h"
+#include "control/routing/delivery_report.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
@@ -15,9 +16,9 @@ namespace {
 
 class ReceiptTrackerTest : public ::testing::Test {
  protected:
-  static Router::Report Report(uint64_t tracking_id, int64_t matched, int64_t written,
+  static DeliveryReport Report(uint64_t tracking_id, int64_t matched, int64_t written,
                                bool final = true) {
-    Router::Report report;
+    DeliveryReport report;
     report.tracking_id = tracking_id;
     report.counts.matched = matched;
     report.counts.written = written;
@@ -55,14 +56,14 @@ TEST_F(ReceiptTrackerTest, EndsWithTheSumWhenTheLastWorkerHasReported) {
   tracker_.AddPart(record, 1);
   tracker_.AddPart(record, 2);
   Await(record);
-  Router::Report first = Report(record, 5, 3);
+  DeliveryReport first = Report(record, 5, 3);
   first.counts.dropped[1] = 1;
   first.counts.lost_connection = 1;
   first.first_written_us = 20;
   first.last_written_us = 40;
   tracker_.OnReport(1, first);
   EXPECT_EQ(results_, 0);
-  Router::Report second = Report(record, 2, 1);
+  DeliveryReport second = Report(record, 2, 1);
   second.counts.expired = 1;
   second.first_written_us = 10;
   second.last_written_us = 30;

@@ -21,6 +21,7 @@
 #include "control/engine/memory_engine.h"
 #include "control/links/worker_link.h"
 #include "control/routing/router.h"
+#include "control/routing/router_options.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
@@ -336,7 +337,7 @@ class RouterFixture : public ::testing::Test {
   }
   // Begins with another service and engine.
   void Use(const std::string& lines, uint64_t max_history_bytes = 64 << 20,
-           const Router::Options& options = {}) {
+           const RouterOptions& options = {}) {
     router_ = nullptr;
     engine_ = MakeMemoryEngine(max_history_bytes);
     router_ = Router::Make(options, engine_.get(), &clock_, &timers_, Services(lines));
@@ -374,8 +375,8 @@ class RouterFixture : public ::testing::Test {
   }
 
   // Refers to its texts.
-  static EventView Event(absl::string_view channel, absl::string_view json = "{}") {
-    EventView event;
+  static Event MakeEvent(absl::string_view channel, absl::string_view json = "{}") {
+    Event event;
     event.service = "s";
     event.channel = channel;
     event.event = "thing.happened";
@@ -383,7 +384,7 @@ class RouterFixture : public ::testing::Test {
     return event;
   }
   // Publishes at once; the receipt must come within.
-  FakeReceiptSink::Receipt Publish(const EventView& event,
+  FakeReceiptSink::Receipt Publish(const Event& event,
                                    ReceiptLevel level = ReceiptLevel::kAccepted) {
     FakeReceiptSink sink;
     {
@@ -398,7 +399,7 @@ class RouterFixture : public ::testing::Test {
     Position last;
     PublishRun run(router_.get());
     FakeReceiptSink sink;
-    for (int i = 0; i < count; ++i) run.Publish(Event(channel), {}, &sink, 0);
+    for (int i = 0; i < count; ++i) run.Publish(MakeEvent(channel), {}, &sink, 0);
     for (const FakeReceiptSink::Receipt& receipt : sink.receipts()) {
       EXPECT_OK(receipt.outcome.status);
       last = receipt.outcome.position;

@@ -9,6 +9,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/routing/channel_info.h"
+#include "control/routing/delivery_report.h"
+#include "proto/policies.h"
 #include "tests/control/routing/router_fixture.h"
 
 namespace fanwire::control {
@@ -41,14 +44,14 @@ class RouterTest : public RouterFixture {
     return envelopes;
   }
   // One by one, so that each WRITTEN receipt can be awaited.
-  void Begin(const EventView& event, FakeReceiptSink* sink, uint64_t tag = 0,
+  void Begin(const Event& event, FakeReceiptSink* sink, uint64_t tag = 0,
              ReceiptLevel level = ReceiptLevel::kWritten,
              absl::Duration wait = absl::ZeroDuration()) {
     PublishRun run(router_.get());
     run.Publish(event, {.level = level, .wait = wait}, sink, tag);
   }
   void Report(const FakeWorker& worker, uint64_t tracking_id, int64_t written, bool final = true) {
-    Router::Report report;
+    DeliveryReport report;
     report.tracking_id = tracking_id;
     report.counts.matched = report.counts.written = written;
     report.first_written_us = 5;
@@ -61,7 +64,7 @@ class RouterTest : public RouterFixture {
 // ------------------------------------------------------------------------------- positions
 
 TEST_F(RouterTest, PositionsCountFromOneInEachChannelUnderItsEpoch) {
-  const FakeReceiptSink::Receipt first = Publish(Event("x"));
+  const FakeReceiptSink::Receipt first = Publish(MakeEvent("x"));
   ASSERT_OK(first.outcome.status);
   EXPECT_EQ(first.outcome.position.offset, 1);
   EXPECT_EQ(first.outcome.position.epoch.ToText(), EpochOf("x"));
@@ -70,8 +73,8 @@ TEST_F(RouterTest, PositionsCountFromOneInEachChannelUnderItsEpoch) {
   EXPECT_GT(first.outcome.stages.accepted, 0);
   EXPECT_EQ(first.outcome.stages.routed, 0);
   EXPECT_THAT(first.id, MatchesRegex("[0-9a-f-]{36}"));
-  EXPECT_EQ(Publish(Event("x")).outcome.position.offset, 2);
-  const FakeReceiptSink::Receipt other = Publish(Event("y"));
+  EXPECT_EQ(Publish(MakeEvent("x")).outcome.position.offset, 2);
+  const FakeReceiptSink::Receipt other = Publish(MakeEvent("y"));
   EXPECT_EQ(other.outcome.position.offset, 1);
   EXPECT_NE(other.outcome.position.epoch, first.outcome.position.epoch);
   EXPECT_EQ(router_->Counts("s").accepted, 3);
@@ -79,7 +82,7 @@ TEST_F(RouterTest, PositionsCountFromOneInEachChannelUnderItsEpoch) {
 }
 
 TEST_F(RouterTest, TheEnvelopeIsWhatThePublisherSaid) {
-  EventView event = Event("x", R"({"n" : 1})");
+  Event event = MakeEvent("x", R"({"n" : 1})");
   event.id = "my-id";
   event.occurred_at = absl::FromUnixMicros(1'700'000'000'123'456);
   EXPECT_EQ(Publish(event).id, "my-id");
@@ -97,7 +100,7 @@ TEST_F(RouterTest, TheEnvelopeIsWhatThePublisherSaid) {
 TEST_F(RouterTest, WhatWorkersGetCarriesWhatTheyNeed) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
-  EventView event = Event("x");
+  Event event = MakeEvent("x");
   event.exclude_connection = "conn-7";
   event.ttl = absl::Milliseconds(2500);
   Publish(event);
@@ -117,7 +120,7 @@ TEST_F(RouterTest, WhatWorkersGetCarriesWhatTheyNeed) {
 TEST_F(RouterTest, AnEventWithoutHistoryIsFannedOutWithoutAPosition) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
-  EventView cursor = Event("x");
+  Event cursor = MakeEvent("x");
   cursor.skip_history = true;
   const FakeReceiptSink::Receipt receipt = Publish(cursor);
   ASSERT_OK(receipt.outcome.status);
@@ -132,11 +135,11 @@ TEST_F(RouterTest, ARunOfManyPublicationsReachesTheWorkersWhileItLasts) {
   Want(*worker, "x");
   PublishRun run(router_.get());
   FakeReceiptSink sink;
-  for (int i = 0; i < 32; ++i) run.Publish(Event("x"), {}, &sink, 0);
+  for (int i = 0; i < 32; ++i) run.Publish(MakeEvent("x"), {}, &sink, 0);
   EXPECT_TRUE(worker->writing());
   worker->Drain();
   EXPECT_EQ(worker->delivered(), 32);
-  run.Publish(Event("x"), {}, &sink, 0);
+  run.Publish(MakeEvent("x"), {}, &sink, 0);
   EXPECT_FALSE(worker->writing());
   run.Flush();
   EXPECT_TRUE(worker->writing());
@@ -146,7 +149,7 @@ TEST_F(RouterTest, APublicationOfARunIsReceivedWhenTheLastWasAnsweredOrWhenSomet
   PublishRun run(router_.get());
   FakeReceiptSink sink;
   const auto accepted_us = [&] {
-    run.Publish(Event("x"), {}, &sink, 0);
+    run.Publish(MakeEvent("x"), {}, &sink, 0);
     return sink.last().outcome.stages.accepted;
   };
   EXPECT_EQ(accepted_us(), 1);  // nothing takes less
@@ -162,7 +165,7 @@ TEST_F(RouterTest, APublicationOfARunIsReceivedWhenTheLastWasAnsweredOrWhenSomet
 TEST_F(RouterTest, ARefusedEventLeavesNothingBehind) {
   const auto worker = MakeWorker();
   WantPattern(*worker, "**");
-  EventView event = Event("x", "[]");
+  Event event = MakeEvent("x", "[]");
   event.id = "mine";
   event.idempotency_key = "key";
   const FakeReceiptSink::Receipt receipt = Publish(event, ReceiptLevel::kWritten);
@@ -179,7 +182,7 @@ TEST_F(RouterTest, ARefusedEventLeavesNothingBehind) {
 }
 
 TEST_F(RouterTest, AnUnknownServiceIsRefusedByName) {
-  EventView event = Event("x");
+  Event event = MakeEvent("x");
   event.service = "none";
   EXPECT_THAT(Publish(event).outcome.status,
               StatusIs(absl::StatusCode::kNotFound, "service \"none\" is not configured"));
@@ -189,7 +192,7 @@ TEST_F(RouterTest, AnEnvelopeOverOneMebibyteIsRefused) {
   Use("  max_event_bytes: 1000000\n");
   // Data within its limit, but an id and a channel that take six bytes for each of theirs cannot
   // be: those are bounded, so that a mebibyte is never reached; the largest of all still fits.
-  EventView event = Event("x");
+  Event event = MakeEvent("x");
   const std::string data = absl::StrCat(R"({"x":")", std::string(1'000'000 - 8, 'x'), "\"}");
   ASSERT_EQ(data.size(), 1'000'000u);
   const std::string id(256, '"'), name(128, '"'), channel(256, '"');
@@ -211,43 +214,43 @@ TEST_F(RouterTest, WithThousandsOfChannelsEachHasItsOwnSeries) {
   Use(kMirrors);
   for (int round = 1; round <= 3; ++round) {
     for (int i = 0; i < kChannels + 10 * round; ++i) {
-      const FakeReceiptSink::Receipt receipt = Publish(Event(absl::StrCat("c", i)));
+      const FakeReceiptSink::Receipt receipt = Publish(MakeEvent(absl::StrCat("c", i)));
       ASSERT_OK(receipt.outcome.status);
       const int first_round = i < kChannels + 10 ? 1 : 1 + (i - kChannels) / 10;
       ASSERT_EQ(receipt.outcome.position.offset, round - first_round + 1) << i;
     }
   }
-  const FakeReceiptSink::Receipt bad = Publish(Event("c1", "no JSON"));
+  const FakeReceiptSink::Receipt bad = Publish(MakeEvent("c1", "no JSON"));
   EXPECT_THAT(bad.outcome.status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data")));
-  EXPECT_EQ(Publish(Event("c1")).outcome.position.offset, 4);
+  EXPECT_EQ(Publish(MakeEvent("c1")).outcome.position.offset, 4);
   EXPECT_EQ(router_->Counts("s").channels, kChannels + 30 + 1);  // with global
 }
 
 TEST_F(RouterTest, AServicesChannelsAreLimitedAndNoEventIsHalfPublished) {
   Use(absl::StrCat("  max_channels: 2\n", kMirrors));
-  EXPECT_OK(Publish(Event("x")).outcome.status);  // with global, that is both
-  const FakeReceiptSink::Receipt receipt = Publish(Event("x", R"({"worker":"w"})"));
+  EXPECT_OK(Publish(MakeEvent("x")).outcome.status);  // with global, that is both
+  const FakeReceiptSink::Receipt receipt = Publish(MakeEvent("x", R"({"worker":"w"})"));
   EXPECT_THAT(receipt.outcome.status, StatusIs(absl::StatusCode::kResourceExhausted,
                                                HasSubstr("as many channels as it may: 2")));
-  EXPECT_EQ(Publish(Event("x")).outcome.position.offset, 2);
+  EXPECT_EQ(Publish(MakeEvent("x")).outcome.position.offset, 2);
   EXPECT_THAT(History("global"), SizeIs(2));
 }
 
 TEST_F(RouterTest, AStoppingRouterRefusesEverythingThatIsNew) {
   router_->StopPublishing();
-  EXPECT_THAT(Publish(Event("x")).outcome.status,
+  EXPECT_THAT(Publish(MakeEvent("x")).outcome.status,
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("stopping")));
-  EXPECT_THAT(router_->Validate(Event("x")),
+  EXPECT_THAT(router_->Validate(MakeEvent("x")),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("stopping")));
 }
 
 TEST_F(RouterTest, ValidateSaysWhereAnEventWouldGoAndPublishesNothing) {
   Use(absl::StrCat("  catalog_check: warn\n", kMirrors));
-  const auto validation = router_->Validate(Event("x", R"({"worker":"w"})"));
+  const auto validation = router_->Validate(MakeEvent("x", R"({"worker":"w"})"));
   ASSERT_OK(validation);
   EXPECT_THAT(validation->channels, ElementsAre("x", "global", "worker:w"));
   EXPECT_THAT(validation->warnings, ElementsAre(HasSubstr("not in the catalog")));
-  EXPECT_THAT(router_->Validate(Event("a:*")),
+  EXPECT_THAT(router_->Validate(MakeEvent("a:*")),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("channel")));
   EXPECT_EQ(router_->Counts("s").channels, 0);
 }
@@ -256,7 +259,7 @@ TEST_F(RouterTest, CatalogWarningsAreCountedAndToldOnceWithoutTheData) {
   Use("  catalog_check: warn\n");
   testing::internal::CaptureStderr();
   for (int i = 0; i < 3; ++i) {
-    EXPECT_OK(Publish(Event("x", R"({"secret":"payload"})")).outcome.status);
+    EXPECT_OK(Publish(MakeEvent("x", R"({"secret":"payload"})")).outcome.status);
   }
   const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_EQ(router_->Counts("s").catalog_warnings, 3);
@@ -269,7 +272,7 @@ TEST_F(RouterTest, CatalogWarningsAreCountedAndToldOnceWithoutTheData) {
 TEST_F(RouterTest, WhatWasAcceptedIsTimed) {
   Publish("x");
   Publish("x");
-  EXPECT_FALSE(Publish(Event("a:*")).outcome.status.ok());
+  EXPECT_FALSE(Publish(MakeEvent("a:*")).outcome.status.ok());
   const std::vector<uint64_t> counts = router_->Counts("s").seconds.counts;
   EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), uint64_t{0}), 2u);
 }
@@ -281,7 +284,7 @@ TEST_F(RouterTest, AMirrorCopyIsAPublicationOfItsOwnWithTheSameIdAndData) {
   Publish("y");  // global is one ahead of x
   const auto worker = MakeWorker();
   WantPattern(*worker, "**");
-  EventView event = Event("x", R"({"worker":"w","n":1})");
+  Event event = MakeEvent("x", R"({"worker":"w","n":1})");
   event.id = "same";
   const FakeReceiptSink::Receipt receipt = Publish(event, ReceiptLevel::kRouted);
   EXPECT_EQ(receipt.outcome.position.offset, 1);
@@ -306,17 +309,17 @@ TEST_F(RouterTest, AMirrorCopyIsAPublicationOfItsOwnWithTheSameIdAndData) {
 
 TEST_F(RouterTest, AMirrorIsNotMirroredAgain) {
   Use("  mirrors: [{events: ['*'], to: b}, {events: ['*'], to: c}]\n");
-  Publish(Event("a"));
+  Publish(MakeEvent("a"));
   EXPECT_THAT(History("b"), SizeIs(1));
   EXPECT_THAT(History("c"), SizeIs(1));
-  Publish(Event("b"));
+  Publish(MakeEvent("b"));
   EXPECT_THAT(History("b"), SizeIs(2));
   EXPECT_THAT(History("c"), SizeIs(2));
 }
 
 TEST_F(RouterTest, AMirrorOfAnEventWithoutHistoryHasNoneEither) {
   Use(kMirrors);
-  EventView event = Event("x");
+  Event event = MakeEvent("x");
   event.skip_history = true;
   Publish(event);
   EXPECT_THAT(History("global"), IsEmpty());
@@ -325,7 +328,7 @@ TEST_F(RouterTest, AMirrorOfAnEventWithoutHistoryHasNoneEither) {
 // ------------------------------------------------------------------------------- idempotency
 
 TEST_F(RouterTest, ASecondEventOfAKeyIsNotPublishedAndGetsTheFirstOnesReceipt) {
-  EventView event = Event("x");
+  Event event = MakeEvent("x");
   event.idempotency_key = "key";
   const FakeReceiptSink::Receipt first = Publish(event);
   event.channel = "y";
@@ -343,7 +346,7 @@ TEST_F(RouterTest, ASecondEventOfAKeyIsNotPublishedAndGetsTheFirstOnesReceipt) {
 TEST_F(RouterTest, DuplicatesOfAnEventUnderWayGetItsReceiptWhenItIsThere) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
-  EventView event = Event("x");
+  Event event = MakeEvent("x");
   event.idempotency_key = "key";
   FakeReceiptSink sink;
   for (uint64_t tag = 1; tag <= 3; ++tag) Begin(event, &sink, tag);
@@ -366,16 +369,16 @@ TEST_F(RouterTest, RoutedCountsTheWorkersWithInterest) {
   Want(*one, "x");
   WantPattern(*two, "**");
   Want(*three, "y");
-  const FakeReceiptSink::Receipt receipt = Publish(Event("x"), ReceiptLevel::kRouted);
+  const FakeReceiptSink::Receipt receipt = Publish(MakeEvent("x"), ReceiptLevel::kRouted);
   EXPECT_EQ(receipt.outcome.level, ReceiptLevel::kRouted);
   EXPECT_EQ(receipt.outcome.delivery.workers_total, 2);
   EXPECT_GT(receipt.outcome.stages.routed, 0);
   // ACCEPTED says nothing of deliveries.
-  EXPECT_EQ(Publish(Event("x")).outcome.delivery.workers_total, 0);
+  EXPECT_EQ(Publish(MakeEvent("x")).outcome.delivery.workers_total, 0);
 }
 
 TEST_F(RouterTest, WrittenWithoutInterestIsWrittenAtOnce) {
-  const FakeReceiptSink::Receipt receipt = Publish(Event("x"), ReceiptLevel::kWritten);
+  const FakeReceiptSink::Receipt receipt = Publish(MakeEvent("x"), ReceiptLevel::kWritten);
   EXPECT_EQ(receipt.outcome.level, ReceiptLevel::kWritten);
   EXPECT_FALSE(receipt.outcome.timed_out);
   EXPECT_EQ(receipt.outcome.delivery.workers_total, 0);
@@ -388,7 +391,7 @@ TEST_F(RouterTest, WrittenComesWhenEveryWorkerHasReportedEveryCopy) {
   Want(*one, "global");
   Want(*two, "global");
   FakeReceiptSink sink;
-  Begin(Event("x"), &sink);
+  Begin(MakeEvent("x"), &sink);
   const std::vector<v1::Deliver> first = one->TakeDeliveries(), second = two->TakeDeliveries();
   ASSERT_THAT(first, SizeIs(2));
   ASSERT_THAT(second, SizeIs(1));
@@ -413,7 +416,7 @@ TEST_F(RouterTest, WrittenThatTakesTooLongComesWithTheCountsSoFar) {
   Want(*one, "x");
   Want(*two, "x");
   FakeReceiptSink sink;
-  Begin(Event("x"), &sink, 0, ReceiptLevel::kWritten, absl::Seconds(2));
+  Begin(MakeEvent("x"), &sink, 0, ReceiptLevel::kWritten, absl::Seconds(2));
   Report(*one, one->TakeDeliveries()[0].publication_id(), 3);
   Report(*two, two->TakeDeliveries()[0].publication_id(), 1, /*final=*/false);
   Pass(absl::Milliseconds(1999));
@@ -433,8 +436,8 @@ TEST_F(RouterTest, AWaitIsFiveSecondsUnlessSaidAndNeverLongerThanAllowed) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   FakeReceiptSink unsaid, beyond;
-  Begin(Event("x"), &unsaid);
-  Begin(Event("x"), &beyond, 0, ReceiptLevel::kWritten, absl::Hours(1));
+  Begin(MakeEvent("x"), &unsaid);
+  Begin(MakeEvent("x"), &beyond, 0, ReceiptLevel::kWritten, absl::Hours(1));
   Pass(absl::Seconds(5) - absl::Nanoseconds(1));
   EXPECT_EQ(unsaid.count(), 0u);
   Pass(absl::Nanoseconds(1));
@@ -447,7 +450,7 @@ TEST_F(RouterTest, AWorkerThatGoesEndsTheWait) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   FakeReceiptSink sink;
-  Begin(Event("x"), &sink);
+  Begin(MakeEvent("x"), &sink);
   worker->link->Close(absl::UnavailableError("gone"));
   router_->ClearInterest(worker->link);
   router_->WorkerGone(worker->link->id());
@@ -462,7 +465,7 @@ TEST_F(RouterTest, ALinkThatIsClosedIsNotWaitedFor) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   worker->link->Close(absl::UnavailableError("gone"));
-  const FakeReceiptSink::Receipt receipt = Publish(Event("x"), ReceiptLevel::kWritten);
+  const FakeReceiptSink::Receipt receipt = Publish(MakeEvent("x"), ReceiptLevel::kWritten);
   EXPECT_FALSE(receipt.outcome.timed_out);
   EXPECT_EQ(receipt.outcome.delivery.workers_total, 0);
 }
@@ -471,7 +474,7 @@ TEST_F(RouterTest, AnEventThatExpiresBeforeItLeavesIsNotWaitedFor) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   Publish("x");  // in flight: the next one waits
-  EventView event = Event("x");
+  Event event = MakeEvent("x");
   event.ttl = absl::Seconds(1);
   FakeReceiptSink sink;
   Begin(event, &sink);
@@ -489,7 +492,7 @@ TEST_F(RouterTest, AnEventThatIsRepairedFromHistoryIsReportedAsWell) {
   Want(*worker, "x");
   Publish("x", 6);
   FakeReceiptSink sink;
-  Begin(Event("x"), &sink);
+  Begin(MakeEvent("x"), &sink);
   const std::vector<v1::Deliver> deliveries = worker->TakeDeliveries();
   ASSERT_THAT(deliveries, SizeIs(7));
   EXPECT_NE(deliveries[6].publication_id(), 0u);
@@ -501,7 +504,7 @@ TEST_F(RouterTest, AnEventThatIsRepairedFromHistoryIsReportedAsWell) {
 TEST_F(RouterTest, ARefusedEventIsWaitedForByNobody) {
   Use("  max_channels: 1\n");
   Publish("x");
-  EXPECT_FALSE(Publish(Event("y"), ReceiptLevel::kWritten).outcome.status.ok());
+  EXPECT_FALSE(Publish(MakeEvent("y"), ReceiptLevel::kWritten).outcome.status.ok());
   Pass(absl::Minutes(1));
 }
 
@@ -520,8 +523,8 @@ TEST_F(RouterTest, ObserversSeeEveryCopyUntilTheyAreRemoved) {
   Use(kMirrors);
   Watcher watcher;
   router_->AddObserver(&watcher);
-  Publish(Event("x", R"({"worker":"w"})"));
-  Publish(Event("x", "[]"));
+  Publish(MakeEvent("x", R"({"worker":"w"})"));
+  Publish(MakeEvent("x", "[]"));
   EXPECT_THAT(watcher.seen, ElementsAre("s/x#1", "s/global#1 mirror", "s/worker:w#1 mirror"));
   router_->RemoveObserver(&watcher);
   Publish("x");
@@ -554,9 +557,8 @@ TEST_F(RouterTest, SummariesSayWhatAChannelHolds) {
 
 TEST_F(RouterTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot) {
   const auto worker = MakeWorker();
-  router_->AddInterest(
-      worker->link,
-      {.service = "s", .channel = "metrics", .dialect = ChannelDialect::kSessionBuddy});
+  router_->AddInterest(worker->link,
+                       {.service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
   Want(*worker, "quiet");
   Publish("a:1");
   Publish("a:b:c");
@@ -576,10 +578,9 @@ TEST_F(RouterTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot) {
   const auto quiet = router_->GetChannel("s", "quiet");
   ASSERT_OK(quiet);
   EXPECT_EQ(quiet->last_published, absl::InfinitePast());
-  EXPECT_THAT(router_->InterestedChannels("s", ChannelDialect::kSessionBuddy),
-              ElementsAre("metrics"));
-  EXPECT_THAT(router_->InterestedChannels("s", ChannelDialect::kCommon), ElementsAre("quiet"));
-  EXPECT_THAT(router_->InterestedChannels("none", ChannelDialect::kCommon), IsEmpty());
+  EXPECT_THAT(router_->InterestedChannels("s", Dialect::kSessionBuddy), ElementsAre("metrics"));
+  EXPECT_THAT(router_->InterestedChannels("s", Dialect::kCommon), ElementsAre("quiet"));
+  EXPECT_THAT(router_->InterestedChannels("none", Dialect::kCommon), IsEmpty());
 }
 
 TEST_F(RouterTest, HistoryIsReadOverAPagesBoundsInBothDirections) {
@@ -623,7 +624,7 @@ TEST_F(RouterTest, HistoryOfAChannelWithoutStateIsEmptyAndOfNoServiceAnError) {
 }
 
 TEST_F(RouterTest, ExpiredEventsAreNotInHistory) {
-  EventView brief = Event("x");
+  Event brief = MakeEvent("x");
   brief.ttl = absl::Seconds(1);
   Publish(brief);
   Publish("x");
@@ -671,7 +672,7 @@ TEST_F(RouterTest, TheWholeBudgetHoldsWithTheSweepAndTheNewestStay) {
   Use("  max_event_bytes: 1000000\n", /*max_history_bytes=*/100'000);
   const std::string data = absl::StrCat(R"({"x":")", std::string(900, 'x'), "\"}");
   for (int i = 0; i < 400; ++i) {
-    Publish(Event(absl::StrCat("c", i % 100), data));
+    Publish(MakeEvent(absl::StrCat("c", i % 100), data));
     clock_.Advance(absl::Milliseconds(1));
     if (i % 10 == 0) router_->Sweep();
     ASSERT_LE(engine_->history_bytes(), 115'000);

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/routing/delivery_report.h"
+#include "control/routing/publish_counts.h"
 #include "tests/control/routing/router_fixture.h"
 #include "tests/testing/wait_for.h"
 
@@ -42,8 +44,8 @@ class RouterThreadsTest : public RouterFixture {
       for (int i = 0; i < events;) {
         PublishRun run(router_.get());
         for (int k = 0; k < 5 && i < events; ++k, ++i) {
-          run.Publish(Event(channels[static_cast<size_t>(i) % channels.size()], json), {}, &sink,
-                      0);
+          run.Publish(MakeEvent(channels[static_cast<size_t>(i) % channels.size()], json), {},
+                      &sink, 0);
         }
       }
       EXPECT_EQ(sink.count(), static_cast<size_t>(events));
@@ -260,7 +262,7 @@ TEST_F(RouterThreadsTest, OfManyCallersWithOneKeyOneIsPublishedAndAllGetTheRecei
   servers_.emplace_back([&] {
     while (!over_) {
       for (const v1::Deliver& deliver : worker->TakeDeliveries()) {
-        Router::Report report;
+        DeliveryReport report;
         report.tracking_id = deliver.publication_id();
         report.counts.matched = report.counts.written = 1;
         report.final = true;
@@ -275,7 +277,7 @@ TEST_F(RouterThreadsTest, OfManyCallersWithOneKeyOneIsPublishedAndAllGetTheRecei
     Run([this, sink = sinks.back().get()] {
       for (uint64_t i = 0; i < kKeys; ++i) {
         const std::string key = absl::StrCat("key-", i);
-        EventView event = Event("x");
+        Event event = MakeEvent("x");
         event.idempotency_key = key;
         PublishRun run(router_.get());
         run.Publish(event, {.level = ReceiptLevel::kWritten}, sink, i);

@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/routing/interest_view.h"
+#include "proto/interest_hash.h"
+#include "proto/policies.h"
 #include "tests/control/routing/router_fixture.h"
 
 namespace fanwire::control {
@@ -138,8 +141,7 @@ TEST_F(SubscriptionsTest, TheDigestIsOfEverythingThatIsWanted) {
   const auto worker = MakeWorker();
   const InterestView name{.service = "s", .channel = "x"};
   const InterestView pattern{.service = "s", .channel = "a:*", .pattern = true};
-  const InterestView dialect{
-      .service = "s", .channel = "x", .dialect = ChannelDialect::kSessionBuddy};
+  const InterestView dialect{.service = "s", .channel = "x", .dialect = Dialect::kSessionBuddy};
   const InterestView unknown{.service = "none", .channel = "x"};
   uint64_t hash = 0;
   uint64_t count = 0;
@@ -219,15 +221,13 @@ TEST_F(SubscriptionsTest, WhatCannotBeSubscribedIsRefusedWithTheReason) {
 
 TEST_F(SubscriptionsTest, ADialectsChannelIsAnsweredWithoutAPosition) {
   const auto worker = MakeWorker();
-  router_->AddInterest(
+  router_->AddInterest(worker->link,
+                       {.service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
+  router_->Subscribe(
       worker->link,
-      {.service = "s", .channel = "metrics", .dialect = ChannelDialect::kSessionBuddy});
-  router_->Subscribe(worker->link, {.query_id = 1,
-                                    .service = "s",
-                                    .channel = "metrics",
-                                    .dialect = ChannelDialect::kSessionBuddy});
-  router_->PublishFrame("s", ChannelDialect::kSessionBuddy, "metrics", R"({"type":"update"})");
-  router_->PublishFrame("s", ChannelDialect::kSessionBuddy, "other", "{}");
+      {.query_id = 1, .service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
+  router_->PublishFrame("s", Dialect::kSessionBuddy, "metrics", R"({"type":"update"})");
+  router_->PublishFrame("s", Dialect::kSessionBuddy, "other", "{}");
   Publish("metrics");
   EXPECT_THAT(worker->Take(), ElementsAre("def metrics@0", "answer 1 metrics@0", "metrics~"));
   EXPECT_THAT(worker->TakeDeliveries(),
@@ -305,7 +305,7 @@ TEST_F(SubscriptionsTest, HistoryThatIsTooOldCannotBeRecovered) {
 TEST_F(SubscriptionsTest, AnExpiredEventIsRecoveredAsItsOffsetAlone) {
   const auto worker = MakeWorker();
   Publish("x");
-  EventView brief = Event("x");
+  Event brief = MakeEvent("x");
   brief.ttl = absl::Seconds(1);
   Publish(brief);
   Publish("x");
@@ -317,7 +317,7 @@ TEST_F(SubscriptionsTest, AnExpiredEventIsRecoveredAsItsOffsetAlone) {
 TEST_F(SubscriptionsTest, EventsWithoutHistoryAreNotRecovered) {
   const auto worker = MakeWorker();
   Publish("x");
-  EventView cursor = Event("x");
+  Event cursor = MakeEvent("x");
   cursor.skip_history = true;
   Publish(cursor);
   Publish("x");
@@ -353,7 +353,7 @@ TEST_F(SubscriptionsTest, APageHoldsOneEventAtLeastAndAMebibyteAtMost) {
   Use("  max_event_bytes: 1000000\n");
   const auto worker = MakeWorker();
   const std::string large = absl::StrCat(R"({"x":")", std::string(400'000, 'x'), "\"}");
-  for (int i = 0; i < 5; ++i) Publish(Event("x", large));
+  for (int i = 0; i < 5; ++i) Publish(MakeEvent("x", large));
   Recover(*worker, 1, "x", EpochOf("x"), 0, /*page_bytes=*/1);
   Recover(*worker, 2, "x", EpochOf("x"), 0, /*page_bytes=*/UINT64_MAX);
   Recover(*worker, 3, "x", EpochOf("x"), 0, /*page_bytes=*/0);
@@ -407,7 +407,7 @@ TEST_F(SubscriptionsTest, EventsWithoutPositionThatFindNoRoomAreCountedAndGone) 
   Want(*worker, "x");
   PublishRun run(router_.get());
   FakeReceiptSink sink;
-  EventView cursor = Event("x");
+  Event cursor = MakeEvent("x");
   cursor.skip_history = true;
   for (int i = 0; i < 10; ++i) run.Publish(cursor, {.level = ReceiptLevel::kRouted}, &sink, 0);
   run.Flush();
@@ -423,9 +423,9 @@ TEST_F(SubscriptionsTest, WhileAChannelIsDirtyItsEventsWithoutPositionDoNotOvert
   Want(*worker, "x");
   PublishRun run(router_.get());
   FakeReceiptSink sink;
-  EventView cursor = Event("x");
+  Event cursor = MakeEvent("x");
   cursor.skip_history = true;
-  for (int i = 0; i < 5; ++i) run.Publish(Event("x"), {}, &sink, 0);
+  for (int i = 0; i < 5; ++i) run.Publish(MakeEvent("x"), {}, &sink, 0);
   run.Publish(cursor, {}, &sink, 0);
   run.Flush();
   EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2", "x#3", "x#4", "x#5"));
@@ -804,7 +804,7 @@ TEST_F(UnappliedTest, ARepairInSeveralPagesCountsFromItsBeginning) {
   absl::Duration third;
   for (int i = 0; i < 8; ++i) {
     if (i == 3) third = clock_.Now();
-    Publish(Event("a:1", large));
+    Publish(MakeEvent("a:1", large));
     clock_.Advance(absl::Minutes(1));
   }
   ASSERT_EQ(worker->link->stats().dirty_channels, 1);

@@ -19,17 +19,17 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 // "worker service=slots" of each grant.
-std::vector<std::string> Settle(SlotPool* pool) {
+std::vector<std::string> Settle(ConnectionQuota* pool) {
   std::vector<std::string> told;
-  for (const SlotPool::Grant& grant : pool->Settle()) {
+  for (const ConnectionQuota::Grant& grant : pool->Settle()) {
     told.push_back(absl::StrCat(grant.worker, " ", grant.service, "=", grant.slots));
   }
   return told;
 }
 
-class SlotPoolTest : public ::testing::Test {
+class ConnectionQuotaTest : public ::testing::Test {
  protected:
-  SlotPoolTest() { pool_.SetLimit("akosha", 10); }
+  ConnectionQuotaTest() { pool_.SetLimit("akosha", 10); }
 
   void Request(absl::string_view worker, uint32_t want, uint32_t in_use, uint32_t waiting = 0) {
     pool_.Request(worker, "akosha", {.want = want, .in_use = in_use, .waiting = waiting});
@@ -42,10 +42,10 @@ class SlotPoolTest : public ::testing::Test {
     pool_.Adopt(worker, "akosha", {.want = held, .in_use = in_use});
   }
 
-  SlotPool pool_;
+  ConnectionQuota pool_;
 };
 
-TEST_F(SlotPoolTest, GrantsAsManyAsRemain) {
+TEST_F(ConnectionQuotaTest, GrantsAsManyAsRemain) {
   Request("a", 8, 0);
   EXPECT_THAT(Settle(&pool_), ElementsAre("a akosha=8"));
   Request("b", 8, 0);
@@ -53,7 +53,7 @@ TEST_F(SlotPoolTest, GrantsAsManyAsRemain) {
   EXPECT_EQ(pool_.leased("akosha"), 10);
 }
 
-TEST_F(SlotPoolTest, AnswersARequestThatChangesNothing) {
+TEST_F(ConnectionQuotaTest, AnswersARequestThatChangesNothing) {
   Request("a", 8, 0);
   Settle(&pool_);
   EXPECT_THAT(Settle(&pool_), IsEmpty());
@@ -61,7 +61,7 @@ TEST_F(SlotPoolTest, AnswersARequestThatChangesNothing) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("a akosha=8"));
 }
 
-TEST_F(SlotPoolTest, NeverGrantsFewerThanAreInUse) {
+TEST_F(ConnectionQuotaTest, NeverGrantsFewerThanAreInUse) {
   Request("a", 10, 10);
   Request("b", 8, 3);
   EXPECT_THAT(Settle(&pool_), ElementsAre("a akosha=10", "b akosha=3"));
@@ -70,7 +70,7 @@ TEST_F(SlotPoolTest, NeverGrantsFewerThanAreInUse) {
 
 // ------------------------------------------------------------------------------- given back
 
-TEST_F(SlotPoolTest, WhatIsGivenBackIsLeasedUntilItIsConfirmed) {
+TEST_F(ConnectionQuotaTest, WhatIsGivenBackIsLeasedUntilItIsConfirmed) {
   Request("a", 10, 0);
   Settle(&pool_);
   Request("a", 4, 3);
@@ -81,7 +81,7 @@ TEST_F(SlotPoolTest, WhatIsGivenBackIsLeasedUntilItIsConfirmed) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("b akosha=6"));
 }
 
-TEST_F(SlotPoolTest, WhatIsUsedMeanwhileIsNotGivenBack) {
+TEST_F(ConnectionQuotaTest, WhatIsUsedMeanwhileIsNotGivenBack) {
   Request("a", 10, 0);
   Settle(&pool_);
   Request("a", 4, 3);
@@ -92,7 +92,7 @@ TEST_F(SlotPoolTest, WhatIsUsedMeanwhileIsNotGivenBack) {
   EXPECT_EQ(pool_.leased("akosha"), 10);
 }
 
-TEST_F(SlotPoolTest, WhatAWorkerSaysBeforeItHasHeardChangesNothing) {
+TEST_F(ConnectionQuotaTest, WhatAWorkerSaysBeforeItHasHeardChangesNothing) {
   Request("a", 10, 0);
   Settle(&pool_);
   Request("a", 4, 3);
@@ -104,14 +104,14 @@ TEST_F(SlotPoolTest, WhatAWorkerSaysBeforeItHasHeardChangesNothing) {
   EXPECT_EQ(pool_.leased("akosha"), 10);
 }
 
-TEST_F(SlotPoolTest, ASecondConfirmationFreesNothing) {
+TEST_F(ConnectionQuotaTest, ASecondConfirmationFreesNothing) {
   Request("a", 8, 0);
   Settle(&pool_);
   Confirm("a", 2, 0);
   EXPECT_EQ(pool_.leased("akosha"), 8);
 }
 
-TEST_F(SlotPoolTest, AWorkerThatNeverConfirmsIsTakenByItsWord) {
+TEST_F(ConnectionQuotaTest, AWorkerThatNeverConfirmsIsTakenByItsWord) {
   Request("a", 10, 0);
   Settle(&pool_);
   Request("a", 4, 3);
@@ -125,7 +125,7 @@ TEST_F(SlotPoolTest, AWorkerThatNeverConfirmsIsTakenByItsWord) {
 
 // ------------------------------------------------------------------------------- turns
 
-TEST_F(SlotPoolTest, GivesWhatIsReturnedToTheLongestWaiting) {
+TEST_F(ConnectionQuotaTest, GivesWhatIsReturnedToTheLongestWaiting) {
   Request("a", 10, 10);
   Request("c", 4, 0);
   Request("b", 4, 0);
@@ -136,7 +136,7 @@ TEST_F(SlotPoolTest, GivesWhatIsReturnedToTheLongestWaiting) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("b akosha=2", "c akosha=4"));
 }
 
-TEST_F(SlotPoolTest, AskingAgainKeepsTheTurn) {
+TEST_F(ConnectionQuotaTest, AskingAgainKeepsTheTurn) {
   Request("a", 10, 10);
   Request("c", 4, 0);
   Request("b", 4, 0);
@@ -147,7 +147,7 @@ TEST_F(SlotPoolTest, AskingAgainKeepsTheTurn) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("a akosha=5", "c akosha=5"));
 }
 
-TEST_F(SlotPoolTest, WhoAsksForLessDoesNotWaitAnyLonger) {
+TEST_F(ConnectionQuotaTest, WhoAsksForLessDoesNotWaitAnyLonger) {
   Request("a", 10, 10);
   Request("b", 4, 0);
   Request("b", 0, 0);
@@ -156,7 +156,7 @@ TEST_F(SlotPoolTest, WhoAsksForLessDoesNotWaitAnyLonger) {
   EXPECT_THAT(Settle(&pool_), IsEmpty());
 }
 
-TEST_F(SlotPoolTest, ClientsAtTheDoorComeBeforeReserves) {
+TEST_F(ConnectionQuotaTest, ClientsAtTheDoorComeBeforeReserves) {
   Request("a", 10, 10);
   Settle(&pool_);
   Request("b", 8, 0);
@@ -166,7 +166,7 @@ TEST_F(SlotPoolTest, ClientsAtTheDoorComeBeforeReserves) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("c akosha=1"));
 }
 
-TEST_F(SlotPoolTest, SlotsOfAWorkerThatIsGoneAreFree) {
+TEST_F(ConnectionQuotaTest, SlotsOfAWorkerThatIsGoneAreFree) {
   Request("a", 10, 10);
   Request("b", 8, 0);
   Settle(&pool_);
@@ -174,19 +174,19 @@ TEST_F(SlotPoolTest, SlotsOfAWorkerThatIsGoneAreFree) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("b akosha=8"));
 }
 
-TEST_F(SlotPoolTest, AHigherLimitServesThoseWhoWait) {
+TEST_F(ConnectionQuotaTest, AHigherLimitServesThoseWhoWait) {
   Request("a", 15, 0);
   Settle(&pool_);
   pool_.SetLimit("akosha", 12);
   EXPECT_THAT(Settle(&pool_), ElementsAre("a akosha=12"));
 }
 
-TEST_F(SlotPoolTest, AServiceWithoutALimitHasNoSlots) {
+TEST_F(ConnectionQuotaTest, AServiceWithoutALimitHasNoSlots) {
   pool_.Request("a", "unknown", {.want = 8});
   EXPECT_THAT(Settle(&pool_), ElementsAre("a unknown=0"));
 }
 
-TEST_F(SlotPoolTest, ServicesHaveTheirOwnSlots) {
+TEST_F(ConnectionQuotaTest, ServicesHaveTheirOwnSlots) {
   pool_.SetLimit("dhruva", 5);
   Request("a", 10, 0);
   pool_.Request("a", "dhruva", {.want = 10});
@@ -195,7 +195,7 @@ TEST_F(SlotPoolTest, ServicesHaveTheirOwnSlots) {
 
 // ------------------------------------------------------------------------------- for clients
 
-TEST_F(SlotPoolTest, AClientThatWaitsGetsASlotOfTheIdlestWorker) {
+TEST_F(ConnectionQuotaTest, AClientThatWaitsGetsASlotOfTheIdlestWorker) {
   Request("a", 4, 2);
   Request("b", 6, 0);
   Settle(&pool_);
@@ -206,7 +206,7 @@ TEST_F(SlotPoolTest, AClientThatWaitsGetsASlotOfTheIdlestWorker) {
   EXPECT_EQ(pool_.leased("akosha"), 10);
 }
 
-TEST_F(SlotPoolTest, ManyClientsGetSlotsOfSeveralWorkers) {
+TEST_F(ConnectionQuotaTest, ManyClientsGetSlotsOfSeveralWorkers) {
   Request("a", 4, 1);
   Request("b", 6, 1);
   Settle(&pool_);
@@ -218,7 +218,7 @@ TEST_F(SlotPoolTest, ManyClientsGetSlotsOfSeveralWorkers) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("c akosha=7"));
 }
 
-TEST_F(SlotPoolTest, WhoGaveLessThanAskedIsNotAskedForItAgainButOthersAre) {
+TEST_F(ConnectionQuotaTest, WhoGaveLessThanAskedIsNotAskedForItAgainButOthersAre) {
   Request("a", 4, 0);
   Request("b", 6, 0);
   Settle(&pool_);
@@ -234,7 +234,7 @@ TEST_F(SlotPoolTest, WhoGaveLessThanAskedIsNotAskedForItAgainButOthersAre) {
   EXPECT_THAT(Settle(&pool_), IsEmpty());
 }
 
-TEST_F(SlotPoolTest, SlotsThatAReportShowsIdleAreAskedFor) {
+TEST_F(ConnectionQuotaTest, SlotsThatAReportShowsIdleAreAskedFor) {
   Request("a", 10, 10);
   Settle(&pool_);
   Request("b", 9, 0, /*waiting=*/1);
@@ -247,14 +247,14 @@ TEST_F(SlotPoolTest, SlotsThatAReportShowsIdleAreAskedFor) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("b akosha=1"));
 }
 
-TEST_F(SlotPoolTest, AReserveTakesNothingFromOthers) {
+TEST_F(ConnectionQuotaTest, AReserveTakesNothingFromOthers) {
   Request("a", 10, 0);
   Settle(&pool_);
   Request("b", 8, 0);
   EXPECT_THAT(Settle(&pool_), ElementsAre("b akosha=0"));
 }
 
-TEST_F(SlotPoolTest, WhatIsOnItsWayIsNotAskedForTwice) {
+TEST_F(ConnectionQuotaTest, WhatIsOnItsWayIsNotAskedForTwice) {
   Request("a", 10, 0);
   Settle(&pool_);
   Request("b", 9, 0, /*waiting=*/1);
@@ -267,7 +267,7 @@ TEST_F(SlotPoolTest, WhatIsOnItsWayIsNotAskedForTwice) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("c akosha=1"));
 }
 
-TEST_F(SlotPoolTest, AClientThatGaveUpIsNotWaitedFor) {
+TEST_F(ConnectionQuotaTest, AClientThatGaveUpIsNotWaitedFor) {
   Request("a", 10, 10);
   Settle(&pool_);
   Request("b", 9, 0, /*waiting=*/1);
@@ -279,7 +279,7 @@ TEST_F(SlotPoolTest, AClientThatGaveUpIsNotWaitedFor) {
   EXPECT_THAT(Settle(&pool_), IsEmpty());
 }
 
-TEST_F(SlotPoolTest, TwoWorkersWithClientsAtTheirDoorsTakeNothingFromEachOther) {
+TEST_F(ConnectionQuotaTest, TwoWorkersWithClientsAtTheirDoorsTakeNothingFromEachOther) {
   Request("a", 5, 5);
   Request("b", 5, 5);
   Settle(&pool_);
@@ -291,22 +291,23 @@ TEST_F(SlotPoolTest, TwoWorkersWithClientsAtTheirDoorsTakeNothingFromEachOther) 
 
 // Workers that take, give and answer as fanout/quota_lease.h does, at random and with all messages
 // late: together they never hold more than the limit, and a client that waits gets what is idle.
-TEST_F(SlotPoolTest, WorkersNeverHoldMoreThanTheLimitTogether) {
+TEST_F(ConnectionQuotaTest, WorkersNeverHoldMoreThanTheLimitTogether) {
   struct Worker {
     uint32_t held = 0, in_use = 0, waiting = 0;
-    std::deque<uint32_t> grants;                        // under way to it
-    std::deque<std::pair<SlotPool::Claim, bool>> says;  // under way from it; whether it confirms
+    std::deque<uint32_t> grants;  // under way to it
+    std::deque<std::pair<ConnectionQuota::Claim, bool>>
+        says;  // under way from it; whether it confirms
   };
   std::map<std::string, Worker> workers = {{"a", {}}, {"b", {}}, {"c", {}}};
   std::mt19937 random(7);
   const auto settle = [&] {
-    for (const SlotPool::Grant& grant : pool_.Settle()) {
+    for (const ConnectionQuota::Grant& grant : pool_.Settle()) {
       workers[grant.worker].grants.push_back(grant.slots);
     }
   };
   const auto say = [](Worker* worker, uint32_t want, bool confirms) {
     worker->says.emplace_back(
-        SlotPool::Claim{.want = want, .in_use = worker->in_use, .waiting = worker->waiting},
+        ConnectionQuota::Claim{.want = want, .in_use = worker->in_use, .waiting = worker->waiting},
         confirms);
   };
   const auto hear = [&](Worker* worker) {
@@ -384,7 +385,7 @@ TEST_F(SlotPoolTest, WorkersNeverHoldMoreThanTheLimitTogether) {
 
 // ------------------------------------------------------------------------------- over the limit
 
-TEST_F(SlotPoolTest, AdoptedSlotsAreKeptOverTheLimit) {
+TEST_F(ConnectionQuotaTest, AdoptedSlotsAreKeptOverTheLimit) {
   Request("a", 10, 10);
   Settle(&pool_);
   Adopt("b", 6, 4);
@@ -392,7 +393,7 @@ TEST_F(SlotPoolTest, AdoptedSlotsAreKeptOverTheLimit) {
   EXPECT_EQ(pool_.leased("akosha"), 16);
 }
 
-TEST_F(SlotPoolTest, NobodyIsGrantedMoreWhileMoreIsLeasedThanTheLimit) {
+TEST_F(ConnectionQuotaTest, NobodyIsGrantedMoreWhileMoreIsLeasedThanTheLimit) {
   Adopt("a", 16, 16);
   Settle(&pool_);
   Request("b", 8, 0);
@@ -403,7 +404,7 @@ TEST_F(SlotPoolTest, NobodyIsGrantedMoreWhileMoreIsLeasedThanTheLimit) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("b akosha=1"));
 }
 
-TEST_F(SlotPoolTest, TakesBackIdleSlotsOverTheLimitFromTheIdlest) {
+TEST_F(ConnectionQuotaTest, TakesBackIdleSlotsOverTheLimitFromTheIdlest) {
   Adopt("a", 8, 7);
   Adopt("b", 8, 1);
   Settle(&pool_);
@@ -413,7 +414,7 @@ TEST_F(SlotPoolTest, TakesBackIdleSlotsOverTheLimitFromTheIdlest) {
   EXPECT_EQ(pool_.leased("akosha"), 10);
 }
 
-TEST_F(SlotPoolTest, TakesNothingBackThatIsInUse) {
+TEST_F(ConnectionQuotaTest, TakesNothingBackThatIsInUse) {
   Adopt("a", 16, 0);
   pool_.SetInUse("a", "akosha", 15);
   Settle(&pool_);
@@ -421,14 +422,14 @@ TEST_F(SlotPoolTest, TakesNothingBackThatIsInUse) {
   EXPECT_THAT(Settle(&pool_), ElementsAre("a akosha=15"));
 }
 
-TEST_F(SlotPoolTest, TakesNothingBackWithinTheLimit) {
+TEST_F(ConnectionQuotaTest, TakesNothingBackWithinTheLimit) {
   Request("a", 10, 0);
   Settle(&pool_);
   pool_.Tick();
   EXPECT_THAT(Settle(&pool_), IsEmpty());
 }
 
-TEST_F(SlotPoolTest, SlotsTakenBackAreNotWaitedFor) {
+TEST_F(ConnectionQuotaTest, SlotsTakenBackAreNotWaitedFor) {
   Request("a", 10, 2);
   Settle(&pool_);
   pool_.SetLimit("akosha", 5);
@@ -439,7 +440,7 @@ TEST_F(SlotPoolTest, SlotsTakenBackAreNotWaitedFor) {
   EXPECT_THAT(Settle(&pool_), IsEmpty());
 }
 
-TEST_F(SlotPoolTest, SlotsThatAreUsedBeyondWhatIsHeldAreLeased) {
+TEST_F(ConnectionQuotaTest, SlotsThatAreUsedBeyondWhatIsHeldAreLeased) {
   Request("a", 4, 2);
   Settle(&pool_);
   pool_.SetInUse("a", "akosha", 9);

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/rpc_status.h"
+#include "control/events/delivery_counts.h"
 #include "control/workers/ledger.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"

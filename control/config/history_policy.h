@@ -1,0 +1,19 @@
+// HistoryPolicy says how much of a channel is kept for recovery.
+//
+// Threading: a value.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace fanwire::control {
+
+struct HistoryPolicy {
+  uint32_t size = 1000;  // publications; 0: none
+  absl::Duration ttl = absl::Hours(1);
+
+  friend bool operator==(const HistoryPolicy&, const HistoryPolicy&) = default;
+};
+
+}  // namespace fanwire::control

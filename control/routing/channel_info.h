@@ -1,0 +1,46 @@
+// What operators are told of a channel: its state, and events of its history.
+//
+// Threading: values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "control/engine/engine.h"
+#include "control/events/publication.h"
+
+namespace fanwire::control {
+
+// One channel, for operators.
+struct ChannelSummary {
+  std::string service;
+  std::string channel;
+  HistoryState history;
+  int64_t publications = 0;  // since the state was created
+  absl::Time last_published = absl::InfinitePast();
+  int32_t workers = 0;  // with interest, by name or pattern
+};
+
+// Events of one channel, oldest first unless asked in reverse.
+struct HistorySlice {
+  Position head;
+  std::vector<PublicationPtr> publications;
+  bool more = false;  // cut at the limit
+};
+
+struct HistoryRequest {
+  absl::string_view service = {};
+  absl::string_view channel = {};
+  size_t limit = 100;
+  size_t max_bytes = 1 << 20;  // of envelopes
+  // Only what came after it.  Another epoch than the channel's: everything kept.
+  std::optional<Position> since = {};
+  bool reverse = false;
+};
+
+}  // namespace fanwire::control
