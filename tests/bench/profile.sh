@@ -8,16 +8,16 @@ Usage: tests/bench/profile.sh [--seconds N] [--publish]
 
 Records with perf, for N seconds each (default 5): a worker with 1,000 subscribers and one
 publication in flight, and control while a stream publishes to 1,000 channels.  Writes
-flame_worker.svg and flame_control.svg, and prints the heaviest functions of each.
+flame_worker.svg and flame_control.svg into build/bench/, and prints the heaviest functions of each.
 
-  --publish  writes into docs/performance/ instead of build/bench/
+  --publish  also copies the graphs into docs/performance/
 
 Where perf may not record (a container without the right, say) it prints callgrind's summary of the
 same two paths' micro-benchmarks instead, if valgrind is there.
 USAGE
 }
 
-out=build/bench
+publish=false
 seconds=5
 while (($#)); do
   case $1 in
@@ -25,7 +25,7 @@ while (($#)); do
       seconds=${2:?--seconds needs a number}
       shift
       ;;
-    --publish) out=docs/performance ;;
+    --publish) publish=true ;;
     --help | -h) usage; exit ;;
     *) usage >&2; exit 2 ;;
   esac
@@ -42,7 +42,11 @@ ulimit -n "$(ulimit -Hn)"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 if perf record -q -o "$work/try" -e cpu-clock true >"$work/why" 2>&1; then
-  /usr/bin/python3 tests/bench/profile.py --bin build/release/bin --out "$out" --seconds "$seconds"
+  /usr/bin/python3 tests/bench/profile.py --bin build/release/bin --out build/bench \
+    --seconds "$seconds"
+  if $publish; then
+    tests/bench/publish_docs.py flames
+  fi
   exit
 fi
 

@@ -102,6 +102,7 @@ def has_points(curve):
 
 
 def page(about, outcome):
+    """All tables, as Markdown.  It links to no other file, so that it can be committed alone."""
     out = ["# Benchmark results\n",
            f"Made by `{about['command']}` on {about['date']}: {about['cores']} cores, kernel "
            f"{about['kernel']}, {about['seconds']} s.  The last column is how often better the "
@@ -116,10 +117,9 @@ def page(about, outcome):
         out += [curve_table(c) for c in curves]
         shares = [s for s in outcome["shares"] if s["group"] == group and s["values"]]
         out += [shares_table(s) for s in shares]
-        out += [f"![{p['title']}]({p['key']}.svg)\n" for p in [*curves, *shares]]
     if outcome["micro"]:
         out += ["## Micro\n", "Single functions on one core, by Google Benchmark "
-                "(`bench_micro`; all numbers in micro.json).\n", micro_table(outcome["micro"])]
+                "(`bench_micro`).\n", micro_table(outcome["micro"])]
     return "\n".join(out)
 
 
@@ -200,7 +200,10 @@ def plots(folder, outcome):
 
 
 def write(folder, about, outcome, complete):
-    """Writes everything into `folder`; a complete run removes the plots of rows that are no more."""
+    """Writes results.json, micro.json, results.md and all plots into `folder`.
+
+    A complete run also removes the plots of earlier runs that it did not draw again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kept = {k: v for k, v in outcome.items() if k != "micro"}
     (folder / "results.json").write_text(json.dumps({"about": about, **kept}, indent=1) + "\n")
@@ -208,6 +211,6 @@ def write(folder, about, outcome, complete):
         (folder / "micro.json").write_text(json.dumps(outcome["micro"], indent=1) + "\n")
     (folder / "results.md").write_text(page(about, outcome))
     drawn = plots(folder, outcome)
-    for old in set(folder.glob("*.svg")) - drawn if complete and drawn else ():
+    for old in set(folder.glob("*.svg")) - drawn if complete else ():
         if not old.name.startswith("flame_"):
             old.unlink()

@@ -5,20 +5,22 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-Usage: tests/bench/run.sh [--quick] [--only PREFIX] [--publish]
+Usage: tests/bench/run.sh [--quick] [--only PREFIX]
+       tests/bench/run.sh --publish
 
 Builds the release binaries and the benchmark's programs, starts each server on loopback in turns,
 and prints medians and ratios.  About 14 minutes on two idle cores; it stops by itself.
+Writes results.json, micro.json, the table results.md and plots of the rows into build/bench/.
 
   --quick        one short round of each row: about two minutes, no medians
   --only PREFIX  rows whose key begins so: fanout, rate, slow, idle, publish, channels, fairness,
                  workers, micro … (results.json has the keys)
-  --publish      writes results.json, micro.json, results.md and plots into docs/performance/
-                 instead of build/bench/
+  --publish      also copies the table, and the plots that docs/performance.md links to, into
+                 docs/performance/; a complete run only
 USAGE
 }
 
-out=build/bench
+publish=false
 arguments=()
 while (($#)); do
   case $1 in
@@ -27,12 +29,16 @@ while (($#)); do
       arguments+=(--only "${2:?--only needs a prefix}")
       shift
       ;;
-    --publish) out=docs/performance ;;
+    --publish) publish=true ;;
     --help | -h) usage; exit ;;
     *) usage >&2; exit 2 ;;
   esac
   shift
 done
+if $publish && ((${#arguments[@]})); then
+  echo "--publish needs a complete run, without --quick and --only" >&2
+  exit 2
+fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 deploy/install-packages build run test bench
@@ -45,4 +51,7 @@ cmake --build build/release --target fanwire-control fanwire-fanout wsctl \
   bench_load bench_publish bench_floor bench_micro peer_websocketpp
 
 ulimit -n "$(ulimit -Hn)"
-exec /usr/bin/python3 tests/bench/run.py --bin build/release/bin --out "$out" "${arguments[@]}"
+/usr/bin/python3 tests/bench/run.py --bin build/release/bin --out build/bench "${arguments[@]}"
+if $publish; then
+  tests/bench/publish_docs.py results
+fi
