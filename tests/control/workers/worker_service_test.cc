@@ -318,7 +318,7 @@ TEST_F(WorkerServiceTest, ADeliveryReportEndsTheReceipt) {
   FakeReceiptSink sink;
   {
     PublishRun run(router_.get());
-    run.Publish(Event("x"), {.level = ReceiptLevel::kWritten}, &sink, 0);
+    run.Publish(MakeEvent("x"), {.level = ReceiptLevel::kWritten}, &sink, 0);
   }
   worker->AwaitItem();
   worker->AwaitItem();
@@ -421,7 +421,7 @@ TEST_F(WorkerServiceTest, AWorkerThatGoesTakesItsInterestWithItAndEndsItsReceipt
   FakeReceiptSink sink;
   {
     PublishRun run(router_.get());
-    run.Publish(Event("x"), {.level = ReceiptLevel::kWritten}, &sink, 0);
+    run.Publish(MakeEvent("x"), {.level = ReceiptLevel::kWritten}, &sink, 0);
   }
   EXPECT_EQ(sink.count(), 0u);
   worker->Cancel();
@@ -463,7 +463,7 @@ TEST_F(WorkerServiceTest, AttachmentsMayComeAndGoWhileOthersPublish) {
     FakeReceiptSink sink;
     while (!over) {
       PublishRun run(router_.get());
-      for (int i = 0; i < 10; ++i) run.Publish(Event("x"), {}, &sink, 0);
+      for (int i = 0; i < 10; ++i) run.Publish(MakeEvent("x"), {}, &sink, 0);
     }
   });
   for (int i = 0; i < 40; ++i) {
