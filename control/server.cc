@@ -186,13 +186,13 @@ class ServerImpl final : public Server, public ControlProcess {
   }
   ConfigOverrides config_overrides() const override { return options_.overrides; }
   void Reload(std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)> done) override;
-  std::vector<ProcessInfo> Slots() const override { return supervisor_->Slots(); }
-  absl::Status DrainSlot(absl::string_view worker_id, const DrainOrder& order,
-                         std::function<void(int64_t, bool)> progress) override {
+  std::vector<ProcessInfo> LocalWorkers() const override { return supervisor_->Workers(); }
+  absl::Status DrainLocalWorker(absl::string_view worker_id, const DrainOrder& order,
+                                std::function<void(int64_t, bool)> progress) override {
     return supervisor_->Drain(worker_id, order, std::move(progress));
   }
-  absl::Status RestartSlots(const std::vector<std::string>& worker_ids, bool only_stopped,
-                            std::function<void(const RestartProgress&)> progress) override {
+  absl::Status RestartLocalWorkers(const std::vector<std::string>& worker_ids, bool only_stopped,
+                                   std::function<void(const RestartProgress&)> progress) override {
     return supervisor_->Restart(worker_ids, only_stopped, std::move(progress));
   }
 

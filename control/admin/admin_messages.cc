@@ -130,26 +130,26 @@ bool IsAttached(const v1::WorkerInfo& info) {
          info.state() == v1::WORKER_STATE_DRAINING;
 }
 
-// Adds what the slot knows.  Of its process' attachment the registry knows better; of a process
-// that is not attached, or is another than the registry remembers, the slot does.
-void AddSlot(const ProcessInfo& slot, v1::WorkerInfo* info) {
-  const bool same_process = slot.pid == 0 || info->pid() == slot.pid;
-  info->set_id(slot.id);
-  info->set_slot(slot.slot);
+// Adds what the supervisor knows of a local worker.  The registry's state holds while the worker's
+// present process is attached; otherwise the supervisor's state replaces it.
+void AddLocalWorker(const ProcessInfo& local, v1::WorkerInfo* info) {
+  const bool same_process = local.pid == 0 || info->pid() == local.pid;
+  info->set_id(local.id);
+  info->set_slot(local.number);
   info->set_supervised(true);
-  info->set_restarts(slot.restarts);
+  info->set_restarts(local.restarts);
   if (info->address().empty()) info->set_address("local");
   if (same_process && IsAttached(*info)) {
-    if (slot.state == ProcessState::kDraining) info->set_state(v1::WORKER_STATE_DRAINING);
+    if (local.state == ProcessState::kDraining) info->set_state(v1::WORKER_STATE_DRAINING);
     return;
   }
-  // Running to the slot: that it fell silent is news that has not come there yet.
-  if (same_process && slot.state == ProcessState::kRunning &&
+  // The supervisor has not heard yet that the worker fell silent.
+  if (same_process && local.state == ProcessState::kRunning &&
       info->state() == v1::WORKER_STATE_DEAD) {
     return;
   }
-  info->set_state(StateOf(slot.state));
-  info->set_pid(slot.pid);
+  info->set_state(StateOf(local.state));
+  info->set_pid(local.pid);
 }
 
 }  // namespace
@@ -333,13 +333,13 @@ absl::Status ReadDisconnect(const v1::DisconnectRequest& request, v1::Disconnect
 }
 
 std::vector<v1::WorkerInfo> MergeWorkers(std::vector<v1::WorkerInfo> attached,
-                                         const std::vector<ProcessInfo>& slots) {
+                                         const std::vector<ProcessInfo>& local_workers) {
   std::vector<v1::WorkerInfo> workers = std::move(attached);
-  for (const ProcessInfo& slot : slots) {
+  for (const ProcessInfo& local : local_workers) {
     auto it = std::find_if(workers.begin(), workers.end(),
-                           [&](const v1::WorkerInfo& info) { return info.id() == slot.id; });
+                           [&](const v1::WorkerInfo& info) { return info.id() == local.id; });
     if (it == workers.end()) it = workers.insert(it, v1::WorkerInfo());
-    AddSlot(slot, &*it);
+    AddLocalWorker(local, &*it);
   }
   std::sort(workers.begin(), workers.end(), [](const v1::WorkerInfo& a, const v1::WorkerInfo& b) {
     return std::tuple(a.slot(), a.id()) < std::tuple(b.slot(), b.id());

@@ -85,6 +85,6 @@ absl::Status ReadDisconnect(const v1::DisconnectRequest& request, v1::Disconnect
 
 // Workers that are or were attached and slots of this control, each once, in order of slot.
 std::vector<v1::WorkerInfo> MergeWorkers(std::vector<v1::WorkerInfo> attached,
-                                         const std::vector<ProcessInfo>& slots);
+                                         const std::vector<ProcessInfo>& local_workers);
 
 }  // namespace fanwire::control

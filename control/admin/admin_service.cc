@@ -275,7 +275,8 @@ class AdminService final : public v1::Admin::CallbackService {
 
   Unary* ListWorkers(grpc::CallbackServerContext* context, const v1::ListWorkersRequest*,
                      v1::ListWorkersResponse* response) override {
-    for (v1::WorkerInfo& worker : MergeWorkers(parts_.registry->Workers(), parts_.host->Slots())) {
+    for (v1::WorkerInfo& worker :
+         MergeWorkers(parts_.registry->Workers(), parts_.host->LocalWorkers())) {
       response->add_workers()->Swap(&worker);
     }
     response->set_config_version(parts_.host->config().version);

@@ -233,7 +233,7 @@ grpc::ServerWriteReactor<v1::DrainWorkerProgress>* StartDrain(
       PushRemaining(remaining, done, feed.get());
       if (done) feed->End(absl::OkStatus());
     };
-    status = parts.host->DrainSlot(request.id(), *order, progress);
+    status = parts.host->DrainLocalWorker(request.id(), *order, progress);
     // A worker that something else has started has no slot, but is attached.
     if (absl::IsNotFound(status)) status = parts.registry->Drain(request.id(), *order, progress);
   }
@@ -245,16 +245,16 @@ grpc::ServerWriteReactor<v1::RestartWorkersProgress>* StartRestart(
     const AdminParts& parts, const v1::RestartWorkersRequest& request) {
   const auto feed = std::make_shared<RestartFeed>();
   const absl::Status status =
-      parts.host->RestartSlots({request.ids().begin(), request.ids().end()}, request.only_stopped(),
-                               [feed](const RestartProgress& step) {
-                                 if (!step.status.ok()) return feed->End(step.status);
-                                 v1::RestartWorkersProgress progress;
-                                 progress.set_id(step.id);
-                                 progress.set_state(step.state);
-                                 progress.set_done(step.done);
-                                 feed->Push(std::move(progress));
-                                 if (step.done) feed->End(absl::OkStatus());
-                               });
+      parts.host->RestartLocalWorkers({request.ids().begin(), request.ids().end()},
+                                      request.only_stopped(), [feed](const RestartProgress& step) {
+                                        if (!step.status.ok()) return feed->End(step.status);
+                                        v1::RestartWorkersProgress progress;
+                                        progress.set_id(step.id);
+                                        progress.set_state(step.state);
+                                        progress.set_done(step.done);
+                                        feed->Push(std::move(progress));
+                                        if (step.done) feed->End(absl::OkStatus());
+                                      });
   if (!status.ok()) feed->End(status);
   return RestartFeed::Start(feed);
 }

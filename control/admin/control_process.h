@@ -1,5 +1,5 @@
 // ControlProcess is what operators' calls need of the process as a whole: its configuration and its
-// worker slots (supervisor.h).
+// local workers (supervisor.h).
 //
 // Threading: implementations are safe from every thread and never block; callbacks come on any
 //            thread, without locks.
@@ -41,24 +41,24 @@ class ControlProcess {
   virtual ~ControlProcess() = default;
 
   virtual ConfigInForce config() const = 0;
-  // What besides a file a start would take: flags, environment.
+  // Where a start takes settings from besides the file: flags and environment.
   virtual ConfigOverrides config_overrides() const = 0;
 
   // Reads the file again and puts in force what can change while running: first in the workers,
-  // then, when each that is attached has acknowledged it or 5 s are over, here.
-  //   INVALID_ARGUMENT     file:line:column: what is wrong, a line each; the old one stays
-  //   FAILED_PRECONDITION  a worker refused it: the old one stays, and the workers have it again;
-  //   or
-  //                        there is no file, or another reload is under way
+  // then in control, when each attached worker has acknowledged the configuration or 5 s are over.
+  //   INVALID_ARGUMENT     "file:line:column: fault", a line each; the old configuration stays
+  //   FAILED_PRECONDITION  a worker refused the configuration: the old one stays, and the workers
+  //                        get it again; or there is no file, or another reload is under way
   virtual void Reload(std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)> done) = 0;
 
-  // As Supervisor's.  Without slots, when workers are started by something else, there are none to
-  // list and NOT_FOUND is what the others say.
-  virtual std::vector<ProcessInfo> Slots() const = 0;
-  virtual absl::Status DrainSlot(absl::string_view worker_id, const DrainOrder& order,
-                                 std::function<void(int64_t, bool)> progress) = 0;
-  virtual absl::Status RestartSlots(const std::vector<std::string>& worker_ids, bool only_stopped,
-                                    std::function<void(const RestartProgress&)> progress) = 0;
+  // See the functions of Supervisor.  If workers are started by something else, there are no local
+  // workers: the list is empty, and the other two return NOT_FOUND.
+  virtual std::vector<ProcessInfo> LocalWorkers() const = 0;
+  virtual absl::Status DrainLocalWorker(absl::string_view worker_id, const DrainOrder& order,
+                                        std::function<void(int64_t, bool)> progress) = 0;
+  virtual absl::Status RestartLocalWorkers(
+      const std::vector<std::string>& worker_ids, bool only_stopped,
+      std::function<void(const RestartProgress&)> progress) = 0;
 };
 
 }  // namespace fanwire::control

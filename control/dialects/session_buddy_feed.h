@@ -1,12 +1,12 @@
-// SessionBuddyFeed makes what subscribers of session-buddy's dialect get: the newest
-// `metrics_update` of channel `metrics`, repeated each update_interval as a frame of its own for
-// `metrics` and for `metrics:{skill}` of each of the ten top skills.  Frames are live only: they
-// have no position and are made only while somebody wants them.
+// SessionBuddyFeed makes the frames for subscribers of session-buddy's dialect.  At each
+// update_interval it sends the newest `metrics_update` of channel `metrics` as one frame to `metrics`,
+// and as one frame to `metrics:{skill}` for each of the ten top skills.  These frames have no
+// position and are not kept; they are made only while some worker has interest.
 //
 // Threading: safe from every thread.  Frames are made on the timer thread; OnPublication() keeps a
-//            pointer under a mutex that is a leaf.
-// Ownership: borrows router, timers and clock, which outlive it.  Timers that are still set when it
-//            goes do nothing.
+//            pointer under a leaf mutex.
+// Ownership: borrows router, timers and clock, which outlive it.  A timer that is still set when this
+//            object is destroyed does nothing.
 // Source:    docs/protocol.md "session-buddy's dialect"
 #pragma once
 
@@ -27,11 +27,11 @@ class ServiceTable;
 class SessionBuddyFeed final : public PublicationObserver {
  public:
   SessionBuddyFeed(Router* router, TimerQueue* timers, const Clock* clock);
-  // Waits for frames that are being made.
+  // Waits until no frame is being made.
   ~SessionBuddyFeed() override;
 
-  // Feeds the services that have a listener of the dialect, each at its update_interval, which
-  // takes effect with the next frame.  What was published to them before stays known.
+  // Feeds the services that have a listener of the dialect, each at its update_interval.  A changed
+  // interval takes effect with the next frame.  The newest publication of each service is kept.
   void SetServices(const ServiceTable& services);
 
   void OnPublication(const ObservedPublication& observed) override;

@@ -17,14 +17,14 @@ constexpr absl::Duration kBusyTurn = absl::Milliseconds(10);
 
 }  // namespace
 
-// Where other threads leave notes, and read what the slots are like.  The registry's progress
-// functions keep it alive.
+// What the supervisor's thread shares with others: tasks for it, and a copy of the workers' states.
+// The registry's progress functions hold a reference, because they may outlive the supervisor.
 struct Supervisor::Board {
   Mutex mu;  // a leaf
   CondVar changed;
   CondVar over;
   std::vector<std::function<void()>> notes ABSL_GUARDED_BY(mu);
-  std::vector<ProcessInfo> slots ABSL_GUARDED_BY(mu);
+  std::vector<ProcessInfo> workers ABSL_GUARDED_BY(mu);
   int64_t restarts ABSL_GUARDED_BY(mu) = 0;
   bool stopped ABSL_GUARDED_BY(mu) = false;
   bool ending ABSL_GUARDED_BY(mu) = false;
@@ -42,11 +42,11 @@ struct Supervisor::Board {
 };
 
 Supervisor::Supervisor(SupervisorOptions options, const Clock* clock, ProcessHost* host,
-                       WorkerCommands* orders)
+                       WorkerCommands* commands)
     : clock_(clock),
       board_(std::make_shared<Board>()),
-      slots_(std::move(options), clock->Now(), host, orders,
-             [board = board_](std::function<void()> note) { board->Post(std::move(note)); }) {
+      processes_(std::move(options), clock->Now(), host, commands,
+                 [board = board_](std::function<void()> note) { board->Post(std::move(note)); }) {
   Publish();
 }
 
@@ -62,7 +62,7 @@ void Supervisor::Start() {
 void Supervisor::Loop() {
   while (true) {
     Step();
-    const absl::Duration pause = slots_.calm() ? kCalmTurn : kBusyTurn;
+    const absl::Duration pause = processes_.calm() ? kCalmTurn : kBusyTurn;
     MutexLock lock(&board_->mu);
     if (board_->ending) return;
     if (board_->notes.empty()) board_->changed.WaitWithTimeout(&board_->mu, pause);
@@ -70,42 +70,42 @@ void Supervisor::Loop() {
 }
 
 void Supervisor::Step() {
-  slots_.BeginTurn(clock_->Now());
+  processes_.BeginTurn(clock_->Now());
   std::vector<std::function<void()>> notes;
   {
     MutexLock lock(&board_->mu);
     notes.swap(board_->notes);
   }
   for (const std::function<void()>& note : notes) note();
-  slots_.EndTurn();
+  processes_.EndTurn();
   Publish();
 }
 
 void Supervisor::Publish() {
-  std::vector<ProcessInfo> infos = slots_.Infos();
+  std::vector<ProcessInfo> infos = processes_.Infos();
   MutexLock lock(&board_->mu);
-  board_->slots = std::move(infos);
-  board_->restarts = slots_.restarts();
-  board_->stopped = slots_.stopped();
+  board_->workers = std::move(infos);
+  board_->restarts = processes_.restarts();
+  board_->stopped = processes_.stopped();
   if (board_->stopped) board_->over.SignalAll();
 }
 
 absl::Status Supervisor::CheckId(absl::string_view id) const {
   MutexLock lock(&board_->mu);
-  const bool found = std::any_of(board_->slots.begin(), board_->slots.end(),
-                                 [id](const ProcessInfo& slot) { return slot.id == id; });
+  const bool found = std::any_of(board_->workers.begin(), board_->workers.end(),
+                                 [id](const ProcessInfo& worker) { return worker.id == id; });
   return found ? absl::OkStatus()
                : absl::NotFoundError(absl::StrCat("no local worker \"", id, "\""));
 }
 
 void Supervisor::Apply(const SupervisorSettings& settings) {
-  board_->Post([this, settings] { slots_.Apply(settings); });
+  board_->Post([this, settings] { processes_.Apply(settings); });
 }
 
 absl::Status Supervisor::Drain(absl::string_view id, const DrainOrder& order, OnDrain progress) {
   if (absl::Status status = CheckId(id); !status.ok()) return status;
   board_->Post([this, id = std::string(id), order, progress = std::move(progress)] {
-    slots_.Drain(id, order, progress);
+    processes_.Drain(id, order, progress);
   });
   return absl::OkStatus();
 }
@@ -116,7 +116,7 @@ absl::Status Supervisor::Restart(const std::vector<std::string>& ids, bool only_
     if (absl::Status status = CheckId(id); !status.ok()) return status;
   }
   board_->Post([this, ids, only_stopped, progress = std::move(progress)] {
-    slots_.Restart(ids, only_stopped, progress);
+    processes_.Restart(ids, only_stopped, progress);
   });
   return absl::OkStatus();
 }
@@ -133,7 +133,7 @@ void Supervisor::Stop(absl::Duration timeout) {
 }
 
 void Supervisor::BeginStop(absl::Duration timeout) {
-  board_->Post([this, deadline = clock_->Now() + timeout] { slots_.Stop(deadline); });
+  board_->Post([this, deadline = clock_->Now() + timeout] { processes_.Stop(deadline); });
 }
 
 bool Supervisor::stopped() const {
@@ -141,9 +141,9 @@ bool Supervisor::stopped() const {
   return board_->stopped;
 }
 
-std::vector<ProcessInfo> Supervisor::Slots() const {
+std::vector<ProcessInfo> Supervisor::Workers() const {
   MutexLock lock(&board_->mu);
-  return board_->slots;
+  return board_->workers;
 }
 
 void Supervisor::CollectMetrics(MetricSink& sink) const {
@@ -151,7 +151,7 @@ void Supervisor::CollectMetrics(MetricSink& sink) const {
   int64_t restarts = 0;
   {
     MutexLock lock(&board_->mu);
-    for (const ProcessInfo& slot : board_->slots) ++counts[static_cast<size_t>(slot.state)];
+    for (const ProcessInfo& worker : board_->workers) ++counts[static_cast<size_t>(worker.state)];
     restarts = board_->restarts;
   }
   sink.Counter("fanwire_control_worker_restarts_total",
@@ -163,16 +163,16 @@ void Supervisor::CollectMetrics(MetricSink& sink) const {
   }
 }
 
-void Supervisor::OnWorkerAttached(absl::string_view worker_id, uint32_t slot, uint32_t pid,
+void Supervisor::OnWorkerAttached(absl::string_view worker_id, uint32_t number, uint32_t pid,
                                   bool supervised) {
-  board_->Post([this, id = std::string(worker_id), slot, pid, supervised] {
-    slots_.OnAttached(id, slot, static_cast<pid_t>(pid), supervised);
+  board_->Post([this, id = std::string(worker_id), number, pid, supervised] {
+    processes_.OnAttached(id, number, static_cast<pid_t>(pid), supervised);
   });
 }
 
 void Supervisor::OnWorkerDetached(absl::string_view worker_id, uint32_t pid, bool silent) {
   board_->Post([this, id = std::string(worker_id), pid, silent] {
-    slots_.OnDetached(id, static_cast<pid_t>(pid), silent);
+    processes_.OnDetached(id, static_cast<pid_t>(pid), silent);
   });
 }
 

@@ -1,11 +1,12 @@
-// Supervisor keeps the local workers running: `fanwire-fanout` processes, one per slot, "worker-0"
-// and so on by name.  What it does with them is told in worker_slots.h.
+// Supervisor keeps the local workers running: `fanwire-fanout` processes named "worker-0", "worker-1"
+// and so on.  worker_processes.h describes what it does with them.
 //
-// Threading: all functions are safe from every thread, and none but Stop() and the destructor
-//            blocks.  They leave a note; the work is done on a thread of its own, without locks:
-//            process operations, the registry's functions, and all callbacks, which must be short.
-//            Its mutex guards the notes and what Slots() tells, and is a leaf.
-// Ownership: borrows all that it is given.  Without Stop() the workers live on.
+// Threading: all functions are safe from every thread; only Stop() and the destructor block.  The
+//            others post a task to the supervisor's own thread.  That thread, without holding a
+//            lock, starts and kills processes, calls the registry, and runs all callbacks, which
+//            must be short.  The mutex guards the posted tasks and what Workers() returns; it is a
+//            leaf.
+// Ownership: borrows all that it is given.  If Stop() is not called, the workers go on running.
 // Cost:      10 turns a second, 100 while something is under way; O(workers) each.
 // Source:    docs/architecture.md, "Processes"
 #pragma once
@@ -32,49 +33,50 @@ namespace fanwire::control {
 class Supervisor final : public WorkerObserver {
  public:
   Supervisor(SupervisorOptions options, const Clock* clock, ProcessHost* host,
-             WorkerCommands* orders);
+             WorkerCommands* commands);
   ~Supervisor() override;
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  // Starts the thread, and with it the workers: control listens by now.
+  // Starts the thread, which starts the workers.  Call it when control listens.
   void Start();
 
-  // Puts changed settings in force.  More workers are started; those over the number are drained
-  // and forgotten.
+  // Puts changed settings in force: starts workers that are missing, and drains and forgets those
+  // over the configured number.
   void Apply(const SupervisorSettings& settings);
 
-  // Drains a worker for an operator.  Its slot stays stopped until Restart().  A worker that is not
-  // attached gets SIGTERM.  `progress` is called with the remaining sessions, and the last time
-  // with done, when the process is gone.
-  //   NOT_FOUND  no slot has this id; a worker that something else started is the registry's alone
+  // Drains a worker for an operator.  The worker stays stopped until Restart().  One that is not
+  // attached gets SIGTERM.  `progress` is called with the number of remaining sessions, and a last
+  // time with `done` when the process has ended.
+  //   NOT_FOUND  no local worker has this id.  A worker that something else started is drained
+  //              through WorkerRegistry.
   absl::Status Drain(absl::string_view id, const DrainOrder& order, OnDrain progress);
 
-  // Starts the slots that are stopped and, unless `only_stopped`, replaces the other workers, one
-  // after another: drain, start, wait until it is ready.  `ids` in that order; empty: all.  Two
-  // restarts run one after the other.  The last report's status:
+  // Starts the workers that are stopped and, unless `only_stopped`, replaces the others, one after
+  // another: drain, start, wait until it is ready.  `ids` gives the order; empty means all.  A second
+  // restart begins when the first is over.  The last report has the status:
   //   DEADLINE_EXCEEDED  a worker was not ready in time; those after it were left alone
   //   UNAVAILABLE        control stops
-  // and of the call itself:
-  //   NOT_FOUND          no slot has one of these ids; nothing is done
+  // The call itself returns:
+  //   NOT_FOUND          no local worker has one of these ids; nothing is done
   absl::Status Restart(const std::vector<std::string>& ids, bool only_stopped, OnRestart progress);
 
-  // Ends all workers, side by side: by drain, then SIGTERM, and SIGKILL after `timeout`.  Returns
-  // when they are gone, or soon after `timeout`; nothing is started from then on.
+  // Ends all workers at the same time: drains them, then sends SIGTERM, and SIGKILL after `timeout`.
+  // Returns when their processes have ended, or soon after `timeout`.  Starts nothing from then on.
   void Stop(absl::Duration timeout);
 
-  // By number of slot.
-  std::vector<ProcessInfo> Slots() const;
+  // The local workers, by number.
+  std::vector<ProcessInfo> Workers() const;
 
   void CollectMetrics(MetricSink& sink) const;
 
   // WorkerObserver
-  void OnWorkerAttached(absl::string_view worker_id, uint32_t slot, uint32_t pid,
+  void OnWorkerAttached(absl::string_view worker_id, uint32_t number, uint32_t pid,
                         bool supervised) override;
   void OnWorkerDetached(absl::string_view worker_id, uint32_t pid, bool silent) override;
 
-  // For tests without Start(): one turn of the thread; the beginning of Stop(), and whether it is
-  // over.
+  // For tests, which do not call Start(): one turn of the thread, the beginning of Stop(), and
+  // whether Stop() is over.
   void Step();
   void BeginStop(absl::Duration timeout);
   bool stopped() const;
@@ -88,7 +90,7 @@ class Supervisor final : public WorkerObserver {
 
   const Clock* const clock_;
   const std::shared_ptr<Board> board_;
-  WorkerProcesses slots_;  // on the thread
+  WorkerProcesses processes_;  // only touched by the thread
   std::thread thread_;
 };
 

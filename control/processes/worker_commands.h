@@ -1,4 +1,4 @@
-// WorkerCommands is the little that the supervisor asks of the registry.
+// WorkerCommands is the part of WorkerRegistry that the supervisor uses.
 //
 // Threading: safe from every thread.
 // Ownership: borrows the registry.
@@ -20,12 +20,12 @@ class WorkerCommands {
 
   virtual ~WorkerCommands() = default;
 
-  // As WorkerRegistry::Drain() and Forget().
+  // See WorkerRegistry::Drain() and Forget().
   virtual absl::Status Drain(absl::string_view worker_id, const DrainOrder& order,
                              std::function<void(int64_t, bool)> progress) = 0;
   virtual void Forget(absl::string_view worker_id) = 0;
 
-  // Whether it is attached, has caught up, and its listeners are open.
+  // Whether the worker is attached, has caught up, and has its listeners open.
   virtual bool IsReady(absl::string_view worker_id) const = 0;
 };
 

@@ -16,21 +16,21 @@ namespace {
 
 constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100);
 constexpr absl::Duration kLongestBackoff = absl::Seconds(10);
-// Between what a worker was told to end by and the next sharper means.
+// How long a worker gets after a drain order's deadline before SIGTERM, and after that before SIGKILL.
 constexpr absl::Duration kGrace = absl::Seconds(3);
-// How long before Stop()'s end drained workers that linger get SIGTERM, and how long after it
-// killed ones are waited for.
+// How long before the end of Stop() workers that still drain get SIGTERM, and how long after it
+// Stop() waits for killed ones.
 constexpr absl::Duration kLastTerm = absl::Seconds(1);
 constexpr absl::Duration kLastWait = absl::Seconds(2);
-// A lock that is held by nobody known yet is looked at again after this.
+// How long until a process lock is looked at again that is held by an unknown process.
 constexpr absl::Duration kRetryLock = absl::Milliseconds(100);
-// A longer pause between turns means that this process itself was stopped or starved.
+// A longer pause between two turns means that this process itself was stopped or got no CPU.
 constexpr absl::Duration kLongestTurn = absl::Seconds(2);
 
 constexpr std::array<absl::string_view, kProcessStates> kStateNames = {
     "starting", "running", "draining", "dead", "backoff", "stopped"};
 
-std::string SlotId(uint32_t number) { return absl::StrCat("worker-", number); }
+std::string WorkerId(uint32_t number) { return absl::StrCat("worker-", number); }
 
 }  // namespace
 
@@ -39,10 +39,10 @@ absl::string_view ProcessStateName(ProcessState state) {
 }
 
 WorkerProcesses::WorkerProcesses(SupervisorOptions options, absl::Duration now, ProcessHost* host,
-                                 WorkerCommands* orders, Post post)
+                                 WorkerCommands* commands, Post post)
     : options_(std::move(options)),
       host_(host),
-      orders_(orders),
+      commands_(commands),
       post_(std::move(post)),
       settings_(options_.settings),
       now_(now) {
@@ -51,120 +51,120 @@ WorkerProcesses::WorkerProcesses(SupervisorOptions options, absl::Duration now, 
 
 // ------------------------------------------------------------------------------- turns
 
-// Workers must not be killed for time in which this process could not hear them.
+// If this process was stopped, all deadlines move by that time: it could not hear the workers.
 void WorkerProcesses::BeginTurn(absl::Duration now) {
   const absl::Duration before = std::exchange(now_, now);
   const absl::Duration lost = now_ - before;
   if (lost <= kLongestTurn) return;
   LogWarning("supervisor.late", {{"lost", lost}});
   if (stopping_) return;
-  for (auto& [number, slot] : slots_) {
-    slot.since += lost;
-    slot.term_at += lost;
-    slot.kill_at += lost;
+  for (auto& [number, worker] : local_workers_) {
+    worker.since += lost;
+    worker.term_at += lost;
+    worker.kill_at += lost;
   }
   for (Rolling& rolling : rolling_) rolling.give_up += lost;
 }
 
 void WorkerProcesses::EndTurn() {
   for (const ProcessExit& exit : host_->Poll()) OnExit(exit);
-  for (auto& [number, slot] : slots_) CheckTimes(slot);
+  for (auto& [number, worker] : local_workers_) CheckTimes(worker);
   AdvanceRestarts();
-  std::erase_if(slots_, [this](const auto& entry) {
-    const Slot& slot = entry.second;
-    if (slot.goal != Goal::kRemove || slot.pid != 0 || slot.attached_pid != 0) return false;
-    orders_->Forget(slot.id);
+  std::erase_if(local_workers_, [this](const auto& entry) {
+    const LocalWorker& worker = entry.second;
+    if (worker.goal != Goal::kRemove || worker.pid != 0 || worker.attached_pid != 0) return false;
+    commands_->Forget(worker.id);
     return true;
   });
 }
 
-// ------------------------------------------------------------------------------- slots
+// ------------------------------------------------------------------------------- local workers
 
-WorkerProcesses::Slot& WorkerProcesses::Add(uint32_t number) {
-  Slot slot{.number = number,
-            .id = SlotId(number),
-            .backoff = Backoff(kFirstBackoff, kLongestBackoff, options_.random),
-            .since = now_,
-            .start_at = now_};
-  return slots_.emplace(number, std::move(slot)).first->second;
+WorkerProcesses::LocalWorker& WorkerProcesses::Add(uint32_t number) {
+  LocalWorker worker{.number = number,
+                     .id = WorkerId(number),
+                     .backoff = Backoff(kFirstBackoff, kLongestBackoff, options_.random),
+                     .since = now_,
+                     .start_at = now_};
+  return local_workers_.emplace(number, std::move(worker)).first->second;
 }
 
-WorkerProcesses::Slot* WorkerProcesses::Find(absl::string_view id) {
-  for (auto& [number, slot] : slots_) {
-    if (slot.id == id) return &slot;
+WorkerProcesses::LocalWorker* WorkerProcesses::Find(absl::string_view id) {
+  for (auto& [number, worker] : local_workers_) {
+    if (worker.id == id) return &worker;
   }
   return nullptr;
 }
 
-void WorkerProcesses::ChangeState(Slot& slot, ProcessState to, absl::string_view reason) {
-  LogInfo("worker.state", {{"worker", slot.id},
+void WorkerProcesses::ChangeState(LocalWorker& worker, ProcessState to, absl::string_view reason) {
+  LogInfo("worker.state", {{"worker", worker.id},
                            {"state", ProcessStateName(to)},
-                           {"pid", slot.pid},
+                           {"pid", worker.pid},
                            {"reason", reason}});
-  slot.state = to;
-  slot.since = now_;
-  slot.term_at = slot.kill_at = absl::InfiniteDuration();
+  worker.state = to;
+  worker.since = now_;
+  worker.term_at = worker.kill_at = absl::InfiniteDuration();
 }
 
-void WorkerProcesses::KillAt(Slot& slot, absl::Duration at, absl::string_view reason) {
+void WorkerProcesses::KillAt(LocalWorker& worker, absl::Duration at, absl::string_view reason) {
   if (stopping_) at = std::min(at, stop_deadline_);
-  if (at >= slot.kill_at) return;
-  slot.kill_at = at;
-  slot.kill_reason = std::string(reason);
+  if (at >= worker.kill_at) return;
+  worker.kill_at = at;
+  worker.kill_reason = std::string(reason);
 }
 
-void WorkerProcesses::Signal(Slot& slot, int signal) {
-  const absl::Status status = host_->Kill(slot.pid, signal);
-  // A process that has just ended is told by the next Poll().
+void WorkerProcesses::Signal(LocalWorker& worker, int signal) {
+  const absl::Status status = host_->Kill(worker.pid, signal);
+  // The next Poll() reports a process that has just ended.
   if (status.ok() || absl::IsNotFound(status)) return;
-  LogError("worker.signal_failed", {{"worker", slot.id}, {"signal", signal}, {"error", status}});
+  LogError("worker.signal_failed", {{"worker", worker.id}, {"signal", signal}, {"error", status}});
 }
 
-// Returns false if the slot's lock is free.
-bool WorkerProcesses::Adopt(Slot& slot) {
+// Adopts the process that holds the worker's process lock.  Returns false if the lock is free.
+bool WorkerProcesses::Adopt(LocalWorker& worker) {
   const absl::StatusOr<pid_t> holder =
-      host_->AdoptHolder(absl::StrCat(options_.runtime_dir, "/", slot.id, ".lock"));
+      host_->AdoptHolder(absl::StrCat(options_.runtime_dir, "/", worker.id, ".lock"));
   if (!holder.ok()) {
     static LogLimiter limiter(absl::Seconds(10));
     if (int64_t left_out = 0; limiter.Admit(&left_out)) {
-      LogWarning("worker.unknown_holder", {{"worker", slot.id}, {"error", holder.status()}});
+      LogWarning("worker.unknown_holder", {{"worker", worker.id}, {"error", holder.status()}});
     }
-    slot.start_at = now_ + kRetryLock;
-    if (slot.state != ProcessState::kBackoff)
-      ChangeState(slot, ProcessState::kBackoff, "lock is held");
+    worker.start_at = now_ + kRetryLock;
+    if (worker.state != ProcessState::kBackoff)
+      ChangeState(worker, ProcessState::kBackoff, "lock is held");
     return true;
   }
   if (*holder == 0) return false;
-  slot.pid = *holder;
-  slot.adopted = true;
-  ++slot.launches;
-  if (slot.attached_pid == slot.pid) {
-    ChangeState(slot, ProcessState::kRunning, "adopted");
+  worker.pid = *holder;
+  worker.adopted = true;
+  ++worker.launches;
+  if (worker.attached_pid == worker.pid) {
+    ChangeState(worker, ProcessState::kRunning, "adopted");
   } else {
-    ChangeState(slot, ProcessState::kStarting, "adopted; to attach");
+    ChangeState(worker, ProcessState::kStarting, "adopted; to attach");
   }
   return true;
 }
 
-// Of a slot without process.
-void WorkerProcesses::Launch(Slot& slot) {
-  slot.goal = Goal::kRun;
-  if (Adopt(slot)) return;
+// Starts a process for a worker that has none, or adopts the one that holds its lock.
+void WorkerProcesses::Launch(LocalWorker& worker) {
+  worker.goal = Goal::kRun;
+  if (Adopt(worker)) return;
   const absl::StatusOr<pid_t> pid = host_->Spawn(
-      {options_.worker_program, "--control", options_.control_address, "--worker-id", slot.id,
-       "--slot", absl::StrCat(slot.number), "--runtime-dir", options_.runtime_dir, "--supervised",
+      {options_.worker_program, "--control", options_.control_address, "--worker-id", worker.id,
+       "--slot", absl::StrCat(worker.number), "--runtime-dir", options_.runtime_dir, "--supervised",
        "--log-level", std::string(LogLevelName(GetLogLevel()))});
   if (!pid.ok()) {
-    LogError("worker.spawn_failed", {{"worker", slot.id}, {"error", pid.status()}});
-    slot.start_at = now_ + slot.backoff.Next();
-    ChangeState(slot, ProcessState::kBackoff, "cannot be started");
+    LogError("worker.spawn_failed", {{"worker", worker.id}, {"error", pid.status()}});
+    worker.start_at = now_ + worker.backoff.Next();
+    ChangeState(worker, ProcessState::kBackoff, "cannot be started");
     return;
   }
-  slot.pid = *pid;
-  slot.adopted = false;
-  if (slot.launches++ > 0) ++restarts_;
-  ChangeState(slot, ProcessState::kStarting, "started");
-  KillAt(slot, now_ + options_.attach_timeout, "did not attach in time");
+  worker.pid = *pid;
+  worker.adopted = false;
+  if (worker.launches++ > 0) ++restarts_;
+  ChangeState(worker, ProcessState::kStarting, "started");
+  KillAt(worker, now_ + options_.attach_timeout, "did not attach in time");
 }
 
 DrainOrder WorkerProcesses::Order(absl::string_view reason) const {
@@ -179,31 +179,31 @@ DrainOrder WorkerProcesses::Order(absl::string_view reason) const {
   return order;
 }
 
-// Ends the slot's process, if it has one, and says what comes then.
-void WorkerProcesses::End(Slot& slot, Goal goal, const DrainOrder& order) {
-  slot.goal = goal;
-  if (slot.pid == 0) {
-    if (slot.state != ProcessState::kStopped)
-      ChangeState(slot, ProcessState::kStopped, order.reason);
+// Ends the worker's process, if it has one; `goal` says what follows.
+void WorkerProcesses::End(LocalWorker& worker, Goal goal, const DrainOrder& order) {
+  worker.goal = goal;
+  if (worker.pid == 0) {
+    if (worker.state != ProcessState::kStopped)
+      ChangeState(worker, ProcessState::kStopped, order.reason);
     return;
   }
-  if (slot.state == ProcessState::kDraining) return;
+  if (worker.state == ProcessState::kDraining) return;
   bool told = false;
-  if (slot.attached_pid == slot.pid) {
-    const absl::Status status = orders_->Drain(
-        slot.id, order, [this, post = post_, id = slot.id](int64_t remaining, bool /*done*/) {
+  if (worker.attached_pid == worker.pid) {
+    const absl::Status status = commands_->Drain(
+        worker.id, order, [this, post = post_, id = worker.id](int64_t remaining, bool /*done*/) {
           post([this, id, remaining] { OnRemaining(id, remaining); });
         });
     told = status.ok();
   }
-  // Not attached: by SIGTERM a worker drains by itself.
-  if (!told) Signal(slot, SIGTERM);
-  const absl::Duration kill_at = slot.kill_at;
-  const bool was_dead = slot.state == ProcessState::kDead;
-  ChangeState(slot, ProcessState::kDraining, order.reason);
-  if (told) slot.term_at = now_ + order.deadline + kGrace;
-  KillAt(slot, now_ + order.deadline + 2 * kGrace, "did not end in time");
-  if (was_dead) KillAt(slot, kill_at, slot.kill_reason);
+  // A worker that is not attached cannot be told to drain; SIGTERM makes it drain as well.
+  if (!told) Signal(worker, SIGTERM);
+  const absl::Duration kill_at = worker.kill_at;
+  const bool was_dead = worker.state == ProcessState::kDead;
+  ChangeState(worker, ProcessState::kDraining, order.reason);
+  if (told) worker.term_at = now_ + order.deadline + kGrace;
+  KillAt(worker, now_ + order.deadline + 2 * kGrace, "did not end in time");
+  if (was_dead) KillAt(worker, kill_at, worker.kill_reason);
 }
 
 // ------------------------------------------------------------------------------- what happens
@@ -213,99 +213,102 @@ void WorkerProcesses::Apply(const SupervisorSettings& settings) {
   if (stopping_) return;
   const auto workers = static_cast<uint32_t>(std::max(settings.workers, 0));
   for (uint32_t number = 0; number < workers; ++number) {
-    const auto it = slots_.find(number);
-    if (it == slots_.end()) {
+    const auto it = local_workers_.find(number);
+    if (it == local_workers_.end()) {
       Add(number);
-    } else if (Slot& slot = it->second; slot.goal == Goal::kRemove) {
-      slot.goal = slot.pid != 0 ? Goal::kReplace : Goal::kRun;
-      slot.start_at = now_;
-      if (slot.pid == 0) ChangeState(slot, ProcessState::kBackoff, "scaled up");
+    } else if (LocalWorker& worker = it->second; worker.goal == Goal::kRemove) {
+      worker.goal = worker.pid != 0 ? Goal::kReplace : Goal::kRun;
+      worker.start_at = now_;
+      if (worker.pid == 0) ChangeState(worker, ProcessState::kBackoff, "scaled up");
     }
   }
-  for (auto it = slots_.lower_bound(workers); it != slots_.end(); ++it) {
+  for (auto it = local_workers_.lower_bound(workers); it != local_workers_.end(); ++it) {
     if (it->second.goal != Goal::kRemove) End(it->second, Goal::kRemove, Order("scaled down"));
   }
 }
 
 void WorkerProcesses::OnAttached(const std::string& id, uint32_t number, pid_t pid,
                                  bool supervised) {
-  Slot* slot = Find(id);
-  if (slot == nullptr) {
-    if (!supervised || id != SlotId(number)) return;
-    // Left over from a control that had more workers.
-    slot = &Add(number);
-    slot->goal = Goal::kRemove;
+  LocalWorker* worker = Find(id);
+  if (worker == nullptr) {
+    if (!supervised || id != WorkerId(number)) return;
+    // An earlier control had more workers than this one.
+    worker = &Add(number);
+    worker->goal = Goal::kRemove;
   }
-  slot->attached_pid = pid;
-  if (slot->pid == 0 && (slot->state != ProcessState::kStopped || slot->goal == Goal::kRemove)) {
-    Adopt(*slot);
+  worker->attached_pid = pid;
+  if (worker->pid == 0 &&
+      (worker->state != ProcessState::kStopped || worker->goal == Goal::kRemove)) {
+    Adopt(*worker);
   }
-  if (slot->pid != pid) {
-    LogWarning("worker.unexpected", {{"worker", id}, {"pid", pid}, {"expected", slot->pid}});
+  if (worker->pid != pid) {
+    LogWarning("worker.unexpected", {{"worker", id}, {"pid", pid}, {"expected", worker->pid}});
     return;
   }
-  if (slot->state == ProcessState::kStarting || slot->state == ProcessState::kDead) {
-    ChangeState(*slot, ProcessState::kRunning, "attached");
+  if (worker->state == ProcessState::kStarting || worker->state == ProcessState::kDead) {
+    ChangeState(*worker, ProcessState::kRunning, "attached");
   }
-  if (slot->goal == Goal::kRemove) End(*slot, Goal::kRemove, Order("scaled down"));
+  if (worker->goal == Goal::kRemove) End(*worker, Goal::kRemove, Order("scaled down"));
 }
 
 void WorkerProcesses::OnDetached(const std::string& id, pid_t pid, bool silent) {
-  Slot* const slot = Find(id);
-  if (slot == nullptr) return;
-  if (slot->attached_pid == pid) slot->attached_pid = 0;
-  if (slot->pid != pid) return;
-  if (slot->state == ProcessState::kRunning) {
-    // It may be ending by itself, after a SIGTERM: its drain must not be cut short.
+  LocalWorker* const worker = Find(id);
+  if (worker == nullptr) return;
+  if (worker->attached_pid == pid) worker->attached_pid = 0;
+  if (worker->pid != pid) return;
+  if (worker->state == ProcessState::kRunning) {
+    // The process may be draining after a SIGTERM from elsewhere, which must not be cut short.
     const absl::Duration rest =
         std::max(options_.attach_timeout, settings_.drain_deadline + 2 * kGrace);
-    ChangeState(*slot, ProcessState::kDead, silent ? "silent" : "stream ended");
-    if (!silent) KillAt(*slot, now_ + rest, "did not attach again in time");
+    ChangeState(*worker, ProcessState::kDead, silent ? "silent" : "stream ended");
+    if (!silent) KillAt(*worker, now_ + rest, "did not attach again in time");
   }
-  if (silent) KillAt(*slot, now_ + settings_.frozen_kill_after, "silent");
+  if (silent) KillAt(*worker, now_ + settings_.frozen_kill_after, "silent");
 }
 
 void WorkerProcesses::Drain(const std::string& id, const DrainOrder& order,
                             const OnDrain& progress) {
-  Slot* const slot = Find(id);
-  if (slot != nullptr) {
+  LocalWorker* const worker = Find(id);
+  if (worker != nullptr) {
     DrainOrder leave = order;
     leave.exit = true;
     if (leave.reason.empty()) leave.reason = "drained by an operator";
-    if (slot->pid != 0) slot->waiting.push_back(progress);
-    End(*slot, slot->goal == Goal::kRemove ? Goal::kRemove : Goal::kStop, leave);
-    if (slot->pid != 0) return;
+    if (worker->pid != 0) worker->waiting.push_back(progress);
+    End(*worker, worker->goal == Goal::kRemove ? Goal::kRemove : Goal::kStop, leave);
+    if (worker->pid != 0) return;
   }
   progress(0, true);
 }
 
 void WorkerProcesses::OnRemaining(const std::string& id, int64_t remaining) {
-  const Slot* const slot = Find(id);
-  if (slot == nullptr || slot->pid == 0) return;
-  for (const OnDrain& progress : slot->waiting) progress(remaining, false);
+  const LocalWorker* const worker = Find(id);
+  if (worker == nullptr || worker->pid == 0) return;
+  for (const OnDrain& progress : worker->waiting) progress(remaining, false);
 }
 
 void WorkerProcesses::OnExit(const ProcessExit& exit) {
-  const auto it = std::find_if(slots_.begin(), slots_.end(),
+  const auto it = std::find_if(local_workers_.begin(), local_workers_.end(),
                                [&](const auto& entry) { return entry.second.pid == exit.pid; });
-  if (it == slots_.end()) return;
-  Slot& slot = it->second;
-  Log(slot.state == ProcessState::kDraining ? LogLevel::kInfo : LogLevel::kWarning, "worker.exited",
-      {{"worker", slot.id},
+  if (it == local_workers_.end()) return;
+  LocalWorker& worker = it->second;
+  Log(worker.state == ProcessState::kDraining ? LogLevel::kInfo : LogLevel::kWarning,
+      "worker.exited",
+      {{"worker", worker.id},
        {"pid", exit.pid},
        {"code", exit.known && exit.signal == 0 ? absl::StrCat(exit.code) : "unknown"},
        {"signal", exit.signal},
-       {"state", ProcessStateName(slot.state)}});
-  slot.pid = 0;
-  const std::vector<OnDrain> waiting = std::exchange(slot.waiting, {});
-  if (slot.goal == Goal::kReplace) {
-    Launch(slot);
-  } else if (slot.goal == Goal::kRun) {
-    slot.start_at = now_ + slot.backoff.Next();
-    ChangeState(slot, ProcessState::kBackoff,
-                absl::StrCat("ended; next start in ", absl::FormatDuration(slot.start_at - now_)));
+       {"state", ProcessStateName(worker.state)}});
+  worker.pid = 0;
+  const std::vector<OnDrain> waiting = std::exchange(worker.waiting, {});
+  if (worker.goal == Goal::kReplace) {
+    Launch(worker);
+  } else if (worker.goal == Goal::kRun) {
+    worker.start_at = now_ + worker.backoff.Next();
+    ChangeState(
+        worker, ProcessState::kBackoff,
+        absl::StrCat("ended; next start in ", absl::FormatDuration(worker.start_at - now_)));
   } else {
-    ChangeState(slot, ProcessState::kStopped, "drained");
+    ChangeState(worker, ProcessState::kStopped, "drained");
   }
   for (const OnDrain& progress : waiting) progress(0, true);
 }
@@ -314,60 +317,61 @@ void WorkerProcesses::Stop(absl::Duration deadline) {
   stopping_ = true;
   stop_deadline_ = deadline;
   const DrainOrder order = Order("shutdown");
-  for (auto& [number, slot] : slots_) {
-    End(slot, Goal::kStop, order);
-    if (slot.pid == 0) continue;
-    // One that got SIGTERM already has none to come: a second would cut its drain short.
-    if (slot.term_at != absl::InfiniteDuration()) {
-      slot.term_at = std::min(slot.term_at, deadline - kLastTerm);
+  for (auto& [number, worker] : local_workers_) {
+    End(worker, Goal::kStop, order);
+    if (worker.pid == 0) continue;
+    // A worker that already got SIGTERM gets no second one, which would cut its drain short.
+    if (worker.term_at != absl::InfiniteDuration()) {
+      worker.term_at = std::min(worker.term_at, deadline - kLastTerm);
     }
-    KillAt(slot, deadline, "did not end in time");
+    KillAt(worker, deadline, "did not end in time");
   }
 }
 
-void WorkerProcesses::CheckTimes(Slot& slot) {
-  if (slot.pid == 0) {
-    if (slot.state == ProcessState::kBackoff && slot.goal == Goal::kRun && now_ >= slot.start_at) {
-      Launch(slot);
+void WorkerProcesses::CheckTimes(LocalWorker& worker) {
+  if (worker.pid == 0) {
+    if (worker.state == ProcessState::kBackoff && worker.goal == Goal::kRun &&
+        now_ >= worker.start_at) {
+      Launch(worker);
     }
     return;
   }
-  if (slot.state == ProcessState::kRunning && now_ - slot.since >= options_.stable_after) {
-    slot.backoff.Reset();
+  if (worker.state == ProcessState::kRunning && now_ - worker.since >= options_.stable_after) {
+    worker.backoff.Reset();
   }
-  if (slot.state == ProcessState::kStarting && slot.adopted &&
-      now_ - slot.since >= options_.adopt_window) {
-    ChangeState(slot, ProcessState::kDead, "adopted; did not attach");
-    KillAt(slot, now_ + settings_.frozen_kill_after, "adopted; did not attach");
+  if (worker.state == ProcessState::kStarting && worker.adopted &&
+      now_ - worker.since >= options_.adopt_window) {
+    ChangeState(worker, ProcessState::kDead, "adopted; did not attach");
+    KillAt(worker, now_ + settings_.frozen_kill_after, "adopted; did not attach");
   }
-  if (now_ >= slot.term_at) {
-    slot.term_at = absl::InfiniteDuration();
-    Signal(slot, SIGTERM);
+  if (now_ >= worker.term_at) {
+    worker.term_at = absl::InfiniteDuration();
+    Signal(worker, SIGTERM);
   }
-  if (now_ >= slot.kill_at) {
-    slot.kill_at = absl::InfiniteDuration();
+  if (now_ >= worker.kill_at) {
+    worker.kill_at = absl::InfiniteDuration();
     LogWarning("worker.kill",
-               {{"worker", slot.id}, {"pid", slot.pid}, {"reason", slot.kill_reason}});
-    Signal(slot, SIGKILL);
+               {{"worker", worker.id}, {"pid", worker.pid}, {"reason", worker.kill_reason}});
+    Signal(worker, SIGKILL);
   }
 }
 
 std::vector<ProcessInfo> WorkerProcesses::Infos() const {
   std::vector<ProcessInfo> infos;
-  infos.reserve(slots_.size());
-  for (const auto& [number, slot] : slots_) {
-    infos.push_back({.id = slot.id,
-                     .slot = number,
-                     .pid = static_cast<uint32_t>(slot.pid),
-                     .state = slot.state,
-                     .restarts = std::max<int64_t>(slot.launches - 1, 0)});
+  infos.reserve(local_workers_.size());
+  for (const auto& [number, worker] : local_workers_) {
+    infos.push_back({.id = worker.id,
+                     .number = number,
+                     .pid = static_cast<uint32_t>(worker.pid),
+                     .state = worker.state,
+                     .restarts = std::max<int64_t>(worker.launches - 1, 0)});
   }
   return infos;
 }
 
 bool WorkerProcesses::calm() const {
   return !stopping_ && rolling_.empty() &&
-         std::all_of(slots_.begin(), slots_.end(), [](const auto& entry) {
+         std::all_of(local_workers_.begin(), local_workers_.end(), [](const auto& entry) {
            const ProcessState state = entry.second.state;
            return state == ProcessState::kRunning || state == ProcessState::kStopped;
          });
@@ -376,7 +380,7 @@ bool WorkerProcesses::calm() const {
 bool WorkerProcesses::stopped() const {
   if (!stopping_) return false;
   return now_ >= stop_deadline_ + kLastWait ||
-         std::all_of(slots_.begin(), slots_.end(),
+         std::all_of(local_workers_.begin(), local_workers_.end(),
                      [](const auto& entry) { return entry.second.pid == 0; });
 }
 
@@ -384,7 +388,7 @@ bool WorkerProcesses::stopped() const {
 
 void WorkerProcesses::Restart(std::vector<std::string> ids, bool only_stopped, OnRestart progress) {
   if (ids.empty()) {
-    for (const auto& [number, slot] : slots_) ids.push_back(slot.id);
+    for (const auto& [number, worker] : local_workers_) ids.push_back(worker.id);
   }
   Rolling rolling;
   rolling.ids = std::move(ids);
@@ -404,36 +408,36 @@ void WorkerProcesses::AdvanceRestarts() {
   }
 }
 
-// Returns whether it is over.
+// Returns whether the restart is over.
 bool WorkerProcesses::AdvanceRestart(Rolling& rolling) {
-  const auto begin_start = [&](const Slot& slot) {
-    Report(rolling, slot.id, "starting");
+  const auto begin_start = [&](const LocalWorker& worker) {
+    Report(rolling, worker.id, "starting");
     rolling.phase = Rolling::Phase::kStarting;
     rolling.give_up = now_ + options_.ready_timeout;
   };
   for (; rolling.next < rolling.ids.size(); ++rolling.next, rolling.phase = Rolling::Phase::kNext) {
     const std::string& id = rolling.ids[rolling.next];
-    Slot* const slot = Find(id);
-    // Scaled away, or stopped by an operator meanwhile: it is not this restart's any more.
-    if (slot == nullptr || slot->goal == Goal::kRemove) continue;
-    if (rolling.phase != Rolling::Phase::kNext && slot->goal == Goal::kStop) continue;
+    LocalWorker* const worker = Find(id);
+    // Skip a worker that was removed, or stopped by an operator, since the restart began.
+    if (worker == nullptr || worker->goal == Goal::kRemove) continue;
+    if (rolling.phase != Rolling::Phase::kNext && worker->goal == Goal::kStop) continue;
     if (rolling.phase == Rolling::Phase::kNext) {
-      if (rolling.only_stopped && slot->goal != Goal::kStop) continue;
-      if (slot->pid == 0) {
-        slot->backoff.Reset();
-        Launch(*slot);
-        begin_start(*slot);
+      if (rolling.only_stopped && worker->goal != Goal::kStop) continue;
+      if (worker->pid == 0) {
+        worker->backoff.Reset();
+        Launch(*worker);
+        begin_start(*worker);
       } else {
-        End(*slot, Goal::kReplace, Order("restart"));
+        End(*worker, Goal::kReplace, Order("restart"));
         Report(rolling, id, "draining");
         rolling.phase = Rolling::Phase::kEnding;
       }
     }
     if (rolling.phase == Rolling::Phase::kEnding) {
-      if (slot->goal == Goal::kReplace) return false;
-      begin_start(*slot);
+      if (worker->goal == Goal::kReplace) return false;
+      begin_start(*worker);
     }
-    if (slot->state == ProcessState::kRunning && orders_->IsReady(id)) {
+    if (worker->state == ProcessState::kRunning && commands_->IsReady(id)) {
       Report(rolling, id, "ready");
       continue;
     }

@@ -1,5 +1,5 @@
-// WorkerProcesses is what the supervisor knows and decides: the slots 0 … N-1 of local workers, each
-// with its process, its state and what is to become of it.
+// WorkerProcesses keeps N worker processes of this machine running: it knows the process and the
+// state of each, and decides when to start, drain, restart and kill it.
 //
 //              attach                     silent or stream ended
 //   kStarting ────────▶ kRunning ──────────────────────────────▶ kDead
@@ -9,13 +9,14 @@
 //       ▲                                (by an operator)          │
 //       └──────────────────── ended ◀──────────────────────────────┘
 //
-// A worker of an earlier control holds the lock of its slot: its process is adopted, and has
-// adopt_window to attach.  A slot whose lock is free gets a new process at once.  A worker that
-// ended is started again after up to 100 ms, doubled each time up to 10 s, and from 100 ms again
-// once it has been attached for `stable_after`.
+// A worker that an earlier control started still holds its process lock (worker-N.lock): its process
+// is adopted and has `adopt_window` to attach.  Where the lock is free, a new process is started at
+// once.  A worker whose process ended is started again after a random delay of up to 100 ms; the
+// bound doubles each time up to 10 s, and is 100 ms again once the worker has been attached for
+// `stable_after`.
 //
 // Threading: one thread, without locks; callbacks run on it.
-// Ownership: borrows host and orders.
+// Ownership: borrows host and commands.
 #pragma once
 
 #include <cstdint>
@@ -38,19 +39,19 @@ namespace fanwire::control {
 enum class ProcessState : uint8_t {
   kStarting,  // its process runs and has not attached yet
   kRunning,   // attached
-  kDraining,  // told to end, by drain order or SIGTERM
-  kDead,      // not attached any more; the process runs
-  kBackoff,   // no process; to be started again
-  kStopped,   // no process; drained by an operator, or control stops
+  kDraining,  // was told to end, by a drain order or SIGTERM
+  kDead,      // its process runs and is no longer attached
+  kBackoff,   // has no process; will be started again
+  kStopped,   // has no process; an operator drained it, or control stops
 };
 
 constexpr int kProcessStates = 6;
 absl::string_view ProcessStateName(ProcessState state);  // "starting"
 
 struct ProcessInfo {
-  std::string id;  // "worker-0"
-  uint32_t slot = 0;
-  uint32_t pid = 0;  // 0: no process
+  std::string id;       // "worker-0"
+  uint32_t number = 0;  // 0 for "worker-0"
+  uint32_t pid = 0;     // 0: no process
   ProcessState state = ProcessState::kBackoff;
   int64_t restarts = 0;
 };
@@ -69,10 +70,11 @@ struct SupervisorOptions {
   std::string runtime_dir = {};      // where workers keep their locks
   SupervisorSettings settings = {};
   absl::Duration adopt_window = absl::Seconds(3);
-  // A process that has not attached by then is killed; also one whose stream ended.
+  // A process that does not attach within this time of its start, or of the end of its last stream,
+  // is killed.
   absl::Duration attach_timeout = absl::Seconds(30);
   absl::Duration stable_after = absl::Seconds(10);
-  // A rolling restart ends with an error if a worker takes longer to be ready.
+  // A rolling restart ends with an error if a worker is not ready within this time.
   absl::Duration ready_timeout = absl::Seconds(60);
   std::function<uint64_t()> random = nullptr;  // for the backoff's jitter
 };
@@ -89,20 +91,22 @@ using OnDrain = std::function<void(int64_t remaining, bool done)>;
 
 class WorkerProcesses {
  public:
-  // `post` runs a function on this thread, between BeginTurn() and EndTurn(); the registry's
-  // progress comes back by it, even after the end of this object: it then drops the function.
+  // `post` runs a function on this object's thread, between BeginTurn() and EndTurn().  Progress
+  // reports from the registry arrive through it, also after this object was destroyed: `post` must
+  // drop the function then.
   using Post = std::function<void(std::function<void()>)>;
 
   WorkerProcesses(SupervisorOptions options, absl::Duration now, ProcessHost* host,
-                  WorkerCommands* orders, Post post);
+                  WorkerCommands* commands, Post post);
   WorkerProcesses(const WorkerProcesses&) = delete;
   WorkerProcesses& operator=(const WorkerProcesses&) = delete;
 
-  // Each turn: BeginTurn(), what has happened since the last one, EndTurn().
+  // A turn is BeginTurn(), then a call for each thing that happened since the last turn, then
+  // EndTurn().
   void BeginTurn(absl::Duration now);
   void EndTurn();
 
-  // As the functions of Supervisor.
+  // See the functions of the same names in supervisor.h.
   void Apply(const SupervisorSettings& settings);
   void Drain(const std::string& id, const DrainOrder& order, const OnDrain& progress);
   void Restart(std::vector<std::string> ids, bool only_stopped, OnRestart progress);
@@ -111,18 +115,18 @@ class WorkerProcesses {
   void OnDetached(const std::string& id, pid_t pid, bool silent);
 
   std::vector<ProcessInfo> Infos() const;
-  // Processes started for slots that had one before, over all slots that ever were.
+  // How many processes were started for workers that had a process before.
   int64_t restarts() const { return restarts_; }
-  // Nothing is under way: the next turn may take its time.
+  // Whether nothing is under way, so that the next turn may come later than usual.
   bool calm() const;
-  // Stop() is over: all processes are gone, or have outlived SIGKILL for a while.
+  // Whether Stop() is over: all processes have ended, or have outlived SIGKILL for a while.
   bool stopped() const;
 
  private:
-  // What becomes of a slot when its process has ended.
+  // What follows when the process of a worker has ended.
   enum class Goal : uint8_t { kRun, kReplace, kStop, kRemove };
 
-  struct Slot {
+  struct LocalWorker {
     uint32_t number = 0;
     std::string id;
     ProcessState state = ProcessState::kBackoff;
@@ -137,7 +141,7 @@ class WorkerProcesses {
     absl::Duration term_at = absl::InfiniteDuration();
     absl::Duration kill_at = absl::InfiniteDuration();
     std::string kill_reason = {};
-    std::vector<OnDrain> waiting = {};  // for its end
+    std::vector<OnDrain> waiting = {};  // called when the process has ended
   };
 
   struct Rolling {
@@ -149,18 +153,18 @@ class WorkerProcesses {
     absl::Duration give_up = {};
   };
 
-  Slot& Add(uint32_t number);
-  Slot* Find(absl::string_view id);
-  void ChangeState(Slot& slot, ProcessState to, absl::string_view reason);
-  void KillAt(Slot& slot, absl::Duration at, absl::string_view reason);
-  void Signal(Slot& slot, int signal);
-  bool Adopt(Slot& slot);
-  void Launch(Slot& slot);
-  void End(Slot& slot, Goal goal, const DrainOrder& order);
+  LocalWorker& Add(uint32_t number);
+  LocalWorker* Find(absl::string_view id);
+  void ChangeState(LocalWorker& worker, ProcessState to, absl::string_view reason);
+  void KillAt(LocalWorker& worker, absl::Duration at, absl::string_view reason);
+  void Signal(LocalWorker& worker, int signal);
+  bool Adopt(LocalWorker& worker);
+  void Launch(LocalWorker& worker);
+  void End(LocalWorker& worker, Goal goal, const DrainOrder& order);
   DrainOrder Order(absl::string_view reason) const;
   void OnRemaining(const std::string& id, int64_t remaining);
   void OnExit(const ProcessExit& exit);
-  void CheckTimes(Slot& slot);
+  void CheckTimes(LocalWorker& worker);
   void AdvanceRestarts();
   bool AdvanceRestart(Rolling& rolling);
   void Report(const Rolling& rolling, absl::string_view id, absl::string_view state);
@@ -168,12 +172,12 @@ class WorkerProcesses {
 
   const SupervisorOptions options_;
   ProcessHost* const host_;
-  WorkerCommands* const orders_;
+  WorkerCommands* const commands_;
   const Post post_;
 
   SupervisorSettings settings_;
   absl::Duration now_;  // of this turn
-  std::map<uint32_t, Slot> slots_;
+  std::map<uint32_t, LocalWorker> local_workers_;
   std::deque<Rolling> rolling_;
   int64_t restarts_ = 0;
   bool stopping_ = false;

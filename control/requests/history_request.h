@@ -1,11 +1,11 @@
-// The clients' request `history`: what a channel's history holds, as the envelopes that subscribers
-// got.
+// Answers the clients' request `history` with events of a channel's history: the envelopes that
+// subscribers received.
 //
-// Whether the session may read the channel is the worker's to decide; it asks only then.
+// The worker has already checked that the session may read the channel.
 //
-// Threading: safe from every thread; the reply comes before Handle() returns.
+// Threading: safe from every thread; the reply is given before Handle() returns.
 // Ownership: the handler borrows the router.
-// Cost:      one pass over the asked part of the history, at most 1 MiB.
+// Cost:      one pass over the requested part of the history, at most 1 MiB.
 // Source:    docs/protocol.md "Requests"
 #pragma once
 
@@ -17,13 +17,14 @@ namespace fanwire::control {
 
 class Router;
 
-// Replies with {channel, epoch, offset, events}, and `more: true` if the limit or clients' largest
-// message cut it.  Errors:
-//   INVALID_CHANNEL  channel missing, no text, or no concrete channel's name
-//   INVALID_REQUEST  limit not 1 to 1000, since no {epoch, offset}, reverse no true or false
+// Replies with {channel, epoch, offset, events}, and with `more: true` if the limit or the largest
+// message that clients take cut the list.  Errors:
+//   INVALID_CHANNEL  channel is missing, is not a text, or is not the name of one channel
+//   INVALID_REQUEST  limit is not in 1 to 1000, since is not {epoch, offset}, or reverse is not a
+//                    boolean
 //   LIMIT_EXCEEDED   a single event is longer than an answer may be
-//   UNAVAILABLE      the engine cannot tell now
-//   INTERNAL_ERROR   the engine failed; the log says how, the message does not
+//   UNAVAILABLE      the engine cannot read the history at present
+//   INTERNAL_ERROR   the engine failed; only the log gives the reason
 std::unique_ptr<ClientRequestHandler> MakeHistoryRequestHandler(Router* router);
 
 }  // namespace fanwire::control

@@ -1,5 +1,5 @@
-// StatusExpression is a value of a status rule in which texts that begin with '$' stand for parts of
-// the event.
+// StatusExpression is a JSON value in a status rule.  Texts in it that begin with '$' stand for parts
+// of an event, and Evaluate() replaces them.
 //
 // Threading: immutable.
 // Source:    docs/configuration.md "StatusRequest"
@@ -22,7 +22,7 @@ class Value;
 
 namespace fanwire::control {
 
-// What a rule may take of an event; texts are borrowed.
+// The parts of an event that a rule may use.  Texts are borrowed.
 struct StatusEvent {
   absl::string_view event;
   absl::string_view channel;
@@ -38,8 +38,8 @@ class StatusExpression {
     const OrderedJson& merged;     // $$merged
   };
 
-  // "$field", "$field.inner", "$data", "$$event", "$$channel", "$$time", "$$merged"; any other text
-  // stands for itself.
+  // Known placeholders are "$field", "$field.inner", "$data", "$$event", "$$channel", "$$time" and
+  // "$$merged".  Any other text is taken literally.
   explicit StatusExpression(const std::string& text);
   explicit StatusExpression(const google::protobuf::Value& value);
   // A copy shares the definition.
@@ -47,10 +47,11 @@ class StatusExpression {
   StatusExpression& operator=(const StatusExpression&);
   ~StatusExpression();
 
-  // Nothing if it is a field that the event has not; members and elements that are so are left out.
+  // Returns the value for one event, or nothing if the expression is a field that the event lacks.
+  // Members of objects and elements of lists that are such fields are left out.
   std::optional<OrderedJson> Evaluate(const Context& context) const;
 
-  // Whether Context::merged matters.
+  // Whether the expression uses Context::merged.
   bool UsesMerged() const;
 
  private:
@@ -59,11 +60,11 @@ class StatusExpression {
   std::shared_ptr<const Node> node_;
 };
 
-// Field by field, in order of their names: a Struct has no order of its own.
+// One expression for each field, sorted by name, because a Struct keeps no order.
 std::vector<std::pair<std::string, StatusExpression>> ToTemplates(
     const google::protobuf::Struct& fields);
 
-// `fields` without an event: `$…` of an empty one.
+// Evaluates `fields` for an empty event.
 OrderedJson ToObject(const google::protobuf::Struct& fields);
 
 }  // namespace fanwire::control

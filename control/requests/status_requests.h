@@ -1,15 +1,15 @@
-// StatusRequests answers clients' status requests (get_workflow_status …) from the events really
-// seen, as the configuration says (StatusRequest).
+// StatusRequests answers clients' status requests (get_workflow_status and others) from the events
+// that were published, by the rules of the configuration (StatusRequest).
 //
-// Publishing threads only look an event's name up and put those that matter on a queue.  A thread
-// of its own applies them, in batches and before each answer: requests pass through the same queue,
-// so an answer reflects every event that was accepted before the request.
+// Publishing threads look up the event's name and queue the events that a rule uses.  A thread of
+// this class applies them in batches.  Requests go through the same queue, so an answer reflects
+// every event that was accepted before the request.
 //
-// Threading: safe from every thread; replies come on its own thread.
-// Ownership: keeps publications of the queue alive until they are applied.
-// Cost:      OnPublication() two hash lookups for events that feed nothing, else a push under a
-//            mutex that is a leaf.  The queue holds at most kMaxQueuedEvents of kMaxQueuedBytes;
-//            over that events are dropped, counted and told in the log.
+// Threading: safe from every thread; replies come on the thread of this class.
+// Ownership: shares each queued publication until it is applied.
+// Cost:      OnPublication() takes two hash lookups for an event that no rule uses, otherwise a push
+//            under a leaf mutex.  The queue holds at most kMaxQueuedEvents and kMaxQueuedBytes;
+//            events beyond that are dropped, counted and logged.
 // Source:    docs/configuration.md "StatusRequest"
 #pragma once
 
@@ -43,26 +43,27 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   static constexpr size_t kMaxQueuedBytes = 64 << 20;
   static constexpr size_t kMaxQueuedRequests = 16'384;
 
-  // `config` is resolved and checked (options.h).
+  // `config` is resolved and checked (config_rules.h).
   explicit StatusRequests(const v1::Config& config);
-  // Requests that still wait are answered UNAVAILABLE.  No call may be under way.
+  // Answers waiting requests with UNAVAILABLE.  No other call may be running.
   ~StatusRequests() override;
 
-  // Puts another configuration in force.  What is known for requests whose definition is the same
-  // stays known.
+  // Puts another configuration in force.  Requests whose definition did not change keep their state.
   void SetServices(const v1::Config& config);
 
   void OnPublication(const ObservedPublication& observed) override;
 
-  // UNKNOWN_REQUEST if the service has no such request, UNAVAILABLE if too many wait; the rest see
-  // StatusTable::Answer().
+  // Replies with the state, or with an error:
+  //   UNKNOWN_REQUEST  the service has no such request
+  //   UNAVAILABLE      too many requests are waiting
+  // and the errors of StatusTable::Answer().
   void Handle(const v1::ClientRequest& request, Reply reply) override;
 
-  // Events that found the queue full.
+  // How many events were dropped because the queue was full.
   int64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
-  // Which events of a service feed anything.
+  // Which events of a service some rule uses.
   struct Filter {
     absl::flat_hash_set<std::string> exact;
     std::vector<std::string> patterns;  // "component.*"
@@ -79,8 +80,8 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
     std::string channel;
     PublicationPtr publication;
   };
-  struct Question;     // a client's
-  struct Definitions;  // a configuration's
+  struct Question;     // one client request
+  struct Definitions;  // the status requests of a new configuration
   using Item = std::variant<Event, std::unique_ptr<Question>, std::unique_ptr<Definitions>>;
 
   void Run();
@@ -89,8 +90,9 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   void Perform(const std::unique_ptr<Definitions>& definitions);
   void TellDropped();
 
-  // What publishing threads look at.  A replaced one stays alive as long as this does, since a
-  // thread may be in it; a reload that changes no filter makes none.
+  // The filters in force, read by publishing threads without a lock.  Replaced filters stay in
+  // all_filters_ until this object is destroyed, because a thread may still read them.  A reload that
+  // changes no filter adds none.
   std::atomic<const Filters*> filters_;
   std::atomic<int64_t> dropped_ = 0;
 
@@ -101,14 +103,14 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   size_t queued_events_ ABSL_GUARDED_BY(mu_) = 0;
   size_t queued_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   size_t queued_requests_ ABSL_GUARDED_BY(mu_) = 0;
-  bool due_ ABSL_GUARDED_BY(mu_) = false;  // the queue is to be worked off now
+  bool due_ ABSL_GUARDED_BY(mu_) = false;  // the thread must work the queue off now
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 
-  // Of the thread alone.
+  // Only touched by thread_.
   absl::flat_hash_map<std::string, Tables> tables_;  // by service
   int64_t told_dropped_ = 0;
 
-  std::thread thread_;  // last: it uses all of the above
+  std::thread thread_;  // the last member, because it uses all others
 };
 
 }  // namespace fanwire::control

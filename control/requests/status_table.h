@@ -1,10 +1,10 @@
-// StatusTable keeps what one status request of the configuration is answered from: an entity per
-// thing that events named (a workflow, a pool), or a list of the last events.
+// StatusTable keeps the state from which one status request of the configuration is answered: an
+// entity for each thing that events name (a workflow, a pool), or a list of the last events.
 //
-// Threading: confined to its user (StatusRequests's thread).
+// Threading: confined to the thread of StatusRequests.
 // Ownership: copies what it keeps.
-// Cost:      Apply() some microseconds per KiB of data; it keeps at most kMaxBytes, of which the
-//            longest untouched entities go first.
+// Cost:      Apply() takes some microseconds per KiB of data.  The table holds at most kMaxBytes; the
+//            entities that were not updated for the longest time go first.
 // Source:    docs/configuration.md "StatusRequest"
 #pragma once
 
@@ -23,33 +23,33 @@ namespace fanwire::control {
 
 class StatusTable {
  public:
-  // What all entities of a table may hold, roughly.
+  // Bound of the memory of all entities of a table, approximately.
   static constexpr size_t kMaxBytes = 64 << 20;
-  // Elements of one list; over it the oldest tenth goes.
+  // Most elements of one list.  When there are more, the oldest tenth is dropped.
   static constexpr size_t kMaxListElements = 1000;
-  // Longest name of an entity; events about longer ones are not kept.
+  // Longest name of an entity.  Events about entities with longer names are not kept.
   static constexpr size_t kMaxKeyBytes = 512;
   // Longest answer, so that the reply around it stays under clients' 1 MiB.
   static constexpr size_t kMaxAnswerBytes = (1 << 20) - (8 << 10);
 
-  // `request` is resolved and checked (options.h).
+  // `request` is resolved and checked (config_rules.h).
   static std::unique_ptr<StatusTable> Make(const v1::StatusRequest& request);
 
   virtual ~StatusTable() = default;
 
-  // The definition it was made of.
+  // The definition that the table was made from.
   virtual const v1::StatusRequest& request() const = 0;
 
-  // Lets the event change what it changes; events that no rule names change nothing.
+  // Applies the rules that name the event.  Other events change nothing.
   virtual void Apply(const StatusEvent& event) = 0;
 
   // Fills `data` of the reply, or `error_code` and `error_message`:
-  //   INVALID_REQUEST  the argument is missing, empty, or neither text nor whole number
+  //   INVALID_REQUEST  the argument is missing, empty, or neither a text nor an integer
   //   LIMIT_EXCEEDED   the answer is longer than kMaxAnswerBytes
-  // `data` is the request's data, a JSON object.
+  // `data` is the data of the client's request, a JSON object.
   virtual void Answer(absl::string_view data, v1::ClientReply* reply) const = 0;
 
-  // Entities, or events of the list.
+  // Number of entities, or of events in the list.
   virtual size_t size() const = 0;
 };
 

@@ -1,4 +1,4 @@
-// AttachedWorker is what WorkerRegistry keeps of one worker, attached or not.
+// AttachedWorker is WorkerRegistry's record of one worker.  It stays when the attachment has ended.
 //
 // Threading: guarded by WorkerRegistry's mutex.
 // Ownership: shares the link.
@@ -42,22 +42,23 @@ struct AttachedWorker {
   bool attached() const { return link != nullptr; }
   uint64_t incarnation() const;
   uint32_t pid() const;
-  // Whether clients can connect: it is attached, took a configuration, has its ports open and does
-  // not drain.
+  // Whether clients can connect: the worker is attached, has taken a configuration, has its ports
+  // open and is not draining.
   bool serving() const { return attached() && !draining && !listeners_.empty(); }
-  // Whether a process of this incarnation is to be refused: it was replaced, or a later one is
-  // attached.  One that is gone says nothing by its number: the clock may have gone back since.
+  // Whether a process of this incarnation must be refused: it was replaced before, or one with a
+  // later incarnation is attached.  A later incarnation that is no longer attached does not count,
+  // because incarnations are start times and the clock may have gone back.
   bool Supersedes(uint64_t incarnation) const;
 
-  // Another attachment begins.
+  // Begins another attachment.
   void Begin(const v1::Hello& hello, std::shared_ptr<WorkerLink> to, const Clock& clock);
-  // Returns the attachment that ends.
+  // Ends the attachment and returns its link.
   std::shared_ptr<WorkerLink> End();
 
   void TakeHeartbeat(const v1::Heartbeat& heartbeat, absl::Time received);
-  // Whether the interest told in `heartbeat` has differed from the link's for so long that a new
-  // snapshot is to be asked for: two heartbeats in a row, then after twice as many each time that
-  // the snapshot did not help.
+  // Whether a new snapshot of the worker's interest must be requested, because the digest in the
+  // heartbeat differed from the link's digest in two heartbeats in a row.  Each time that the
+  // snapshot did not help, twice as many heartbeats must differ.
   bool Drifted(const v1::Heartbeat& heartbeat);
   void TakeConfigAck(const v1::ConfigAck& ack);
 
@@ -67,9 +68,9 @@ struct AttachedWorker {
   std::string id;
   std::unique_ptr<v1::Hello> hello;  // the last one
   std::shared_ptr<WorkerLink> link;  // null: not attached
-  // What is done for this worker without the registry's mutex, in the order that was decided under
-  // it: messages, closes, what observers are told.
-  const std::shared_ptr<Outbox> lane = std::make_shared<Outbox>();
+  // Runs what must happen without the registry's mutex, in the order decided under it: messages to
+  // the worker, closes, calls to observers.
+  const std::shared_ptr<Outbox> outbox = std::make_shared<Outbox>();
 
   absl::Duration heard;  // monotonic
   // WorkerLink::unapplied_since() of the last attachment of this incarnation.
@@ -86,7 +87,7 @@ struct AttachedWorker {
   std::deque<uint64_t> replaced_;  // incarnations, the last ones
   absl::Time attached_at_;
   absl::Time last_heartbeat_ = absl::InfinitePast();
-  bool counted_ = false;  // a heartbeat of this attachment came, so that the ledger knows it
+  bool counted_ = false;  // the ledger has counts of this attachment: a heartbeat came
   uint64_t rss_bytes_ = 0;
   int64_t loop_lag_us_ = 0;
   std::deque<std::pair<int64_t, int64_t>> cpu_;  // monotonic ms, CPU ms
@@ -94,11 +95,11 @@ struct AttachedWorker {
   int drifted_ = 0;  // heartbeats in a row whose digest differed
   int drift_patience_ = 0;
 
-  uint64_t config_version_ = 0;  // as it says
+  uint64_t config_version_ = 0;  // as the worker acknowledged it
   std::string config_error_;
   uint64_t acked_nonce_ = 0;
   std::vector<v1::BoundListener> listeners_;
-  std::string ops_address_;  // empty: as the Hello said
+  std::string ops_address_;  // empty: the one in the Hello holds
 
   int64_t restarts_ = 0;
   int64_t past_repairs_ = 0;  // of earlier attachments

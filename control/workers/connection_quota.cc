@@ -48,7 +48,7 @@ void ConnectionQuota::Service::Serve() {
   }
 }
 
-int64_t ConnectionQuota::Service::TakeBack(int64_t slots) {
+int64_t ConnectionQuota::Service::TakeBack(int64_t connections) {
   std::vector<Lease*> idlest;
   for (auto& [worker, lease] : leases) {
     if (!lease.shrinking() && lease.idle() > 0) idlest.push_back(&lease);
@@ -57,7 +57,7 @@ int64_t ConnectionQuota::Service::TakeBack(int64_t slots) {
                    [](const Lease* a, const Lease* b) { return a->idle() > b->idle(); });
   int64_t asked = 0;
   for (Lease* const lease : idlest) {
-    const int64_t taken = std::min(lease->idle(), slots - asked);
+    const int64_t taken = std::min(lease->idle(), connections - asked);
     if (taken <= 0) break;
     lease->granted -= taken;
     lease->want = std::min(lease->want, lease->granted);
@@ -108,8 +108,8 @@ ConnectionQuota::Lease* ConnectionQuota::Find(absl::string_view worker, absl::st
   return lease == it->second.leases.end() ? nullptr : &lease->second;
 }
 
-void ConnectionQuota::SetLimit(absl::string_view service, uint32_t slots) {
-  At(service).limit = slots;
+void ConnectionQuota::SetLimit(absl::string_view service, uint32_t connections) {
+  At(service).limit = connections;
 }
 
 void ConnectionQuota::Request(absl::string_view worker, absl::string_view service,

@@ -1,8 +1,8 @@
-// QueryAllWorkers asks all attached workers and insists on hearing all of them: sums over some of
-// the workers are no true numbers.
+// QueryAllWorkers asks all attached workers and succeeds only if all of them answer, because a sum
+// over some of the workers would be wrong.
 //
-// A worker that went away, or was noticed to be dead, while it was asked leaves the question open:
-// it is asked once more, of those that are attached then.
+// If a worker detaches while it is asked, the query is repeated once, with the workers that are
+// attached then.
 //
 // Threading: safe from every thread; `done` runs once, on any thread, without locks.
 // Ownership: borrows the registry until `done` has run.
@@ -22,11 +22,11 @@ namespace fanwire::control {
 class WorkerRegistry;
 struct QueryResult;
 
-// How long each of the two questions may take.
+// How long each of the two attempts may take.
 inline constexpr absl::Duration kQueryTimeout = absl::Seconds(2);
 
+// Calls `done` with all answers; without any worker the result is empty.  Errors:
 //   UNAVAILABLE  "1 of 2 workers did not answer within 2s"
-// Without any worker the result is empty.
 void QueryAllWorkers(WorkerRegistry* registry, const v1::Query& query,
                      std::function<void(absl::StatusOr<QueryResult>)> done);
 

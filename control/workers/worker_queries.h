@@ -1,4 +1,4 @@
-// WorkerQueries keeps the questions that workers were asked until all have answered.
+// WorkerQueries keeps each query to workers until all of them have answered.
 //
 // Threading: safe from every thread; its mutex is a leaf.  `done` runs without it.
 // Ownership: borrows timers, which must have stopped before it is destroyed.
@@ -24,24 +24,25 @@ class WorkerQueries {
   WorkerQueries(const Clock* clock, TimerQueue* timers);
   ~WorkerQueries();
 
-  // Links (by WorkerLink::id(), at least one) are about to be asked under the returned id.
+  // Opens a query to `links` (WorkerLink::id(), at least one) and returns its id, which the caller
+  // then sends to the workers.
   uint64_t Open(std::set<uint64_t> links, absl::Duration timeout, Done done);
 
-  // Ignored if the link was not asked, or its question is over.
+  // Takes a worker's answer.  Ignores it if this link was not asked or the query is over.
   void OnReply(uint64_t link, const v1::QueryReply& reply);
-  // What it said so far stays; it counts as not having answered.
+  // The link has ended.  Its answers so far are kept, and it counts as not having answered.
   void LinkGone(uint64_t link);
 
   int64_t open() const;
 
  private:
   struct Question {
-    std::set<uint64_t> links;  // that have not answered completely
+    std::set<uint64_t> links;  // those that have not answered completely
     QueryResult result;
     Done done;
   };
 
-  // Takes the question out if nobody is left who could answer.
+  // Takes the query out if no link is left that could answer.
   bool TakeIfComplete(uint64_t id, Question* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TimeOut(uint64_t id);
 

@@ -90,7 +90,7 @@ class Registry final : public WorkerRegistry {
   void CloseAll(const absl::Status& status) override;
 
  private:
-  // Holds the mutex; when it has let go of it, runs the lanes that were given something meanwhile.
+  // Holds the mutex.  After it has released the mutex, runs the outboxes that were filled meanwhile.
   class ABSL_SCOPED_LOCKABLE Section {
    public:
     explicit Section(Registry* registry) ABSL_EXCLUSIVE_LOCK_FUNCTION(registry->mu_)
@@ -98,9 +98,9 @@ class Registry final : public WorkerRegistry {
       registry_->mu_.Lock();
     }
     ~Section() ABSL_UNLOCK_FUNCTION() {
-      const std::vector<std::shared_ptr<Outbox>> lanes = std::exchange(registry_->touched_, {});
+      const std::vector<std::shared_ptr<Outbox>> outboxes = std::exchange(registry_->touched_, {});
       registry_->mu_.Unlock();
-      for (const std::shared_ptr<Outbox>& lane : lanes) lane->Run();
+      for (const std::shared_ptr<Outbox>& outbox : outboxes) outbox->Run();
     }
     Section(const Section&) = delete;
     Section& operator=(const Section&) = delete;
@@ -113,14 +113,14 @@ class Registry final : public WorkerRegistry {
 
   // The worker whose attachment `link` is; null if it has ended.
   Worker* Find(const std::shared_ptr<WorkerLink>& link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Runs `function` on the worker's lane.
+  // Puts `function` into the worker's outbox.
   void Later(Worker* worker, Outbox::Function function) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SendLater(Worker* worker, Message message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Ends the worker's attachment.  Its drains end too unless they go on in the next attachment.
   void EndAttachment(Worker* worker, const absl::Status& reason, bool silent, bool keep_drains)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Workers have come or gone: their rates and slots follow.
+  // Workers have come or gone: pushes rates and quotas that depend on their number.
   void AfterChange() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PushConfig(Worker* worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PushConfigToAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -141,7 +141,7 @@ class Registry final : public WorkerRegistry {
   mutable Mutex mu_;  // the first in the lock order
   std::map<std::string, Worker, std::less<>> workers_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<const WorkerLink*, Worker*> attached_ ABSL_GUARDED_BY(mu_);
-  ConnectionQuota slots_ ABSL_GUARDED_BY(mu_);
+  ConnectionQuota quota_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const v1::WorkerConfig> config_ ABSL_GUARDED_BY(mu_);
   size_t config_workers_ ABSL_GUARDED_BY(mu_) = 0;  // attached_workers as last pushed to all
   uint64_t next_nonce_ ABSL_GUARDED_BY(mu_) = 1;
@@ -158,8 +158,8 @@ Worker* Registry::Find(const std::shared_ptr<WorkerLink>& link) {
 }
 
 void Registry::Later(Worker* worker, Outbox::Function function) {
-  worker->lane->Add(std::move(function));
-  touched_.push_back(worker->lane);
+  worker->outbox->Add(std::move(function));
+  touched_.push_back(worker->outbox);
 }
 
 void Registry::SendLater(Worker* worker, Message message) {
@@ -194,7 +194,7 @@ absl::Status Registry::Attach(const v1::Hello& hello, const std::shared_ptr<Work
   worker.awaited_nonce = config_ == nullptr ? 0 : next_nonce_;
   attached_[link.get()] = &worker;
   for (const v1::SlotRequest& held : hello.slots()) {
-    slots_.Adopt(worker.id, held.service(), ToClaim(held));
+    quota_.Adopt(worker.id, held.service(), ToClaim(held));
   }
 
   auto message = std::make_unique<v1::ControlMessage>();
@@ -224,7 +224,7 @@ void Registry::EndAttachment(Worker* worker, const absl::Status& reason, bool si
                              bool keep_drains) {
   const std::shared_ptr<WorkerLink> link = worker->End();
   attached_.erase(link.get());
-  slots_.Release(worker->id);
+  quota_.Release(worker->id);
   ledger_->WorkerGone(worker->id, worker->incarnation());
   LogInfo(silent ? "worker.silent" : "worker.detached",
           {{"worker", worker->id}, {"pid", worker->pid()}, {"reason", reason}});
@@ -285,7 +285,7 @@ void Registry::OnHeartbeat(const std::shared_ptr<WorkerLink>& link,
   ledger_->Update(worker->id, worker->incarnation(), heartbeat);
   for (const v1::ServiceLoad& load : heartbeat.services()) {
     const int64_t sessions = std::clamp<int64_t>(load.sessions(), 0, UINT32_MAX);
-    slots_.SetInUse(worker->id, load.service(), static_cast<uint32_t>(sessions));
+    quota_.SetInUse(worker->id, load.service(), static_cast<uint32_t>(sessions));
   }
   SendGrants();
   if (!worker->Drifted(heartbeat)) return;
@@ -331,7 +331,7 @@ void Registry::Tick() {
                                                  absl::FormatDuration(now - worker->heard))),
         /*silent=*/true, /*keep_drains=*/false);
   }
-  slots_.Tick();
+  quota_.Tick();
   AfterChange();
 }
 
@@ -382,11 +382,11 @@ std::vector<v1::WorkerConfigState> Registry::ConfigStates() const {
   return states;
 }
 
-// ------------------------------------------------------------------------------- slots
+// ------------------------------------------------------------------------------- connection quota
 
 void Registry::SetSlotLimit(absl::string_view service, uint32_t max_connections) {
   Section section(this);
-  slots_.SetLimit(service, max_connections);
+  quota_.SetLimit(service, max_connections);
   SendGrants();
 }
 
@@ -396,21 +396,21 @@ void Registry::OnSlotRequest(const std::shared_ptr<WorkerLink>& link,
   Worker* const worker = Find(link);
   if (worker == nullptr) return;
   if (request.confirms()) {
-    slots_.Confirm(worker->id, request.service(), ToClaim(request));
+    quota_.Confirm(worker->id, request.service(), ToClaim(request));
   } else {
-    slots_.Request(worker->id, request.service(), ToClaim(request));
+    quota_.Request(worker->id, request.service(), ToClaim(request));
   }
   SendGrants();
 }
 
 void Registry::SendGrants() {
   std::map<std::string, Message> messages;  // by worker
-  for (const ConnectionQuota::Grant& grant : slots_.Settle()) {
+  for (const ConnectionQuota::Grant& grant : quota_.Settle()) {
     Message& message = messages[grant.worker];
     if (message == nullptr) message = std::make_unique<v1::ControlMessage>();
     v1::SlotGrant* const told = message->mutable_slot_grants()->add_grants();
     told->set_service(grant.service);
-    told->set_slots(grant.slots);
+    told->set_slots(grant.connections);
   }
   for (auto& [id, message] : messages) {
     SendLater(&workers_.find(id)->second, std::move(message));

@@ -58,17 +58,17 @@ class FakeControlProcess final : public ControlProcess {
     MutexLock lock(&mu_);
     reloads_.push_back(std::move(done));
   }
-  std::vector<ProcessInfo> Slots() const override { return slots; }
-  absl::Status DrainSlot(absl::string_view worker_id, const DrainOrder& order,
-                         std::function<void(int64_t, bool)> progress) override {
+  std::vector<ProcessInfo> LocalWorkers() const override { return slots; }
+  absl::Status DrainLocalWorker(absl::string_view worker_id, const DrainOrder& order,
+                                std::function<void(int64_t, bool)> progress) override {
     if (absl::Status status = Check(worker_id); !status.ok()) return status;
     MutexLock lock(&mu_);
     drains_.push_back(
         {.id = std::string(worker_id), .order = order, .progress = std::move(progress)});
     return absl::OkStatus();
   }
-  absl::Status RestartSlots(const std::vector<std::string>& worker_ids, bool only_stopped,
-                            std::function<void(const RestartProgress&)> progress) override {
+  absl::Status RestartLocalWorkers(const std::vector<std::string>& worker_ids, bool only_stopped,
+                                   std::function<void(const RestartProgress&)> progress) override {
     for (const std::string& id : worker_ids) {
       if (absl::Status status = Check(id); !status.ok()) return status;
     }

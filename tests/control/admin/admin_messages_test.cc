@@ -263,7 +263,7 @@ class MergeWorkersTest : public ::testing::Test {
   }
   static ProcessInfo Slot(uint32_t slot, uint32_t pid, ProcessState state, int64_t restarts = 0) {
     return {.id = absl::StrCat("worker-", slot),
-            .slot = slot,
+            .number = slot,
             .pid = pid,
             .state = state,
             .restarts = restarts};

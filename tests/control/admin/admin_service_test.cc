@@ -482,8 +482,8 @@ TEST_F(AdminServiceTest, ADisconnectThatMayNotBeIsNotSent) {
 TEST_F(AdminServiceTest, ListsWorkersAndSlots) {
   AddWorker("worker-0");
   host_.slots = {
-      {.id = "worker-0", .slot = 0, .pid = 1000, .state = ProcessState::kRunning, .restarts = 2},
-      {.id = "worker-1", .slot = 1, .pid = 0, .state = ProcessState::kStopped}};
+      {.id = "worker-0", .number = 0, .pid = 1000, .state = ProcessState::kRunning, .restarts = 2},
+      {.id = "worker-1", .number = 1, .pid = 0, .state = ProcessState::kStopped}};
   const auto response = Call(&v1::Admin::Stub::ListWorkers, v1::ListWorkersRequest());
   ASSERT_OK(response);
   ASSERT_EQ(response->workers_size(), 2);
@@ -496,7 +496,7 @@ TEST_F(AdminServiceTest, ListsWorkersAndSlots) {
 class WorkerStreamsTest : public AdminServiceTest {
  protected:
   WorkerStreamsTest() {
-    host_.slots = {{.id = "worker-0", .slot = 0, .pid = 7, .state = ProcessState::kRunning}};
+    host_.slots = {{.id = "worker-0", .number = 0, .pid = 7, .state = ProcessState::kRunning}};
   }
   grpc::ClientContext context_;
 };

@@ -121,7 +121,7 @@ class SupervisorTest : public ::testing::Test {
   }
 
   ProcessInfo Slot(size_t number) {
-    const std::vector<ProcessInfo> slots = supervisor_->Slots();
+    const std::vector<ProcessInfo> slots = supervisor_->Workers();
     return number < slots.size() ? slots[number] : ProcessInfo{.id = "none"};
   }
   pid_t Pid(size_t number) { return static_cast<pid_t>(Slot(number).pid); }
@@ -129,7 +129,7 @@ class SupervisorTest : public ::testing::Test {
   void Attach(size_t number) {
     const ProcessInfo slot = Slot(number);
     orders_.attached.insert(slot.id);
-    supervisor_->OnWorkerAttached(slot.id, slot.slot, slot.pid, true);
+    supervisor_->OnWorkerAttached(slot.id, slot.number, slot.pid, true);
     supervisor_->Step();
   }
   void Detach(size_t number, bool silent) {

@@ -211,7 +211,7 @@ TEST_F(SupervisorTest, MoreWorkersAreStartedAndFewerAreDrained) {
   MakeAttached(1);
   supervisor_->Apply({.workers = 3});
   supervisor_->Step();
-  ASSERT_THAT(supervisor_->Slots(), SizeIs(3));
+  ASSERT_THAT(supervisor_->Workers(), SizeIs(3));
   EXPECT_EQ(Slot(2).state, ProcessState::kStarting);
   Attach(2);
 
@@ -221,13 +221,13 @@ TEST_F(SupervisorTest, MoreWorkersAreStartedAndFewerAreDrained) {
   EXPECT_EQ(orders_.drains[0].id, "worker-2");
   EXPECT_EQ(orders_.drains[0].order.window, kSecond);
   EXPECT_THAT(host_.signals, ElementsAre(Pair(101, SIGTERM)));  // never attached
-  EXPECT_THAT(supervisor_->Slots(), SizeIs(2));
+  EXPECT_THAT(supervisor_->Workers(), SizeIs(2));
   EXPECT_THAT(orders_.forgotten, ElementsAre("worker-1"));
   const pid_t last = Pid(1);
   supervisor_->OnWorkerDetached("worker-2", last, false);
   host_.Exit(last);
   supervisor_->Step();
-  EXPECT_THAT(supervisor_->Slots(), SizeIs(1));
+  EXPECT_THAT(supervisor_->Workers(), SizeIs(1));
   EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
 }
 
@@ -361,7 +361,7 @@ class SupervisorProcessTest : public ::testing::Test {
   // Waits until each slot's process has written its lock, as workers do before they attach.
   bool WaitUntilUp(const Supervisor& supervisor) {
     return WaitFor([&] {
-      const std::vector<ProcessInfo> slots = supervisor.Slots();
+      const std::vector<ProcessInfo> slots = supervisor.Workers();
       return std::all_of(slots.begin(), slots.end(), [&](const ProcessInfo& slot) {
         uint32_t pid = 0;
         std::ifstream(absl::StrCat(directory_, "/", slot.id, ".lock")) >> pid;
@@ -378,13 +378,13 @@ TEST_F(SupervisorProcessTest, KilledWorkerIsReplacedAndStopEndsAll) {
   const std::unique_ptr<ProcessHost> host = ProcessHost::Make();
   const std::unique_ptr<Supervisor> supervisor = Make(host.get(), 2);
   ASSERT_TRUE(WaitUntilUp(*supervisor));
-  const std::vector<ProcessInfo> before = supervisor->Slots();
+  const std::vector<ProcessInfo> before = supervisor->Workers();
   ASSERT_EQ(kill(static_cast<pid_t>(before[0].pid), SIGKILL), 0);
-  EXPECT_TRUE(WaitFor([&] { return supervisor->Slots()[0].restarts == 1; }));
+  EXPECT_TRUE(WaitFor([&] { return supervisor->Workers()[0].restarts == 1; }));
   ASSERT_TRUE(WaitUntilUp(*supervisor));
-  EXPECT_NE(supervisor->Slots()[0].pid, before[0].pid);
-  EXPECT_EQ(supervisor->Slots()[1].pid, before[1].pid);
-  const pid_t successor = static_cast<pid_t>(supervisor->Slots()[0].pid);
+  EXPECT_NE(supervisor->Workers()[0].pid, before[0].pid);
+  EXPECT_EQ(supervisor->Workers()[1].pid, before[1].pid);
+  const pid_t successor = static_cast<pid_t>(supervisor->Workers()[0].pid);
 
   supervisor->Stop(absl::Seconds(20));
   EXPECT_TRUE(supervisor->stopped());
@@ -396,13 +396,13 @@ TEST_F(SupervisorProcessTest, WorkersOutliveASupervisorThatDiesAndTheNextOneAdop
   const std::unique_ptr<ProcessHost> first_host = ProcessHost::Make();
   std::unique_ptr<Supervisor> first = Make(first_host.get(), 2);
   ASSERT_TRUE(WaitUntilUp(*first));
-  const std::vector<ProcessInfo> before = first->Slots();
+  const std::vector<ProcessInfo> before = first->Workers();
   first.reset();
 
   const std::unique_ptr<ProcessHost> host = ProcessHost::Make();
   const std::unique_ptr<Supervisor> supervisor = Make(host.get(), 3);
   ASSERT_TRUE(WaitUntilUp(*supervisor));
-  const std::vector<ProcessInfo> after = supervisor->Slots();
+  const std::vector<ProcessInfo> after = supervisor->Workers();
   ASSERT_THAT(after, SizeIs(3));
   EXPECT_EQ(after[0].pid, before[0].pid);
   EXPECT_EQ(after[1].pid, before[1].pid);

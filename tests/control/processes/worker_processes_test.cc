@@ -41,7 +41,7 @@ TEST_F(WorkerProcessesTest, StartsAWorkerForEachSlot) {
 TEST_F(WorkerProcessesTest, NoWorkersMeansNone) {
   Make(0);
   Run(kSecond);
-  EXPECT_THAT(supervisor_->Slots(), IsEmpty());
+  EXPECT_THAT(supervisor_->Workers(), IsEmpty());
   EXPECT_EQ(host_.spawns, 0);
 }
 
@@ -146,11 +146,11 @@ TEST_F(WorkerProcessesTest, SurvivorOverTheNumberIsDrainedAndForgotten) {
   ASSERT_THAT(orders_.drains, SizeIs(1));
   EXPECT_EQ(orders_.drains[0].id, "worker-3");
   EXPECT_TRUE(orders_.drains[0].order.exit);
-  ASSERT_THAT(supervisor_->Slots(), SizeIs(2));
+  ASSERT_THAT(supervisor_->Workers(), SizeIs(2));
   supervisor_->OnWorkerDetached("worker-3", 53, false);
   host_.Exit(53);
   supervisor_->Step();
-  EXPECT_THAT(supervisor_->Slots(), SizeIs(1));
+  EXPECT_THAT(supervisor_->Workers(), SizeIs(1));
   EXPECT_THAT(orders_.forgotten, ElementsAre("worker-3"));
   Run(kSecond);
   EXPECT_EQ(host_.spawns, 1);
@@ -162,7 +162,7 @@ TEST_F(WorkerProcessesTest, WorkersThatSomethingElseStartedAreLeftAlone) {
   supervisor_->OnWorkerAttached("edge-1", 0, 78, true);
   supervisor_->OnWorkerDetached("worker-7", 77, true);
   Run(60 * kSecond);
-  EXPECT_THAT(supervisor_->Slots(), SizeIs(1));
+  EXPECT_THAT(supervisor_->Workers(), SizeIs(1));
   EXPECT_EQ(Slot(0).pid, 100u);
   EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
   EXPECT_THAT(host_.signals, IsEmpty());

@@ -18,11 +18,11 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-// "worker service=slots" of each grant.
+// "worker service=connections" of each grant.
 std::vector<std::string> Settle(ConnectionQuota* pool) {
   std::vector<std::string> told;
   for (const ConnectionQuota::Grant& grant : pool->Settle()) {
-    told.push_back(absl::StrCat(grant.worker, " ", grant.service, "=", grant.slots));
+    told.push_back(absl::StrCat(grant.worker, " ", grant.service, "=", grant.connections));
   }
   return told;
 }
@@ -302,7 +302,7 @@ TEST_F(ConnectionQuotaTest, WorkersNeverHoldMoreThanTheLimitTogether) {
   std::mt19937 random(7);
   const auto settle = [&] {
     for (const ConnectionQuota::Grant& grant : pool_.Settle()) {
-      workers[grant.worker].grants.push_back(grant.slots);
+      workers[grant.worker].grants.push_back(grant.connections);
     }
   };
   const auto say = [](Worker* worker, uint32_t want, bool confirms) {
@@ -312,10 +312,10 @@ TEST_F(ConnectionQuotaTest, WorkersNeverHoldMoreThanTheLimitTogether) {
   };
   const auto hear = [&](Worker* worker) {
     if (worker->grants.empty()) return;
-    const uint32_t slots = worker->grants.front();
+    const uint32_t granted = worker->grants.front();
     worker->grants.pop_front();
-    const bool less = slots < worker->held;
-    worker->held = std::max(slots, worker->in_use);
+    const bool less = granted < worker->held;
+    worker->held = std::max(granted, worker->in_use);
     if (less) say(worker, worker->held, true);
     while (worker->waiting > 0 && worker->in_use < worker->held) {
       --worker->waiting;
