@@ -1,5 +1,5 @@
-// The gRPC face for operators: asks Router, workers, ledger and the process, and writes down what
-// they say.
+// The gRPC service for operators.  It asks the router, the workers, the ledger and the process, and
+// puts their answers into messages.
 //
 // Threading: safe from every thread; calls are handled on gRPC's callback threads without blocking.
 // Ownership: borrows all parts; they outlive the server.

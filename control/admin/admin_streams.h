@@ -1,8 +1,8 @@
 // The admin calls that answer with a stream: a drain, a restart, a tail.
 //
-// What an operator has ordered goes on when the operator hangs up.
+// A drain or restart goes on when the operator's call ends early.
 //
-// Threading: as admin_service.h.
+// Threading: see admin_service.h.
 // Ownership: each call deletes itself when gRPC is done with it.
 #pragma once
 
@@ -24,17 +24,18 @@ class TailResponse;
 
 namespace fanwire::control {
 
-// Of a worker with a slot the last message comes when its process is gone; of another, when it is
-// drained or not attached any more.
-//   NOT_FOUND         no slot of this id, and no such worker is attached
+// Drains a worker.  For a local worker the last message comes when its process has ended; for another
+// one, when it is drained or no longer attached.
+//   NOT_FOUND         no local worker has this id, and none is attached under it
 //   INVALID_ARGUMENT  a negative window, a deadline before the window's end
 grpc::ServerWriteReactor<v1::DrainWorkerProgress>* StartDrain(
     const AdminParts& parts, const v1::DrainWorkerRequest& request);
 
-// As Supervisor::Restart().
+// Restarts local workers: see Supervisor::Restart().
 grpc::ServerWriteReactor<v1::RestartWorkersProgress>* StartRestart(
     const AdminParts& parts, const v1::RestartWorkersRequest& request);
 
+// Streams publications as they are accepted.
 //   NOT_FOUND         no such service
 //   INVALID_ARGUMENT  malformed pattern
 //   UNAVAILABLE       control is stopping

@@ -1,19 +1,21 @@
-// AgentTools answers the five tools that agents and wsctl call: each an exact JSON object per service,
-// keys in their documented order, with true numbers summed over the workers.
+// AgentTools answers the five tools that agents and wsctl call.  Each answer is a JSON object for one
+// service with its keys in the documented order; its numbers are sums over all workers.
 //
-//   connections, rooms      asked of the workers, as of now
-//   peak_connections        most sessions at once over all workers, as their heartbeats told
-//   total_broadcasts        publications accepted since control started; a mirror copy is part of
-//                           the publication it was made from and does not count again
-//   average_message_rate    total_broadcasts per second of uptime
+//   connections, rooms      as the workers answer now
+//   peak_connections        most sessions at the same time over all workers, from their heartbeats
+//   total_broadcasts        publications accepted since control started; a mirror copy does not count
+//   average_message_rate    total_broadcasts for each second of uptime
 //   uptime_seconds          of control
 //
-// A tool tells its failure inside its object ("error"); only a service that is not configured is an
-// error of the call.  Without an attached worker nobody can be connected: that is "not running".
+// A tool reports a failure inside its object, as "error".  Only a service that is not configured is an
+// error of the call.  Without an attached worker no client can be connected: the tool answers that
+// the service is not running.
 //
-// Threading: safe from every thread; never blocks.  Answers come once, on any thread, without
-// locks. Ownership: borrows all parts; they must outlive every answer. Cost:      a question to all
-// workers; they list their sessions for all but ListRooms. Source:    docs/protocol.md "Tools"
+// Threading: safe from every thread; never blocks.  Each answer comes once, on any thread, without
+//            locks.
+// Ownership: borrows all parts; they must outlive every answer.
+// Cost:      a query to all workers, in which they list their sessions for all tools but kListRooms.
+// Source:    docs/protocol.md "Tools"
 #pragma once
 
 #include <cstdint>
@@ -45,7 +47,7 @@ class AgentTools {
     std::function<std::shared_ptr<const ServiceTable>()> services;
   };
 
-  // Which services a call is about.
+  // The services that a call asks for.
   struct Target {
     std::string service;           // empty: all, as {"services": {NAME: object}}
     bool default_service = false;  // an empty service means the configured default
@@ -63,13 +65,13 @@ class AgentTools {
   //   NOT_FOUND  no such service
   using Done = std::function<void(absl::StatusOr<std::string>)>;
 
-  // Uptime counts from here.
+  // Uptime counts from this call on.
   explicit AgentTools(Parts parts);
 
   void Call(Tool tool, const Target& target, Done done);
 
-  // Publishes an ordinary event whose data is the given object with `timestamp` and `test: true`
-  // written over it, and waits until the workers have told how many sessions it matched.
+  // Publishes an ordinary event.  Its data is the given object, in which `timestamp` and `test: true`
+  // are set.  Answers when the workers have reported how many sessions the event matched.
   void BroadcastTestEvent(const TestEvent& event, Done done);
 
  private:

@@ -1,14 +1,16 @@
-// TailHub lets operators watch publications as they are accepted.  It never slows publishers: each
-// stream has a bounded queue and a rate, and what does not fit is left out and counted.
+// TailHub lets operators watch publications as they are accepted.  It never slows publishers down:
+// each stream has a bounded queue and a rate limit, and publications beyond them are left out and
+// counted.
 //
-// Mirror copies are shown as what they are: publications of their own channels.
+// Mirror copies appear as publications of their own channels.
 //
-// Threading: safe from every thread.  Its mutex is taken under a channel's lock and is otherwise a
-//            leaf.
+// Threading: safe from every thread.  Its mutex is taken under a channel's lock; nothing is locked
+//            under it.
 // Ownership: borrows clock and timers; the timers must have stopped before it is destroyed, and it
 //            must no longer be an observer of Router then.  Streams may outlive it.
-// Cost:      nobody watching: one relaxed load per publication.  Else, per stream, a match and for
-//            what matches a queue entry; streams are woken every 20 ms, not per publication.
+// Cost:      without a stream, one relaxed load for each publication.  With streams, a match for each
+//            of them, and a queue entry where it matches.  Streams are woken every 20 ms, not for
+//            each publication.
 #pragma once
 
 #include <atomic>
@@ -60,7 +62,7 @@ class TailHub final : public PublicationObserver {
     bool empty() const { return events.empty() && left_out == 0 && !ended.has_value(); }
   };
 
-  // What may wait for one stream unless the constructor is told otherwise.
+  // Default bound of the publications that wait for one stream.
   static constexpr size_t kMaxQueuedBytes = 8 << 20;
   static constexpr absl::Duration kWakeInterval = absl::Milliseconds(20);
 
@@ -70,16 +72,16 @@ class TailHub final : public PublicationObserver {
   TailHub(const Clock* clock, TimerQueue* timers, size_t max_queued_bytes = kMaxQueuedBytes)
       : clock_(clock), timers_(timers), max_queued_bytes_(max_queued_bytes) {}
 
-  // `on_ready` is called without locks when there is something to take: on the timer thread, at
-  // most every 20 ms, and by EndAll().
+  // Opens a stream.  `on_ready` is called without locks when Take() has something to return: on the
+  // timer thread, at most every 20 ms, and by EndAll().
   //   INVALID_ARGUMENT  malformed pattern
   //   UNAVAILABLE       the hub has ended
   absl::StatusOr<StreamPtr> Open(const Filter& filter, std::function<void()> on_ready);
 
-  // Up to about `max_bytes` of envelopes, one publication at least.
+  // Takes publications of up to about `max_bytes` of envelopes, but at least one.
   Batch Take(const StreamPtr& stream, size_t max_bytes);
 
-  // The stream gets nothing more.  Its on_ready may be running still.
+  // Closes the stream, which gets nothing more.  Its on_ready may still be running.
   void Close(const StreamPtr& stream);
 
   // Ends all streams, and those that are opened later, with `status`.
@@ -92,7 +94,7 @@ class TailHub final : public PublicationObserver {
  private:
   void Offer(Stream* stream, const ObservedPublication& observed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Whether a wake must be set.
+  // Whether a wake-up must be scheduled.
   bool NeedsWake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SetWake();
   void Wake();

@@ -1,8 +1,8 @@
-// ChannelLog keeps one channel in memory: epoch, offsets and the recent publications, in a ring.
+// ChannelLog keeps one channel in memory: its epoch, its offsets, and a ring of recent publications.
 //
 // Threading: guarded by Router's channel lock; MemoryBudget is shared and atomic.
-// Cost:      an append is O(1) amortised; 8 bytes a publication beside the publication itself, the
-//            first four of them always.
+// Cost:      an append is O(1) amortised.  The ring takes 8 bytes for each publication beside the
+//            publication itself; room for four is always there.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@
 
 namespace fanwire::control {
 
-// What all logs of one engine share.
+// The memory that all logs of one engine may use together.
 struct MemoryBudget {
   explicit MemoryBudget(int64_t limit) : max_bytes(limit) {}
 
@@ -28,8 +28,8 @@ class ChannelLog final : public EngineChannel {
   ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget);
   ~ChannelLog() override;
 
-  // Gives `publication` the next offset and keeps it.  While the budget is exceeded the channel
-  // gives up its own oldest ones; what other channels hold goes with Router's next sweep.
+  // Gives `publication` the next offset and keeps it.  While the budget is exceeded, the channel drops
+  // its own oldest publications; Router's next sweep drops those of other channels.
   void Append(const PublicationPtr& publication, absl::Duration now);
 
   Position head() const override { return {epoch_, head_}; }
@@ -46,13 +46,13 @@ class ChannelLog final : public EngineChannel {
 
  private:
   static constexpr size_t kFirstRing = 4;
-  // A short one lies in the log itself, which an append has at hand.
+  // A short ring lies within the log, so that an append touches no other memory.
   using Ring = absl::InlinedVector<PublicationPtr, kFirstRing>;
 
   const PublicationPtr& At(size_t i) const { return ring_[(first_ + i) & (ring_.size() - 1)]; }
-  // Whether the oldest, which there is, has outlived the policy's time.
+  // Whether the oldest publication is older than the policy allows.  The ring must not be empty.
   bool TooOld(absl::Duration now) const { return At(0)->received_at() + policy_.ttl <= now; }
-  // Drops those that have.
+  // Drops all publications that are too old.
   void DropOld(absl::Duration now);
   int64_t oldest_offset() const { return head_ - static_cast<int64_t>(count_) + 1; }
   void Grow();
@@ -62,7 +62,7 @@ class ChannelLog final : public EngineChannel {
   HistoryPolicy policy_;
   int64_t head_ = 0;
   int64_t bytes_ = 0;
-  // As long as a power of two, or empty; `count_` entries from `first_` on are the offsets up to
+  // The size is a power of two, or 0.  The `count_` entries from `first_` on have the offsets up to
   // `head_`.
   Ring ring_;
   size_t first_ = 0;

@@ -1,5 +1,5 @@
-// The engine that keeps everything in this process: gone with it, and told to clients by new
-// epochs.
+// The engine that keeps everything in this process.  A restart loses all history; clients learn of it
+// by the new epochs.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace fanwire::control {
 
-// `max_history_bytes` bounds what all channels hold together.
+// `max_history_bytes` bounds the memory of all channels together.
 std::unique_ptr<Engine> MakeMemoryEngine(uint64_t max_history_bytes);
 
 }  // namespace fanwire::control

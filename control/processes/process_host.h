@@ -1,15 +1,15 @@
-// ProcessHost starts worker processes, watches those and others that somebody else started, and
-// sends them signals.
+// ProcessHost starts worker processes, watches them and processes that an earlier control started,
+// and sends them signals.
 //
-// A child leads a session of its own: signals to control's process group (Ctrl-C on its terminal,
-// `kill -- -PGID`) do not reach it, and no terminal's end does.  Nothing ties its life to
-// control's. It begins with /dev/null as its input, control's output and error, no other
-// descriptor, no signal blocked, and TERM, INT, HUP and PIPE in their default disposition.
+// A child leads a session of its own, so that signals to control's process group (Ctrl-C on its
+// terminal, `kill -- -PGID`) and the end of a terminal do not reach it.  It does not end with
+// control.  It starts with /dev/null as its input, control's output and error, no other descriptor,
+// no blocked signal, and the default disposition of TERM, INT, HUP and PIPE.
 //
 // Threading: one thread at a time.
-// Ownership: owns no process: what still runs at its end goes on.
-// Cost:      a wait or poll system call per process and Poll(); Spawn() takes until the program is
-//            executed, a millisecond or so.
+// Ownership: owns no process: processes go on running when this object is destroyed.
+// Cost:      Poll() makes one wait or poll system call for each process.  Spawn() returns when the
+//            program runs, after about a millisecond.
 #pragma once
 
 #include <sys/types.h>
@@ -26,34 +26,34 @@ namespace fanwire::control {
 // How a process ended.
 struct ProcessExit {
   pid_t pid = 0;
-  bool known = true;  // false: it was no child, so the system does not tell
+  bool known = true;  // false: it was no child, so the system does not say how it ended
   int code = 0;       // if `signal` is 0
   int signal = 0;
 };
 
 class ProcessHost {
  public:
-  // The real one.  Gives SIGCHLD its default disposition: where it is ignored, children's exit
-  // codes are lost.
+  // Makes the real one.  Sets SIGCHLD to its default disposition, because the system discards the
+  // exit codes of children where the signal is ignored.
   static std::unique_ptr<ProcessHost> Make();
 
   virtual ~ProcessHost() = default;
 
-  // Starts command[0], a path, with the other texts as its arguments; it is watched from then on.
-  //   NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED, …  as the system says, naming the program
+  // Starts the program at the path command[0] with the other texts as its arguments, and watches it.
+  //   NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED, …  the system's error, with the program's name
   virtual absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& command) = 0;
 
   // Watches the process that holds the flock on `lock_path`, a file with the holder's process id.
   // Returns the id, or 0 if nobody holds the lock.
-  //   UNAVAILABLE  it is held, but by whom is not told (yet)
+  //   UNAVAILABLE  the lock is held, and the file does not (yet) name a running process
   virtual absl::StatusOr<pid_t> AdoptHolder(const std::string& lock_path) = 0;
 
-  // Sends `signal` to a watched process; never to another one that has got its id since.
-  //   NOT_FOUND          it is not watched, or has ended
-  //   PERMISSION_DENIED  an adopted process of another user
+  // Sends `signal` to a watched process; never to another process that got the same id later.
+  //   NOT_FOUND          the process is not watched, or has ended
+  //   PERMISSION_DENIED  the process was adopted and belongs to another user
   virtual absl::Status Kill(pid_t pid, int signal) = 0;
 
-  // What has ended since the last call, and is watched no more.
+  // Returns the watched processes that have ended since the last call, and stops watching them.
   virtual std::vector<ProcessExit> Poll() = 0;
 };
 
