@@ -1,6 +1,6 @@
-// InterestHash is the hash of one channel or pattern that a worker wants.  A worker reports the number
-// of its interests and the xor of their hashes in each heartbeat; control compares them with its own
-// (worker.proto, Heartbeat.interest_hash).  Both ends must compute the same numbers.
+// InterestHash is the hash of one channel or pattern that a worker wants.  A worker reports the
+// number of its interests and the xor of their hashes in each heartbeat; control compares them with
+// its own (worker.proto, Heartbeat.interest_hash).  Both ends must compute the same numbers.
 //
 // Threading: pure function.
 #pragma once

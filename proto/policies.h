@@ -1,5 +1,5 @@
-// Choices that control makes for a channel and workers carry out, and why a worker drops deliveries:
-// numbers as in types.proto and config.proto.
+// Choices that control makes for a channel and workers carry out, and why a worker drops
+// deliveries: numbers as in types.proto and config.proto.
 //
 // Threading: values.
 #pragma once

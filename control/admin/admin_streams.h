@@ -24,8 +24,8 @@ class TailResponse;
 
 namespace fanwire::control {
 
-// Drains a worker.  For a local worker the last message comes when its process has ended; for another
-// one, when it is drained or no longer attached.
+// Drains a worker.  For a local worker the last message comes when its process has ended; for
+// another one, when it is drained or no longer attached.
 //   NOT_FOUND         no local worker has this id, and none is attached under it
 //   INVALID_ARGUMENT  a negative window, a deadline before the window's end
 grpc::ServerWriteReactor<v1::DrainWorkerProgress>* StartDrain(

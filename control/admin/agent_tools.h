@@ -1,20 +1,22 @@
-// AgentTools answers the five tools that agents and wsctl call.  Each answer is a JSON object for one
-// service with its keys in the documented order; its numbers are sums over all workers.
+// AgentTools answers the five tools that agents and wsctl call.  Each answer is a JSON object for
+// one service with its keys in the documented order; its numbers are sums over all workers.
 //
 //   connections, rooms      as the workers answer now
 //   peak_connections        most sessions at the same time over all workers, from their heartbeats
-//   total_broadcasts        publications accepted since control started; a mirror copy does not count
+//   total_broadcasts        publications accepted since control started; a mirror copy does not
+//                           count
 //   average_message_rate    total_broadcasts for each second of uptime
 //   uptime_seconds          of control
 //
-// A tool reports a failure inside its object, as "error".  Only a service that is not configured is an
-// error of the call.  Without an attached worker no client can be connected: the tool answers that
-// the service is not running.
+// A tool reports a failure inside its object, as "error".  Only a service that is not configured is
+// an error of the call.  Without an attached worker no client can be connected: the tool answers
+// that the service is not running.
 //
 // Threading: safe from every thread; never blocks.  Each answer comes once, on any thread, without
 //            locks.
 // Ownership: borrows all parts; they must outlive every answer.
-// Cost:      a query to all workers, in which they list their sessions for all tools but kListRooms.
+// Cost:      a query to all workers, in which they list their sessions for all tools but
+//            kListRooms.
 // Source:    docs/protocol.md "Tools"
 #pragma once
 
@@ -70,8 +72,8 @@ class AgentTools {
 
   void Call(Tool tool, const Target& target, Done done);
 
-  // Publishes an ordinary event.  Its data is the given object, in which `timestamp` and `test: true`
-  // are set.  Answers when the workers have reported how many sessions the event matched.
+  // Publishes an ordinary event.  Its data is the given object, in which `timestamp` and `test:
+  // true` are set.  Answers when the workers have reported how many sessions the event matched.
   void BroadcastTestEvent(const TestEvent& event, Done done);
 
  private:

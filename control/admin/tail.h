@@ -8,9 +8,9 @@
 //            under it.
 // Ownership: borrows clock and timers; the timers must have stopped before it is destroyed, and it
 //            must no longer be an observer of Router then.  Streams may outlive it.
-// Cost:      without a stream, one relaxed load for each publication.  With streams, a match for each
-//            of them, and a queue entry where it matches.  Streams are woken every 20 ms, not for
-//            each publication.
+// Cost:      without a stream, one relaxed load for each publication.  With streams, a match for
+//            each of them, and a queue entry where it matches.  Streams are woken every 20 ms, not
+//            for each publication.
 #pragma once
 
 #include <atomic>

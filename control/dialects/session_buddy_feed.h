@@ -1,12 +1,12 @@
 // SessionBuddyFeed makes the frames for subscribers of session-buddy's dialect.  At each
-// update_interval it sends the newest `metrics_update` of channel `metrics` as one frame to `metrics`,
-// and as one frame to `metrics:{skill}` for each of the ten top skills.  These frames have no
-// position and are not kept; they are made only while some worker has interest.
+// update_interval it sends the newest `metrics_update` of channel `metrics` as one frame to
+// `metrics`, and as one frame to `metrics:{skill}` for each of the ten top skills.  These frames
+// have no position and are not kept; they are made only while some worker has interest.
 //
 // Threading: safe from every thread.  Frames are made on the timer thread; OnPublication() keeps a
 //            pointer under a leaf mutex.
-// Ownership: borrows router, timers and clock, which outlive it.  A timer that is still set when this
-//            object is destroyed does nothing.
+// Ownership: borrows router, timers and clock, which outlive it.  A timer that is still set when
+//            this object is destroyed does nothing.
 // Source:    docs/protocol.md "session-buddy's dialect"
 #pragma once
 

@@ -1,4 +1,5 @@
-// ChannelLog keeps one channel in memory: its epoch, its offsets, and a ring of recent publications.
+// ChannelLog keeps one channel in memory: its epoch, its offsets, and a ring of recent
+// publications.
 //
 // Threading: guarded by Router's channel lock; MemoryBudget is shared and atomic.
 // Cost:      an append is O(1) amortised.  The ring takes 8 bytes for each publication beside the
@@ -28,8 +29,8 @@ class ChannelLog final : public EngineChannel {
   ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget);
   ~ChannelLog() override;
 
-  // Gives `publication` the next offset and keeps it.  While the budget is exceeded, the channel drops
-  // its own oldest publications; Router's next sweep drops those of other channels.
+  // Gives `publication` the next offset and keeps it.  While the budget is exceeded, the channel
+  // drops its own oldest publications; Router's next sweep drops those of other channels.
   void Append(const PublicationPtr& publication, absl::Duration now);
 
   Position head() const override { return {epoch_, head_}; }

@@ -39,8 +39,10 @@ class ProcessHost {
 
   virtual ~ProcessHost() = default;
 
-  // Starts the program at the path command[0] with the other texts as its arguments, and watches it.
-  //   NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED, …  the system's error, with the program's name
+  // Starts the program at the path command[0] with the other texts as its arguments, and watches
+  // it.
+  //   NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED, …  the system's error, with the program's
+  //                                                        name
   virtual absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& command) = 0;
 
   // Watches the process that holds the flock on `lock_path`, a file with the holder's process id.

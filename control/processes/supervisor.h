@@ -1,5 +1,5 @@
-// Supervisor keeps the local workers running: `fanwire-fanout` processes named "worker-0", "worker-1"
-// and so on.  worker_processes.h describes what it does with them.
+// Supervisor keeps the local workers running: `fanwire-fanout` processes named "worker-0",
+// "worker-1" and so on.  worker_processes.h describes what it does with them.
 //
 // Threading: all functions are safe from every thread; only Stop() and the destructor block.  The
 //            others post a task to the supervisor's own thread.  That thread, without holding a
@@ -53,16 +53,17 @@ class Supervisor final : public WorkerObserver {
   absl::Status Drain(absl::string_view id, const DrainOrder& order, OnDrain progress);
 
   // Starts the workers that are stopped and, unless `only_stopped`, replaces the others, one after
-  // another: drain, start, wait until it is ready.  `ids` gives the order; empty means all.  A second
-  // restart begins when the first is over.  The last report has the status:
+  // another: drain, start, wait until it is ready.  `ids` gives the order; empty means all.  A
+  // second restart begins when the first is over.  The last report has the status:
   //   DEADLINE_EXCEEDED  a worker was not ready in time; those after it were left alone
   //   UNAVAILABLE        control stops
   // The call itself returns:
   //   NOT_FOUND          no local worker has one of these ids; nothing is done
   absl::Status Restart(const std::vector<std::string>& ids, bool only_stopped, OnRestart progress);
 
-  // Ends all workers at the same time: drains them, then sends SIGTERM, and SIGKILL after `timeout`.
-  // Returns when their processes have ended, or soon after `timeout`.  Starts nothing from then on.
+  // Ends all workers at the same time: drains them, then sends SIGTERM, and SIGKILL after
+  // `timeout`. Returns when their processes have ended, or soon after `timeout`.  Starts nothing
+  // from then on.
   void Stop(absl::Duration timeout);
 
   // The local workers, by number.

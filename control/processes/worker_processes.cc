@@ -16,7 +16,8 @@ namespace {
 
 constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100);
 constexpr absl::Duration kLongestBackoff = absl::Seconds(10);
-// How long a worker gets after a drain order's deadline before SIGTERM, and after that before SIGKILL.
+// How long a worker gets after a drain order's deadline before SIGTERM, and after that before
+// SIGKILL.
 constexpr absl::Duration kGrace = absl::Seconds(3);
 // How long before the end of Stop() workers that still drain get SIGTERM, and how long after it
 // Stop() waits for killed ones.

@@ -9,11 +9,11 @@
 //       ▲                                (by an operator)          │
 //       └──────────────────── ended ◀──────────────────────────────┘
 //
-// A worker that an earlier control started still holds its process lock (worker-N.lock): its process
-// is adopted and has `adopt_window` to attach.  Where the lock is free, a new process is started at
-// once.  A worker whose process ended is started again after a random delay of up to 100 ms; the
-// bound doubles each time up to 10 s, and is 100 ms again once the worker has been attached for
-// `stable_after`.
+// A worker that an earlier control started still holds its process lock (worker-N.lock): its
+// process is adopted and has `adopt_window` to attach.  Where the lock is free, a new process is
+// started at once.  A worker whose process ended is started again after a random delay of up to 100
+// ms; the bound doubles each time up to 10 s, and is 100 ms again once the worker has been attached
+// for `stable_after`.
 //
 // Threading: one thread, without locks; callbacks run on it.
 // Ownership: borrows host and commands.

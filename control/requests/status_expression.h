@@ -1,5 +1,5 @@
-// StatusExpression is a JSON value in a status rule.  Texts in it that begin with '$' stand for parts
-// of an event, and Evaluate() replaces them.
+// StatusExpression is a JSON value in a status rule.  Texts in it that begin with '$' stand for
+// parts of an event, and Evaluate() replaces them.
 //
 // Threading: immutable.
 // Source:    docs/configuration.md "StatusRequest"

@@ -7,9 +7,9 @@
 //
 // Threading: safe from every thread; replies come on the thread of this class.
 // Ownership: shares each queued publication until it is applied.
-// Cost:      OnPublication() takes two hash lookups for an event that no rule uses, otherwise a push
-//            under a leaf mutex.  The queue holds at most kMaxQueuedEvents and kMaxQueuedBytes;
-//            events beyond that are dropped, counted and logged.
+// Cost:      OnPublication() takes two hash lookups for an event that no rule uses, otherwise a
+//            push under a leaf mutex.  The queue holds at most kMaxQueuedEvents and
+//            kMaxQueuedBytes; events beyond that are dropped, counted and logged.
 // Source:    docs/configuration.md "StatusRequest"
 #pragma once
 
@@ -48,7 +48,8 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   // Answers waiting requests with UNAVAILABLE.  No other call may be running.
   ~StatusRequests() override;
 
-  // Puts another configuration in force.  Requests whose definition did not change keep their state.
+  // Puts another configuration in force.  Requests whose definition did not change keep their
+  // state.
   void SetServices(const v1::Config& config);
 
   void OnPublication(const ObservedPublication& observed) override;
@@ -91,8 +92,8 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   void TellDropped();
 
   // The filters in force, read by publishing threads without a lock.  Replaced filters stay in
-  // all_filters_ until this object is destroyed, because a thread may still read them.  A reload that
-  // changes no filter adds none.
+  // all_filters_ until this object is destroyed, because a thread may still read them.  A reload
+  // that changes no filter adds none.
   std::atomic<const Filters*> filters_;
   std::atomic<int64_t> dropped_ = 0;
 

@@ -3,8 +3,8 @@
 //
 // Threading: confined to the thread of StatusRequests.
 // Ownership: copies what it keeps.
-// Cost:      Apply() takes some microseconds per KiB of data.  The table holds at most kMaxBytes; the
-//            entities that were not updated for the longest time go first.
+// Cost:      Apply() takes some microseconds per KiB of data.  The table holds at most kMaxBytes;
+//            the entities that were not updated for the longest time go first.
 // Source:    docs/configuration.md "StatusRequest"
 #pragma once
 

@@ -5,9 +5,9 @@
 // many as those need, then to workers that want a reserve; within each group to the one that waited
 // longest.
 //
-// When clients wait and nothing is free, the workers with the most idle connections are asked to give
-// some back.  These count as leased until the worker confirms, because it may use one before it reads
-// the message.  A worker never gives back connections that are in use.
+// When clients wait and nothing is free, the workers with the most idle connections are asked to
+// give some back.  These count as leased until the worker confirms, because it may use one before
+// it reads the message.  A worker never gives back connections that are in use.
 //
 // Threading: guarded by WorkerRegistry's mutex.
 // Cost:      O(workers) per call and service.
@@ -49,15 +49,16 @@ class ConnectionQuota {
   void Request(absl::string_view worker, absl::string_view service, const Claim& claim);
   // The worker gave back what it was asked for, and keeps `want` connections.
   void Confirm(absl::string_view worker, absl::string_view service, const Claim& claim);
-  // The worker has these connections from an earlier attachment and keeps them, even over the limit.
+  // The worker has these connections from an earlier attachment and keeps them, even over the
+  // limit.
   void Adopt(absl::string_view worker, absl::string_view service, const Claim& claim);
   // How many connections the worker has open, from its heartbeat.
   void SetInUse(absl::string_view worker, absl::string_view service, uint32_t in_use);
   // The worker is gone: frees its connections.
   void Release(absl::string_view worker);
 
-  // Call it once per heartbeat interval.  Where more is leased than the limit allows, asks workers to
-  // give back idle connections; a worker that needs them again asks again.
+  // Call it once per heartbeat interval.  Where more is leased than the limit allows, asks workers
+  // to give back idle connections; a worker that needs them again asks again.
   void Tick();
 
   // Grants free connections to waiting workers, asks for idle ones back where clients wait, and
@@ -96,8 +97,8 @@ class ConnectionQuota {
     int64_t leased() const;
     // Grants the free connections to waiting workers.
     void Serve();
-    // Asks for up to `connections` idle ones back, first from the worker with the most.  Returns how
-    // many were asked for.
+    // Asks for up to `connections` idle ones back, first from the worker with the most.  Returns
+    // how many were asked for.
     int64_t TakeBack(int64_t connections);
     // Asks for as many connections as waiting clients lack.
     void TakeBackForClients();

@@ -90,7 +90,8 @@ class Registry final : public WorkerRegistry {
   void CloseAll(const absl::Status& status) override;
 
  private:
-  // Holds the mutex.  After it has released the mutex, runs the outboxes that were filled meanwhile.
+  // Holds the mutex.  After it has released the mutex, runs the outboxes that were filled
+  // meanwhile.
   class ABSL_SCOPED_LOCKABLE Section {
    public:
     explicit Section(Registry* registry) ABSL_EXCLUSIVE_LOCK_FUNCTION(registry->mu_)
