@@ -3,10 +3,24 @@
 
 #include <ostream>
 
+#include "absl/base/config.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
+namespace absl {
+ABSL_NAMESPACE_BEGIN
+
+// Lets a failed assertion print the status where googletest would print the object's bytes.
+template <typename T>
+void PrintTo(const StatusOr<T>& value, std::ostream* out) {
+  *out << value.status().ToString();
+  if (value.ok()) *out << ", with a value";
+}
+
+ABSL_NAMESPACE_END
+}  // namespace absl
 
 namespace fanwire {
 
