@@ -11,7 +11,7 @@
 #include "fanout/control_link.h"
 #include "fanwire/v1/worker.pb.h"
 
-namespace fanwire::control {
+namespace fanwire::fanout {
 
 class FakeLink final : public ControlLink {
  public:
@@ -30,4 +30,4 @@ class FakeLink final : public ControlLink {
   void SetHeartbeatInterval(absl::Duration /*interval*/) override {}
 };
 
-}  // namespace fanwire::control
+}  // namespace fanwire::fanout
