@@ -318,10 +318,7 @@ void Session::MoveBuddyTo(absl::string_view name) {
   if (!subscriptions_.empty()) {
     if (subscriptions_.front().channel->name == name) return;
     Channel* const left = subscriptions_.front().channel;
-    if (out_ != nullptr) {
-      out_->backlog.ClearChannel(
-          left, [&](const Backlog::Item& item) { CountDropped(item, DropReason::kConflated); });
-    }
+    if (out_ != nullptr) out_->DropChannel(left, DropReason::kConflated);
     RemoveSubscription(&subscriptions_.front());
     context_->upstream->Unwant(left);
   }
@@ -333,6 +330,126 @@ void Session::MoveBuddyTo(absl::string_view name) {
   Subscribe(channel, nullptr, nullptr);
 }
 
+// ------------------------------------------------------------------------------- sending
+
+OutQueue& Session::out() {
+  if (out_ == nullptr) {
+    out_ = std::make_unique<OutQueue>(connection_, service_, context_->hub->tracks(),
+                                      context_->loop, context_->clock);
+  }
+  return *out_;
+}
+
+void Session::ReleaseOut() {
+  if (out_ == nullptr || !out_->idle() || subscriptions_.size() > 1) return;
+  dropped_ += out_->dropped();
+  out_ = nullptr;
+}
+
+bool Session::Passes(const Filter* filter, const Delivery& delivery) const {
+  return filter == nullptr || delivery.notice ||
+         filter->contains(context_->hub->EventName(delivery.event));
+}
+
+void Session::Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t subscription,
+                      absl::Span<const Delivery> deliveries) {
+  if (state_ != State::kActive) return;
+  // The subscription whose filter decides, or all that match the channel: then one of them brings
+  // the publication, and the filters are united.  Which one must not change while a run is walked,
+  // as the places of subscriptions may.
+  const Filter* filter = subscriptions_[subscription].filter.get();
+  std::vector<const Filter*> filters;
+  bool recovers = false;
+  const Filter* recovered = nullptr;  // what a recovery lets through
+  if (pattern_subscriptions_ > 0 && (subscriptions_.size() > 1 || recovering_ > 0)) {
+    recovers = pattern != nullptr && Recovers(channel.get(), &recovered);
+    const std::vector<PatternTable*>& matching = service_->PatternsOf(channel.get());
+    bool unfiltered = false;
+    for (uint32_t i = 0; i < subscriptions_.size(); ++i) {
+      const Subscription& other = subscriptions_[i];
+      const bool exact = other.channel == channel.get();
+      if (!exact && (other.pattern == nullptr || std::find(matching.begin(), matching.end(),
+                                                           other.pattern) == matching.end())) {
+        continue;
+      }
+      if (i != subscription &&
+          (exact || (pattern != nullptr && std::less<>()(other.pattern, pattern)))) {
+        return;  // that one brings it
+      }
+      unfiltered |= other.filter == nullptr;
+      filters.push_back(other.filter.get());
+    }
+    if (unfiltered) filters.clear();
+    filter = nullptr;
+  }
+  for (const Delivery& delivery : deliveries) {
+    // What a recovery will bring does not come by a pattern as well.
+    if (recovers && (delivery.notice || delivery.offset > 0) && Passes(recovered, delivery)) {
+      continue;
+    }
+    if (!Passes(filter, delivery)) continue;
+    if (!filters.empty() && std::none_of(filters.begin(), filters.end(), [&](const Filter* one) {
+          return Passes(one, delivery);
+        })) {
+      continue;
+    }
+    switch (out().Add({.frame = delivery.frame,
+                       .channel = channel,
+                       .offset = delivery.offset,
+                       .conflate_key = delivery.conflate_key,
+                       .expires_at = delivery.expires_at,
+                       .track = delivery.track,
+                       .kind = delivery.notice ? Backlog::Kind::kNotice : Backlog::Kind::kEvent})) {
+      case OutQueue::Added::kGathered:
+        context_->hub->MarkDirty(this);
+        break;
+      case OutQueue::Added::kDone:
+        ReleaseOut();
+        break;
+      case OutQueue::Added::kTooSlow:
+        return CloseSlow();
+    }
+  }
+}
+
+void Session::OnPartlySent(const ChannelRef& /*channel*/, absl::Span<const Delivery> deliveries,
+                           const FramePtr& joined, ssize_t taken) {
+  if (state_ != State::kActive) return;
+  out().TakeOver(deliveries, joined, taken);
+  ReleaseOut();
+}
+
+void Session::FlushTurn() {
+  if (out_ == nullptr) return;
+  if (out_->FlushTurn() == OutQueue::Outcome::kTooSlow) return CloseSlow();
+  ReleaseOut();
+}
+
+void Session::OnDrained() {
+  if (out_ != nullptr) out_->OnDrained();
+  if (pending_ != nullptr) pending_->recovery_deadline = Now() + settings().recovery_timeout;
+  Flush();
+}
+
+void Session::Flush() {
+  if (out_ != nullptr && state_ == State::kActive) out_->Flush();
+  ReleaseOut();
+  if (state_ == State::kActive) PumpRecoveries();
+}
+
+void Session::Unpause() {
+  if (out_ == nullptr || !out_->paused()) return;
+  out_->SetPaused(false);
+  Flush();
+}
+
+void Session::CloseSlow() {
+  if (state_ == State::kClosed) return;
+  if (out_ != nullptr) out_->CloseSlow();
+  Close(CloseCode::kSlowSubscriber, DefaultReason(CloseCode::kSlowSubscriber),
+        Connection::Backlog::kDrop);
+}
+
 // ------------------------------------------------------------------------------- replies
 
 void Session::Reply(const std::string& text) {
@@ -340,13 +457,7 @@ void Session::Reply(const std::string& text) {
   ++replies_;
   ++counts().replies;
   if (connection_->SendText(text) != SendOutcome::kQueued) return;
-  out().in_flight.push_back({nullptr, Kind::kReply});
-  // Who asks and does not read must not make the queue grow without bound.
-  if (connection_->queued_bytes() >
-      settings().session_backlog_bytes + 2 * settings().max_message_bytes) {
-    return CloseSlow();
-  }
-  UpdateSlow();
+  if (out().AddQueuedReply() == OutQueue::Outcome::kTooSlow) CloseSlow();
 }
 
 void Session::ReplyError(const ReplyContext& context, absl::string_view code,
@@ -429,7 +540,9 @@ void Session::Close(CloseCode code, absl::string_view reason, Connection::Backlo
   LeaveEverything();
   const uint64_t queued = connection_->queued_messages();
   connection_->Close(code, reason, backlog);
-  SettleUnsent(queued - connection_->queued_messages());
+  if (out_ == nullptr) return;
+  out_->DropWaiting(queued - connection_->queued_messages());
+  ReleaseOut();
 }
 
 void Session::LeaveEverything() {
@@ -467,10 +580,7 @@ void Session::LeaveEverything() {
 void Session::OnClosed(const CloseInfo& info) {
   counts().CountDisconnect(info.code);
   LeaveEverything();
-  // The last messages never went out whole; the ones before them did.
-  SettleUnsent(info.unsent_messages - unsent_settled_);
-  SettleInFlight();
-  UpdateSlow();
+  if (out_ != nullptr) out_->OnClosed(info.unsent_messages);
   if (has_slot_) {
     service_->RemoveSession(id());
     service_->slots().Give();
@@ -492,23 +602,8 @@ void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
   // With what runs under way still have for it.
   if (state_ == State::kActive) context_->hub->Settle(this);
   if (state_ == State::kClosed) return;
-  if (out_ != nullptr) {
-    // All that waits goes out before the goodbye, as far as the close timeout lets it.
-    pauses_ = 0;
-    std::vector<Backlog::Item> rest = std::exchange(out_->turn, {});
-    out_->backlog.Take(
-        SIZE_MAX, Now(), &rest,
-        [&](const Channel& channel, int64_t from, int64_t to, const char* why) {
-          return Frame::Text(SkippedText(channel.name, from, to, why, "", WallNow()));
-        },
-        [&](const Backlog::Item& item) {
-          ++counts().expired;
-          if (item.track != nullptr) ++item.track->expired;
-          --counts().queued;
-          Settle(item.track);
-        });
-    SendItems(&rest, /*whatever_waits=*/true);
-  }
+  // All that waits goes out before the goodbye, as far as the close timeout lets it.
+  if (out_ != nullptr) out_->SendAll();
   if (state_ == State::kActive && dialect_ == Dialect::kCommon) {
     Reply(std::string(draining_text));
   }
@@ -544,19 +639,16 @@ SessionInfo Session::Describe() const {
   }
   info.channel_count = static_cast<int64_t>(subscriptions_.size());
   info.backlog_bytes = connection_->queued_bytes();
+  int64_t replies = replies_;  // that the kernel has
+  info.dropped = dropped_;
   if (out_ != nullptr) {
-    info.backlog_bytes += out_->backlog.bytes();
-    info.backlog_frames = out_->backlog.size() + out_->in_flight.size();
+    info.backlog_bytes += out_->backlog_bytes();
+    info.backlog_frames = out_->waiting_items();
+    replies -= out_->replies_in_flight();
+    info.dropped += out_->dropped();
   }
   info.delivered =
-      static_cast<int64_t>(connection_->messages_sent()) -
-      (replies_ - (out_ == nullptr ? 0
-                                   : std::count_if(out_->in_flight.begin(), out_->in_flight.end(),
-                                                   [](const InFlight& item) {
-                                                     return item.kind == Kind::kReply;
-                                                   })));
-  info.delivered = std::max<int64_t>(info.delivered, 0);
-  info.dropped = dropped_;
+      std::max<int64_t>(static_cast<int64_t>(connection_->messages_sent()) - replies, 0);
   info.received = received_;
   info.connected_at = absl::FromUnixMicros(connected_us_);
   if (user_agent_ != nullptr) info.user_agent = *user_agent_;

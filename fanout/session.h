@@ -24,11 +24,11 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/clock.h"
-#include "fanout/backlog.h"
 #include "fanout/client_message.h"
 #include "fanout/hub.h"
 #include "fanout/net/connection.h"
 #include "fanout/net/event_loop.h"
+#include "fanout/out_queue.h"
 #include "fanout/reply.h"
 #include "fanout/service.h"
 #include "fanout/upstream.h"
@@ -131,7 +131,7 @@ class Session final : public ConnectionHandler, public Deadline {
   bool active() const { return state_ == State::kActive; }
   // Whether nobody has closed it from this side.
   bool open() const { return state_ != State::kClosed; }
-  bool slow() const { return slow_; }
+  bool slow() const { return out_ != nullptr && out_->slow(); }
   bool SubscribesTo(absl::string_view name) const;
   absl::string_view user() const;
   const PeerAddress& peer() const { return connection_->peer(); }
@@ -199,22 +199,8 @@ class Session final : public ConnectionHandler, public Deadline {
       return ops.empty() && recoveries.empty() && requests.empty() && early.empty();
     }
   };
-  // What is with the connection but not with the kernel.
-  enum class Kind : uint8_t { kEvent, kRecovered, kNotice, kReply };
-  struct InFlight {
-    Track* track = nullptr;
-    Kind kind = Kind::kReply;
-  };
-  // What only a session with something to send has.
-  struct Out {
-    Backlog backlog;
-    std::vector<Backlog::Item> turn;  // gathered, to be sent at once
-    size_t turn_bytes = 0;
-    std::vector<InFlight> in_flight;
-    size_t counted_bytes = 0;  // of the backlog, in the service's counts
-  };
 
-  // ---- life (session.cc)
+  // ---- life
 
   const ServiceSettings& settings() const { return service_->settings(); }
   ServiceCounts& counts() { return service_->counts(); }
@@ -286,30 +272,16 @@ class Session final : public ConnectionHandler, public Deadline {
   size_t subscription_count() const;
   void ExpireOp();
 
-  // ---- sending (session_send.cc)
+  // ---- sending
 
-  Out& out();
+  OutQueue& out();
+  // Frees an idle out_, unless the session is on several channels and so will gather again.
+  void ReleaseOut();
   bool Passes(const Filter* filter, const Delivery& delivery) const;
-  void Enqueue(Backlog::Item item);
-  void PushBacklog(Backlog::Item item);
-  // Offers the items to the connection; puts them into the backlog as soon as something waits
-  // there, unless told to offer them all the same.
-  void SendItems(std::vector<Backlog::Item>* items, bool whatever_waits = false);
+  // Sends what waits, then asks for the next page of a recovery.
   void Flush();
-  void Pause();
   void Unpause();
   void CloseSlow();
-  void CountWritten(Kind kind, Track* track);
-  void CountDropped(const Backlog::Item& item, DropReason reason);
-  void CountLost(const Backlog::Item& item);
-  void CountQueued(Kind kind, Track* track);
-  void Settle(Track* track);
-  // All that the connection had is with the kernel.
-  void SettleInFlight();
-  // The last so many messages that the connection had will not be sent, nor what waits here.
-  void SettleUnsent(uint64_t messages);
-  // Brings slow_ and the counts of what waits up to date.
-  void UpdateSlow();
 
   const SessionContext* const context_;
   Service* const service_;
@@ -321,9 +293,6 @@ class Session final : public ConnectionHandler, public Deadline {
   bool bad_token_;
   bool has_slot_ = false;
   bool listed_ = false;
-  bool slow_ = false;
-  bool slow_closed_ = false;
-  uint16_t pauses_ = 0;
   uint32_t pattern_subscriptions_ = 0;
   uint32_t recovering_ = 0;  // recoveries, and subscribes that ask for one
   float tokens_;             // of the message rate
@@ -332,13 +301,12 @@ class Session final : public ConnectionHandler, public Deadline {
   std::unique_ptr<Identity> identity_;
   std::vector<Subscription> subscriptions_;
   std::unique_ptr<Pending> pending_;
-  std::unique_ptr<Out> out_;
+  std::unique_ptr<OutQueue> out_;  // null: nothing waits
   const std::string* user_agent_;
   int64_t connected_us_;
   int64_t replies_ = 0;
-  int64_t dropped_ = 0;
+  int64_t dropped_ = 0;  // by earlier queues; out_ has its own count
   int64_t received_ = 0;
-  uint64_t unsent_settled_ = 0;  // of those that the connection tells at its end
 };
 
 }  // namespace fanwire::fanout

@@ -33,7 +33,7 @@ size_t Session::subscription_count() const {
 }
 
 size_t Session::Waiting() const {
-  return (out_ == nullptr ? 0 : out_->backlog.bytes()) + connection_->queued_bytes();
+  return (out_ == nullptr ? 0 : out_->backlog_bytes()) + connection_->queued_bytes();
 }
 
 uint64_t Session::page_bytes() const {
@@ -101,7 +101,7 @@ void Session::StartOp() {
     }
     if (op.awaited > 0) {
       // What the channels bring must come behind the one answer for all of them.
-      if (op.many) Pause();
+      if (op.many) out().SetPaused(true);
       break;
     }
     FinishOp();
@@ -239,15 +239,14 @@ void Session::Unsubscribe(absl::string_view name) {
 
 int64_t Session::SentUpTo(const Channel& channel, int64_t offset) const {
   if (out_ == nullptr) return offset;
-  const int64_t waits = out_->backlog.FirstOffset(&channel);
+  const int64_t waits = out_->FirstOffset(&channel);
   return waits == 0 ? offset : std::min(offset, waits - 1);
 }
 
 void Session::DropWaiting(const Channel* channel) {
   if (out_ == nullptr) return;
-  out_->backlog.ClearChannel(
-      channel, [&](const Backlog::Item& item) { CountDropped(item, DropReason::kClosing); });
-  UpdateSlow();
+  out_->DropChannel(channel, DropReason::kClosing);
+  ReleaseOut();
 }
 
 void Session::ExpireOp() {
@@ -398,10 +397,10 @@ void Session::OnRecoveryReply(Recovery* recovery, SubscribeReply reply) {
     const int64_t from = reply.epoch == recovery->epoch ? recovery->offset + 1 : 1;
     const std::string epoch = reply.epoch == recovery->epoch ? "" : reply.epoch;
     const std::string reason = reply.reason.empty() ? "history_expired" : reply.reason;
-    out().backlog.Append({.frame = Frame::Text(SkippedText(channel->name, from, reply.offset,
-                                                           reason, epoch, WallNow())),
-                          .channel = channel,
-                          .kind = Backlog::Kind::kNotice});
+    out().Append({.frame = Frame::Text(
+                      SkippedText(channel->name, from, reply.offset, reason, epoch, WallNow())),
+                  .channel = channel,
+                  .kind = Backlog::Kind::kNotice});
     reply.last_page = true;
   } else {
     AppendRecovered(channel, recovery->filter.get(), &reply);
@@ -423,10 +422,10 @@ void Session::AppendRecovered(const ChannelRef& channel, const Filter* filter,
   int64_t expired_from = 0, expired_to = 0;
   const auto tell_expired = [&] {
     if (expired_from == 0) return;
-    out().backlog.Append({.frame = Frame::Text(SkippedText(channel->name, expired_from, expired_to,
-                                                           "expired", "", WallNow())),
-                          .channel = channel,
-                          .kind = Backlog::Kind::kNotice});
+    out().Append({.frame = Frame::Text(SkippedText(channel->name, expired_from, expired_to,
+                                                   "expired", "", WallNow())),
+                  .channel = channel,
+                  .kind = Backlog::Kind::kNotice});
     expired_from = 0;
   };
   for (RecoveredEvent& event : reply->events) {
@@ -438,10 +437,10 @@ void Session::AppendRecovered(const ChannelRef& channel, const Filter* filter,
     if (event.exclude_connection == id()) continue;
     if (filter != nullptr && !filter->contains(context_->hub->EventName(event.event))) continue;
     tell_expired();
-    out().backlog.Append({.frame = std::move(event.frame),
-                          .channel = channel,
-                          .offset = event.offset,
-                          .kind = Backlog::Kind::kRecovered});
+    out().Append({.frame = std::move(event.frame),
+                  .channel = channel,
+                  .offset = event.offset,
+                  .kind = Backlog::Kind::kRecovered});
   }
   tell_expired();
 }

@@ -27,12 +27,6 @@ class SessionSendTest : public SessionFixture {
     control_->log(channel).backlog = policy;
   }
 
-  void Budget(uint64_t bytes) {
-    Configure([bytes](v1::WorkerService* service) {
-      service->mutable_limits()->set_session_backlog_bytes(bytes);
-    });
-  }
-
   // The ranges of the client's skip notices, as "from-to reason".
   static std::vector<std::string> Skips(const PairClient& client) {
     std::vector<std::string> skips;
@@ -152,46 +146,6 @@ TEST_F(SessionSendTest, RepliesToWhoDoesNotReadAreBounded) {
 
 // ------------------------------------------------------------------------------- policies
 
-TEST_F(SessionSendTest, DropOldestTellsOfTheHoleBeforeTheNextEvent) {
-  Policy("a", BacklogPolicy::kDropOldest);
-  PairClient* const client = Subscribed("a");
-  client->reads = false;
-  for (int i = 0; i < 40; ++i) Publish("a", Large());
-  client->reads = true;
-  Quiet();
-  EXPECT_THAT(Skips(*client), SizeIs(1));
-  ExpectComplete(*client, "a", 40);
-  EXPECT_EQ(client->Offsets("a").back(), 40);
-  EXPECT_GT(dropped(DropReason::kDropOldest), 10);
-  EXPECT_EQ(counts().written + dropped(DropReason::kDropOldest), 40);
-}
-
-TEST_F(SessionSendTest, LatestKeepsTheNewestPerKey) {
-  Policy("a", BacklogPolicy::kLatest);
-  PairClient* const client = Subscribed("a");
-  client->reads = false;
-  int published = 0;
-  while (!SessionOf(client)->slow()) {
-    Publish("a", Large());
-    ++published;
-  }
-  for (int i = 0; i < 30; ++i) {
-    FakePublication keyed = Large();
-    keyed.conflate_key = static_cast<uint64_t>(1 + i % 3);
-    Publish("a", keyed);
-  }
-  client->reads = true;
-  Quiet();
-  std::vector<int64_t> offsets = client->Offsets("a");
-  ASSERT_GE(offsets.size(), 3u);
-  EXPECT_THAT(std::vector<int64_t>(offsets.end() - 3, offsets.end()),
-              ElementsAre(published + 28, published + 29, published + 30));
-  EXPECT_EQ(dropped(DropReason::kConflated), 27);
-  EXPECT_THAT(Skips(*client),
-              ElementsAre(absl::StrCat(published + 1, "-", published + 27, " conflated")));
-  ExpectComplete(*client, "a", published + 30);
-}
-
 TEST_F(SessionSendTest, OnAPatternTheNoticeComesThoughItsChannelIsSilent) {
   Policy("w:a", BacklogPolicy::kDropOldest);
   Policy("w:b", BacklogPolicy::kDropOldest);
@@ -208,73 +162,12 @@ TEST_F(SessionSendTest, OnAPatternTheNoticeComesThoughItsChannelIsSilent) {
   ExpectComplete(*client, "w:b", 43);
 }
 
-TEST_F(SessionSendTest, WhatExpiresWhileItWaitsIsDroppedAndTold) {
-  PairClient* const client = Subscribed("a");
-  client->reads = false;
-  while (!SessionOf(client)->slow()) Publish("a", Large());
-  const int64_t before = control_->log("a").head();
-  FakePublication brief = Large();
-  brief.ttl = absl::Milliseconds(1);
-  Publish("a", brief);
-  Publish("a", brief);
-  bool later = false;
-  loop_.RunAfter(absl::Milliseconds(5), [&] { later = true; });
-  ASSERT_TRUE(RunUntil([&] { return later; }));
-  client->reads = true;
-  Quiet();
-  EXPECT_THAT(Skips(*client), ElementsAre(absl::StrCat(before + 1, "-", before + 2, " expired")));
-  EXPECT_EQ(counts().expired, 2);
-  Publish("a");
-  ExpectComplete(*client, "a", before + 3);
-}
-
 TEST_F(SessionSendTest, WhatHasTimeLeftIsSent) {
   PairClient* const client = Subscribed("a");
   FakePublication lasting;
   lasting.ttl = absl::Hours(1);
   Publish("a", lasting);
   EXPECT_THAT(client->Offsets("a"), ElementsAre(1));
-}
-
-TEST_F(SessionSendTest, ANoticeAtTheEdgeOfABatchKeepsTheOrder) {
-  Policy("a", BacklogPolicy::kDropOldest);
-  Policy("b", BacklogPolicy::kDropOldest);
-  Budget(200'000);
-  PairClient* const client = Subscribed("a");
-  SubscribeTo(client, "b");
-  // Sizes around 64 KiB, so that in one of these rounds the notice is what crosses it.
-  for (int round = 0; round < 60; ++round) {
-    client->Clear();
-    client->reads = false;
-    const int64_t first_a = control_->log("a").head() + 1, first_b = control_->log("b").head() + 1;
-    for (int i = 0; i < 30; ++i) Publish("a", Large(9'000));
-    Publish("b", Large(65'000 + static_cast<size_t>(round) * 10));
-    for (int i = 0; i < 3; ++i) {
-      Publish("a", Large(9'000));
-      Publish("b", Large(10));
-    }
-    client->reads = true;
-    Quiet();
-    ASSERT_EQ(client->close_code, std::nullopt) << round;
-    std::vector<int64_t> a = client->Offsets("a"), b = client->Offsets("b");
-    EXPECT_TRUE(std::is_sorted(a.begin(), a.end())) << round;
-    EXPECT_THAT(b, ElementsAre(first_b, first_b + 1, first_b + 2, first_b + 3)) << round;
-    EXPECT_EQ(a.back(), first_a + 32);
-  }
-}
-
-TEST_F(SessionSendTest, ASecondChannelsPolicyDoesNotDropAnothersEvents) {
-  Policy("keep", BacklogPolicy::kClose);
-  Policy("lossy", BacklogPolicy::kDropOldest);
-  PairClient* const client = Subscribed("keep");
-  SubscribeTo(client, "lossy");
-  client->reads = false;
-  for (int i = 0; i < 4; ++i) Publish("keep", Large());
-  for (int i = 0; i < 40; ++i) Publish("lossy", Large());
-  client->reads = true;
-  Quiet();
-  EXPECT_THAT(client->Offsets("keep"), ElementsAre(1, 2, 3, 4));
-  ExpectComplete(*client, "lossy", 40);
 }
 
 // ------------------------------------------------------------------------------- goodbye
@@ -460,23 +353,6 @@ TEST_F(SessionSendTest, ATrackWaitsForTheSlowAndSettlesWithTheirEnd) {
   EXPECT_NE(quick->session, nullptr);
 }
 
-TEST_F(SessionSendTest, TracksCountWhatPoliciesDrop) {
-  Policy("a", BacklogPolicy::kDropOldest);
-  PairClient* const lossy = Subscribed("a");
-  lossy->reads = false;
-  while (!SessionOf(lossy)->slow()) Publish("a", Large());
-  FakePublication tracked = Large();
-  tracked.track = 1;
-  Publish("a", tracked);
-  for (int i = 0; i < 40; ++i) Publish("a", Large());
-  ASSERT_FALSE(reports_.empty());
-  const auto& [last, final] = reports_.back();
-  EXPECT_TRUE(final);
-  EXPECT_EQ(last.matched, 1);
-  EXPECT_EQ(last.written, 0);
-  EXPECT_EQ(last.dropped[static_cast<size_t>(DropReason::kDropOldest)], 1);
-}
-
 TEST_F(SessionSendTest, TracksCountWhatASlowClosedSessionHad) {
   PairClient* const slow = Subscribed("a");
   Subscribed("a");
@@ -502,23 +378,6 @@ TEST_F(SessionSendTest, TracksCountWhatASlowClosedSessionHad) {
   EXPECT_EQ(finals, 30);
   EXPECT_GT(dropped, 5);
   EXPECT_LT(dropped, 30);  // it was closed on the way
-}
-
-TEST_F(SessionSendTest, TracksCountWhatExpires) {
-  PairClient* const client = Subscribed("a");
-  client->reads = false;
-  while (!SessionOf(client)->slow()) Publish("a", Large());
-  FakePublication brief;
-  brief.ttl = absl::Milliseconds(1);
-  brief.track = 4;
-  Publish("a", brief);
-  bool later = false;
-  loop_.RunAfter(absl::Milliseconds(5), [&] { later = true; });
-  ASSERT_TRUE(RunUntil([&] { return later; }));
-  client->reads = true;
-  Quiet();
-  EXPECT_TRUE(reports_.back().second);
-  EXPECT_EQ(reports_.back().first.expired, 1);
 }
 
 }  // namespace
