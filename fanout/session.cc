@@ -195,7 +195,12 @@ void Session::OnMessage(absl::string_view payload) {
     return ReplyError({}, "DECODE_ERROR", message.status().message());
   }
   ReplyContext context = ContextOf(*message, settings().correlation);
-  if (!Afford(context)) return;
+  if (!TakeToken()) {
+    return ReplyError(
+        context, "RATE_LIMIT_EXCEEDED",
+        absl::StrFormat("Message rate limit exceeded. Retry after %.3f seconds.",
+                        (1 - static_cast<double>(tokens_)) / settings().message_rate_limit));
+  }
   switch (message->kind) {
     case ClientMessage::Kind::kSubscribe:
     case ClientMessage::Kind::kUnsubscribe:
@@ -211,7 +216,7 @@ void Session::OnMessage(absl::string_view payload) {
   }
 }
 
-bool Session::Afford(const ReplyContext& context) {
+bool Session::TakeToken() {
   const double rate = settings().message_rate_limit;
   if (rate <= 0) return true;
   const double passed = absl::ToDoubleSeconds(Now() - tokens_at_);
@@ -223,9 +228,6 @@ bool Session::Afford(const ReplyContext& context) {
     return true;
   }
   counts().Count(CountedError::kRateLimited);
-  ReplyError(context, "RATE_LIMIT_EXCEEDED",
-             absl::StrFormat("Message rate limit exceeded. Retry after %.3f seconds.",
-                             (1 - static_cast<double>(tokens_)) / rate));
   return false;
 }
 
@@ -273,7 +275,7 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
   const PendingRequest request = std::move(it->second);
   pending_->requests.erase(it);
   pending_->request_bytes -= request.bytes;
-  CountAnswered(request.asked);
+  service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request.asked));
   if (!reply.error_code.empty()) {
     ReplyError(request.context, reply.error_code, reply.error_message);
   } else {
@@ -286,19 +288,7 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
 
 void Session::OnBuddyMessage(absl::string_view payload) {
   const BuddyMessage message = ParseBuddyMessage(payload);
-  const double rate = settings().message_rate_limit;
-  if (rate > 0) {
-    // The dialect knows no errors: what comes too fast is ignored.
-    const double passed = absl::ToDoubleSeconds(Now() - tokens_at_);
-    tokens_at_ = Now();
-    tokens_ = static_cast<float>(
-        std::min(settings().message_rate_burst, static_cast<double>(tokens_) + passed * rate));
-    if (tokens_ < 1) {
-      counts().Count(CountedError::kRateLimited);
-      return;
-    }
-    tokens_ -= 1;
-  }
+  if (!TakeToken()) return;  // the dialect has no errors: what comes too fast is ignored
   switch (message.kind) {
     case BuddyMessage::Kind::kSubscribe:
       MoveBuddyTo(message.skill.has_value() ? absl::StrCat(kBuddyChannel, ":", *message.skill)
@@ -316,17 +306,16 @@ void Session::OnBuddyMessage(absl::string_view payload) {
 
 void Session::MoveBuddyTo(absl::string_view name) {
   if (!subscriptions_.empty()) {
-    if (subscriptions_.front().channel->name == name) return;
-    Channel* const left = subscriptions_.front().channel;
+    Channel* const left = subscriptions_.back().channel;
+    if (left->name == name) return;
     if (out_ != nullptr) out_->DropChannel(left, DropReason::kConflated);
-    RemoveSubscription(&subscriptions_.front());
+    subscriptions_.Remove(&subscriptions_.back());
     context_->upstream->Unwant(left);
   }
   // A skill that makes no channel's name can never be among the top ten.
   if (!CheckChannelName(name).ok()) return;
   Channel* const channel = service_->FindOrMakeChannel(Dialect::kSessionBuddy, name);
   context_->upstream->Want(channel);
-  context_->hub->Commit(channel);
   Subscribe(channel, nullptr, nullptr);
 }
 
@@ -346,53 +335,31 @@ void Session::ReleaseOut() {
   out_ = nullptr;
 }
 
-bool Session::Passes(const Filter* filter, const Delivery& delivery) const {
+bool Session::Passes(const EventFilter* filter, const Delivery& delivery) const {
   return filter == nullptr || delivery.notice ||
          filter->contains(context_->hub->EventName(delivery.event));
+}
+
+bool Session::PassesAny(const SubscriptionSet::Filters& filters, const Delivery& delivery) const {
+  return filters.empty() ||
+         std::any_of(filters.begin(), filters.end(),
+                     [&](const EventFilter* filter) { return Passes(filter, delivery); });
 }
 
 void Session::Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t subscription,
                       absl::Span<const Delivery> deliveries) {
   if (state_ != State::kActive) return;
-  // The subscription whose filter decides, or all that match the channel: then one of them brings
-  // the publication, and the filters are united.  Which one must not change while a run is walked,
-  // as the places of subscriptions may.
-  const Filter* filter = subscriptions_[subscription].filter.get();
-  std::vector<const Filter*> filters;
-  bool recovers = false;
-  const Filter* recovered = nullptr;  // what a recovery lets through
-  if (pattern_subscriptions_ > 0 && (subscriptions_.size() > 1 || recovering_ > 0)) {
-    recovers = pattern != nullptr && Recovers(channel.get(), &recovered);
-    const std::vector<PatternTable*>& matching = service_->PatternsOf(channel.get());
-    bool unfiltered = false;
-    for (uint32_t i = 0; i < subscriptions_.size(); ++i) {
-      const Subscription& other = subscriptions_[i];
-      const bool exact = other.channel == channel.get();
-      if (!exact && (other.pattern == nullptr || std::find(matching.begin(), matching.end(),
-                                                           other.pattern) == matching.end())) {
-        continue;
-      }
-      if (i != subscription &&
-          (exact || (pattern != nullptr && std::less<>()(other.pattern, pattern)))) {
-        return;  // that one brings it
-      }
-      unfiltered |= other.filter == nullptr;
-      filters.push_back(other.filter.get());
-    }
-    if (unfiltered) filters.clear();
-    filter = nullptr;
-  }
+  SubscriptionSet::Filters filters;
+  if (!subscriptions_.Brings(subscription, channel.get(), pattern, &filters)) return;
+  const EventFilter* recovered = nullptr;  // what a recovery of the channel lets through
+  const bool recovers = pattern != nullptr && subscribes_ != nullptr &&
+                        subscribes_->Recovers(channel.get(), &recovered);
   for (const Delivery& delivery : deliveries) {
     // What a recovery will bring does not come by a pattern as well.
     if (recovers && (delivery.notice || delivery.offset > 0) && Passes(recovered, delivery)) {
       continue;
     }
-    if (!Passes(filter, delivery)) continue;
-    if (!filters.empty() && std::none_of(filters.begin(), filters.end(), [&](const Filter* one) {
-          return Passes(one, delivery);
-        })) {
-      continue;
-    }
+    if (!PassesAny(filters, delivery)) continue;
     switch (out().Add({.frame = delivery.frame,
                        .channel = channel,
                        .offset = delivery.offset,
@@ -427,19 +394,7 @@ void Session::FlushTurn() {
 
 void Session::OnDrained() {
   if (out_ != nullptr) out_->OnDrained();
-  if (pending_ != nullptr) pending_->recovery_deadline = Now() + settings().recovery_timeout;
-  Flush();
-}
-
-void Session::Flush() {
-  if (out_ != nullptr && state_ == State::kActive) out_->Flush();
-  ReleaseOut();
-  if (state_ == State::kActive) PumpRecoveries();
-}
-
-void Session::Unpause() {
-  if (out_ == nullptr || !out_->paused()) return;
-  out_->SetPaused(false);
+  if (subscribes_ != nullptr) subscribes_->OnProgress();
   Flush();
 }
 
@@ -448,6 +403,78 @@ void Session::CloseSlow() {
   if (out_ != nullptr) out_->CloseSlow();
   Close(CloseCode::kSlowSubscriber, DefaultReason(CloseCode::kSlowSubscriber),
         Connection::Backlog::kDrop);
+}
+
+// ------------------------------------------------------------------------------- subscribing
+
+void Session::OnSubscribe(ClientMessage message, ReplyContext context) {
+  if (subscribes_ == nullptr) {
+    subscribes_ = std::make_unique<SubscribeQueue>(static_cast<SubscribeQueue::Host*>(this),
+                                                   &subscriptions_, service_, context_->upstream,
+                                                   context_->loop, context_->clock);
+  }
+  subscribes_->Add(std::move(message), std::move(context));
+  Rearm();
+}
+
+void Session::OnSubscribeReply(uint64_t ask, SubscribeReply reply) {
+  if (subscribes_ == nullptr || state_ != State::kActive) return;
+  subscribes_->OnReply(ask, std::move(reply));
+  Rearm();
+}
+
+bool Session::MaySubscribe(absl::string_view name) const {
+  return identity_ == nullptr || settings().verifier.MaySubscribe(*identity_, name);
+}
+
+bool Session::Passes(const EventFilter* filter, const RecoveredEvent& event) const {
+  return event.exclude_connection != id() &&
+         (filter == nullptr || filter->contains(context_->hub->EventName(event.event)));
+}
+
+uint64_t Session::Ask(const SubscribeAsk& ask) { return context_->upstream->Ask(this, ask); }
+
+void Session::Subscribe(Channel* channel, PatternTable* pattern,
+                        std::shared_ptr<const EventFilter> filter) {
+  // Publications that came before are for those who were subscribers then.
+  if (pattern != nullptr) {
+    context_->hub->Settle(this);
+    if (state_ != State::kActive) return context_->upstream->Unwant(pattern);
+  } else {
+    context_->hub->Commit(channel);
+  }
+  subscriptions_.Add(this, connection_->fd(), channel, pattern, std::move(filter));
+}
+
+void Session::Settle() { context_->hub->Settle(this); }
+
+void Session::SetPaused(bool paused) {
+  if (paused) return out().SetPaused(true);
+  if (out_ == nullptr || !out_->paused()) return;
+  out_->SetPaused(false);
+  Flush();
+}
+
+void Session::Append(Backlog::Item item) { out().Append(std::move(item)); }
+
+void Session::Flush() {
+  if (out_ != nullptr && state_ == State::kActive) out_->Flush();
+  ReleaseOut();
+  if (subscribes_ != nullptr && state_ == State::kActive) subscribes_->RequestNextPage();
+}
+
+size_t Session::waiting_bytes() const {
+  return (out_ == nullptr ? 0 : out_->backlog_bytes()) + connection_->queued_bytes();
+}
+
+int64_t Session::FirstWaiting(const Channel* channel) const {
+  return out_ == nullptr ? 0 : out_->FirstOffset(channel);
+}
+
+void Session::DropWaiting(const Channel* channel) {
+  if (out_ == nullptr) return;
+  out_->DropChannel(channel, DropReason::kClosing);
+  ReleaseOut();
 }
 
 // ------------------------------------------------------------------------------- replies
@@ -474,12 +501,14 @@ void Session::Rearm() {
     next =
         std::min(next, Now() + std::max(*identity_->expires_at - WallNow(), absl::ZeroDuration()));
   }
+  if (subscribes_ != nullptr) {
+    next = std::min(next, subscribes_->deadline());
+    if (subscribes_->empty()) subscribes_ = nullptr;
+  }
   if (pending_ != nullptr) {
     if (pending_->empty()) {
       pending_ = nullptr;
     } else {
-      if (!pending_->ops.empty()) next = std::min(next, pending_->ops.front().deadline);
-      if (!pending_->recoveries.empty()) next = std::min(next, pending_->recovery_deadline);
       for (const auto& [ask, request] : pending_->requests) {
         next = std::min(next, request.deadline);
       }
@@ -521,13 +550,9 @@ void Session::OnDeadline() {
                            .error_message = "control is out of reach: try again"});
     }
   }
-  if (pending_ != nullptr && !pending_->recoveries.empty() && now >= pending_->recovery_deadline) {
+  if (subscribes_ != nullptr && state_ == State::kActive &&
+      subscribes_->OnDeadline(now) == SubscribeQueue::Expiry::kNoProgress) {
     return CloseSlow();
-  }
-  while (state_ == State::kActive && pending_ != nullptr && !pending_->ops.empty() &&
-         now >= pending_->ops.front().deadline) {
-    ExpireOp();
-    if (state_ == State::kActive) StartOp();
   }
   if (state_ != State::kClosed) Rearm();
 }
@@ -550,28 +575,16 @@ void Session::LeaveEverything() {
   state_ = State::kClosed;
   Disarm();
   context_->hub->Forget(this);
+  if (subscribes_ != nullptr) subscribes_->Cancel();
   if (pending_ != nullptr) {
-    for (SubscribeOp& op : pending_->ops) {
-      for (Target& target : op.targets) {
-        if (target.ask == 0) continue;
-        context_->upstream->Forget(target.ask);
-        if (target.channel) context_->upstream->Unwant(target.channel.get());
-        if (target.pattern != nullptr) context_->upstream->Unwant(target.pattern);
-      }
-    }
-    for (const Recovery& recovery : pending_->recoveries) {
-      if (recovery.ask != 0) context_->upstream->Forget(recovery.ask);
-      context_->upstream->Unwant(recovery.channel.get());
-    }
     for (const auto& [ask, request] : pending_->requests) context_->upstream->Forget(ask);
     pending_ = nullptr;
-    recovering_ = 0;
   }
   while (!subscriptions_.empty()) {
     Subscription& last = subscriptions_.back();
     Channel* const channel = last.channel;
     PatternTable* const pattern = last.pattern;
-    RemoveSubscription(&last);
+    subscriptions_.Remove(&last);
     if (channel != nullptr) context_->upstream->Unwant(channel);
     if (pattern != nullptr) context_->upstream->Unwant(pattern);
   }
@@ -622,9 +635,9 @@ void Session::Abort() {
 // ------------------------------------------------------------------------------- for operators
 
 bool Session::SubscribesTo(absl::string_view name) const {
-  return std::any_of(subscriptions_.begin(), subscriptions_.end(), [&](const Subscription& s) {
-    return s.channel != nullptr ? s.channel->name == name : s.pattern->pattern.text() == name;
-  });
+  const std::vector<Subscription>& all = subscriptions_.all();
+  return std::any_of(all.begin(), all.end(),
+                     [&](const Subscription& one) { return one.name() == name; });
 }
 
 SessionInfo Session::Describe() const {
@@ -632,10 +645,9 @@ SessionInfo Session::Describe() const {
   info.id = std::string(id());
   info.user = std::string(user());
   info.address = connection_->peer().ToString();
-  for (const Subscription& subscription : subscriptions_) {
+  for (const Subscription& subscription : subscriptions_.all()) {
     if (info.channels.size() == kListedChannels) break;
-    info.channels.push_back(subscription.channel != nullptr ? subscription.channel->name
-                                                            : subscription.pattern->pattern.text());
+    info.channels.emplace_back(subscription.name());
   }
   info.channel_count = static_cast<int64_t>(subscriptions_.size());
   info.backlog_bytes = connection_->queued_bytes();

@@ -1,20 +1,22 @@
-// Session is one client connection from open to close: who it is, what it subscribes to, what waits
-// for it.  It speaks the common protocol, or session-buddy's dialect if its listener does.
+// Session is one client connection from the upgrade to its end: who the client is, what it subscribes
+// to, its commands and their answers, and how it is closed.  It speaks the common protocol or, if
+// its listener does, the dialect of session-buddy.
 //
-//   waiting for a slot -> authenticating, where that is demanded -> active -> closed
+//   waiting for a connection slot -> authenticating, if the listener demands it -> active -> closed
 //
-// Confirmations come in the order of the requests: one subscribe is under way at a time, others
-// wait.  After a confirmation come the recovered publications, then live ones.
+// Parts with a job of their own: SubscriptionSet is what the session subscribes to, SubscribeQueue
+// orders subscribes and recoveries, OutQueue holds what is on its way to the client.
 //
 // Threading: loop-confined.
-// Ownership: owns itself, from the upgrade until OnClosed(); borrows everything else.
-// Cost:      some 300 bytes while idle and anonymous; 40 bytes a subscription.
+// Ownership: deletes itself in OnClosed(); owns its parts; borrows everything else.
+// Cost:      256 bytes while idle and anonymous, and 40 for each subscription.  SubscribeQueue and
+//            OutQueue exist only while there is something in them; a session on several channels
+//            keeps its OutQueue, because it gathers.
 // Source:    docs/protocol.md
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +33,8 @@
 #include "fanout/out_queue.h"
 #include "fanout/reply.h"
 #include "fanout/service.h"
+#include "fanout/subscribe_queue.h"
+#include "fanout/subscription_set.h"
 #include "fanout/upstream.h"
 #include "proto/policies.h"
 
@@ -70,7 +74,7 @@ struct SessionInfo {
   Dialect dialect = Dialect::kCommon;
 };
 
-class Session final : public ConnectionHandler, public Deadline {
+class Session final : public ConnectionHandler, public Deadline, private SubscribeQueue::Host {
  public:
   Session(const SessionContext* context, Service* service, Connection* connection,
           SessionStart start);
@@ -87,27 +91,26 @@ class Session final : public ConnectionHandler, public Deadline {
 
   // ---- for Hub
 
-  // Publications of a channel that came by the subscription with this index, of `pattern` or, if
-  // that is null, of the channel's name.
+  // Delivers publications of `channel` for subscription number `subscription`, which is to `pattern`
+  // or, if that is null, to the channel's name.
   void Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t subscription,
                absl::Span<const Delivery> deliveries);
-  // The kernel took `taken` bytes of `joined` (or that is a negative errno), not all.
+  // Hub has offered `joined`, the frames of `deliveries`, to the kernel, which took `taken` bytes, not
+  // all (or that is a negative errno).
   void OnPartlySent(const ChannelRef& channel, absl::Span<const Delivery> deliveries,
                     const FramePtr& joined, ssize_t taken);
   // Sends what Deliver() has gathered.
-  void FlushTurn();
-  // Whether Hub has it among those that have something to send.
+  void FlushTurn() override;
+  // Whether it is in Hub's list of sessions with something to send.
   bool listed() const { return listed_; }
   void set_listed(bool listed) { listed_ = listed; }
   void OnSubscriberMoved(uint32_t subscription, uint32_t index) {
-    subscriptions_[subscription].index = index;
+    subscriptions_.OnMoved(subscription, index);
   }
-  // Calls `fn(const SubscriberTable*, index)` for each of its places.
+  // Calls `fn(const SubscriberTable*, index)` for each of its places in tables.
   template <typename Fn>
   void ForEachPlace(Fn fn) const {
-    for (const Subscription& subscription : subscriptions_) {
-      fn(&TableOf(subscription), subscription.index);
-    }
+    subscriptions_.ForEachPlace(fn);
   }
 
   // ---- for Upstream
@@ -118,9 +121,9 @@ class Session final : public ConnectionHandler, public Deadline {
 
   // ---- for the worker
 
-  // The channel lost publications that cannot be had any more; the session is a subscriber.
+  // Closes with 4003: a channel that the session subscribes to has lost publications for good.
   void CloseForGap();
-  // Tells the client to come back elsewhere and closes, after all that waits has been sent.
+  // Sends all that waits and the notice `draining_text` (common protocol), then closes.
   void SayGoodbye(absl::string_view draining_text, CloseCode code, absl::string_view reason);
   void Disconnect(uint16_t code, absl::string_view reason);
   void Abort();
@@ -128,7 +131,7 @@ class Session final : public ConnectionHandler, public Deadline {
   Service* service() const { return service_; }
   absl::string_view id() const { return {id_.data(), id_.size()}; }
   SessionInfo Describe() const;
-  bool active() const { return state_ == State::kActive; }
+  bool active() const override { return state_ == State::kActive; }
   // Whether nobody has closed it from this side.
   bool open() const { return state_ != State::kClosed; }
   bool slow() const { return out_ != nullptr && out_->slow(); }
@@ -140,44 +143,6 @@ class Session final : public ConnectionHandler, public Deadline {
  private:
   enum class State : uint8_t { kWaiting, kAuthenticating, kActive, kClosed };
 
-  using Filter = EventFilter;
-
-  struct Subscription {
-    Channel* channel = nullptr;  // one of the two
-    PatternTable* pattern = nullptr;
-    uint32_t index = 0;  // in its SubscriberTable
-    std::shared_ptr<const Filter> filter;
-  };
-
-  // One channel of a subscribe under way.
-  struct Target {
-    ChannelRequest request;
-    uint64_t ask = 0;  // 0: nothing is awaited
-    ChannelRef channel;
-    PatternTable* pattern = nullptr;
-    std::shared_ptr<const Filter> filter;
-    Confirmation confirmation;
-  };
-  struct SubscribeOp {
-    ReplyContext context;
-    bool subscribe = true;
-    bool many = false;
-    std::vector<Target> targets;
-    bool started = false;
-    size_t awaited = 0;
-    size_t next_answer = 0;  // index of the target that is likely to be answered next
-    size_t bytes = 0;        // what it takes
-    absl::Duration asked;
-    absl::Duration deadline;
-  };
-  // A recovery of which more pages follow.
-  struct Recovery {
-    ChannelRef channel;
-    std::shared_ptr<const Filter> filter;
-    uint64_t ask = 0;  // 0: the next page was not asked for yet
-    std::string epoch;
-    int64_t offset = 0;  // go on after it
-  };
   struct PendingRequest {
     ReplyContext context;
     std::string event;
@@ -185,29 +150,19 @@ class Session final : public ConnectionHandler, public Deadline {
     absl::Duration asked;
     absl::Duration deadline;
   };
-  // What only a session in the middle of something has.
+  // Requests without an answer, and what came too early: few sessions have any.
   struct Pending {
-    std::deque<SubscribeOp> ops;  // the first is under way
-    size_t op_bytes = 0;
-    std::deque<Recovery> recoveries;   // the first is under way
-    absl::Duration recovery_deadline;  // unless one makes progress
     absl::flat_hash_map<uint64_t, PendingRequest> requests;
     size_t request_bytes = 0;
     std::vector<std::string> early;  // messages that came before the slot
     size_t early_bytes = 0;
-    bool empty() const {
-      return ops.empty() && recoveries.empty() && requests.empty() && early.empty();
-    }
+    bool empty() const { return requests.empty() && early.empty(); }
   };
 
   // ---- life
 
   const ServiceSettings& settings() const { return service_->settings(); }
   ServiceCounts& counts() { return service_->counts(); }
-  // A request that came then is answered.
-  void CountAnswered(absl::Duration asked) {
-    service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - asked));
-  }
   absl::Time WallNow() const { return context_->clock->WallNow(); }
   absl::Duration Now() const { return context_->loop->Now(); }
   Pending& pending();
@@ -216,71 +171,48 @@ class Session final : public ConnectionHandler, public Deadline {
   void Welcome(const ReplyContext* auth_context);
   void Authenticate(absl::string_view payload);
   void RefuseToken(const ReplyContext& context, absl::string_view message);
-  void Reply(const std::string& text);
   void ReplyError(const ReplyContext& context, absl::string_view code, absl::string_view message);
   // Closes from this side; everything is left at once.
   void Close(CloseCode code, absl::string_view reason,
              Connection::Backlog backlog = Connection::Backlog::kSend);
-  // Leaves all channels and forgets what is under way.
+  // Leaves all channels, forgets what is under way, and turns kClosed.
   void LeaveEverything();
   void OnDeadline() override;
+  // Frees parts that are empty, and arms the deadline that comes first.
   void Rearm();
-  // Takes a token of the message rate; false after answering that there is none.
-  bool Afford(const ReplyContext& context);
+  // Takes a token of the message rate; returns whether there was one, and counts if not.
+  bool TakeToken();
   void OnMessage(absl::string_view payload);
   void OnBuddyMessage(absl::string_view payload);
   void MoveBuddyTo(absl::string_view channel);
   void OnAuth(const ClientMessage& message, const ReplyContext& context);
+  void OnSubscribe(ClientMessage message, ReplyContext context);
   void OnRequest(const ClientMessage& message, const ReplyContext& context);
 
-  // ---- subscribing (session_subscribe.cc)
+  // ---- SubscribeQueue::Host, beside active() and FlushTurn()
 
-  void OnSubscribe(ClientMessage message, ReplyContext context);
-  void StartOp();
-  void FinishOp();
-  void StartTarget(SubscribeOp* op, Target* target);
-  void Refuse(Target* target, absl::string_view code, std::string message);
-  void Unsubscribe(absl::string_view name);
-  Subscription* Find(absl::string_view name);
-  void Subscribe(Channel* channel, PatternTable* pattern, std::shared_ptr<const Filter> filter);
-  // Leaves the table; interest is not touched.
-  void RemoveSubscription(Subscription* subscription);
-  // Brings the subscriber's flag in its table up to date.
-  static SubscriberTable& TableOf(const Subscription& subscription);
-  void UpdateFlag(uint32_t subscription);
-  void UpdateFlags();
-  void OnTargetReply(SubscribeOp* op, Target* target, SubscribeReply reply);
-  void OnRecoveryReply(Recovery* recovery, SubscribeReply reply);
-  void AppendRecovered(const ChannelRef& channel, const Filter* filter, SubscribeReply* reply);
-  // Asks for the next page if there is room for it.
-  void PumpRecoveries();
-  void CancelRecovery(const Channel* channel);
-  // Null if none is under way that has begun.
-  Recovery* FindRecovery(const Channel* channel);
-  // Whether a recovery of the channel, or a subscribe that asks for one, is under way; and what it
-  // lets through.
-  bool Recovers(const Channel* channel, const Filter** filter = nullptr) const;
-  // So many more recoveries, or subscribes that ask for one, are under way.
-  void CountRecovering(int by);
-  // The last position before what waits of the channel; `offset` if nothing does.
-  int64_t SentUpTo(const Channel& channel, int64_t offset) const;
-  // Drops what waits of the channel.
-  void DropWaiting(const Channel* channel);
-  // Bytes that wait, here and with the connection.
-  size_t Waiting() const;
-  uint64_t page_bytes() const;
-  size_t subscription_count() const;
-  void ExpireOp();
+  bool MaySubscribe(absl::string_view name) const override;
+  bool Passes(const EventFilter* filter, const RecoveredEvent& event) const override;
+  uint64_t Ask(const SubscribeAsk& ask) override;
+  void Subscribe(Channel* channel, PatternTable* pattern,
+                 std::shared_ptr<const EventFilter> filter) override;
+  void Reply(const std::string& text) override;
+  void Settle() override;
+  void SetPaused(bool paused) override;
+  void Append(Backlog::Item item) override;
+  void Flush() override;
+  size_t waiting_bytes() const override;
+  int64_t FirstWaiting(const Channel* channel) const override;
+  void DropWaiting(const Channel* channel) override;
 
   // ---- sending
 
   OutQueue& out();
   // Frees an idle out_, unless the session is on several channels and so will gather again.
   void ReleaseOut();
-  bool Passes(const Filter* filter, const Delivery& delivery) const;
-  // Sends what waits, then asks for the next page of a recovery.
-  void Flush();
-  void Unpause();
+  // Whether a filter (null: none), or one of several, lets the delivery through.
+  bool Passes(const EventFilter* filter, const Delivery& delivery) const;
+  bool PassesAny(const SubscriptionSet::Filters& filters, const Delivery& delivery) const;
   void CloseSlow();
 
   const SessionContext* const context_;
@@ -293,15 +225,14 @@ class Session final : public ConnectionHandler, public Deadline {
   bool bad_token_;
   bool has_slot_ = false;
   bool listed_ = false;
-  uint32_t pattern_subscriptions_ = 0;
-  uint32_t recovering_ = 0;  // recoveries, and subscribes that ask for one
-  float tokens_;             // of the message rate
+  float tokens_;  // of the message rate
   absl::Duration tokens_at_;
   absl::Duration auth_deadline_ = absl::InfiniteDuration();  // or that of the slot
   std::unique_ptr<Identity> identity_;
-  std::vector<Subscription> subscriptions_;
-  std::unique_ptr<Pending> pending_;
-  std::unique_ptr<OutQueue> out_;  // null: nothing waits
+  SubscriptionSet subscriptions_;
+  std::unique_ptr<SubscribeQueue> subscribes_;  // null: none is under way
+  std::unique_ptr<Pending> pending_;            // null: it would be empty
+  std::unique_ptr<OutQueue> out_;               // null: nothing waits
   const std::string* user_agent_;
   int64_t connected_us_;
   int64_t replies_ = 0;

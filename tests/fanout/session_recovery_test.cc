@@ -183,33 +183,6 @@ TEST_F(SessionRecoveryTest, SeveralRecoveriesGoOneAfterTheOther) {
   EXPECT_EQ(client->Offsets("c"), Range(1, 20));
 }
 
-TEST_F(SessionRecoveryTest, OneThatTakesLongDoesNotStarveTheOthersDeadlines) {
-  Configure([](v1::WorkerService* service) {
-    service->mutable_limits()->set_session_backlog_bytes(16 << 10);  // pages of two
-    auto* const timeout = service->mutable_limits()->mutable_recovery_timeout();
-    timeout->set_seconds(0);
-    timeout->set_nanos(400'000'000);
-  });
-  History("a", 60, 4000);
-  History("b", 20, 4000);
-  PairClient* const client = Welcomed();
-  for (const char* channel : {"a", "b"}) client->Subscribe(channel, From(0));
-  Quiet();
-  // A page each 20 ms: the first takes far longer than the timeout, which is long beside a page's
-  // time even on a busy machine.
-  const absl::Duration began = loop_.Now();
-  while (!control_->asks.empty()) {
-    bool later = false;
-    loop_.RunAfter(absl::Milliseconds(20), [&] { later = true; });
-    ASSERT_TRUE(RunUntil([&] { return later; }));
-    if (!control_->asks.empty()) Step();
-  }
-  EXPECT_GT(loop_.Now() - began, absl::Milliseconds(450));
-  EXPECT_EQ(client->close_code, std::nullopt);
-  EXPECT_EQ(client->Offsets("a"), Range(1, 60));
-  EXPECT_EQ(client->Offsets("b"), Range(1, 20));
-}
-
 TEST_F(SessionRecoveryTest, AFilterHoldsForWhatIsRecovered) {
   FakePublication x, y;
   x.event = "x";
@@ -235,101 +208,6 @@ TEST_F(SessionRecoveryTest, TheExcludedConnectionDoesNotRecoverItsOwn) {
   EXPECT_THAT(client->Offsets("a"), ElementsAre(1, 3));
 }
 
-TEST_F(SessionRecoveryTest, WhatHasExpiredIsToldAsSkippedInItsPlace) {
-  PairClient* const client = Welcomed();
-  client->Subscribe("a", From(0));
-  Quiet();
-  SubscribeReply reply;
-  reply.epoch = "e1";
-  reply.offset = 5;
-  reply.recovered = true;
-  reply.recover_count = 5;
-  const auto add = [&](int64_t offset, bool expired) {
-    reply.events.push_back(
-        {.offset = offset,
-         .frame = expired
-                      ? nullptr
-                      : Frame::Text(Json{{"event", "x"}, {"room", "a"}, {"offset", offset}}.dump()),
-         .event = 0,
-         .exclude_connection = ""});
-  };
-  add(1, false);
-  add(2, true);
-  add(3, true);
-  add(4, false);
-  add(5, true);
-  control_->AnswerNext(std::move(reply));
-  control_->Apply();
-  Quiet();
-  ASSERT_THAT(client->messages, SizeIs(5));
-  EXPECT_EQ(client->messages[1]["offset"], 1);
-  EXPECT_EQ(client->messages[2]["event"], "channel.skipped");
-  EXPECT_EQ(client->messages[2]["data"],
-            (Json{{"channel", "a"}, {"from", 2}, {"to", 3}, {"reason", "expired"}}));
-  EXPECT_EQ(client->messages[3]["offset"], 4);
-  EXPECT_EQ(client->messages[4]["data"]["from"], 5);
-}
-
-TEST_F(SessionRecoveryTest, HistoryLostBetweenPagesIsToldAndGoesOnLive) {
-  History("a", 40, 4000);
-  PairClient* const client = Welcomed();
-  client->Subscribe("a", From(0));
-  Quiet();
-  Step();
-  const int64_t got = client->Offsets("a").back();
-  ASSERT_THAT(control_->asks, SizeIs(1));
-  control_->log("a").trimmed = 39;
-  Step();
-  Publish("a");
-  const std::vector<Json> skipped = client->Named("channel.skipped");
-  ASSERT_THAT(skipped, SizeIs(1));
-  EXPECT_EQ(skipped[0]["data"],
-            (Json{{"channel", "a"}, {"from", got + 1}, {"to", 40}, {"reason", "history_expired"}}));
-  EXPECT_EQ(client->messages.back()["offset"], 41);
-}
-
-TEST_F(SessionRecoveryTest, ANewEpochBetweenPagesIsToldWithIt) {
-  History("a", 40, 4000);
-  PairClient* const client = Welcomed();
-  client->Subscribe("a", From(0));
-  Quiet();
-  Step();
-  control_->NewEpoch("a", "e2");
-  History("a", 3);
-  client->Clear();
-  while (!control_->asks.empty()) Step();
-  const std::vector<Json> skipped = client->Named("channel.skipped");
-  ASSERT_THAT(skipped, SizeIs(1));
-  EXPECT_EQ(
-      skipped[0]["data"],
-      (Json{
-          {"channel", "a"}, {"from", 1}, {"to", 3}, {"reason", "epoch_changed"}, {"epoch", "e2"}}));
-}
-
-TEST_F(SessionRecoveryTest, APageThatControlRefusesIsToldAsWhatIsMissing) {
-  History("a", 40, 4000);
-  PairClient* const other = Subscribed("a");
-  PairClient* const client = Welcomed();
-  client->Subscribe("a", From(0));
-  Quiet();
-  Step();
-  const int64_t got = client->Offsets("a").back();
-  SubscribeReply refusal;
-  refusal.error_code = "INTERNAL_ERROR";
-  refusal.error_message = "no";
-  ASSERT_THAT(control_->asks, SizeIs(1));
-  control_->AnswerNext(std::move(refusal));
-  control_->Apply();
-  Quiet();
-  Publish("a");
-  const std::vector<Json> skipped = client->Named("channel.skipped");
-  ASSERT_THAT(skipped, SizeIs(1));
-  EXPECT_EQ(skipped[0]["data"]["from"], got + 1);
-  EXPECT_EQ(skipped[0]["data"]["to"], 40);
-  EXPECT_EQ(client->messages.back()["offset"], 41);
-  EXPECT_THAT(other->Offsets("a"), ElementsAre(41));
-}
-
 TEST_F(SessionRecoveryTest, AResubscribeWithRecoverBeginsAnewWithoutDuplicates) {
   PairClient* const client = Subscribed("a");
   client->reads = false;
@@ -351,23 +229,6 @@ TEST_F(SessionRecoveryTest, AResubscribeWithRecoverBeginsAnewWithoutDuplicates) 
   EXPECT_EQ(offsets.back(), 14);
   EXPECT_LT(offsets.size(), 14u);
   for (size_t i = 1; i < offsets.size(); ++i) EXPECT_GT(offsets[i], offsets[i - 1]);
-}
-
-TEST_F(SessionRecoveryTest, AnUnsubscribeEndsARecovery) {
-  History("a", 60, 4000);
-  PairClient* const client = Welcomed();
-  client->reads = false;
-  client->Subscribe("a", From(0));
-  Quiet();
-  Step();
-  client->Unsubscribe("a");
-  Quiet();
-  client->reads = true;
-  Quiet();
-  Settle();
-  Publish("a");
-  EXPECT_EQ(client->messages.back()["event"], "unsubscribe");
-  EXPECT_EQ(control_->interest["a"], 0);
 }
 
 TEST_F(SessionRecoveryTest, APlainSubscribeDuringARecoveryLetsItGoOn) {

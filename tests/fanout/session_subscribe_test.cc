@@ -127,14 +127,6 @@ TEST_F(SessionSubscribeTest, AfterUnsubscribeNothingComesAndInterestEnds) {
   EXPECT_EQ(service_->FindChannel(Dialect::kCommon, "a"), nullptr);
 }
 
-TEST_F(SessionSubscribeTest, UnsubscribingFromWhatOneNeverJoinedIsConfirmed) {
-  PairClient* const client = Welcomed();
-  client->Unsubscribe("never");
-  Quiet();
-  EXPECT_EQ(client->Next()["status"], "unsubscribed");
-  EXPECT_THAT(control_->asks, IsEmpty());
-}
-
 TEST_F(SessionSubscribeTest, WhatWaitsOfAChannelThatWasLeftIsDropped) {
   PairClient* const client = Subscribed("a");
   client->reads = false;
@@ -271,13 +263,6 @@ TEST_F(SessionSubscribeTest, ManyThatAreNoListAreAnInvalidRequest) {
   EXPECT_THAT(error["error_message"].get<std::string>(), HasSubstr("10000"));
 }
 
-TEST_F(SessionSubscribeTest, ManyThatAreNoneAreAnsweredAtOnce) {
-  PairClient* const client = Welcomed();
-  client->Request("subscribe", {{"channels", Json::array()}});
-  Quiet();
-  EXPECT_EQ(client->Next()["data"]["results"], Json::array());
-}
-
 TEST_F(SessionSubscribeTest, AChannelNamedTwiceIsSubscribedToOnce) {
   PairClient* const client = Welcomed();
   client->Request("subscribe", {{"channels", {"a", "a"}}});
@@ -323,18 +308,6 @@ TEST_F(SessionSubscribeTest, ABadChannelIsRefusedWithWhatIsWrong) {
   EXPECT_EQ(client->messages[0]["error_message"], "channel: a text is wanted");
   EXPECT_THAT(client->messages[3]["error_message"].get<std::string>(), HasSubstr("256"));
   EXPECT_TRUE(control_->interest.empty());
-}
-
-TEST_F(SessionSubscribeTest, BadOptionsAreInvalidRequests) {
-  PairClient* const client = Welcomed();
-  client->Subscribe("a", {{"recover", {{"epoch", "e"}, {"offset", -1}}}});
-  client->Subscribe("a", {{"events", "started"}});
-  Quiet();
-  ASSERT_THAT(client->messages, SizeIs(2));
-  EXPECT_EQ(client->messages[0]["error_code"], "INVALID_REQUEST");
-  EXPECT_THAT(client->messages[0]["error_message"].get<std::string>(), HasSubstr("recover"));
-  EXPECT_EQ(client->messages[1]["error_code"], "INVALID_REQUEST");
-  EXPECT_THAT(client->messages[1]["error_message"].get<std::string>(), HasSubstr("events"));
 }
 
 TEST_F(SessionSubscribeTest, OverTheLimitOfSubscriptionsEachIsRefusedByItself) {
@@ -397,22 +370,6 @@ TEST_F(SessionSubscribeTest, WithoutControlASubscribeIsUnavailableAndTheNextOneI
   EXPECT_EQ(control_->interest["a"], 0);
   client->Clear();
   SubscribeTo(client, "b");  // control is back
-}
-
-TEST_F(SessionSubscribeTest, WithoutControlManyKeepWhatWasAnswered) {
-  WaitForControlAtMost(absl::Milliseconds(10));
-  PairClient* const client = Welcomed();
-  client->Request("subscribe", {{"channels", {"a", "b"}}});
-  Quiet();
-  control_->AnswerNext();
-  control_->Apply();
-  EXPECT_TRUE(RunUntil([&] { return !client->messages.empty(); }));
-  const Json results = client->Next()["data"]["results"];
-  EXPECT_EQ(results[0]["status"], "subscribed");
-  EXPECT_EQ(results[1]["error_code"], "UNAVAILABLE");
-  Publish("a");
-  EXPECT_THAT(client->Offsets("a"), ElementsAre(1));
-  EXPECT_FALSE(SessionOf(client)->SubscribesTo("b"));
 }
 
 TEST_F(SessionSubscribeTest, AnAnswerThatComesTooLateIsForNobody) {

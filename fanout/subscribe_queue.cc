@@ -1,0 +1,537 @@
+#include "fanout/subscribe_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proto/channel_name.h"
+
+namespace fanwire::fanout {
+
+namespace {
+
+// Requests of one session that wait for their turn, and the memory that they may take.
+constexpr size_t kMaxRequests = 10'000;
+constexpr size_t kMaxRequestBytes = 16 << 20;
+
+// Pages of a recovery; smaller if the session's budget is.
+constexpr uint64_t kMaxPageBytes = 256 << 10;
+
+// Memory that a text takes.
+size_t Weight(absl::string_view text) { return sizeof(std::string) + text.size(); }
+
+// Memory that the parts of a message take.
+size_t Weight(const ReplyContext& context) {
+  return Weight(context.correlation.value_or("")) + Weight(context.request_id.value_or("")) +
+         Weight(context.request_correlation_id.value_or(""));
+}
+size_t Weight(const std::vector<ChannelRequest>& channels) {
+  size_t bytes = 0;
+  const EventFilter* shared = nullptr;  // counted once
+  for (const ChannelRequest& request : channels) {
+    bytes += 2 * request.channel.size();
+    if (request.recover.has_value()) bytes += request.recover->epoch.size();
+    if (request.events == nullptr || request.events.get() == shared) continue;
+    if (request.events.use_count() > 1) shared = request.events.get();
+    for (const std::string& event : *request.events) bytes += Weight(event);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+SubscribeQueue::SubscribeQueue(Host* host, SubscriptionSet* subscriptions, Service* service,
+                               Upstream* upstream, const EventLoop* loop, const Clock* clock)
+    : host_(host),
+      subscriptions_(subscriptions),
+      service_(service),
+      upstream_(upstream),
+      loop_(loop),
+      clock_(clock) {}
+
+uint64_t SubscribeQueue::page_bytes() const {
+  return std::clamp<uint64_t>(settings().session_backlog_bytes / 2, 1, kMaxPageBytes);
+}
+
+size_t SubscribeQueue::subscription_count() const {
+  return subscriptions_->size() + recoveries_.size() +
+         (requests_.empty() ? 0 : requests_.front().awaited);
+}
+
+Subscription* SubscribeQueue::Find(absl::string_view name) {
+  return subscriptions_->Find(service_->FindChannel(kDialect, name),
+                              service_->FindPattern(kDialect, name));
+}
+
+void SubscribeQueue::Unwant(Channel* channel, PatternTable* pattern) {
+  if (channel != nullptr) upstream_->Unwant(channel);
+  if (pattern != nullptr) upstream_->Unwant(pattern);
+}
+
+int64_t SubscribeQueue::SentUpTo(const Channel& channel, int64_t offset) const {
+  const int64_t waiting = host_->FirstWaiting(&channel);
+  return waiting == 0 ? offset : std::min(offset, waiting - 1);
+}
+
+// ------------------------------------------------------------------------------- requests
+
+void SubscribeQueue::Add(ClientMessage message, ReplyContext context) {
+  const auto refuse = [&](absl::string_view code, const std::string& text) {
+    host_->Reply(ErrorText(context, code, text, clock_->WallNow()));
+  };
+  if (message.channels_are_bad) {
+    return refuse("INVALID_REQUEST",
+                  absl::StrCat("channels: a list of at most ", kMaxChannelsPerMessage,
+                               " names or objects is wanted"));
+  }
+  const size_t bytes = sizeof(Request) + message.channels.size() * sizeof(Target) +
+                       Weight(context) + Weight(message.channels);
+  if (requests_.size() >= kMaxRequests) {
+    return refuse("LIMIT_EXCEEDED", absl::StrCat("more than ", kMaxRequests, " subscribes wait"));
+  }
+  if (!requests_.empty() && request_bytes_ + bytes > kMaxRequestBytes) {
+    return refuse("LIMIT_EXCEEDED", absl::StrCat("the subscribes that wait would take more than ",
+                                                 kMaxRequestBytes, " bytes"));
+  }
+  Request& request = requests_.emplace_back();
+  request.bytes = bytes;
+  request.asked = Now();
+  request.deadline = Now() + settings().control_wait;
+  request.context = std::move(context);
+  request.subscribe = message.kind == ClientMessage::Kind::kSubscribe;
+  request.many = message.many;
+  request.targets.reserve(message.channels.size());
+  for (ChannelRequest& channel : message.channels) {
+    Target& target = request.targets.emplace_back();
+    target.request = std::move(channel);
+    target.confirmation.subscribed = request.subscribe;
+    target.confirmation.channel = target.request.channel;
+  }
+  request_bytes_ += bytes;
+  if (requests_.size() == 1) StartRequests();
+}
+
+void SubscribeQueue::StartRequests() {
+  while (host_->active() && !requests_.empty() && !requests_.front().started) {
+    // What was gathered until now goes by the subscriptions as they are.
+    host_->FlushTurn();
+    if (!host_->active()) return;
+    Request& request = requests_.front();
+    request.started = true;
+    for (Target& target : request.targets) {
+      Start(&request, &target);
+      if (!host_->active()) return;  // the request is gone
+    }
+    if (request.awaited > 0) {
+      // Publications of the channels must come behind the one answer for all of them.
+      if (request.many) host_->SetPaused(true);
+      return;
+    }
+    FinishFirst();
+  }
+}
+
+void SubscribeQueue::Refuse(Target* target, absl::string_view code, std::string message) {
+  target->confirmation.error_code = std::string(code);
+  target->confirmation.error_message = std::move(message);
+}
+
+bool SubscribeQueue::Check(const Request& request, Target* target) {
+  const ChannelRequest& wanted = target->request;
+  if (!wanted.channel_is_text) {
+    Refuse(target, "INVALID_CHANNEL", "channel: a text is wanted");
+    return false;
+  }
+  if (const absl::Status status =
+          CheckChannelOrPattern(wanted.channel, settings().max_channel_bytes);
+      !status.ok()) {
+    Refuse(target, "INVALID_CHANNEL", std::string(status.message()));
+    return false;
+  }
+  if (!request.subscribe) return true;
+  if (wanted.recover_is_bad) {
+    Refuse(target, "INVALID_REQUEST",
+           "recover: {\"epoch\": text, \"offset\": integer from 0} is wanted");
+    return false;
+  }
+  if (wanted.events_are_bad) {
+    Refuse(target, "INVALID_REQUEST", "events: a list of event names is wanted");
+    return false;
+  }
+  if (!host_->MaySubscribe(wanted.channel)) {
+    Refuse(target, "FORBIDDEN", absl::StrCat("Not authorized to subscribe to ", wanted.channel));
+    return false;
+  }
+  return true;
+}
+
+void SubscribeQueue::Start(Request* request, Target* target) {
+  if (!Check(*request, target)) return;
+  ChannelRequest& wanted = target->request;
+  if (!request->subscribe) return Unsubscribe(wanted.channel);
+  if (IsPattern(wanted.channel)) wanted.recover.reset();  // patterns have no history
+  const bool recover = wanted.recover.has_value();
+  target->filter = wanted.events;
+  Subscription* const known = Find(wanted.channel);
+  // Publications on their way to the subscription are delivered as it was.  Those that a recovery
+  // brings again may be missed, unless a pattern would bring them instead.
+  if (known != nullptr && known->channel != nullptr &&
+      (recover ? subscriptions_->has_patterns()
+               : known->channel->first_run != nullptr || !known->channel->arrived.empty())) {
+    host_->Settle();
+    if (!host_->active()) return;
+  }
+  Confirmation& confirmation = target->confirmation;
+  if (known != nullptr && !recover) {
+    subscriptions_->SetFilter(known, std::move(target->filter));
+    if (known->channel != nullptr && !known->channel->epoch.empty()) {
+      confirmation.has_position = true;
+      confirmation.epoch = known->channel->epoch;
+      confirmation.offset = SentUpTo(*known->channel, known->channel->offset);
+    }
+    return;
+  }
+  const Channel* const channel = service_->FindChannel(kDialect, wanted.channel);
+  const bool recovering = known == nullptr && Recovers(channel);
+  if (recovering && !recover) {
+    if (Recovery* const recovery = FindRecovery(channel); recovery != nullptr) {
+      // It goes on with the new filter.
+      recovery->filter = std::move(target->filter);
+      confirmation.has_position = true;
+      confirmation.epoch = recovery->epoch;
+      confirmation.offset = SentUpTo(*channel, recovery->offset);
+      return;
+    }
+  }
+  if (known == nullptr && !recovering &&
+      subscription_count() >= settings().max_channels_per_session) {
+    return Refuse(
+        target, "LIMIT_EXCEEDED",
+        absl::StrCat("a session may have ", settings().max_channels_per_session, " subscriptions"));
+  }
+  AskControl(request, target, known, /*begins_anew=*/recover || recovering);
+}
+
+void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* known,
+                                bool begins_anew) {
+  const ChannelRequest& wanted = target->request;
+  SubscribeAsk ask;
+  ask.page_bytes = request->many ? 1 : page_bytes();
+  if (IsPattern(wanted.channel)) {
+    const absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(wanted.channel);
+    if (!pattern.ok()) {
+      return Refuse(target, "INVALID_CHANNEL", std::string(pattern.status().message()));
+    }
+    target->pattern = service_->FindOrMakePattern(kDialect, *pattern);
+    ask.pattern = target->pattern;
+    upstream_->Want(target->pattern);
+  } else {
+    Channel* const channel = service_->FindOrMakeChannel(kDialect, wanted.channel);
+    upstream_->Want(channel);
+    target->channel = ChannelRef(channel);
+    ask.channel = channel;
+    if (wanted.recover.has_value()) {
+      ask.recover = true;
+      ask.epoch = wanted.recover->epoch;
+      ask.offset = wanted.recover->offset;
+    }
+    // The recovery brings what waits, whether it came by name or by a pattern.
+    if (begins_anew) host_->DropWaiting(channel);
+    if (known != nullptr) {
+      subscriptions_->Remove(known);
+      upstream_->Unwant(channel);
+    }
+    CancelRecovery(channel);
+  }
+  target->ask = host_->Ask(ask);
+  ++request->awaited;
+  if (ask.recover) subscriptions_->CountRecovering(1);
+}
+
+void SubscribeQueue::Unsubscribe(absl::string_view name) {
+  if (Subscription* const known = Find(name); known != nullptr) {
+    if (subscriptions_->has_patterns()) {
+      host_->Settle();
+      if (!host_->active()) return;  // `name` is gone as well
+    }
+    Channel* const channel = known->channel;
+    PatternTable* const pattern = known->pattern;
+    subscriptions_->Remove(known);
+    // No publication of the channel comes behind the answer, unless a pattern may have brought it.
+    if (channel != nullptr && !subscriptions_->has_patterns()) host_->DropWaiting(channel);
+    return Unwant(channel, pattern);
+  }
+  const ChannelRef channel(service_->FindChannel(kDialect, name));
+  if (channel && Recovers(channel.get())) {
+    host_->DropWaiting(channel.get());
+    CancelRecovery(channel.get());
+  }
+}
+
+void SubscribeQueue::FinishFirst() {
+  Request request = std::move(requests_.front());
+  requests_.pop_front();
+  request_bytes_ -= request.bytes;
+  std::vector<Confirmation> confirmations;
+  for (Target& target : request.targets) confirmations.push_back(std::move(target.confirmation));
+  service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request.asked));
+  host_->Reply(ConfirmationText(request.context, request.subscribe, request.many, confirmations,
+                                clock_->WallNow()));
+  if (request.many) host_->SetPaused(false);
+}
+
+void SubscribeQueue::ExpireFirst() {
+  Request& request = requests_.front();
+  for (Target& target : request.targets) {
+    if (target.ask == 0) continue;
+    upstream_->Forget(std::exchange(target.ask, 0));
+    if (target.request.recover.has_value()) subscriptions_->CountRecovering(-1);
+    Refuse(&target, "UNAVAILABLE", "control is out of reach: try again");
+    Unwant(target.channel.get(), target.pattern);
+    target.channel = ChannelRef();
+    target.pattern = nullptr;
+  }
+  request.awaited = 0;
+  FinishFirst();
+}
+
+// ------------------------------------------------------------------------------- answers
+
+void SubscribeQueue::OnReply(uint64_t ask, SubscribeReply reply) {
+  if (empty()) return;
+  // What came before the answer goes by the subscriptions as they were, or is withheld.
+  if (subscriptions_->has_patterns()) {
+    host_->Settle();
+  } else {
+    host_->FlushTurn();
+  }
+  if (!host_->active()) return;
+  if (!recoveries_.empty() && recoveries_.front().ask == ask) return OnPage(std::move(reply));
+  if (requests_.empty()) return;
+  Request& request = requests_.front();
+  for (size_t i = 0; i < request.targets.size(); ++i) {
+    // Answers come in the order of the asks.
+    Target& target = request.targets[request.next_answer];
+    request.next_answer = (request.next_answer + 1) % request.targets.size();
+    if (target.ask != ask) continue;
+    target.ask = 0;
+    --request.awaited;
+    if (target.request.recover.has_value()) subscriptions_->CountRecovering(-1);
+    OnTargetReply(&request, &target, std::move(reply));
+    break;
+  }
+  if (!host_->active()) return;
+  // A request for a single channel is finished by now, and the first is another.
+  if (!requests_.empty() && requests_.front().started && requests_.front().awaited == 0) {
+    FinishFirst();
+    if (!host_->active()) return;
+  }
+  // Control is there: the next one's wait begins now.
+  if (!requests_.empty() && !requests_.front().started) {
+    requests_.front().deadline = Now() + settings().control_wait;
+  }
+  StartRequests();
+}
+
+void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeReply reply) {
+  // Copies: the end of the request destroys the target.
+  const bool many = request->many;
+  const ChannelRef channel = target->channel;
+  PatternTable* const pattern = target->pattern;
+  std::shared_ptr<const EventFilter> filter = std::move(target->filter);
+  if (!reply.error_code.empty()) {
+    Refuse(target, reply.error_code, reply.error_message);
+    if (!many) FinishFirst();
+    return Unwant(channel.get(), pattern);
+  }
+  const bool recover = target->request.recover.has_value();
+  const int64_t asked_offset = recover ? target->request.recover->offset : 0;
+  Confirmation& confirmation = target->confirmation;
+  if (!reply.epoch.empty()) {
+    confirmation.has_position = true;
+    confirmation.epoch = reply.epoch;
+    // Publications that patterns have brought may wait.
+    confirmation.offset = recover || !channel ? reply.offset : SentUpTo(*channel, reply.offset);
+  }
+  confirmation.asked_recovery = recover;
+  confirmation.recovered = reply.recovered;
+  confirmation.recovered_count = reply.recovered ? reply.recover_count : 0;
+  confirmation.reason = reply.reason;
+  if (!many) FinishFirst();
+  if (!host_->active()) return Unwant(channel.get(), pattern);
+  if (Subscription* const known = subscriptions_->Find(channel.get(), pattern); known != nullptr) {
+    // One request named it twice: the later filter holds.
+    subscriptions_->SetFilter(known, std::move(filter));
+    return Unwant(channel.get(), pattern);
+  }
+  if (pattern != nullptr) return host_->Subscribe(nullptr, pattern, std::move(filter));
+  CancelRecovery(channel.get());
+  // Behind much that waits nothing is kept: it is asked for again when there is room.
+  const bool again =
+      !reply.events.empty() && host_->waiting_bytes() > settings().session_backlog_bytes / 2;
+  if (!again) AppendPage(channel, filter.get(), &reply);
+  if (!again && reply.last_page) {
+    host_->Subscribe(channel.get(), nullptr, std::move(filter));
+  } else {
+    recoveries_.push_back({.channel = channel,
+                           .filter = std::move(filter),
+                           .epoch = reply.epoch,
+                           .offset = again ? asked_offset : reply.next_offset});
+    recovery_deadline_ = Now() + settings().recovery_timeout;
+    subscriptions_->CountRecovering(1);
+  }
+  host_->Flush();
+}
+
+// ------------------------------------------------------------------------------- recoveries
+
+void SubscribeQueue::OnPage(SubscribeReply reply) {
+  Recovery& recovery = recoveries_.front();
+  recovery.ask = 0;
+  const ChannelRef channel = recovery.channel;
+  if (!reply.error_code.empty()) {
+    // Control does not tell the position: what has passed here since is what is missing.
+    reply.epoch = channel->epoch.empty() ? recovery.epoch : channel->epoch;
+    reply.offset = std::max(channel->offset, recovery.offset);
+    reply.recovered = false;
+  }
+  if (reply.recovered) {
+    AppendPage(channel, recovery.filter.get(), &reply);
+  } else {
+    // History has lost the rest meanwhile, or began anew: tell the client, and go on live.
+    const bool same = reply.epoch == recovery.epoch;
+    AppendSkipped(channel, same ? recovery.offset + 1 : 1, reply.offset,
+                  reply.reason.empty() ? "history_expired" : reply.reason, same ? "" : reply.epoch);
+    reply.last_page = true;
+  }
+  if (reply.last_page) {
+    std::shared_ptr<const EventFilter> filter = std::move(recovery.filter);
+    recoveries_.pop_front();
+    subscriptions_->CountRecovering(-1);
+    host_->Subscribe(channel.get(), nullptr, std::move(filter));
+  } else {
+    recovery.offset = reply.next_offset;
+  }
+  recovery_deadline_ = Now() + settings().recovery_timeout;
+  host_->Flush();
+}
+
+void SubscribeQueue::AppendPage(const ChannelRef& channel, const EventFilter* filter,
+                                SubscribeReply* reply) {
+  int64_t expired_from = 0, expired_to = 0;
+  const auto tell_expired = [&] {
+    if (expired_from != 0) AppendSkipped(channel, expired_from, expired_to, "expired");
+    expired_from = 0;
+  };
+  for (RecoveredEvent& event : reply->events) {
+    if (!event.frame) {
+      if (expired_from == 0) expired_from = event.offset;
+      expired_to = event.offset;
+      continue;
+    }
+    if (!host_->Passes(filter, event)) continue;
+    tell_expired();
+    host_->Append({.frame = std::move(event.frame),
+                   .channel = channel,
+                   .offset = event.offset,
+                   .kind = Backlog::Kind::kRecovered});
+  }
+  tell_expired();
+}
+
+void SubscribeQueue::AppendSkipped(const ChannelRef& channel, int64_t from, int64_t to,
+                                   absl::string_view reason, absl::string_view epoch) {
+  host_->Append(
+      {.frame = Frame::Text(SkippedText(channel->name, from, to, reason, epoch, clock_->WallNow())),
+       .channel = channel,
+       .kind = Backlog::Kind::kNotice});
+}
+
+void SubscribeQueue::RequestNextPage() {
+  if (recoveries_.empty() || recoveries_.front().ask != 0) return;
+  if (host_->waiting_bytes() > settings().session_backlog_bytes / 2) return;
+  Recovery& next = recoveries_.front();
+  next.ask = host_->Ask({.channel = next.channel.get(),
+                         .recover = true,
+                         .epoch = next.epoch,
+                         .offset = next.offset,
+                         .page_bytes = page_bytes()});
+}
+
+void SubscribeQueue::OnProgress() {
+  if (!recoveries_.empty()) recovery_deadline_ = Now() + settings().recovery_timeout;
+}
+
+bool SubscribeQueue::Recovers(const Channel* channel, const EventFilter** filter) const {
+  if (!subscriptions_->recovering() || channel == nullptr) return false;
+  for (const Recovery& recovery : recoveries_) {
+    if (recovery.channel.get() != channel) continue;
+    if (filter != nullptr) *filter = recovery.filter.get();
+    return true;
+  }
+  if (requests_.empty()) return false;
+  for (const Target& target : requests_.front().targets) {
+    if (target.ask == 0 || !target.request.recover.has_value() || target.channel.get() != channel) {
+      continue;
+    }
+    if (filter != nullptr) *filter = target.filter.get();
+    return true;
+  }
+  return false;
+}
+
+SubscribeQueue::Recovery* SubscribeQueue::FindRecovery(const Channel* channel) {
+  for (Recovery& recovery : recoveries_) {
+    if (recovery.channel.get() == channel) return &recovery;
+  }
+  return nullptr;
+}
+
+void SubscribeQueue::CancelRecovery(const Channel* channel) {
+  const size_t cancelled = std::erase_if(recoveries_, [&](const Recovery& recovery) {
+    if (recovery.channel.get() != channel) return false;
+    if (recovery.ask != 0) upstream_->Forget(recovery.ask);
+    upstream_->Unwant(recovery.channel.get());
+    return true;
+  });
+  subscriptions_->CountRecovering(-static_cast<int>(cancelled));
+}
+
+// ------------------------------------------------------------------------------- the end
+
+absl::Duration SubscribeQueue::deadline() const {
+  absl::Duration next = absl::InfiniteDuration();
+  if (!requests_.empty()) next = requests_.front().deadline;
+  if (!recoveries_.empty()) next = std::min(next, recovery_deadline_);
+  return next;
+}
+
+SubscribeQueue::Expiry SubscribeQueue::OnDeadline(absl::Duration now) {
+  if (!recoveries_.empty() && now >= recovery_deadline_) return Expiry::kNoProgress;
+  while (host_->active() && !requests_.empty() && now >= requests_.front().deadline) {
+    ExpireFirst();
+    StartRequests();
+  }
+  return Expiry::kHandled;
+}
+
+void SubscribeQueue::Cancel() {
+  for (Request& request : requests_) {
+    for (Target& target : request.targets) {
+      if (target.ask == 0) continue;
+      upstream_->Forget(target.ask);
+      if (target.request.recover.has_value()) subscriptions_->CountRecovering(-1);
+      Unwant(target.channel.get(), target.pattern);
+    }
+  }
+  for (const Recovery& recovery : recoveries_) {
+    if (recovery.ask != 0) upstream_->Forget(recovery.ask);
+    upstream_->Unwant(recovery.channel.get());
+    subscriptions_->CountRecovering(-1);
+  }
+  requests_.clear();
+  recoveries_.clear();
+  request_bytes_ = 0;
+}
+
+}  // namespace fanwire::fanout

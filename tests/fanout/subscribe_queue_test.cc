@@ -1,0 +1,663 @@
+// SubscribeQueue between a session and a control that are both the test's: what the session is told
+// to do, in which order, and what control is asked.
+#include "fanout/subscribe_queue.h"
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "fanout/service.h"
+#include "fanout/session.h"
+#include "fanwire/v1/worker.pb.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "proto/channel_name.h"
+#include "tests/fakes/fake_clock.h"
+
+namespace fanwire::fanout {
+
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Json = nlohmann::json;
+
+constexpr uint64_t kBudget = 64 << 10;
+constexpr absl::Duration kControlWait = absl::Seconds(5);
+constexpr absl::Duration kRecoveryTimeout = absl::Seconds(30);
+
+// Counts interest, and remembers what was forgotten.
+class FakeUpstream final : public Upstream {
+ public:
+  void Want(Channel* channel) override { ++interest[channel->name]; }
+  void Unwant(Channel* channel) override { --interest[channel->name]; }
+  void Want(PatternTable* table) override { ++interest[table->pattern.text()]; }
+  void Unwant(PatternTable* table) override { --interest[table->pattern.text()]; }
+  void Forget(uint64_t ask) override { forgotten.push_back(ask); }
+  uint64_t Ask(Session*, const SubscribeAsk&) override { return 0; }  // the host asks
+  uint64_t Request(Session*, absl::string_view, absl::string_view) override { return 0; }
+  void WaitForSlot(Session*) override {}
+  void StopWaiting(Session*) override {}
+  void SlotsChanged(Service*) override {}
+
+  std::map<std::string, int> interest;
+  std::vector<uint64_t> forgotten;
+};
+
+// A session that writes down what it is told to do.
+class FakeHost final : public SubscribeQueue::Host {
+ public:
+  explicit FakeHost(SubscriptionSet* subscriptions) : subscriptions_(subscriptions) {}
+
+  bool active() const override { return active_; }
+  bool MaySubscribe(absl::string_view name) const override { return name != "secret"; }
+  bool Passes(const EventFilter* filter, const RecoveredEvent& event) const override {
+    return event.exclude_connection != "me" && (filter == nullptr || filter->contains("happened"));
+  }
+  uint64_t Ask(const SubscribeAsk& ask) override {
+    asks.push_back({++last_ask, ask});
+    log.push_back(absl::StrCat(
+        "ask ", ask.channel != nullptr ? ask.channel->name : ask.pattern->pattern.text(),
+        ask.recover ? absl::StrCat(" after ", ask.offset) : ""));
+    return last_ask;
+  }
+  void Subscribe(Channel* channel, PatternTable* pattern,
+                 std::shared_ptr<const EventFilter> filter) override {
+    subscriptions_->Add(reinterpret_cast<Session*>(session_), 0, channel, pattern,
+                        std::move(filter));
+    log.push_back(absl::StrCat("subscribe ", subscriptions_->back().name()));
+  }
+  void Reply(const std::string& text) override {
+    replies.push_back(Json::parse(text));
+    const Json& reply = replies.back();
+    log.push_back(absl::StrCat(
+        "reply ", reply.value("correlation_id", ""),
+        reply["type"] == "error" ? absl::StrCat(" ", reply["error_code"].get<std::string>()) : ""));
+    if (close_at_reply) Close();
+  }
+  void FlushTurn() override {}
+  void Settle() override {
+    log.push_back("settle");
+    if (close_at_settle) Close();
+  }
+  void SetPaused(bool paused) override {
+    if (paused == paused_) return;
+    paused_ = paused;
+    log.push_back(paused ? "pause" : "go on");
+  }
+  void Append(Backlog::Item item) override {
+    if (item.kind == Backlog::Kind::kNotice) {
+      const std::string text(item.frame->bytes());
+      notices.push_back(Json::parse(text.substr(text.find("{\"")))["data"]);
+      log.push_back("notice");
+    } else {
+      log.push_back(absl::StrCat(item.channel->name, " ", item.offset));
+    }
+  }
+  void Flush() override { queue->RequestNextPage(); }
+  size_t waiting_bytes() const override { return waiting; }
+  int64_t FirstWaiting(const Channel*) const override { return first_waiting; }
+  void DropWaiting(const Channel* channel) override {
+    log.push_back(absl::StrCat("drop ", channel->name));
+  }
+
+  void Close() {
+    active_ = false;
+    queue->Cancel();
+    log.push_back("closed");
+  }
+
+  SubscribeQueue* queue = nullptr;
+  std::vector<std::string> log;
+  std::vector<Json> replies;
+  std::vector<Json> notices;
+  std::deque<std::pair<uint64_t, SubscribeAsk>> asks;  // without an answer
+  uint64_t last_ask = 0;
+  size_t waiting = 0;
+  int64_t first_waiting = 0;
+  bool close_at_reply = false;
+  bool close_at_settle = false;
+
+ private:
+  SubscriptionSet* const subscriptions_;
+  // Tables only compare it: none of them has two entries, of which one might move.
+  alignas(Session) char session_[sizeof(Session)] = {};
+  bool active_ = true;
+  bool paused_ = false;
+};
+
+class SubscribeQueueTest : public ::testing::Test {
+ protected:
+  SubscribeQueueTest()
+      : service_(Settings()),
+        host_(&subscriptions_),
+        queue_(&host_, &subscriptions_, &service_, &upstream_, &loop_, &clock_) {
+    host_.queue = &queue_;
+  }
+  ~SubscribeQueueTest() override {
+    if (host_.active()) host_.Close();
+    EXPECT_TRUE(queue_.empty());
+    EXPECT_FALSE(subscriptions_.recovering());
+    while (!subscriptions_.empty()) {
+      --upstream_.interest[std::string(subscriptions_.back().name())];
+      subscriptions_.Remove(&subscriptions_.back());
+    }
+    for (const auto& [name, count] : upstream_.interest) EXPECT_EQ(count, 0) << name;
+  }
+
+  static std::shared_ptr<const ServiceSettings> Settings() {
+    v1::WorkerService service;
+    v1::LimitsConfig& limits = *service.mutable_limits();
+    limits.set_max_channel_bytes(256);
+    limits.set_max_channels_per_session(1000);
+    limits.set_session_backlog_bytes(kBudget);
+    limits.mutable_control_wait()->set_seconds(absl::ToInt64Seconds(kControlWait));
+    limits.mutable_recovery_timeout()->set_seconds(absl::ToInt64Seconds(kRecoveryTimeout));
+    return std::make_shared<ServiceSettings>(service);
+  }
+
+  // ---- requests: {"channel": …} or {"channels": [ … ]}
+
+  void Request(const char* event, const Json& data, absl::string_view id) {
+    const Json text = {
+        {"type", "request"}, {"id", std::string(id)}, {"event", event}, {"data", data}};
+    absl::StatusOr<ClientMessage> message = ParseClientMessage(text.dump(), false);
+    ASSERT_TRUE(message.ok()) << message.status();
+    ReplyContext context = ContextOf(*message, CorrelationMode::kId);
+    queue_.Add(*std::move(message), std::move(context));
+  }
+  // The same without a text to parse.
+  static ClientMessage Message(const char* channel, bool many = false) {
+    ClientMessage message;
+    message.kind = ClientMessage::Kind::kSubscribe;
+    message.many = many;
+    ChannelRequest& request = message.channels.emplace_back();
+    request.channel = channel;
+    request.channel_is_text = true;
+    return message;
+  }
+  static ReplyContext Context(const char* correlation) {
+    ReplyContext context;
+    context.correlation = correlation;
+    return context;
+  }
+  void Subscribe(const Json& data, absl::string_view id = "s") { Request("subscribe", data, id); }
+  void Subscribe(const char* channel) { Subscribe({{"channel", channel}}); }
+  void Unsubscribe(const char* channel, absl::string_view id = "u") {
+    Request("unsubscribe", {{"channel", channel}}, id);
+  }
+  static Json From(int64_t offset, const char* channel = "a") {
+    return {{"channel", channel}, {"recover", {{"epoch", "e1"}, {"offset", offset}}}};
+  }
+
+  // ---- control's answers
+
+  static SubscribeReply Granted(int64_t offset = 0) {
+    SubscribeReply reply;
+    reply.epoch = "e1";
+    reply.offset = offset;
+    return reply;
+  }
+  static SubscribeReply Refused() {
+    SubscribeReply reply;
+    reply.error_code = "LIMIT_EXCEEDED";
+    reply.error_message = "too many";
+    return reply;
+  }
+  // A page of a recovery whose channel has `head` publications.
+  static SubscribeReply Page(int64_t from, int64_t to, int64_t head) {
+    SubscribeReply reply = Granted(head);
+    reply.recovered = true;
+    reply.recover_count = head - from + 1;
+    for (int64_t offset = from; offset <= to; ++offset) {
+      reply.events.push_back(
+          {.offset = offset, .frame = Frame::Text("{}"), .event = 1, .exclude_connection = ""});
+    }
+    reply.last_page = to == head;
+    reply.next_offset = to;
+    return reply;
+  }
+  // Answers the oldest ask.
+  void Answer(SubscribeReply reply) {
+    ASSERT_FALSE(host_.asks.empty());
+    const uint64_t ask = host_.asks.front().first;
+    host_.asks.pop_front();
+    queue_.OnReply(ask, std::move(reply));
+  }
+  void Subscribed(const char* channel) {
+    Subscribe(channel);
+    Answer(Granted());
+    host_.log.clear();
+    host_.replies.clear();
+  }
+
+  EventLoop loop_;
+  FakeClock clock_;
+  Service service_;
+  FakeUpstream upstream_;
+  SubscriptionSet subscriptions_;
+  FakeHost host_;
+  SubscribeQueue queue_;
+};
+
+// ------------------------------------------------------------------------------- their order
+
+TEST_F(SubscribeQueueTest, ASingleSubscribeIsConfirmedBeforeItsPublicationsCanCome) {
+  Subscribe("a");
+  EXPECT_THAT(host_.log, ElementsAre("ask a"));
+  EXPECT_EQ(upstream_.interest["a"], 1);
+  EXPECT_FALSE(queue_.empty());
+  Answer(Granted(7));
+  EXPECT_THAT(host_.log, ElementsAre("ask a", "reply s", "subscribe a"));
+  EXPECT_EQ(host_.replies[0]["data"]["offset"], 7);
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(SubscribeQueueTest, ConfirmationsComeInTheOrderOfTheRequests) {
+  Subscribe({{"channel", "a"}}, "1");
+  Subscribe({{"channel", "b"}}, "2");
+  Unsubscribe("a", "3");
+  Subscribe({{"channel", ""}}, "4");
+  EXPECT_THAT(host_.log, ElementsAre("ask a"));  // the others wait
+  Answer(Granted());
+  Answer(Granted());
+  EXPECT_THAT(host_.log,
+              ElementsAre("ask a", "reply 1", "subscribe a", "ask b", "reply 2", "subscribe b",
+                          "drop a", "reply 3", "reply 4 INVALID_CHANNEL"));
+}
+
+TEST_F(SubscribeQueueTest, TheReplyToManyComesBeforeAnyPublicationOfThem) {
+  Subscribe({{"channels", {"a", "b"}}});
+  Answer(Granted());
+  Answer(Granted());
+  EXPECT_THAT(host_.log, ElementsAre("ask a", "ask b", "pause", "subscribe a", "subscribe b",
+                                     "reply s", "go on"));
+  EXPECT_THAT(host_.replies[0]["data"]["results"], SizeIs(2));
+}
+
+TEST_F(SubscribeQueueTest, ManyOfWhichNoneNeedsControlAreAnsweredAtOnce) {
+  Subscribe({{"channels", {"", 5, "secret"}}});
+  EXPECT_THAT(host_.log, ElementsAre("reply s"));
+  const Json& results = host_.replies[0]["data"]["results"];
+  EXPECT_EQ(results[0]["error_code"], "INVALID_CHANNEL");
+  EXPECT_EQ(results[1]["error_code"], "INVALID_CHANNEL");
+  EXPECT_EQ(results[2]["error_code"], "FORBIDDEN");
+  Subscribe({{"channels", Json::array()}});
+  EXPECT_EQ(host_.replies[1]["data"]["results"], Json::array());
+}
+
+TEST_F(SubscribeQueueTest, TooManyWaitingRequestsAreRefused) {
+  for (int i = 0; i < 10'000; ++i) queue_.Add(Message("a"), Context("s"));
+  EXPECT_THAT(host_.replies, IsEmpty());
+  Subscribe("a");
+  ASSERT_THAT(host_.replies, SizeIs(1));
+  EXPECT_EQ(host_.replies[0]["error_code"], "LIMIT_EXCEEDED");
+  EXPECT_EQ(host_.replies[0]["error_message"], "more than 10000 subscribes wait");
+}
+
+TEST_F(SubscribeQueueTest, RequestsThatWouldTakeTooMuchMemoryAreRefused) {
+  EventFilter events;
+  for (char c = 'a'; c < 'j'; ++c) events.insert(std::string(1'000'000, c));
+  for (int i = 0; i < 2; ++i) {
+    ClientMessage large = Message("a");
+    large.channels[0].events = std::make_shared<EventFilter>(events);
+    queue_.Add(std::move(large), Context("s"));
+  }
+  ASSERT_THAT(host_.replies, SizeIs(1));
+  EXPECT_EQ(host_.replies[0]["error_code"], "LIMIT_EXCEEDED");
+  EXPECT_EQ(host_.replies[0]["error_message"],
+            "the subscribes that wait would take more than 16777216 bytes");
+}
+
+// ------------------------------------------------------------------------------- single requests
+
+TEST_F(SubscribeQueueTest, OptionsThatAreMalformedAreRefused) {
+  Subscribe({{"channel", "a"}, {"recover", {{"epoch", "e"}, {"offset", -1}}}});
+  Subscribe({{"channel", "a"}, {"events", "started"}});
+  EXPECT_THAT(host_.log, ElementsAre("reply s INVALID_REQUEST", "reply s INVALID_REQUEST"));
+}
+
+TEST_F(SubscribeQueueTest, ASecondSubscribeChangesTheFilterWithoutAskingControl) {
+  Subscribed("a");
+  Channel* const a = service_.FindChannel(Dialect::kCommon, "a");
+  a->epoch = "e1";
+  a->offset = 9;
+  Subscribe({{"channel", "a"}, {"events", {"x"}}});
+  EXPECT_THAT(host_.log, ElementsAre("reply s"));
+  EXPECT_EQ(host_.replies[0]["data"]["offset"], 9);
+  EXPECT_NE(subscriptions_.all()[0].filter, nullptr);
+  EXPECT_EQ(subscriptions_.size(), 1u);
+}
+
+TEST_F(SubscribeQueueTest, APositionToldAgainCountsOnlyWhatWasSent) {
+  Subscribed("a");
+  Channel* const a = service_.FindChannel(Dialect::kCommon, "a");
+  a->epoch = "e1";
+  a->offset = 9;
+  host_.first_waiting = 4;
+  Subscribe("a");
+  EXPECT_EQ(host_.replies[0]["data"]["offset"], 3);
+}
+
+TEST_F(SubscribeQueueTest, AnUnsubscribeFromAnUnknownChannelIsConfirmed) {
+  Unsubscribe("never");
+  EXPECT_THAT(host_.log, ElementsAre("reply u"));
+}
+
+TEST_F(SubscribeQueueTest, AnUnsubscribeDropsWhatWaitsUnlessAPatternMayHaveBroughtIt) {
+  Subscribed("w:1");
+  Subscribed("w:2");
+  Unsubscribe("w:1");
+  EXPECT_THAT(host_.log, ElementsAre("drop w:1", "reply u"));
+  Subscribed("w:*");
+  Unsubscribe("w:2");
+  EXPECT_THAT(host_.log, ElementsAre("settle", "reply u"));
+  Unsubscribe("w:*");
+  EXPECT_TRUE(subscriptions_.empty());
+}
+
+TEST_F(SubscribeQueueTest, ARecoverOfAPatternIsIgnored) {
+  Subscribe(From(3, "w:*"));
+  ASSERT_THAT(host_.asks, SizeIs(1));
+  EXPECT_FALSE(host_.asks[0].second.recover);
+  Answer(SubscribeReply());
+  EXPECT_THAT(host_.log, ElementsAre("ask w:*", "reply s", "subscribe w:*"));
+}
+
+TEST_F(SubscribeQueueTest, AChannelNamedTwiceIsSubscribedToOnceWithTheLaterFilter) {
+  Subscribe({{"channels", {"a", {{"channel", "a"}, {"events", {"x"}}}}}});
+  Answer(Granted());
+  Answer(Granted());
+  ASSERT_EQ(subscriptions_.size(), 1u);
+  EXPECT_NE(subscriptions_.all()[0].filter, nullptr);
+  EXPECT_EQ(upstream_.interest["a"], 1);
+}
+
+TEST_F(SubscribeQueueTest, WhatIsUnderWayCountsTowardsTheLimitOfSubscriptions) {
+  v1::WorkerService limited;
+  limited.mutable_limits()->set_max_channel_bytes(256);
+  limited.mutable_limits()->set_max_channels_per_session(2);
+  limited.mutable_limits()->set_session_backlog_bytes(kBudget);
+  limited.mutable_limits()->mutable_control_wait()->set_seconds(5);
+  service_.set_settings(std::make_shared<ServiceSettings>(limited));
+  Subscribe({{"channels", {"a", From(0, "b"), "c"}}});
+  EXPECT_THAT(host_.asks, SizeIs(2));
+  Answer(Granted());
+  Answer(Page(1, 2, 9));  // more pages follow
+  EXPECT_EQ(host_.replies[0]["data"]["results"][2]["error_code"], "LIMIT_EXCEEDED");
+  Subscribe("c");
+  EXPECT_EQ(host_.replies[1]["error_code"], "LIMIT_EXCEEDED");
+  EXPECT_EQ(host_.replies[1]["error_message"], "a session may have 2 subscriptions");
+}
+
+// ------------------------------------------------------------------------------- without control
+
+TEST_F(SubscribeQueueTest, ARefusalOfControlIsPassedOnAndLeavesNoInterest) {
+  Subscribe("a");
+  Answer(Refused());
+  EXPECT_THAT(host_.log, ElementsAre("ask a", "reply s LIMIT_EXCEEDED"));
+  EXPECT_EQ(upstream_.interest["a"], 0);
+  Subscribe({{"channels", {"b"}}});
+  Answer(Refused());
+  EXPECT_EQ(host_.replies[1]["data"]["results"][0]["error_code"], "LIMIT_EXCEEDED");
+  EXPECT_EQ(upstream_.interest["b"], 0);
+}
+
+TEST_F(SubscribeQueueTest, WhatControlDoesNotAnswerInTimeIsUnavailableAndTheNextIsTried) {
+  const absl::Duration before = loop_.Now();
+  Subscribe("a");
+  Unsubscribe("z");
+  EXPECT_GE(queue_.deadline(), before + kControlWait);
+  EXPECT_LE(queue_.deadline(), loop_.Now() + kControlWait);
+  EXPECT_EQ(queue_.OnDeadline(queue_.deadline() - absl::Milliseconds(1)),
+            SubscribeQueue::Expiry::kHandled);
+  EXPECT_THAT(host_.replies, IsEmpty());
+  EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kHandled);
+  EXPECT_THAT(host_.log, ElementsAre("ask a", "reply s UNAVAILABLE", "reply u"));
+  EXPECT_THAT(upstream_.forgotten, ElementsAre(1u));
+  EXPECT_EQ(upstream_.interest["a"], 0);
+  EXPECT_EQ(queue_.deadline(), absl::InfiniteDuration());
+}
+
+TEST_F(SubscribeQueueTest, OfManyThatExpireTheAnsweredOnesAreKept) {
+  Subscribe({{"channels", {"a", "b"}}});
+  Answer(Granted());
+  EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kHandled);
+  const Json& results = host_.replies[0]["data"]["results"];
+  EXPECT_EQ(results[0]["status"], "subscribed");
+  EXPECT_EQ(results[1]["error_code"], "UNAVAILABLE");
+  EXPECT_EQ(upstream_.interest["b"], 0);
+  EXPECT_EQ(host_.log.back(), "go on");
+}
+
+TEST_F(SubscribeQueueTest, AnAnswerThatNobodyWaitsForIsIgnored) {
+  queue_.OnReply(17, Granted());
+  Subscribe("a");
+  queue_.OnReply(17, Granted());
+  EXPECT_THAT(host_.log, ElementsAre("ask a"));
+}
+
+TEST_F(SubscribeQueueTest, AReplyThatClosesTheSessionEndsEverything) {
+  for (const bool refused : {false, true}) {
+    for (const bool many : {false, true}) {
+      SCOPED_TRACE(absl::StrCat(refused, many));
+      FakeHost host(&subscriptions_);
+      SubscribeQueue queue(&host, &subscriptions_, &service_, &upstream_, &loop_, &clock_);
+      host.queue = &queue;
+      queue.Add(Message("a", many), Context("1"));
+      queue.Add(Message("b"), Context("2"));
+      host.close_at_reply = true;
+      queue.OnReply(1, refused ? Refused() : Granted());
+      EXPECT_TRUE(queue.empty());
+      EXPECT_THAT(host.asks, SizeIs(1));  // the second was not started
+      while (!subscriptions_.empty()) {   // those of many are joined before the reply
+        --upstream_.interest[std::string(subscriptions_.back().name())];
+        subscriptions_.Remove(&subscriptions_.back());
+      }
+      for (const auto& [name, count] : upstream_.interest) EXPECT_EQ(count, 0) << name;
+    }
+  }
+}
+
+TEST_F(SubscribeQueueTest, ASessionThatClosesWhileARequestStartsEndsEverything) {
+  Subscribed("w:*");
+  Subscribed("a");
+  host_.close_at_settle = true;
+  Request("unsubscribe", {{"channels", {"w:*", "a"}}}, "u");
+  EXPECT_THAT(host_.log, ElementsAre("settle", "closed"));
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(SubscribeQueueTest, CancelForgetsWhatControlWasAskedAndGivesBackInterest) {
+  Subscribe(From(0));
+  Answer(Page(1, 2, 9));
+  EXPECT_TRUE(subscriptions_.recovering());
+  Subscribe({{"channels", {"b", "w:*", From(4, "c")}}});
+  host_.Close();
+  EXPECT_THAT(upstream_.forgotten, SizeIs(4));
+  for (const auto& [name, count] : upstream_.interest) EXPECT_EQ(count, 0) << name;
+  EXPECT_FALSE(subscriptions_.recovering());
+}
+
+// ------------------------------------------------------------------------------- recovery
+
+TEST_F(SubscribeQueueTest, TheConfirmationThenAllPagesThenTheSubscription) {
+  Subscribe(From(3));
+  Answer(Page(4, 5, 8));
+  EXPECT_THAT(host_.log,
+              ElementsAre("drop a", "ask a after 3", "reply s", "a 4", "a 5", "ask a after 5"));
+  const Json& data = host_.replies[0]["data"];
+  EXPECT_EQ(data["recovered"], true);
+  EXPECT_EQ(data["recovered_count"], 5);
+  EXPECT_EQ(data["offset"], 8);
+  EXPECT_TRUE(queue_.Recovers(service_.FindChannel(Dialect::kCommon, "a")));
+  host_.log.clear();
+  Answer(Page(6, 8, 8));
+  EXPECT_THAT(host_.log, ElementsAre("a 6", "a 7", "a 8", "subscribe a"));
+  EXPECT_FALSE(subscriptions_.recovering());
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(SubscribeQueueTest, NoPageIsAskedForWhileHalfTheBudgetWaits) {
+  Subscribe(From(0));
+  host_.waiting = kBudget / 2 + 1;
+  Answer(Page(1, 2, 9));
+  EXPECT_THAT(host_.asks, IsEmpty());
+  // Not even the first page was kept: it is asked for again.
+  EXPECT_THAT(host_.log, ElementsAre("drop a", "ask a after 0", "reply s"));
+  host_.waiting = kBudget / 2;
+  queue_.RequestNextPage();
+  queue_.RequestNextPage();  // one page is under way at a time
+  ASSERT_THAT(host_.asks, SizeIs(1));
+  EXPECT_EQ(host_.asks[0].second.offset, 0);
+  EXPECT_EQ(host_.asks[0].second.page_bytes, kBudget / 2);
+}
+
+TEST_F(SubscribeQueueTest, RecoveriesGoOneAfterTheOther) {
+  Subscribe({{"channels", {From(0, "a"), From(0, "b")}}});
+  EXPECT_EQ(host_.asks[0].second.page_bytes, 1u);  // the reply waits for the others
+  Answer(Page(1, 1, 3));
+  Answer(Page(1, 1, 3));
+  host_.log.clear();
+  ASSERT_THAT(host_.asks, SizeIs(1));
+  Answer(Page(2, 2, 3));
+  Answer(Page(3, 3, 3));
+  Answer(Page(2, 3, 3));
+  EXPECT_THAT(host_.log, ElementsAre("a 2", "ask a after 2", "a 3", "subscribe a", "ask b after 1",
+                                     "b 2", "b 3", "subscribe b"));
+}
+
+TEST_F(SubscribeQueueTest, WhatExpiredIsToldInItsPlaceAndWhatIsNotForTheSessionIsLeftOut) {
+  Subscribe(From(0));
+  SubscribeReply page = Page(1, 7, 7);
+  for (const size_t expired : {1, 2, 6}) page.events[expired].frame = nullptr;
+  page.events[4].exclude_connection = "me";
+  Answer(std::move(page));
+  EXPECT_THAT(host_.log, ElementsAre("drop a", "ask a after 0", "reply s", "a 1", "notice", "a 4",
+                                     "a 6", "notice", "subscribe a"));
+  EXPECT_EQ(host_.notices[0],
+            (Json{{"channel", "a"}, {"from", 2}, {"to", 3}, {"reason", "expired"}}));
+  EXPECT_EQ(host_.notices[1]["from"], 7);
+}
+
+TEST_F(SubscribeQueueTest, WhatCannotBeRecoveredIsToldInTheConfirmationAndGoesOnLive) {
+  Subscribe(From(2));
+  SubscribeReply reply = Granted(9);
+  reply.reason = "history_expired";
+  Answer(std::move(reply));
+  EXPECT_EQ(host_.replies[0]["data"]["recovered"], false);
+  EXPECT_EQ(host_.replies[0]["data"]["reason"], "history_expired");
+  EXPECT_EQ(host_.log.back(), "subscribe a");
+}
+
+TEST_F(SubscribeQueueTest, HistoryLostBetweenPagesIsToldAndGoesOnLive) {
+  Subscribe(From(0));
+  Answer(Page(1, 2, 9));
+  SubscribeReply lost = Granted(12);
+  Answer(std::move(lost));
+  EXPECT_EQ(host_.notices[0],
+            (Json{{"channel", "a"}, {"from", 3}, {"to", 12}, {"reason", "history_expired"}}));
+  EXPECT_EQ(host_.log.back(), "subscribe a");
+}
+
+TEST_F(SubscribeQueueTest, ANewEpochBetweenPagesIsToldFromItsBeginning) {
+  Subscribe(From(0));
+  Answer(Page(1, 2, 9));
+  SubscribeReply anew = Granted(3);
+  anew.epoch = "e2";
+  anew.reason = "epoch_changed";
+  Answer(std::move(anew));
+  EXPECT_EQ(
+      host_.notices[0],
+      (Json{
+          {"channel", "a"}, {"from", 1}, {"to", 3}, {"reason", "epoch_changed"}, {"epoch", "e2"}}));
+}
+
+TEST_F(SubscribeQueueTest, APageThatControlRefusesIsToldAsWhatIsMissing) {
+  Subscribe(From(0));
+  Answer(Page(1, 2, 9));
+  Channel* const a = service_.FindChannel(Dialect::kCommon, "a");
+  a->epoch = "e1";
+  a->offset = 11;
+  Answer(Refused());
+  EXPECT_EQ(host_.notices[0]["from"], 3);
+  EXPECT_EQ(host_.notices[0]["to"], 11);
+  EXPECT_EQ(host_.log.back(), "subscribe a");
+}
+
+TEST_F(SubscribeQueueTest, APlainSubscribeDuringARecoveryLetsItGoOnWithTheNewFilter) {
+  Subscribe(From(0));
+  Answer(Page(1, 2, 9));
+  host_.log.clear();
+  Subscribe({{"channel", "a"}, {"events", {"rare"}}});
+  EXPECT_THAT(host_.log, ElementsAre("reply s"));
+  EXPECT_EQ(host_.replies[1]["data"]["offset"], 2);
+  host_.log.clear();
+  Answer(Page(3, 9, 9));
+  EXPECT_THAT(host_.log, ElementsAre("subscribe a"));
+  EXPECT_NE(subscriptions_.all()[0].filter, nullptr);
+}
+
+TEST_F(SubscribeQueueTest, ASubscribeWithRecoverBeginsARecoveryAnew) {
+  Subscribe(From(0));
+  Answer(Page(1, 2, 9));
+  host_.log.clear();
+  Subscribe(From(7));
+  EXPECT_THAT(host_.log, ElementsAre("drop a", "ask a after 7"));
+  EXPECT_THAT(upstream_.forgotten, ElementsAre(2u));  // the page that was under way
+  host_.asks.pop_front();
+  Answer(Page(8, 9, 9));
+  EXPECT_EQ(host_.log.back(), "subscribe a");
+  EXPECT_EQ(upstream_.interest["a"], 1);
+}
+
+TEST_F(SubscribeQueueTest, AnUnsubscribeEndsARecovery) {
+  Subscribe(From(0));
+  Answer(Page(1, 2, 9));
+  host_.log.clear();
+  Unsubscribe("a");
+  EXPECT_THAT(host_.log, ElementsAre("drop a", "reply u"));
+  EXPECT_THAT(upstream_.forgotten, ElementsAre(2u));
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(SubscribeQueueTest, ARecoveryWithoutProgressForLongIsTold) {
+  Subscribe(From(0));
+  host_.waiting = kBudget;
+  const absl::Duration before = loop_.Now();
+  Answer(Page(1, 2, 9));
+  EXPECT_GE(queue_.deadline(), before + kRecoveryTimeout);
+  EXPECT_LE(queue_.deadline(), loop_.Now() + kRecoveryTimeout);
+  EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kNoProgress);
+}
+
+TEST_F(SubscribeQueueTest, WhatTheClientReadsIsProgressForEveryRecovery) {
+  Subscribe({{"channels", {From(0, "a"), From(0, "b")}}});
+  Answer(Page(1, 1, 3));
+  Answer(Page(1, 1, 3));
+  const absl::Duration began = queue_.deadline();
+  const auto turn_later = [this] {
+    const absl::Duration now = loop_.Now();
+    while (loop_.Now() == now) {
+      loop_.Post([] {});
+      loop_.RunTurn(absl::Seconds(5));
+    }
+  };
+  turn_later();
+  queue_.OnProgress();
+  EXPECT_GT(queue_.deadline(), began);
+  const absl::Duration read = queue_.deadline();
+  turn_later();
+  Answer(Page(2, 3, 3));  // the end of the first one
+  EXPECT_GT(queue_.deadline(), read);
+}
+
+}  // namespace
+}  // namespace fanwire::fanout
