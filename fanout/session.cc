@@ -23,11 +23,6 @@ constexpr absl::Duration kBuddyAuthTimeout = absl::Seconds(5);
 // Messages that may come before the session has its slot, in bytes.
 constexpr size_t kMaxEarlyBytes = 64 << 10;
 
-// Requests of one session that control has not answered, and their data; a single one may be
-// larger.
-constexpr size_t kMaxRequests = 256;
-constexpr size_t kMaxRequestBytes = 1 << 20;
-
 // Channels that Describe() lists.
 constexpr size_t kListedChannels = 1000;
 
@@ -250,36 +245,28 @@ void Session::OnRequest(const ClientMessage& message, const ReplyContext& contex
     return ReplyError(context, "FORBIDDEN",
                       absl::StrCat("Not authorized to subscribe to ", *message.channel));
   }
-  Pending& pending = this->pending();
-  if (pending.requests.size() >= kMaxRequests) {
-    return ReplyError(context, "LIMIT_EXCEEDED",
-                      absl::StrCat("more than ", kMaxRequests, " requests without an answer"));
-  }
-  const size_t bytes = message.data.size();
-  if (!pending.requests.empty() && pending.request_bytes + bytes > kMaxRequestBytes) {
-    return ReplyError(
-        context, "LIMIT_EXCEEDED",
-        absl::StrCat("requests without an answer have more than ", kMaxRequestBytes, " bytes"));
+  ClientRequests& requests = pending().requests;
+  if (const absl::Status room = requests.CheckRoom(message.data.size()); !room.ok()) {
+    return ReplyError(context, "LIMIT_EXCEEDED", room.message());
   }
   const uint64_t ask = context_->upstream->Request(this, *message.event, message.data);
-  pending.requests.emplace(
-      ask, PendingRequest{context, *message.event, bytes, Now(), Now() + settings().control_wait});
-  pending.request_bytes += bytes;
+  requests.Add(ask, {.context = context,
+                     .event = *message.event,
+                     .bytes = message.data.size(),
+                     .asked = Now(),
+                     .deadline = Now() + settings().control_wait});
   Rearm();
 }
 
 void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
   if (pending_ == nullptr) return;
-  const auto it = pending_->requests.find(ask);
-  if (it == pending_->requests.end()) return;
-  const PendingRequest request = std::move(it->second);
-  pending_->requests.erase(it);
-  pending_->request_bytes -= request.bytes;
-  service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request.asked));
+  const std::optional<ClientRequests::Request> request = pending_->requests.Take(ask);
+  if (!request.has_value()) return;
+  service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request->asked));
   if (!reply.error_code.empty()) {
-    ReplyError(request.context, reply.error_code, reply.error_message);
+    ReplyError(request->context, reply.error_code, reply.error_message);
   } else {
-    Reply(ResponseText(request.context, request.event, reply.data, WallNow()));
+    Reply(ResponseText(request->context, request->event, reply.data, WallNow()));
   }
   Rearm();
 }
@@ -509,9 +496,7 @@ void Session::Rearm() {
     if (pending_->empty()) {
       pending_ = nullptr;
     } else {
-      for (const auto& [ask, request] : pending_->requests) {
-        next = std::min(next, request.deadline);
-      }
+      next = std::min(next, pending_->requests.deadline());
     }
   }
   if (next == absl::InfiniteDuration()) return Disarm();
@@ -539,11 +524,7 @@ void Session::OnDeadline() {
     return Close(CloseCode::kTokenExpired, "token expired");
   }
   if (pending_ != nullptr) {
-    std::vector<uint64_t> late;
-    for (const auto& [ask, request] : pending_->requests) {
-      if (now >= request.deadline) late.push_back(ask);
-    }
-    for (const uint64_t ask : late) {
+    for (const uint64_t ask : pending_->requests.Late(now)) {
       context_->upstream->Forget(ask);
       OnRequestReply(ask, {.data = {},
                            .error_code = "UNAVAILABLE",
@@ -577,7 +558,7 @@ void Session::LeaveEverything() {
   context_->hub->Forget(this);
   if (subscribes_ != nullptr) subscribes_->Cancel();
   if (pending_ != nullptr) {
-    for (const auto& [ask, request] : pending_->requests) context_->upstream->Forget(ask);
+    for (const uint64_t ask : pending_->requests.All()) context_->upstream->Forget(ask);
     pending_ = nullptr;
   }
   while (!subscriptions_.empty()) {

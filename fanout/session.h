@@ -1,11 +1,13 @@
-// Session is one client connection from the upgrade to its end: who the client is, what it subscribes
-// to, its commands and their answers, and how it is closed.  It speaks the common protocol or, if
-// its listener does, the dialect of session-buddy.
+// Session is one client connection from the upgrade to its end: who the client is, what it
+// subscribes to, its commands and their answers, and how it is closed.  It speaks the common
+// protocol or, if its listener does, the dialect of session-buddy.
 //
 //   waiting for a connection slot -> authenticating, if the listener demands it -> active -> closed
 //
 // Parts with a job of their own: SubscriptionSet is what the session subscribes to, SubscribeQueue
-// orders subscribes and recoveries, OutQueue holds what is on its way to the client.
+// orders subscribes and recoveries, ClientRequests are what control was asked, OutQueue holds what
+// is on its way to the client.  The source is over 500 lines long because authentication, the
+// commands of both dialects, deadlines and the end all act on the same state.
 //
 // Threading: loop-confined.
 // Ownership: deletes itself in OnClosed(); owns its parts; borrows everything else.
@@ -21,12 +23,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/clock.h"
 #include "fanout/client_message.h"
+#include "fanout/client_requests.h"
 #include "fanout/hub.h"
 #include "fanout/net/connection.h"
 #include "fanout/net/event_loop.h"
@@ -91,12 +93,12 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
 
   // ---- for Hub
 
-  // Delivers publications of `channel` for subscription number `subscription`, which is to `pattern`
-  // or, if that is null, to the channel's name.
+  // Delivers publications of `channel` for subscription number `subscription`, which is to
+  // `pattern` or, if that is null, to the channel's name.
   void Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t subscription,
                absl::Span<const Delivery> deliveries);
-  // Hub has offered `joined`, the frames of `deliveries`, to the kernel, which took `taken` bytes, not
-  // all (or that is a negative errno).
+  // Hub has offered `joined`, the frames of `deliveries`, to the kernel, which took `taken` bytes,
+  // not all (or that is a negative errno).
   void OnPartlySent(const ChannelRef& channel, absl::Span<const Delivery> deliveries,
                     const FramePtr& joined, ssize_t taken);
   // Sends what Deliver() has gathered.
@@ -143,17 +145,9 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
  private:
   enum class State : uint8_t { kWaiting, kAuthenticating, kActive, kClosed };
 
-  struct PendingRequest {
-    ReplyContext context;
-    std::string event;
-    size_t bytes = 0;
-    absl::Duration asked;
-    absl::Duration deadline;
-  };
   // Requests without an answer, and what came too early: few sessions have any.
   struct Pending {
-    absl::flat_hash_map<uint64_t, PendingRequest> requests;
-    size_t request_bytes = 0;
+    ClientRequests requests;
     std::vector<std::string> early;  // messages that came before the slot
     size_t early_bytes = 0;
     bool empty() const { return requests.empty() && early.empty(); }

@@ -12,7 +12,8 @@
 //
 // Everything that a queue does to its session it does through Host.  A reply that is one too many
 // makes the session close itself: then Host::active() turns false, and the session has called
-// Cancel() before the Host's function returns.  A session must not destroy the queue in such a call.
+// Cancel() before the Host's function returns.  A session must not destroy the queue in such a
+// call.
 //
 // Threading: loop-confined.
 // Ownership: its Session owns it, while it is not empty(); borrows all else, which outlives it.

@@ -81,7 +81,8 @@ bool SubscriptionSet::Brings(uint32_t number, Channel* channel, const PatternTab
     return true;
   }
   // Which one brings a publication must not change while a run is walked, as the numbers of
-  // subscriptions may: it is the one to the name, or the pattern whose table has the lowest address.
+  // subscriptions may: it is the one to the name, or the pattern whose table has the lowest
+  // address.
   const std::vector<PatternTable*>& matching = channel->service->PatternsOf(channel);
   bool unfiltered = false;
   for (uint32_t i = 0; i < subscriptions_.size(); ++i) {

@@ -1,6 +1,6 @@
-// SubscriptionSet is what one session subscribes to, by name and by pattern.  It keeps the session's
-// places in the tables that Hub walks, and tells Hub by the flags of these places when the session
-// must be asked.  Where subscriptions overlap, it decides which one brings a publication.
+// SubscriptionSet is what one session subscribes to, by name and by pattern.  It keeps the places
+// of the session in the tables that Hub walks, and tells Hub by their flags when the session must
+// be asked.  Where subscriptions overlap, it decides which one brings a publication.
 //
 // Threading: loop-confined.
 // Ownership: its Session owns it; borrows channels, patterns and their tables.  Its owner removes
@@ -44,7 +44,8 @@ class SubscriptionSet {
   const std::vector<Subscription>& all() const { return subscriptions_; }
   Subscription& back() { return subscriptions_.back(); }
 
-  // The subscription to the channel or to the pattern, of which one may be null; null: there is none.
+  // The subscription to the channel or to the pattern, of which one may be null.  Null if there is
+  // none.
   Subscription* Find(const Channel* channel, const PatternTable* pattern);
 
   // Enters the session into the table of `channel` or, if that is null, of `pattern`.

@@ -419,17 +419,6 @@ TEST_F(SessionTest, RequestsWithoutAnAnswerAreLimited) {
   EXPECT_THAT(client->Errors(), ElementsAre("LIMIT_EXCEEDED"));
 }
 
-TEST_F(SessionTest, BytesOfRequestsWithoutAnAnswerAreLimited) {
-  PairClient* const client = Welcomed();
-  const Json large = {{"channel", std::string(600'000, 'c')}};
-  client->Request("history", large);
-  Quiet();
-  client->Request("history", large);
-  Quiet();
-  EXPECT_THAT(control_->requests, SizeIs(1));
-  EXPECT_THAT(client->Errors(), ElementsAre("LIMIT_EXCEEDED"));
-}
-
 TEST_F(SessionTest, WhoAsksTooOftenIsToldWhenToRetry) {
   Configure([](v1::WorkerService* service) {
     service->mutable_limits()->set_message_rate_limit(0.5);
