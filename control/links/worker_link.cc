@@ -446,29 +446,4 @@ WorkerLink::Stats WorkerLink::stats() const {
   return stats;
 }
 
-// ------------------------------------------------------------------------------- digest
-
-void WorkerLink::AddToDigest(uint64_t hash) {
-  MutexLock lock(&mu_);
-  ++digest_count_;
-  digest_hash_ ^= hash;
-}
-
-void WorkerLink::RemoveFromDigest(uint64_t hash) {
-  MutexLock lock(&mu_);
-  --digest_count_;
-  digest_hash_ ^= hash;
-}
-
-void WorkerLink::ClearDigest() {
-  MutexLock lock(&mu_);
-  digest_count_ = 0;
-  digest_hash_ = 0;
-}
-
-std::pair<uint64_t, uint64_t> WorkerLink::digest() const {
-  MutexLock lock(&mu_);
-  return {digest_count_, digest_hash_};
-}
-
 }  // namespace fanwire::control

@@ -34,6 +34,7 @@
 #include "control/events/publication.h"
 #include "control/links/channel_introduction.h"
 #include "control/links/fair_queue.h"
+#include "control/links/interest_digest.h"
 #include "control/links/link_handle.h"
 #include "control/links/link_transport.h"
 #include "control/links/subscribe.h"
@@ -161,13 +162,8 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
 
   Stats stats() const;
 
-  // ---- the digest of the link's interest, kept by Router
-
-  void AddToDigest(uint64_t hash);
-  void RemoveFromDigest(uint64_t hash);
-  void ClearDigest();
-  // Count and xor of the hashes.
-  std::pair<uint64_t, uint64_t> digest() const;
+  // What the worker wants, as Router has been told.
+  InterestDigest& interest_digest() { return interest_digest_; }
 
  private:
   // What the last flushes took out of a lane.
@@ -203,6 +199,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   const Clock* const clock_;
   LinkTransport* const transport_;
   LinkOwner* const owner_;
+  InterestDigest interest_digest_;
 
   mutable Mutex mu_;  // after Router's locks; nothing is locked under it
   FairQueue<LinkQueueItem> queue_ ABSL_GUARDED_BY(mu_);
@@ -230,8 +227,6 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   bool held_ ABSL_GUARDED_BY(mu_) = false;
   bool repairing_ ABSL_GUARDED_BY(mu_) = false;
   bool repair_again_ ABSL_GUARDED_BY(mu_) = false;
-  uint64_t digest_count_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t digest_hash_ ABSL_GUARDED_BY(mu_) = 0;
   Stats stats_ ABSL_GUARDED_BY(mu_);
 
   // Of the thread that set writing_.

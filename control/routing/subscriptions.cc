@@ -85,7 +85,7 @@ void Subscriptions::AddInterest(const std::shared_ptr<WorkerLink>& link,
     LogDebug("interest.refused", {{"service", interest.service}, {"reason", status}});
   }
   // What is refused counts as well: the digest says what the worker wants.
-  if (fresh) link->AddToDigest(HashOf(interest));
+  if (fresh) link->interest_digest().Add(HashOf(interest));
 }
 
 void Subscriptions::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
@@ -93,7 +93,7 @@ void Subscriptions::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
   // Not the snapshot: a reload may have removed the service.
   ServiceState* const service = directory_->FindService(interest.service);
   if (service == nullptr) {
-    link->RemoveFromDigest(HashOf(interest));
+    link->interest_digest().Remove(HashOf(interest));
     return;
   }
   bool known = true;
@@ -119,7 +119,7 @@ void Subscriptions::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
       }
     }
   }
-  if (known) link->RemoveFromDigest(HashOf(interest));
+  if (known) link->interest_digest().Remove(HashOf(interest));
   link->Flush();
 }
 
@@ -136,7 +136,7 @@ void Subscriptions::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
     channel->links.pop_back();
     channel->last_used = now;
   });
-  link->ClearDigest();
+  link->interest_digest().Clear();
 }
 
 // ------------------------------------------------------------------------------- resuming

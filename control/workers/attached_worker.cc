@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "control/links/interest_digest.h"
 #include "control/links/worker_link.h"
 #include "control/workers/ledger.h"
 #include "fanwire/v1/admin.pb.h"
@@ -105,7 +106,8 @@ bool AttachedWorker::Drifted(const v1::Heartbeat& heartbeat) {
     drifted_ = 0;  // it is telling its interest just now
     return false;
   }
-  if (std::pair(heartbeat.interest_count(), heartbeat.interest_hash()) == link->digest()) {
+  if (link->interest_digest().value() == InterestDigest::Value{.count = heartbeat.interest_count(),
+                                                               .hash = heartbeat.interest_hash()}) {
     drifted_ = 0;
     drift_patience_ = kDriftPatience;
     return false;

@@ -292,7 +292,7 @@ void Registry::OnHeartbeat(const std::shared_ptr<WorkerLink>& link,
   if (!worker->Drifted(heartbeat)) return;
   LogWarning("worker.interest_drifted", {{"worker", worker->id},
                                          {"told", heartbeat.interest_count()},
-                                         {"known", worker->link->digest().first}});
+                                         {"known", worker->link->interest_digest().value().count}});
   auto message = std::make_unique<v1::ControlMessage>();
   message->mutable_snapshot_request();
   SendLater(worker, std::move(message));

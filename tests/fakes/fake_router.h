@@ -42,7 +42,7 @@ class FakeRouter : public Router, public LinkOwner {
   void AddInterest(const std::shared_ptr<WorkerLink>&, const InterestView&) override {}
   void RemoveInterest(const std::shared_ptr<WorkerLink>&, const InterestView&) override {}
   void ClearInterest(const std::shared_ptr<WorkerLink>& link) override {
-    link->ClearDigest();
+    link->interest_digest().Clear();
     MutexLock lock(&mu_);
     cleared_.push_back(link->id());
   }

@@ -458,16 +458,6 @@ TEST_F(WorkerLinkTest, CountsWhatItDoes) {
   EXPECT_EQ(link_->stats().gaps, 1);
 }
 
-TEST_F(WorkerLinkTest, TheDigestIsCountAndXor) {
-  link_->AddToDigest(5);
-  link_->AddToDigest(9);
-  EXPECT_EQ(link_->digest(), std::make_pair(uint64_t{2}, uint64_t{5 ^ 9}));
-  link_->RemoveFromDigest(5);
-  EXPECT_EQ(link_->digest(), std::make_pair(uint64_t{1}, uint64_t{9}));
-  link_->ClearDigest();
-  EXPECT_EQ(link_->digest(), std::make_pair(uint64_t{0}, uint64_t{0}));
-}
-
 TEST_F(WorkerLinkTest, AnswersCarryTheirPagesAndRefusals) {
   link_->Deliver(handle_, Next(), false);
   SubscribeAnswer answer;

@@ -16,6 +16,7 @@ namespace fanwire::control {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::FieldsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -127,7 +128,7 @@ TEST_F(SubscriptionsTest, AServiceThatAReloadRemovedKeepsNoLink) {
   router_->SetServices(ServiceTable::Make(*other.config));
   Unwant(*worker, "x");
   UnwantPattern(*worker, "a:*");
-  EXPECT_EQ(worker->link->digest().first, 2u);
+  EXPECT_EQ(worker->link->interest_digest().value().count, 2u);
   router_->ClearInterest(worker->link);
   router_->Sweep();
   EXPECT_EQ(worker->link.use_count(), 1);
@@ -148,19 +149,19 @@ TEST_F(SubscriptionsTest, TheDigestIsOfEverythingThatIsWanted) {
   for (const InterestView& interest : {name, pattern, dialect, unknown}) {
     router_->AddInterest(worker->link, interest);
     hash ^= InterestHash(interest.service, interest.dialect, interest.channel);
-    EXPECT_EQ(worker->link->digest(), std::make_pair(++count, hash));
+    EXPECT_THAT(worker->link->interest_digest().value(), FieldsAre(++count, hash));
   }
   router_->AddInterest(worker->link, name);  // a second time
   router_->AddInterest(worker->link, pattern);
-  EXPECT_EQ(worker->link->digest(), std::make_pair(count, hash));
+  EXPECT_THAT(worker->link->interest_digest().value(), FieldsAre(count, hash));
   for (const InterestView& interest : {unknown, dialect, pattern, name}) {
     router_->RemoveInterest(worker->link, interest);
     hash ^= InterestHash(interest.service, interest.dialect, interest.channel);
-    EXPECT_EQ(worker->link->digest(), std::make_pair(--count, hash));
+    EXPECT_THAT(worker->link->interest_digest().value(), FieldsAre(--count, hash));
   }
   router_->RemoveInterest(worker->link, name);  // a second time
   router_->RemoveInterest(worker->link, pattern);
-  EXPECT_EQ(worker->link->digest(), std::make_pair(uint64_t{0}, uint64_t{0}));
+  EXPECT_THAT(worker->link->interest_digest().value(), FieldsAre(0, 0));
 }
 
 // ------------------------------------------------------------------------------- subscribing
@@ -492,13 +493,13 @@ TEST_F(SubscriptionsTest, ASubscribeThatWaitedDoesNotBringBackInterestThatEndedM
   const std::vector<std::string> notes = worker->Take();
   EXPECT_THAT(notes, ElementsAre("def x@0", "x#1", "x#2", "x#3", "x#4", "x#5", "drop x",
                                  "answer 1 refused 14", "answer 2 refused 14"));
-  EXPECT_EQ(worker->link->digest().first, 0u);
+  EXPECT_EQ(worker->link->interest_digest().value().count, 0u);
   EXPECT_EQ(router_->GetChannel("s", "y")->workers, 0);
   // Wanted once more, all is as ever.
   Want(*worker, "y");
   Subscribe(*worker, 3, "y");
   EXPECT_THAT(worker->Take(), ElementsAre("def y@1", "answer 3 y@1"));
-  EXPECT_EQ(worker->link->digest().first, 1u);
+  EXPECT_EQ(worker->link->interest_digest().value().count, 1u);
 }
 
 TEST_F(SubscriptionsTest, ASubscribeThatWaitedIsAnsweredIfItsChannelIsWantedAgainByThen) {
@@ -511,7 +512,7 @@ TEST_F(SubscriptionsTest, ASubscribeThatWaitedIsAnsweredIfItsChannelIsWantedAgai
   Want(*worker, "x");
   const std::vector<std::string> notes = worker->Take();
   EXPECT_EQ(notes.back(), "answer 1 x@21");
-  EXPECT_EQ(worker->link->digest().first, 1u);
+  EXPECT_EQ(worker->link->interest_digest().value().count, 1u);
 }
 
 TEST_F(SubscriptionsTest, ADirtyChannelThatIsNotWantedAnyMoreIsNotRepaired) {
@@ -867,7 +868,7 @@ TEST_F(ReattachTest, ANewSnapshotTakesThePlaceOfTheFirst) {
   Publish("x");
   Publish("y");
   EXPECT_THAT(worker->Take(), ElementsAre("drop x", "def x@2", "x#3"));
-  EXPECT_EQ(worker->link->digest().first, 1u);
+  EXPECT_EQ(worker->link->interest_digest().value().count, 1u);
 }
 
 TEST_F(ReattachTest, ASubscribeDuringTheSnapshotIsAnsweredBehindIt) {

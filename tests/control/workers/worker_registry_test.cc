@@ -457,7 +457,7 @@ TEST_F(WorkerRegistryTest, TimeInWhichControlItselfStoodStillIsNotSilence) {
 class DriftTest : public WorkerRegistryTest {
  protected:
   DriftTest() {
-    worker_->link->AddToDigest(0xabc);
+    worker_->link->interest_digest().Add(0xabc);
     Snapshot(*worker_);
     same_.set_interest_count(1);
     same_.set_interest_hash(0xabc);
