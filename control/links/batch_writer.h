@@ -1,9 +1,10 @@
-// BatchWriter turns queued items into one ControlMessage with a Batch.  Deliveries, which nearly
-// all of them are, are written as they go over the wire, without protobuf's objects.
+// BatchWriter encodes queued items as one ControlMessage with a Batch.  Deliveries, which are
+// nearly all of them, are encoded straight to the wire format, without protobuf's objects.
 //
-// It also gives event names their handles, since these are introduced in the order of writing.
+// It also assigns the handles of event names, because a batch introduces a name before the first
+// delivery that uses it.
 //
-// Threading: of the one thread that writes.
+// Threading: none; used by the one thread that writes.
 // Cost:      one copy of each envelope and one allocation for a batch.
 #pragma once
 
@@ -28,9 +29,10 @@ class BatchWriter {
  public:
   struct Written {
     LinkMessage message;
-    uint64_t items = 0;           // in the batch; what the worker counts
-    uint64_t envelope_bytes = 0;  // what the worker counts, too
-    // Tracked publications whose time was over before they left: the worker never hears of them.
+    // As the worker counts them for its acknowledgements.
+    uint64_t items = 0;
+    uint64_t envelope_bytes = 0;
+    // Tracking ids of publications that expired before they were sent.
     std::vector<uint64_t> expired;
   };
 

@@ -1,6 +1,7 @@
-// ChannelIntroduction is what a worker is told of a channel when it first hears of it.
+// ChannelIntroduction is what a worker is told about a channel before the first item of it.
 //
-// Threading: a value that borrows its texts.
+// Threading: values.
+// Ownership: borrows its strings.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ struct ChannelIntroduction {
   Epoch epoch;
   int backlog_policy = 0;  // numbers of config.proto, resolved
   int gap_policy = 0;
-  int64_t offset = 0;  // last position assigned before anything sent by the handle
+  int64_t offset = 0;  // of the last publication before the first that is sent under the handle
 };
 
 }  // namespace fanwire::control

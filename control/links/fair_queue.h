@@ -1,8 +1,8 @@
-// FairQueue holds what waits, in lanes: first in, first out within a lane, while lanes take turns
-// by bytes, so that a full lane holds up the others no longer than its share of the way.
+// FairQueue is a queue of several lanes.  A lane is first in, first out.  The lanes take turns by
+// bytes, so that a long lane delays the others only by its equal share.
 //
 // Threading: none; its user's lock.
-// Cost:      O(1) an item; O(lanes) where lanes may not go on.
+// Cost:      O(1) an item, and O(lanes) for Pop() and AnyFor() where may_go() refuses lanes.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ namespace fanwire::control {
 template <typename Item>
 class FairQueue {
  public:
-  // What an item counts for beside its bytes, and what a lane may send in one turn.
+  // What an item costs beside its bytes, and the cost that a lane may send in one turn.
   static constexpr int64_t kItemCost = 64;
   static constexpr int64_t kTurnCost = 16 << 10;
 
@@ -63,7 +63,7 @@ class FairQueue {
     return false;
   }
 
-  // Whether a lane for which `may_go(lane)` has something.
+  // Whether a lane for which `may_go(lane)` is not empty.
   template <typename MayGo>
   bool AnyFor(MayGo may_go) const {
     for (const uint32_t lane : turns_) {
@@ -85,7 +85,7 @@ class FairQueue {
     return lane < lanes_.size() ? lanes_[lane].items.size() : 0;
   }
   size_t lane_bytes(uint32_t lane) const { return lane < lanes_.size() ? lanes_[lane].bytes : 0; }
-  // Lanes that have something.
+  // Number of lanes that are not empty.
   size_t lanes() const { return turns_.size(); }
 
   template <typename Fn>
@@ -99,7 +99,7 @@ class FairQueue {
   struct Lane {
     std::deque<Item> items;
     size_t bytes = 0;
-    int64_t credit = 0;  // what it may still send in its turn
+    int64_t credit = 0;  // the cost that it may still send in its turn
   };
 
   Lane& At(uint32_t lane) {
@@ -112,7 +112,7 @@ class FairQueue {
   }
 
   std::deque<Lane> lanes_;
-  std::deque<uint32_t> turns_;  // lanes that have something, in the order of their turns
+  std::deque<uint32_t> turns_;  // lanes that are not empty, in the order of their turns
   size_t size_ = 0;
   size_t bytes_ = 0;
 };

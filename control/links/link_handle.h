@@ -1,4 +1,4 @@
-// How a WorkerLink knows a channel.
+// LinkHandle identifies a channel on one WorkerLink.
 //
 // Threading: values.
 #pragma once
@@ -8,8 +8,8 @@
 namespace fanwire::control {
 
 struct LinkHandle {
-  uint32_t number = 0;  // the one that the worker knows; 0: not introduced
-  uint32_t lane = 0;    // of the link's queue: that of the service
+  uint32_t number = 0;  // by which the worker knows it; 0: not introduced yet
+  uint32_t lane = 0;    // of the link's queue; each service has its own
 };
 
 }  // namespace fanwire::control

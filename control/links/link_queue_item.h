@@ -1,4 +1,5 @@
-// What waits in a WorkerLink's channel lane, still without protobuf.
+// LinkQueueItem is one item of a LinkQueue: something that happens to a channel.  BatchWriter
+// encodes it when it is sent.
 //
 // Threading: values.
 #pragma once
@@ -14,7 +15,7 @@
 
 namespace fanwire::control {
 
-// A ChannelIntroduction that owns its texts.
+// A ChannelIntroduction that owns its strings.
 struct OwnedIntroduction {
   std::string service;
   std::string channel;
@@ -38,12 +39,12 @@ struct LinkQueueItem {
   Kind kind = Kind::kDeliver;
   uint32_t handle = 0;
   PublicationPtr publication = {};  // kDeliver
-  // The rarer kinds; by pointer, so that a delivery stays small.
+  // The rarer kinds, by pointer so that a delivery stays small.
   std::unique_ptr<OwnedIntroduction> introduction = nullptr;
   std::unique_ptr<LinkGap> gap = nullptr;
   std::unique_ptr<SubscribeAnswer> answer = nullptr;
   size_t bytes = 0;  // of envelopes
-  // When the publication was received; infinite: it is none.
+  // received_at() of a kDeliver's publication; infinite for other kinds.
   absl::Duration received = absl::InfiniteDuration();
 };
 

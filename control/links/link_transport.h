@@ -1,6 +1,7 @@
-// LinkTransport carries one link's messages: the gRPC stream, or a test's fake.
+// LinkTransport writes the messages of one WorkerLink to the worker: the gRPC stream, or a test's
+// fake.
 //
-// Threading: the link calls it from any thread, one call at a time.
+// Threading: called from any thread, one call at a time.
 #pragma once
 
 #include <string>
@@ -15,14 +16,13 @@ struct LinkMessage {
   std::string body = {};
 };
 
-// Where a link's messages go: the gRPC stream, or a test.
 class LinkTransport {
  public:
   virtual ~LinkTransport() = default;
 
-  // Starts writing; WorkerLink::OnWriteDone() is called when the next may follow.
+  // Starts writing, and calls WorkerLink::OnWriteDone() when the next write may follow.
   virtual void Write(LinkMessage message) = 0;
-  // Ends the stream; called once, never during a write, and nothing is called afterwards.
+  // Ends the stream.  It is called once, never during a write, and is the last call.
   virtual void Finish(const absl::Status& status) = 0;
 };
 

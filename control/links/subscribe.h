@@ -1,4 +1,5 @@
-// What a worker asks when a session of its subscribes to a channel, and what control answers.
+// SubscribeRequest is what a worker asks when one of its sessions subscribes to a channel;
+// SubscribeAnswer is what control answers.
 //
 // Threading: values.
 #pragma once
@@ -14,7 +15,6 @@
 
 namespace fanwire::control {
 
-// A session's subscribe, as its worker asks.
 struct SubscribeRequest {
   uint64_t query_id = 0;
   std::string service = {};
@@ -22,15 +22,15 @@ struct SubscribeRequest {
   bool pattern = false;
   Dialect dialect = Dialect::kCommon;
   bool recover = false;
-  std::string recover_epoch = {};  // as the client gave it; may be anything
+  std::string recover_epoch = {};  // as the client sent it, unchecked
   int64_t recover_offset = 0;
   uint64_t page_bytes = 0;  // 0: 256 KiB
 };
 
-// The answer to a SubscribeRequest; a page of it.
+// One page of the answer to a SubscribeRequest.
 struct SubscribeAnswer {
   uint64_t query_id = 0;
-  LinkHandle handle;  // the number is 0 if there is no channel; the lane counts all the same
+  LinkHandle handle;  // its number is 0 if there is no channel; its lane is set in any case
   Position head;
   bool recovered = false;
   const char* reason = "";  // a literal

@@ -5,52 +5,22 @@
 
 #include "common/check.h"
 #include "control/links/batch_writer.h"
-#include "control/links/channel_introduction.h"
-#include "control/links/link_queue_item.h"
-#include "control/links/subscribe.h"
 #include "fanwire/v1/worker.pb.h"
 
 namespace fanwire::control {
 
-namespace {
-
-// Bounds of one batch; the item that crosses the second still goes with it.
-constexpr size_t kBatchItems = 256;
-constexpr size_t kBatchBytes = 256 << 10;
-
-// How much later than it was received a publication may be queued: what was received that much
-// before one that was not applied may not have been applied either.
-constexpr absl::Duration kReceptionMargin = absl::Seconds(1);
-
-}  // namespace
-
 WorkerLink::WorkerLink(uint64_t id, const Options& options, const Clock* clock,
                        LinkTransport* transport, LinkOwner* owner)
     : id_(id),
-      options_(options),
       clock_(clock),
       transport_(transport),
       owner_(owner),
-      batch_(std::make_unique<BatchWriter>()) {}
+      queue_(options),
+      batch_writer_(std::make_unique<BatchWriter>()) {}
 
 WorkerLink::~WorkerLink() = default;
 
-// ------------------------------------------------------------------------------- channel lane
-
-void WorkerLink::Push(uint32_t lane, LinkQueueItem item) {
-  if (closing_) return;
-  queue_.Push(lane, std::move(item));
-}
-
-bool WorkerLink::IsFull(uint32_t lane, size_t bytes) const {
-  if (queue_.size() < options_.max_queued_items &&
-      queue_.bytes() + bytes <= options_.max_queued_bytes) {
-    return false;
-  }
-  const size_t lanes = queue_.lanes() + (queue_.lane_size(lane) == 0 ? 1 : 0);
-  return queue_.lane_size(lane) >= options_.max_queued_items / lanes ||
-         queue_.lane_bytes(lane) + bytes > options_.max_queued_bytes / lanes;
-}
+// ------------------------------------------------------------------------------- queueing
 
 LinkHandle WorkerLink::Introduce(const ChannelIntroduction& channel) {
   LinkQueueItem item{.kind = LinkQueueItem::Kind::kIntroduce};
@@ -65,25 +35,26 @@ LinkHandle WorkerLink::Introduce(const ChannelIntroduction& channel) {
   MutexLock lock(&mu_);
   item.handle = next_handle_++;
   const LinkHandle handle{.number = item.handle, .lane = channel.lane};
-  Push(channel.lane, std::move(item));
+  if (!closing_) queue_.Push(channel.lane, std::move(item));
   return handle;
 }
 
 void WorkerLink::Release(LinkHandle handle) {
   MutexLock lock(&mu_);
-  Push(handle.lane, {.kind = LinkQueueItem::Kind::kRelease, .handle = handle.number});
+  if (closing_) return;
+  queue_.Push(handle.lane, {.kind = LinkQueueItem::Kind::kRelease, .handle = handle.number});
 }
 
 LinkOffer WorkerLink::Deliver(LinkHandle handle, const PublicationPtr& publication, bool repair) {
   const size_t bytes = publication->envelope().size();
   MutexLock lock(&mu_);
   if (closing_) return LinkOffer::kClosed;
-  if (!repair && IsFull(handle.lane, bytes)) return LinkOffer::kFull;
-  Push(handle.lane, {.kind = LinkQueueItem::Kind::kDeliver,
-                     .handle = handle.number,
-                     .publication = publication,
-                     .bytes = bytes,
-                     .received = publication->received_at()});
+  if (!repair && queue_.IsFull(handle.lane, bytes)) return LinkOffer::kFull;
+  queue_.Push(handle.lane, {.kind = LinkQueueItem::Kind::kDeliver,
+                            .handle = handle.number,
+                            .publication = publication,
+                            .bytes = bytes,
+                            .received = publication->received_at()});
   return LinkOffer::kQueued;
 }
 
@@ -92,8 +63,8 @@ void WorkerLink::Gap(LinkHandle handle, int64_t from, int64_t to, const char* re
   item.gap =
       std::make_unique<LinkGap>(LinkGap{.from = from, .to = to, .reason = reason, .epoch = epoch});
   MutexLock lock(&mu_);
-  ++stats_.gaps;
-  Push(handle.lane, std::move(item));
+  ++gaps_;
+  if (!closing_) queue_.Push(handle.lane, std::move(item));
 }
 
 void WorkerLink::Answer(SubscribeAnswer answer) {
@@ -104,76 +75,96 @@ void WorkerLink::Answer(SubscribeAnswer answer) {
   }
   item.answer = std::make_unique<SubscribeAnswer>(std::move(answer));
   MutexLock lock(&mu_);
-  Push(lane, std::move(item));
+  if (!closing_) queue_.Push(lane, std::move(item));
 }
 
 void WorkerLink::CountDropped() {
   MutexLock lock(&mu_);
-  ++stats_.dropped;
+  ++dropped_;
 }
 
-// ------------------------------------------------------------------------------- what waits
+bool WorkerLink::HasRoom() const {
+  MutexLock lock(&mu_);
+  return !closing_ && queue_.HasRoom();
+}
+
+bool WorkerLink::AcceptsAnswers(uint32_t lane) const {
+  MutexLock lock(&mu_);
+  return !repair_.held() && !queue_.IsFull(lane, 1);
+}
+
+// ------------------------------------------------------------------------------- repairs
 
 void WorkerLink::MarkDirty(std::shared_ptr<ChannelState> channel) {
   MutexLock lock(&mu_);
-  if (closing_) return;
-  dirty_since_ = std::min(dirty_since_, clock_->Now());
-  dirty_.push_back(std::move(channel));
+  if (!closing_) repair_.MarkDirty(std::move(channel), clock_->Now());
 }
 
 void WorkerLink::Defer(SubscribeRequest request) {
   MutexLock lock(&mu_);
-  if (closing_) return;
-  deferred_.push_back(std::move(request));
+  if (!closing_) repair_.Defer(std::move(request));
 }
+
+std::shared_ptr<ChannelState> WorkerLink::NextDirty() {
+  MutexLock lock(&mu_);
+  return repair_.NextDirty();
+}
+
+bool WorkerLink::NextDeferred(SubscribeRequest* request) {
+  MutexLock lock(&mu_);
+  return repair_.NextDeferred(request);
+}
+
+size_t WorkerLink::dirty_count() const {
+  MutexLock lock(&mu_);
+  return repair_.dirty_count();
+}
+
+size_t WorkerLink::deferred_count() const {
+  MutexLock lock(&mu_);
+  return repair_.deferred_count();
+}
+
+bool WorkerLink::BeginRepair() {
+  MutexLock lock(&mu_);
+  return repair_.Begin();
+}
+
+bool WorkerLink::EndRepair() {
+  MutexLock lock(&mu_);
+  return repair_.End();
+}
+
+void WorkerLink::CountRepair() {
+  MutexLock lock(&mu_);
+  ++repairs_;
+}
+
+// ------------------------------------------------------------------------------- interest
 
 void WorkerLink::SetHeld(bool held) {
   MutexLock lock(&mu_);
-  held_ = held;
+  repair_.SetHeld(held);
 }
 
 bool WorkerLink::held() const {
   MutexLock lock(&mu_);
-  return held_;
+  return repair_.held();
 }
 
 void WorkerLink::BeginSnapshot() {
   MutexLock lock(&mu_);
-  if (std::exchange(had_snapshot_, true)) missed_since_ = UnappliedSinceLocked();
-  held_ = true;
+  repair_.BeginSnapshot(UnappliedSinceLocked());
 }
 
 void WorkerLink::SetMissedSince(absl::Duration since) {
   MutexLock lock(&mu_);
-  missed_since_ = since;
+  repair_.SetMissedSince(since);
 }
 
 absl::Duration WorkerLink::missed_since() const {
   MutexLock lock(&mu_);
-  return missed_since_;
-}
-
-absl::Duration WorkerLink::UnappliedSinceLocked() const {
-  if (closing_) return ended_since_;
-  // It has not even told what it wants.
-  if (!had_snapshot_) return missed_since_;
-  absl::Duration since = std::min(clock_->Now(), dirty_since_);
-  // What it missed before is not all queued.
-  if (held_ || dirty_since_ != absl::InfiniteDuration()) since = std::min(since, missed_since_);
-  for (const Batch& batch : unacked_) since = std::min(since, batch.received);
-  // What is repaired stands behind younger ones of other channels.
-  queue_.ForEach([&](const LinkQueueItem& item) { since = std::min(since, item.received); });
-  return since - kReceptionMargin;
-}
-
-void WorkerLink::ForgetAcked() {
-  while (!unacked_.empty() && unacked_.front().end <= acked_items_) {
-    for (const LaneShare& share : unacked_.front().shares) {
-      in_flight_[share.lane].items -= share.items;
-      in_flight_[share.lane].bytes -= share.bytes;
-    }
-    unacked_.pop_front();
-  }
+  return repair_.missed_since();
 }
 
 absl::Duration WorkerLink::unapplied_since() const {
@@ -181,133 +172,12 @@ absl::Duration WorkerLink::unapplied_since() const {
   return UnappliedSinceLocked();
 }
 
-std::shared_ptr<ChannelState> WorkerLink::NextDirty() {
-  MutexLock lock(&mu_);
-  if (held_ || dirty_.empty()) return nullptr;
-  std::shared_ptr<ChannelState> channel = std::move(dirty_.front());
-  dirty_.pop_front();
-  return channel;
-}
-
-size_t WorkerLink::dirty_count() const {
-  MutexLock lock(&mu_);
-  return dirty_.size();
-}
-
-size_t WorkerLink::deferred_count() const {
-  MutexLock lock(&mu_);
-  return deferred_.size();
-}
-
-bool WorkerLink::NextDeferred(SubscribeRequest* request) {
-  MutexLock lock(&mu_);
-  if (held_ || deferred_.empty()) return false;
-  *request = std::move(deferred_.front());
-  deferred_.pop_front();
-  return true;
-}
-
-void WorkerLink::CountRepair() {
-  MutexLock lock(&mu_);
-  ++stats_.repairs;
-}
-
-bool WorkerLink::HasRoomLocked() const {
-  return queue_.bytes() <= options_.max_queued_bytes / 4 &&
-         queue_.size() <= options_.max_queued_items / 4;
-}
-
-bool WorkerLink::HasRoom() const {
-  MutexLock lock(&mu_);
-  return !closing_ && HasRoomLocked();
-}
-
-bool WorkerLink::AcceptsAnswers(uint32_t lane) const {
-  MutexLock lock(&mu_);
-  return !held_ && !IsFull(lane, 1);
-}
-
-bool WorkerLink::RoomWanted() const {
-  return !closing_ && !held_ && !repairing_ && (!dirty_.empty() || !deferred_.empty()) &&
-         HasRoomLocked();
-}
-
-bool WorkerLink::BeginRepair() {
-  MutexLock lock(&mu_);
-  if (repairing_) {
-    repair_again_ = true;
-    return false;
-  }
-  repairing_ = true;
-  repair_again_ = false;
-  return true;
-}
-
-bool WorkerLink::EndRepair() {
-  MutexLock lock(&mu_);
-  if (std::exchange(repair_again_, false)) return true;
-  repairing_ = false;
-  if (dirty_.empty()) dirty_since_ = absl::InfiniteDuration();
-  return false;
+absl::Duration WorkerLink::UnappliedSinceLocked() const {
+  if (closing_) return ended_since_;
+  return repair_.UnappliedSince(clock_->Now(), queue_.OldestReceived());
 }
 
 // ------------------------------------------------------------------------------- writing
-
-bool WorkerLink::MayGo(uint32_t lane) const {
-  if (sent_items_ - acked_items_ < options_.window_items &&
-      sent_bytes_ - acked_bytes_ < options_.window_bytes) {
-    return true;
-  }
-  // Others have filled the window: each lane in use has its part of it all the same.
-  if (lane >= in_flight_.size()) return true;
-  size_t lanes = 1;
-  for (uint32_t other = 0; other < in_flight_.size(); ++other) {
-    if (other != lane && (in_flight_[other].items > 0 || queue_.lane_size(other) > 0)) ++lanes;
-  }
-  return in_flight_[lane].items < options_.window_items / lanes &&
-         in_flight_[lane].bytes < options_.window_bytes / lanes;
-}
-
-bool WorkerLink::CanSendBatch() const {
-  return queue_.AnyFor([&](uint32_t lane) {
-    mu_.AssertHeld();
-    return MayGo(lane);
-  });
-}
-
-void WorkerLink::TakeBatch() {
-  Batch& batch = unacked_.emplace_back();
-  batch.end = UINT64_MAX;
-  batch.received = absl::InfiniteDuration();
-  size_t bytes = 0;
-  const auto may_go = [&](uint32_t lane) {
-    mu_.AssertHeld();
-    return MayGo(lane);
-  };
-  while (sending_.size() < kBatchItems && bytes < kBatchBytes) {
-    uint32_t lane = 0;
-    LinkQueueItem item;
-    if (!queue_.Pop(may_go, &lane, &item)) break;
-    bytes += item.bytes;
-    // Not the publication's own: it is another core's memory yet.
-    batch.received = std::min(batch.received, item.received);
-    if (in_flight_.size() <= lane) in_flight_.resize(lane + 1);
-    ++in_flight_[lane].items;
-    in_flight_[lane].bytes += item.bytes;
-    if (batch.shares.empty() || batch.shares.back().lane != lane) {
-      const auto known = std::find_if(batch.shares.begin(), batch.shares.end(),
-                                      [&](const LaneShare& share) { return share.lane == lane; });
-      if (known == batch.shares.end()) {
-        batch.shares.push_back({.lane = lane});
-      } else {
-        std::swap(*known, batch.shares.back());
-      }
-    }
-    ++batch.shares.back().items;
-    batch.shares.back().bytes += item.bytes;
-    sending_.push_back(std::move(item));
-  }
-}
 
 void WorkerLink::Flush() {
   enum class Next { kNothing, kControl, kBatch, kFinish };
@@ -328,13 +198,13 @@ void WorkerLink::Flush() {
         control_bytes_ -= std::min(control_bytes_, control->ByteSizeLong());
         writing_ = true;
         next = Next::kControl;
-      } else if (CanSendBatch()) {
-        TakeBatch();
+      } else if (queue_.CanTakeBatch()) {
+        queue_.TakeBatch(&sending_);
         writing_ = true;
         next = Next::kBatch;
       }
     }
-    room = RoomWanted();
+    room = !closing_ && repair_.IsWanted() && queue_.HasRoom();
   }
   switch (next) {
     case Next::kNothing:
@@ -353,18 +223,14 @@ void WorkerLink::Flush() {
 }
 
 void WorkerLink::WriteBatch() {
-  BatchWriter::Written written = batch_->Write(&sending_, clock_->Now());
+  BatchWriter::Written written = batch_writer_->Write(&sending_, clock_->Now());
   {
     MutexLock lock(&mu_);
-    sent_items_ += written.items;
-    sent_bytes_ += written.envelope_bytes;
-    if (!unacked_.empty() && unacked_.back().end == UINT64_MAX) unacked_.back().end = sent_items_;
-    ForgetAcked();
-    stats_.sent_items += static_cast<int64_t>(written.items);
-    ++stats_.sent_batches;
+    queue_.FinishBatch(written.items, written.envelope_bytes);
+    ++sent_batches_;
   }
-  // After the write has begun this thread may be overtaken by its end, and must not touch what
-  // belongs to the writer any more.
+  // Once the write has begun, another thread may see its end and begin the next one: from here on
+  // sending_ and batch_writer_ are that thread's.
   if (written.items > 0) {
     transport_->Write(std::move(written.message));
   } else {
@@ -378,7 +244,7 @@ bool WorkerLink::Send(std::unique_ptr<v1::ControlMessage> message) {
   {
     MutexLock lock(&mu_);
     if (closing_) return false;
-    if (message->has_client_replies() && control_bytes_ + bytes > options_.max_reply_bytes) {
+    if (message->has_client_replies() && control_bytes_ + bytes > kMaxReplyBytes) {
       return false;
     }
     control_bytes_ += bytes;
@@ -401,10 +267,7 @@ void WorkerLink::OnWriteDone(bool ok) {
 void WorkerLink::OnAck(uint64_t items, uint64_t bytes) {
   {
     MutexLock lock(&mu_);
-    // A worker that acknowledges what was never sent must not open the window beyond all bounds.
-    acked_items_ = std::clamp(items, acked_items_, sent_items_);
-    acked_bytes_ = std::clamp(bytes, acked_bytes_, sent_bytes_);
-    ForgetAcked();
+    queue_.Acknowledge(items, bytes);
   }
   Flush();
 }
@@ -426,8 +289,7 @@ void WorkerLink::EndLocked(absl::Status status) {
   queue_.Clear();
   control_.clear();
   control_bytes_ = 0;
-  dirty_.clear();
-  deferred_.clear();
+  repair_.Clear();
 }
 
 bool WorkerLink::closed() const {
@@ -437,12 +299,17 @@ bool WorkerLink::closed() const {
 
 WorkerLink::Stats WorkerLink::stats() const {
   MutexLock lock(&mu_);
-  Stats stats = stats_;
-  stats.queued_items = static_cast<int64_t>(queue_.size());
-  stats.queued_bytes = static_cast<int64_t>(queue_.bytes());
-  stats.in_flight_items = static_cast<int64_t>(sent_items_ - acked_items_);
-  stats.in_flight_bytes = static_cast<int64_t>(sent_bytes_ - acked_bytes_);
-  stats.dirty_channels = static_cast<int64_t>(dirty_.size());
+  Stats stats;
+  stats.queued_items = static_cast<int64_t>(queue_.queued_items());
+  stats.queued_bytes = static_cast<int64_t>(queue_.queued_bytes());
+  stats.in_flight_items = static_cast<int64_t>(queue_.in_flight_items());
+  stats.in_flight_bytes = static_cast<int64_t>(queue_.in_flight_bytes());
+  stats.repairs = repairs_;
+  stats.gaps = gaps_;
+  stats.dropped = dropped_;
+  stats.sent_items = static_cast<int64_t>(queue_.sent_items());
+  stats.sent_batches = sent_batches_;
+  stats.dirty_channels = static_cast<int64_t>(repair_.dirty_count());
   return stats;
 }
 

@@ -1,41 +1,38 @@
-// WorkerLink is one attachment of one worker: the ordered, bounded queue of what happens to its
-// channels, the window of what it has not acknowledged yet, and the messages beside that.
+// WorkerLink is one attachment of one worker: it writes to the worker's stream what happens to the
+// worker's channels, and control messages.  Its parts are LinkQueue (items that wait, and the
+// window of those that are not acknowledged), LinkRepair (channels and subscribes that wait for
+// room) and InterestDigest.
 //
-// One write is in flight; all that queues meanwhile leaves in the next batch, up to 256 items or
-// about 256 KiB.  An idle link sends at once.
+// One write is in flight; all that queues meanwhile leaves in the next batch, of up to 256 items or
+// about 256 KiB.  An idle link sends at once.  Control messages (Welcome, Config, queries, replies)
+// go before batches, and the window does not count them.
 //
-// Control messages (Welcome, Config, queries, replies) go first and know no window.  What happens
-// to channels is what Ack counts; it waits in lanes, one for each service, that take turns: a flood
-// on one service delays the others by its share of the link alone.  Each lane may fill its equal
-// part of queue and window whatever the others do.
+// When a service's lane of the queue is full, Router marks the channel dirty and stops queueing its
+// live publications for this link.  When the queue has drained to a quarter, LinkOwner::OnRoom()
+// lets Router read the rest from history.
 //
-// When a lane is full, Router marks the channel dirty and stops queueing its live
-// publications for this link; MarkDirty() remembers the channel, and when the queue has drained to
-// a quarter, LinkOwner::OnRoom() lets Router read the rest from history.
-//
-// Threading: safe from every thread; one mutex, the last in the lock order.  Functions that may
-// write
-//            to the transport say so and are called without any lock: Flush(), Send(),
-//            OnWriteDone(), OnAck(), Close().
+// Threading: safe from every thread.  One mutex guards the queue, the repairs and the writing
+//            state; nothing is locked under it.  Functions that may write to the transport must be
+//            called without any lock: Flush(), Send(), OnWriteDone(), OnAck() and Close().
 // Ownership: shared by the stream's reactor, Router's channel states and WorkerRegistry.
+// Cost:      Deliver() takes the mutex once and is O(1).
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "control/events/publication.h"
 #include "control/links/channel_introduction.h"
-#include "control/links/fair_queue.h"
 #include "control/links/interest_digest.h"
 #include "control/links/link_handle.h"
+#include "control/links/link_queue.h"
+#include "control/links/link_queue_item.h"
+#include "control/links/link_repair.h"
 #include "control/links/link_transport.h"
 #include "control/links/subscribe.h"
 
@@ -46,19 +43,17 @@ class ControlMessage;
 namespace fanwire::control {
 
 class BatchWriter;
-struct ChannelState;
-struct LinkQueueItem;
-
 class WorkerLink;
+struct ChannelState;
 
-// Who owns the links' channels: Router.  Called without any lock.
+// Owns the channels of the links: Router.  Called without any lock.
 class LinkOwner {
  public:
   virtual ~LinkOwner() = default;
 
-  // The queue has room, and channels or subscribes wait for it.
+  // The queue has room, and dirty channels or deferred subscribes wait for it.
   virtual void OnRoom(const std::shared_ptr<WorkerLink>& link) = 0;
-  // A tracked publication's time was over before it could leave.
+  // A tracked publication expired before it was sent.
   virtual void OnExpired(WorkerLink* link, uint64_t tracking_id) = 0;
 };
 
@@ -70,13 +65,10 @@ enum class LinkOffer {
 
 class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
  public:
-  struct Options {
-    size_t max_queued_bytes = 64 << 20;
-    size_t max_queued_items = 65536;
-    size_t window_bytes = 8 << 20;
-    size_t window_items = 16384;
-    size_t max_reply_bytes = 32 << 20;  // of control messages that wait
-  };
+  using Options = LinkQueue::Options;
+
+  // Limit of the control messages that wait, in bytes, above which replies are dropped.
+  static constexpr size_t kMaxReplyBytes = 32 << 20;
 
   struct Stats {
     int64_t queued_items = 0;
@@ -97,141 +89,106 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   ~WorkerLink();
 
   uint64_t id() const { return id_; }  // of this attachment, unique in this process
-  // ---- channel lane; for Router, under a channel's lock.  None of these writes: Flush() later.
+
+  // ---- queueing; for Router, under a channel's lock.  Nothing is written: call Flush() later.
+  //
+  // After Close() nothing is queued any more.
 
   // Queues ChannelDef and returns the channel's handle.
   LinkHandle Introduce(const ChannelIntroduction& channel);
   // Queues ChannelRelease.
   void Release(LinkHandle handle);
-  // Queues a publication.  kFull is answered only to live ones: a repair is let in over the bound,
-  // because who repairs asks HasRoom() first.
+  // Queues a publication.  Only live ones are answered kFull: a repair is queued beyond the bounds,
+  // because the caller has asked HasRoom() before.
   LinkOffer Deliver(LinkHandle handle, const PublicationPtr& publication, bool repair);
   void Gap(LinkHandle handle, int64_t from, int64_t to, const char* reason, Epoch epoch);
   void Answer(SubscribeAnswer answer);
-  // A publication without history was not queued.
+  // Counts a publication without history that found the queue full.
   void CountDropped();
+  // Whether the queue is at most a quarter full, so that repairs may go on.
+  bool HasRoom() const;
+  // Whether the lane has space, so that a subscribe may be answered at once.  Never while held.
+  bool AcceptsAnswers(uint32_t lane) const;
 
-  // ---- what waits for room
+  // ---- repairs and deferred subscribes; see LinkRepair
+  //
+  // After Close() nothing waits any more.
 
-  // The channel must be repaired from history.
   void MarkDirty(std::shared_ptr<ChannelState> channel);
   void Defer(SubscribeRequest request);
-  // Until the worker has told all its interest, nothing is repaired: channels that it names are
-  // dirty from the start, so that what it missed comes before what is live.
-  void SetHeld(bool held);
-  bool held() const;
-  // All interest is told (anew): holds.  What this link has not delivered yet counts as missed if
-  // the worker had told its interest before.
-  void BeginSnapshot();
-  // Since when the worker may have missed what it wanted and knows no position of;
-  // InfiniteDuration: nothing, because it is new.  Times are those of publications' reception
-  // (Clock::Now()).
-  void SetMissedSince(absl::Duration since);
-  absl::Duration missed_since() const;
-  // Since when the worker may have applied nothing: as missed_since() for its next attachment.
-  absl::Duration unapplied_since() const;
-  // Takes the next channel to repair; null if there is none, or while held.
   std::shared_ptr<ChannelState> NextDirty();
-  // Takes the next subscribe that waits; false if there is none, or while held.
   bool NextDeferred(SubscribeRequest* request);
   size_t dirty_count() const;
   size_t deferred_count() const;
-  void CountRepair();
-  // Whether the queue is under its low-water mark.
-  bool HasRoom() const;
-  // Whether the lane is under its bound, so that a subscribe may be answered at once.
-  bool AcceptsAnswers(uint32_t lane) const;
-  // One thread repairs at a time: false if another does, which then does this work too.
   bool BeginRepair();
-  // Whether more came meanwhile, so that the caller must go on.
   bool EndRepair();
+  // Counts a channel that was dirty and is caught up.
+  void CountRepair();
 
-  // ---- without any lock
+  // ---- the worker's interest; see LinkRepair
+
+  // A link is held until the worker has told all its interest.  Channels that it names meanwhile
+  // are dirty from the start, so that the publications it missed come before live ones.
+  void SetHeld(bool held);
+  bool held() const;
+  void BeginSnapshot();
+  void SetMissedSince(absl::Duration since);
+  absl::Duration missed_since() const;
+  // After Close(): as it was when the attachment ended.
+  absl::Duration unapplied_since() const;
+  // The interest that Router has been told.
+  InterestDigest& interest_digest() { return interest_digest_; }
+
+  // ---- writing; without any lock
 
   // Starts a write if none is in flight and there is something to send.
   void Flush();
-  // Queues a control message and flushes.  A reply that finds too many bytes waiting is dropped:
-  // returns false.
+  // Queues a control message and flushes.  Returns false if the link is closed, or if the message
+  // holds replies to clients and finds more than kMaxReplyBytes waiting: the message is dropped.
   bool Send(std::unique_ptr<v1::ControlMessage> message);
+  // The transport's write has ended; !ok: the stream is broken.
   void OnWriteDone(bool ok);
-  // `items` and `bytes` are cumulative.
+  // The worker has applied `items` and `bytes` since the link began.
   void OnAck(uint64_t items, uint64_t bytes);
-  // Ends the attachment once the write in flight is done; what is queued is given up.
+  // Ends the attachment once the write in flight is done.  What is queued is dropped.
   void Close(absl::Status status);
   bool closed() const;
 
   Stats stats() const;
 
-  // What the worker wants, as Router has been told.
-  InterestDigest& interest_digest() { return interest_digest_; }
-
  private:
-  // What the last flushes took out of a lane.
-  struct LaneShare {
-    uint32_t lane = 0;
-    uint64_t items = 0;
-    uint64_t bytes = 0;
-  };
-  struct Batch {
-    uint64_t end = 0;         // sent_items_ behind it; the largest number while it is being made
-    absl::Duration received;  // when the earliest of its publications was; infinite: it has none
-    std::vector<LaneShare> shares;
-  };
-
-  // Whether the lane has its equal part of the queue's bounds, and more, with `bytes` added.
-  bool IsFull(uint32_t lane, size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Whether the window lets something of the lane out.
-  bool MayGo(uint32_t lane) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool CanSendBatch() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool RoomWanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool HasRoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Push(uint32_t lane, LinkQueueItem item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Duration UnappliedSinceLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Lets go of all that waits; the next flush finishes the stream.
+  // Drops all that waits.  The next flush finishes the stream.
   void EndLocked(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ForgetAcked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Takes what the next batch holds.
-  void TakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Encodes and writes the items of sending_.
   void WriteBatch();
 
   const uint64_t id_;
-  const Options options_;
   const Clock* const clock_;
   LinkTransport* const transport_;
   LinkOwner* const owner_;
   InterestDigest interest_digest_;
 
   mutable Mutex mu_;  // after Router's locks; nothing is locked under it
-  FairQueue<LinkQueueItem> queue_ ABSL_GUARDED_BY(mu_);
+  LinkQueue queue_ ABSL_GUARDED_BY(mu_);
+  LinkRepair repair_ ABSL_GUARDED_BY(mu_);
+  uint32_t next_handle_ ABSL_GUARDED_BY(mu_) = 1;
   std::deque<std::unique_ptr<v1::ControlMessage>> control_ ABSL_GUARDED_BY(mu_);
   size_t control_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t sent_items_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t sent_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t acked_items_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t acked_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status close_status_ ABSL_GUARDED_BY(mu_);
-  uint32_t next_handle_ ABSL_GUARDED_BY(mu_) = 1;
-  absl::Duration missed_since_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
-  bool had_snapshot_ ABSL_GUARDED_BY(mu_) = false;
-  std::deque<Batch> unacked_ ABSL_GUARDED_BY(mu_);
-  // What each lane has in unacked_, by its number.
-  std::vector<LaneShare> in_flight_ ABSL_GUARDED_BY(mu_);
-  // Since when some channel has been dirty or being repaired; InfiniteDuration: none is.
-  absl::Duration dirty_since_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
   absl::Duration ended_since_ ABSL_GUARDED_BY(mu_);  // unapplied_since() once closing_
-  std::deque<std::shared_ptr<ChannelState>> dirty_ ABSL_GUARDED_BY(mu_);
-  std::deque<SubscribeRequest> deferred_ ABSL_GUARDED_BY(mu_);
-  bool held_ ABSL_GUARDED_BY(mu_) = false;
-  bool repairing_ ABSL_GUARDED_BY(mu_) = false;
-  bool repair_again_ ABSL_GUARDED_BY(mu_) = false;
-  Stats stats_ ABSL_GUARDED_BY(mu_);
+  // What stats() cannot ask the parts.
+  int64_t repairs_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t gaps_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t dropped_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t sent_batches_ ABSL_GUARDED_BY(mu_) = 0;
 
-  // Of the thread that set writing_.
+  // Only touched by the thread that set writing_.
   std::vector<LinkQueueItem> sending_;
-  std::unique_ptr<BatchWriter> batch_;
+  std::unique_ptr<BatchWriter> batch_writer_;
 };
 
 }  // namespace fanwire::control

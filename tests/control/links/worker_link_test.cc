@@ -360,14 +360,14 @@ TEST_F(WorkerLinkTest, ControlMessagesKnowNoWindowAndGoFirst) {
 }
 
 TEST_F(WorkerLinkTest, RepliesThatFindTooManyBytesWaitingAreDroppedAndOthersAreNot) {
-  Make({.max_reply_bytes = 1000});
+  constexpr size_t kMost = WorkerLink::kMaxReplyBytes - 100;
   link_->Send(Grants());  // in flight
-  EXPECT_TRUE(link_->Send(Replies(900)));
-  EXPECT_FALSE(link_->Send(Replies(900)));
+  EXPECT_TRUE(link_->Send(Replies(kMost)));
+  EXPECT_FALSE(link_->Send(Replies(kMost)));
   EXPECT_TRUE(link_->Send(Grants()));
   worker_->Complete();
   worker_->Complete();
-  EXPECT_TRUE(link_->Send(Replies(900)));
+  EXPECT_TRUE(link_->Send(Replies(kMost)));
 }
 
 // ------------------------------------------------------------------------------- expiry
