@@ -55,13 +55,15 @@ void LinkQueue::TakeBatch(std::vector<LinkQueueItem>* items) {
   const auto may_leave = [this](uint32_t lane) { return MayLeave(lane); };
   while (items->size() < kBatchItems && bytes < kBatchBytes) {
     uint32_t lane = 0;
-    LinkQueueItem item;
-    if (!queue_.Pop(may_leave, &lane, &item)) break;
+    LinkQueueItem& item = items->emplace_back();
+    if (!queue_.Pop(may_leave, &lane, &item)) {
+      items->pop_back();
+      break;
+    }
     bytes += item.bytes;
     // The item's copy of received_at(): the publication itself is still in another core's cache.
     batch.received = std::min(batch.received, item.received);
     CountTaken(lane, item.bytes, &batch);
-    items->push_back(std::move(item));
   }
 }
 

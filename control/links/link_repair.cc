@@ -45,7 +45,6 @@ bool LinkRepair::Begin() {
     return false;
   }
   repairing_ = true;
-  repair_again_ = false;
   return true;
 }
 

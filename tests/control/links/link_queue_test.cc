@@ -220,6 +220,21 @@ TEST(LinkQueueTest, ALanesPartOfTheWindowIsOfBytesToo) {
   EXPECT_EQ(SendAll(&queue, 0), 0);
 }
 
+TEST(LinkQueueTest, ABatchInWhichLanesTakeTurnsCountsForEachOfThem) {
+  LinkQueue queue({.window_items = 300});
+  Push(&queue, 100, 0, 1000);
+  Push(&queue, 100, 1, 1000);
+  ASSERT_THAT(Send(&queue), SizeIs(200));  // 16 of a lane, then 16 of the other
+  AcknowledgeAll(&queue);
+  // Nothing of theirs is in flight any more: each may have its part of the window, which is shut.
+  Push(&queue, 600, 2, 1);
+  ASSERT_EQ(SendAll(&queue, 2), 512);
+  Push(&queue, 200, 0, 1);
+  EXPECT_EQ(SendAll(&queue, 0), 150);  // half of 300
+  Push(&queue, 200, 1, 1);
+  EXPECT_EQ(SendAll(&queue, 1), 100);  // a third
+}
+
 TEST(LinkQueueTest, AcknowledgementsNeverGoBackAndNeverBeyondWhatWasSent) {
   LinkQueue queue({});
   Push(&queue, 10);
