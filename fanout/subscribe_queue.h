@@ -172,8 +172,9 @@ class SubscribeQueue {
   // Whether the target is well-formed and allowed; refuses it if not.
   bool Check(const Request& request, Target* target);
   void Unsubscribe(absl::string_view name);
-  // `known` is the session's subscription to the target's channel or null; `begins` tells whether
-  // the channel's position in the client's stream begins anew.
+  // Asks control for the target and counts it as awaited.  `known` is the subscription that the
+  // session has to the same channel, or null; it ends.  `begins_anew`: a recovery will bring what
+  // waits of the channel, so that is dropped.
   void AskControl(Request* request, Target* target, Subscription* known, bool begins_anew);
   static void Refuse(Target* target, absl::string_view code, std::string message);
   // Replies to the first request, whose targets all have their outcome.
