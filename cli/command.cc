@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "cli/text.h"
 #include "common/check.h"
+#include "common/edit_distance.h"
 #include "common/version.h"
 
 namespace fanwire::cli {
@@ -56,32 +57,12 @@ CLI::App* Innermost(CLI::App* app) {
   return app;
 }
 
-// How many letters must change; for "did you mean".
-size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t corner = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, corner + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      corner = above;
-    }
-  }
-  return row[b.size()];
-}
-
 std::string UnknownCommand(const CLI::App* app, const std::string& word) {
-  std::string nearest;
-  size_t distance = 3;
+  std::vector<std::string> names;
   for (const CLI::App* child : Children(app)) {
-    const size_t candidate = EditDistance(word, child->get_name());
-    if (IsVisible(child) && candidate < distance) {
-      distance = candidate;
-      nearest = child->get_name();
-    }
+    if (IsVisible(child)) names.push_back(child->get_name());
   }
+  const std::string nearest = NearestName(word, names, 2);
   return absl::StrCat("unknown command \"", EscapeControls(word), "\"",
                       nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?"));
 }

@@ -23,6 +23,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "common/edit_distance.h"
 
 extern char** environ;
 
@@ -44,32 +45,9 @@ bool IsMessage(const FieldDescriptor* field, const char* name) {
          field->message_type()->full_name() == name;
 }
 
-size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 // "; did you mean X?" for the nearest of `known`, or all of them if none is near.
 std::string Suggestion(absl::string_view given, const std::vector<std::string>& known) {
-  std::string best;
-  size_t best_distance = std::max<size_t>(2, given.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    const size_t distance = EditDistance(given, candidate);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = candidate;
-    }
-  }
+  const std::string best = NearestName(given, known, std::max<size_t>(2, given.size() / 3));
   if (!best.empty()) return absl::StrCat("; did you mean \"", best, "\"?");
   return absl::StrCat("; known: ", absl::StrJoin(known, ", "));
 }

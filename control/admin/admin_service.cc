@@ -362,8 +362,8 @@ class AdminService final : public v1::Admin::CallbackService {
     return service.empty() || parts_.host->config().services->Find(service) != nullptr;
   }
 
-  static absl::Status NoSuchService(const std::string& service) {
-    return absl::NotFoundError(absl::StrCat("service \"", service, "\" is not configured"));
+  absl::Status NoSuchService(const std::string& service) const {
+    return parts_.host->config().services->NoSuchService(service);
   }
 
   Unary* CallTool(Tool tool, grpc::CallbackServerContext* context, const v1::ToolRequest& request,

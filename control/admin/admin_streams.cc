@@ -288,10 +288,9 @@ grpc::ServerWriteReactor<v1::TailResponse>* StartTail(const AdminParts& parts,
         response->set_left_out(batch.left_out);
         return Next::kMessage;
       });
-  if (!request.service().empty() &&
-      parts.host->config().services->Find(request.service()) == nullptr) {
-    state->refused =
-        absl::NotFoundError(absl::StrCat("service \"", request.service(), "\" is not configured"));
+  const std::shared_ptr<const ServiceTable> services = parts.host->config().services;
+  if (!request.service().empty() && services->Find(request.service()) == nullptr) {
+    state->refused = services->NoSuchService(request.service());
   } else {
     absl::StatusOr<TailHub::StreamPtr> stream =
         parts.tail->Open({.service = request.service(),

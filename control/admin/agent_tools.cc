@@ -239,10 +239,6 @@ void AskRooms(const std::shared_ptr<ToolCall>& call) {
   });
 }
 
-absl::Status NoSuchService(const std::string& service) {
-  return absl::NotFoundError(absl::StrCat("service \"", service, "\" is not configured"));
-}
-
 // A test event under way; deletes itself with its receipt.
 class TestEventCall final : public ReceiptSink {
  public:
@@ -292,7 +288,7 @@ void AgentTools::Call(Tool tool, const Target& target, Done done) {
     for (const auto& spec : call->table->services()) call->services.push_back(spec.get());
   } else {
     const ServiceSpec* const spec = call->table->Find(service);
-    if (spec == nullptr) return done(NoSuchService(service));
+    if (spec == nullptr) return done(call->table->NoSuchService(service));
     call->services.push_back(spec);
   }
   call->done = std::move(done);
@@ -302,7 +298,7 @@ void AgentTools::Call(Tool tool, const Target& target, Done done) {
 void AgentTools::BroadcastTestEvent(const TestEvent& event, Done done) {
   const std::shared_ptr<const ServiceTable> table = parts_.services();
   const std::string service = event.service.empty() ? table->default_service() : event.service;
-  if (table->Find(service) == nullptr) return done(NoSuchService(service));
+  if (table->Find(service) == nullptr) return done(table->NoSuchService(service));
   const std::string room = event.room.empty() ? event.channel : event.room;
   auto* const call = new TestEventCall(event.event_type, room, std::move(done));
   if (parts_.registry->attached_count() == 0) return call->Fail("WebSocket server not running");

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "common/edit_distance.h"
 #include "fanwire/v1/config.pb.h"
 #include "proto/policies.h"
 
@@ -120,6 +122,16 @@ std::shared_ptr<const ServiceTable> ServiceTable::Make(const v1::Config& config)
 const ServiceSpec* ServiceTable::Find(absl::string_view name) const {
   const auto it = by_name_.find(name);
   return it == by_name_.end() ? nullptr : it->second;
+}
+
+absl::Status ServiceTable::NoSuchService(absl::string_view name) const {
+  std::vector<std::string> names;
+  names.reserve(services_.size());
+  for (const std::unique_ptr<ServiceSpec>& service : services_) names.push_back(service->name);
+  const std::string nearest = NearestName(name, names, 2);
+  return absl::NotFoundError(
+      absl::StrCat("service \"", name, "\" is not configured",
+                   nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?")));
 }
 
 }  // namespace fanwire::control

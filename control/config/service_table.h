@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "control/config/catalog.h"
@@ -81,6 +82,9 @@ class ServiceTable {
 
   // Null if there is no such service.
   const ServiceSpec* Find(absl::string_view name) const;
+  // What a caller that asked for `name` is told if Find() returned null: NOT_FOUND with the name
+  // and, if a service of this table has a similar name, a suggestion.
+  absl::Status NoSuchService(absl::string_view name) const;
   const std::vector<std::unique_ptr<ServiceSpec>>& services() const { return services_; }
   const std::string& default_service() const { return default_service_; }
   size_t max_batch() const { return max_batch_; }

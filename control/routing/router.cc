@@ -48,10 +48,6 @@ int64_t MicrosecondsSince(absl::Duration start, absl::Duration now) {
   return std::max<int64_t>(1, absl::ToInt64Microseconds(now - start));
 }
 
-absl::Status NoSuchService(absl::string_view service) {
-  return absl::NotFoundError(absl::StrCat("service \"", service, "\" is not configured"));
-}
-
 // Of a publication whose receipt is not given yet, all that the receipt needs.
 struct Pending {
   ReceiptSink* sink = nullptr;
@@ -122,7 +118,7 @@ class RouterImpl final : public Router, public LinkOwner {
     if (stopping_.load(std::memory_order_relaxed)) return Stopping();
     const std::shared_ptr<const ServiceSnapshot> snapshot = directory_.snapshot();
     const ServiceEntry* const service = snapshot->Find(event.service);
-    if (service == nullptr) return NoSuchService(event.service);
+    if (service == nullptr) return snapshot->table->NoSuchService(event.service);
     CheckedEvent checked;
     if (absl::Status status = CheckEvent(event, *service->spec, &checked); !status.ok()) {
       return status;
@@ -250,7 +246,7 @@ class RouterImpl final : public Router, public LinkOwner {
   absl::StatusOr<ChannelSummary> GetChannel(absl::string_view service_name,
                                             absl::string_view channel_name) override {
     ServiceState* const service = directory_.FindService(service_name);
-    if (service == nullptr) return NoSuchService(service_name);
+    if (service == nullptr) return directory_.snapshot()->table->NoSuchService(service_name);
     const ChannelKey key(service, Dialect::kCommon, channel_name);
     ChannelTable::Shard& shard = directory_.table().shard(directory_.table().IndexOf(key));
     MutexLock lock(&shard.mu);
@@ -353,7 +349,9 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
   pending.id.assign(event.id.data(), event.id.size());
   if (stopping_.load(std::memory_order_relaxed)) return Refuse(pending, Stopping());
   const ServiceEntry* const service = scratch->snapshot->Find(event.service);
-  if (service == nullptr) return Refuse(pending, NoSuchService(event.service));
+  if (service == nullptr) {
+    return Refuse(pending, scratch->snapshot->table->NoSuchService(event.service));
+  }
   pending.service = service->state;
   const ChannelKey key(service->state, Dialect::kCommon, event.channel);
   const size_t shard_index = directory_.table().IndexOf(key);
@@ -643,7 +641,7 @@ void RouterImpl::Refuse(const Pending& pending, const absl::Status& status) {
 absl::StatusOr<HistorySlice> RouterImpl::ReadHistory(const HistoryRequest& request) {
   const std::shared_ptr<const ServiceSnapshot> snapshot = directory_.snapshot();
   const ServiceEntry* const service = snapshot->Find(request.service);
-  if (service == nullptr) return NoSuchService(request.service);
+  if (service == nullptr) return snapshot->table->NoSuchService(request.service);
   if (absl::Status status = CheckChannelName(request.channel, service->spec->max_channel_bytes);
       !status.ok()) {
     return status;

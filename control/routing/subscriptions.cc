@@ -61,7 +61,7 @@ void Subscriptions::AddInterest(const std::shared_ptr<WorkerLink>& link,
   bool fresh = true;
   absl::Status status;
   if (service == nullptr) {
-    status = absl::NotFoundError("no such service");
+    status = snapshot->table->NoSuchService(interest.service);
   } else if (interest.pattern) {
     const absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(interest.channel);
     status = pattern.status();
@@ -226,8 +226,7 @@ void Subscriptions::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, Subsc
     return;
   }
   if (service == nullptr) {
-    refusal.status =
-        absl::NotFoundError(absl::StrCat("service \"", request.service, "\" is not configured"));
+    refusal.status = snapshot->table->NoSuchService(request.service);
   } else if (request.pattern) {
     refusal.status = ChannelPattern::Parse(request.channel).status();  // OK: an answer without head
   } else {

@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/policies.h"
+#include "tests/testing/status.h"
 
 namespace fanwire::control {
 
@@ -31,6 +32,17 @@ TEST(EventMatchesTest, IsExactOrABeginning) {
   EXPECT_TRUE(EventMatches("workflow.*", "workflow."));
   EXPECT_FALSE(EventMatches("workflow.*", "workflow"));
   EXPECT_TRUE(EventMatches("*", ""));
+}
+
+TEST(ServiceTableTest, AnUnknownServiceIsNamedWithTheNearestOneThatIsConfigured) {
+  const auto table = Make(
+      "services: [{name: akosha, listeners: [{port: 8682}]}, "
+      "{name: mahavishnu, listeners: [{port: 8690}]}]\n");
+  EXPECT_THAT(table->NoSuchService("mahavisnhu"),
+              StatusIs(absl::StatusCode::kNotFound,
+                       "service \"mahavisnhu\" is not configured; did you mean \"mahavishnu\"?"));
+  EXPECT_THAT(table->NoSuchService("crackerjack"),
+              StatusIs(absl::StatusCode::kNotFound, "service \"crackerjack\" is not configured"));
 }
 
 TEST(ServiceTableTest, HoldsWhatTheConfigurationSays) {
