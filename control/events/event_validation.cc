@@ -8,7 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/plain_text.h"
+#include "control/events/catalog_check.h"
 #include "control/events/envelope.h"
+#include "control/events/json_document.h"
 #include "proto/channel_name.h"
 
 namespace fanwire::control {
@@ -33,7 +35,7 @@ absl::Status CheckText(absl::string_view what, absl::string_view text, size_t ma
 
 // `rule.to` with its "{field}" parts taken from data; nothing if one is missing.  The one behind
 // "KIND:" may bring the kind itself.
-std::optional<std::string> MirrorChannel(const MirrorRule& rule, const EventData& data) {
+std::optional<std::string> MirrorChannel(const MirrorRule& rule, const JsonDocument& data) {
   std::string channel;
   absl::string_view rest = rule.to;
   while (true) {
@@ -54,7 +56,7 @@ std::optional<std::string> MirrorChannel(const MirrorRule& rule, const EventData
   }
 }
 
-void FindMirrors(const Event& event, const ServiceSpec& service, const EventData& data,
+void FindMirrors(const Event& event, const ServiceSpec& service, const JsonDocument& data,
                  std::vector<std::string>* mirrors) {
   for (const MirrorRule& rule : service.mirrors) {
     if (std::none_of(rule.events.begin(), rule.events.end(), [&](const std::string& pattern) {
@@ -106,11 +108,11 @@ absl::Status CheckEvent(const Event& event, const ServiceSpec& service, CheckedE
     return absl::InvalidArgumentError(absl::StrCat(
         "data: ", checked->data.size(), " bytes, at most ", service.max_event_bytes, " allowed"));
   }
-  const absl::StatusOr<EventData> data = EventData::Parse(checked->data);
-  if (!data.ok()) return data.status();
+  thread_local JsonDocument data;
+  if (absl::Status status = data.Parse(checked->data); !status.ok()) return status;
 
   if (service.catalog.check() != Catalog::Check::kOff) {
-    checked->warnings = service.catalog.Faults(event.event, event.channel, checked->data);
+    checked->warnings = CatalogFaults(service.catalog, event, data);
     if (!checked->warnings.empty() && service.catalog.check() == Catalog::Check::kEnforce) {
       return absl::InvalidArgumentError(absl::StrJoin(checked->warnings, "; "));
     }
@@ -119,10 +121,10 @@ absl::Status CheckEvent(const Event& event, const ServiceSpec& service, CheckedE
   if (service.conflates) {
     const std::string field = service.PolicyFor(event.channel).conflate_field;
     if (!field.empty()) {
-      checked->conflate_key = absl::HashOf(event.event, data->FieldHash(field)) | 1;
+      checked->conflate_key = absl::HashOf(event.event, data.FieldHash(field)) | 1;
     }
   }
-  if (!service.mirrors.empty()) FindMirrors(event, service, *data, &checked->mirrors);
+  if (!service.mirrors.empty()) FindMirrors(event, service, data, &checked->mirrors);
   return absl::OkStatus();
 }
 

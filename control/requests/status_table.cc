@@ -91,7 +91,7 @@ void Refuse(const char* code, std::string message, v1::ClientReply* reply) {
 // The request's argument as it was given, or null.
 Json Argument(absl::string_view data, const std::string& name) {
   JsonDocument document;
-  if (!document.Parse(data)) return nullptr;
+  if (!document.Parse(data).ok()) return nullptr;
   return document.Find({name}).value_or(nullptr);
 }
 
@@ -115,7 +115,7 @@ class EntityTable final : public StatusTable {
     bool parsed = false;
     for (const Rule& rule : rules_) {
       if (!EventMatches(rule.event, event.event)) continue;
-      if (!parsed && !document_.Parse(event.data)) return;
+      if (!parsed && !document_.Parse(event.data).ok()) return;
       parsed = true;
       const Json none;
       const std::string key =
@@ -325,7 +325,7 @@ class RecentTable final : public StatusTable {
     if (!wanted) return;
     std::string kind;
     if (!filter_.empty()) {
-      if (!document_.Parse(event.data)) return;
+      if (!document_.Parse(event.data).ok()) return;
       kind = KeyText(document_.Find({filter_}).value_or(nullptr));
     }
     bytes_ += event.data.size();

@@ -8,15 +8,20 @@
 
 #include "absl/strings/string_view.h"
 #include "control/events/envelope.h"
+#include "control/events/json_document.h"
 #include "control/events/publication.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using namespace fanwire::control;
   const absl::string_view data(reinterpret_cast<const char*>(bytes), size);
-  const auto checked = EventData::Parse(data);
-  if (!checked.ok()) return 0;
-  checked->TextField("id");
-  checked->FieldHash("id");
+  JsonDocument document;
+  if (!document.Parse(data).ok()) return 0;
+  document.TextField("id");
+  document.FieldHash("id");
+  document.TypeOf("id");
+  // Of several fields with one name Find() means the first and All() has the last.
+  const OrderedJson all = document.All();
+  if (document.Find({"id"}).has_value() != all.contains("id")) abort();
   // The texts around it are hostile as well, as far as they are UTF-8.
   const absl::string_view name =
       IsUtf8(data.substr(0, 40)) ? data.substr(0, 40) : absl::string_view("x");

@@ -17,6 +17,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 using ::testing::SizeIs;
 
 std::shared_ptr<const ServiceTable> Make(const std::string& yaml) {
@@ -79,7 +80,8 @@ services:
   EXPECT_EQ(akosha->message_rate_limit, 2.5);
   EXPECT_EQ(akosha->update_interval, absl::Milliseconds(250));
   EXPECT_EQ(akosha->catalog.check(), Catalog::Check::kEnforce);
-  EXPECT_THAT(akosha->catalog.Faults("a", "x", "{}"), ElementsAre("data.k is missing"));
+  ASSERT_NE(akosha->catalog.Find("a"), nullptr);
+  EXPECT_THAT(akosha->catalog.Find("a")->data, ElementsAre(Pair("k", "s")));
   ASSERT_THAT(akosha->mirrors, SizeIs(1));
   EXPECT_EQ(akosha->mirrors[0].if_field, "f");
   EXPECT_EQ(akosha->mirrors[0].to, "y:{f}");
