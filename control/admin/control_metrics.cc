@@ -34,6 +34,9 @@ void CollectService(const ServiceSpec& service, const PublishCounts& published,
   sink.Counter("fanwire_control_duplicates_total",
                "Publications answered with the receipt of an earlier one of the same key.",
                Number(published.duplicates), labels);
+  sink.Counter("fanwire_control_idempotency_evicted_total",
+               "Idempotency keys forgotten before their time, over idempotency_max_keys.",
+               Number(published.evicted_keys), labels);
   sink.Counter("fanwire_control_catalog_warnings_total",
                "Publications that a stricter catalog would have refused.",
                Number(published.catalog_warnings), labels);

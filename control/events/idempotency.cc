@@ -9,20 +9,11 @@
 
 namespace fanwire::control {
 
-namespace {
-
-// Fewer keys than this in all are kept in one part, so that a small bound is exact.
-constexpr uint32_t kSplitFrom = 1024;
-
-}  // namespace
-
 IdempotencyWindow::IdempotencyWindow(absl::Duration window, uint32_t max_keys)
-    : window_(window),
-      parts_in_use_(max_keys < kSplitFrom ? 1 : kMaxParts),
-      max_keys_per_part_(std::max<size_t>(1, max_keys / parts_in_use_)) {}
+    : window_(window), max_keys_(std::max<int64_t>(1, max_keys)) {}
 
 IdempotencyWindow::Part& IdempotencyWindow::PartOf(absl::string_view key) {
-  return parts_[absl::HashOf(key) % parts_in_use_];
+  return parts_[PartIndex(absl::HashOf(key))];
 }
 
 IdempotencyWindow::Claim IdempotencyWindow::Begin(absl::string_view key, absl::Duration now,
@@ -53,22 +44,29 @@ std::vector<IdempotencyWindow::Waiter> IdempotencyWindow::Settle(absl::string_vi
                                                                  const PublishOutcome& outcome,
                                                                  absl::Duration now) {
   Part& part = PartOf(key);
-  MutexLock lock(&part.mu);
-  const auto it = part.entries.find(key);
-  FANWIRE_CHECK(it != part.entries.end() && !it->second.settled, "a key settled twice");
-  Entry& entry = it->second;
-  entry.settled = true;
-  entry.id = std::string(outcome.id);
-  entry.position = outcome.position;
-  entry.level = outcome.level;
-  entry.timed_out = outcome.timed_out;
-  entry.stages = outcome.stages;
-  if (outcome.level != ReceiptLevel::kAccepted) {
-    entry.delivery = std::make_unique<DeliveryCounts>(outcome.delivery);
+  std::vector<Waiter> waiters;
+  {
+    MutexLock lock(&part.mu);
+    const auto it = part.entries.find(key);
+    FANWIRE_CHECK(it != part.entries.end() && !it->second.settled, "a key settled twice");
+    Entry& entry = it->second;
+    entry.settled = true;
+    entry.id = std::string(outcome.id);
+    entry.position = outcome.position;
+    entry.level = outcome.level;
+    entry.timed_out = outcome.timed_out;
+    entry.stages = outcome.stages;
+    if (outcome.level != ReceiptLevel::kAccepted) {
+      entry.delivery = std::make_unique<DeliveryCounts>(outcome.delivery);
+    }
+    waiters = std::exchange(entry.waiters, {});
+    const uint64_t order = next_order_.fetch_add(1, std::memory_order_relaxed);
+    part.settled.push_back({.order = order, .at = now, .key = std::string(key)});
+    if (part.settled.size() == 1) part.oldest.store(order, std::memory_order_relaxed);
+    settled_.fetch_add(1, std::memory_order_relaxed);
+    ExpirePart(&part, now);
   }
-  std::vector<Waiter> waiters = std::exchange(entry.waiters, {});
-  part.order.emplace_back(now, std::string(key));
-  ExpirePart(&part, now);
+  EvictOverflow();
   return waiters;
 }
 
@@ -99,10 +97,41 @@ int64_t IdempotencyWindow::size() const {
 }
 
 void IdempotencyWindow::ExpirePart(Part* part, absl::Duration now) {
-  while (!part->order.empty() &&
-         (part->order.front().first + window_ <= now || part->order.size() > max_keys_per_part_)) {
-    part->entries.erase(part->order.front().second);
-    part->order.pop_front();
+  while (!part->settled.empty() && part->settled.front().at + window_ <= now) {
+    PopOldest(part);
+    settled_.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+void IdempotencyWindow::PopOldest(Part* part) {
+  part->entries.erase(part->settled.front().key);
+  part->settled.pop_front();
+  part->oldest.store(part->settled.empty() ? kNoKey : part->settled.front().order,
+                     std::memory_order_relaxed);
+}
+
+void IdempotencyWindow::EvictOverflow() {
+  while (settled_.load(std::memory_order_relaxed) > max_keys_) {
+    Part* oldest_part = nullptr;
+    uint64_t oldest = kNoKey;
+    for (Part& part : parts_) {
+      const uint64_t order = part.oldest.load(std::memory_order_relaxed);
+      if (order >= oldest) continue;
+      oldest = order;
+      oldest_part = &part;
+    }
+    if (oldest_part == nullptr) return;  // others are forgetting them
+    MutexLock lock(&oldest_part->mu);
+    if (oldest_part->settled.empty()) continue;
+    // Others may evict from other parts at the same time: each takes its key off the count first,
+    // so that together they forget no more than is too many.
+    int64_t settled = settled_.load(std::memory_order_relaxed);
+    while (settled > max_keys_ &&
+           !settled_.compare_exchange_weak(settled, settled - 1, std::memory_order_relaxed)) {
+    }
+    if (settled <= max_keys_) return;
+    PopOldest(oldest_part);
+    evicted_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 

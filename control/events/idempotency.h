@@ -1,14 +1,21 @@
 // IdempotencyWindow remembers what became of recent publications that had a key, so that a retry
-// publishes nothing twice.  There is one per service.
+// publishes nothing twice.  There is one for each service.
 //
-// A key is claimed before its event is published and settled when the receipt is known.  Who comes
-// with the same key in between waits and gets the same answer.
+// A caller claims a key before it publishes the event, and settles the key when the receipt is
+// known.  Others that come with the same key in between wait and get the same answer.
 //
-// Threading: safe from every thread; keys are spread over several mutexes, all leaves.
-// Cost:      one hash lookup; bounded by time and by count, the oldest go first.
+// A settled key is remembered for the window's time, unless more than max_keys are settled: then
+// the oldest keys of the whole window are forgotten, and counted as evicted.
+//
+// Threading: safe from every thread.  Keys are spread over parts with a mutex each, all leaves;
+//            one part is locked at a time.
+// Cost:      one hash lookup.  While max_keys are settled, each further key costs a look at every
+//            part's oldest key and the lock of one more part.
 #pragma once
 
 #include <array>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -53,10 +60,21 @@ class IdempotencyWindow {
   // Forgets what is too old.
   void Expire(absl::Duration now);
 
+  // Keys that are remembered, those under way included.
   int64_t size() const;
 
+  // Keys that were forgotten before their time, because there were more than max_keys.
+  int64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
+
+  // The part of the keys with this hash.  It is chosen by the highest bits: the map in the part
+  // finds its places by the lowest ones, which must stay different there.
+  static size_t PartIndex(uint64_t hash) { return hash >> (64 - kPartBits); }
+
+  static constexpr size_t kPartBits = 4;
+  static constexpr size_t kParts = size_t{1} << kPartBits;
+
  private:
-  static constexpr size_t kMaxParts = 16;
+  static constexpr uint64_t kNoKey = UINT64_MAX;
 
   struct Entry {
     bool settled = false;
@@ -69,20 +87,33 @@ class IdempotencyWindow {
     std::vector<Waiter> waiters;
   };
 
+  struct Settled {
+    uint64_t order;  // the lower, the older, over all parts
+    absl::Duration at;
+    std::string key;
+  };
+
   struct Part {
     mutable Mutex mu;
     absl::flat_hash_map<std::string, Entry> entries ABSL_GUARDED_BY(mu);
-    // Settled keys, oldest first.
-    std::deque<std::pair<absl::Duration, std::string>> order ABSL_GUARDED_BY(mu);
+    std::deque<Settled> settled ABSL_GUARDED_BY(mu);  // oldest first
+    // Settled::order of the oldest key, or kNoKey.  Written under `mu`, read without it.
+    std::atomic<uint64_t> oldest{kNoKey};
   };
 
   Part& PartOf(absl::string_view key);
   void ExpirePart(Part* part, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(part->mu);
+  // Forgets the part's oldest settled key.
+  void PopOldest(Part* part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(part->mu);
+  // Forgets the window's oldest keys until no more than max_keys are settled.  No part is locked.
+  void EvictOverflow();
 
   const absl::Duration window_;
-  const size_t parts_in_use_;
-  const size_t max_keys_per_part_;
-  std::array<Part, kMaxParts> parts_;
+  const int64_t max_keys_;
+  std::array<Part, kParts> parts_;
+  std::atomic<uint64_t> next_order_{0};
+  std::atomic<int64_t> settled_{0};  // settled keys of all parts
+  std::atomic<int64_t> evicted_{0};
 };
 
 }  // namespace fanwire::control

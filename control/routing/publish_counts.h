@@ -14,6 +14,7 @@ struct PublishCounts {
   int64_t mirrored = 0;  // copies
   int64_t refused = 0;
   int64_t duplicates = 0;
+  int64_t evicted_keys = 0;  // idempotency keys forgotten before their time
   int64_t catalog_warnings = 0;
   int64_t channels = 0;         // with state, now
   Histogram::Snapshot seconds;  // that accepting took

@@ -268,6 +268,7 @@ class RouterImpl final : public Router, public LinkOwner {
             .mirrored = state->mirrored.load(kRelaxed),
             .refused = state->refused.load(kRelaxed),
             .duplicates = state->duplicates.load(kRelaxed),
+            .evicted_keys = state->idempotency.evicted(),
             .catalog_warnings = state->catalog_warnings.load(kRelaxed),
             .channels = state->channels.load(kRelaxed),
             .seconds = state->publish_seconds.snapshot()};

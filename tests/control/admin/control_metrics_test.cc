@@ -78,6 +78,8 @@ TEST_F(ControlMetricsTest, WhatEachServicePublishedIsCounted) {
               Contains(Pair("fanwire_control_publications_total service=mahavishnu", 2)));
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_mirrors_total service=mahavishnu", 1)));
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_refused_total service=mahavishnu", 1)));
+  EXPECT_THAT(sink.samples,
+              Contains(Pair("fanwire_control_idempotency_evicted_total service=mahavishnu", 0)));
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_channels service=mahavishnu", 3)));
   EXPECT_THAT(sink.samples,
               Contains(Pair("fanwire_control_publish_duration_seconds service=mahavishnu", 2)));

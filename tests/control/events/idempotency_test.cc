@@ -1,11 +1,15 @@
 #include "control/events/idempotency.h"
 
+#include <array>
 #include <atomic>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -127,17 +131,84 @@ TEST_F(IdempotencyTest, KeysUnderWayAreNeverForgotten) {
   EXPECT_EQ(window_.size(), 5);
 }
 
-TEST(IdempotencyManyTest, ALargeWindowKeepsAboutItsNumber) {
-  IdempotencyWindow window(absl::Minutes(10), 2000);
-  PublishOutcome outcome;
-  std::string id;
-  for (int i = 0; i < 10'000; ++i) {
-    ASSERT_EQ(window.Begin(absl::StrCat("key-", i), absl::Seconds(1), {}, &outcome, &id),
-              Claim::kNew);
-    window.Settle(absl::StrCat("key-", i), {}, absl::Seconds(1));
+// A window at a time that stands still.
+class Filled {
+ public:
+  explicit Filled(uint32_t max_keys) : window_(absl::Minutes(10), max_keys) {}
+
+  Claim Publish(int key) {
+    const std::string text = absl::StrCat("key-", key);
+    PublishOutcome outcome;
+    std::string id;
+    const Claim claim = window_.Begin(text, absl::Seconds(1), {}, &outcome, &id);
+    if (claim == Claim::kNew) window_.Settle(text, {}, absl::Seconds(1));
+    return claim;
   }
-  EXPECT_LE(window.size(), 2000);
-  EXPECT_GE(window.size(), 1500);
+  IdempotencyWindow& window() { return window_; }
+
+ private:
+  IdempotencyWindow window_;
+};
+
+TEST(IdempotencyManyTest, AsManyKeysAsConfiguredAreAllRemembered) {
+  constexpr int kKeys = 100'000;
+  Filled filled(kKeys);
+  for (int i = 0; i < kKeys; ++i) ASSERT_EQ(filled.Publish(i), Claim::kNew);
+  int twice = 0;
+  for (int i = 0; i < kKeys; ++i) twice += filled.Publish(i) == Claim::kSettled ? 0 : 1;
+  EXPECT_EQ(twice, 0);
+  EXPECT_EQ(filled.window().size(), kKeys);
+  EXPECT_EQ(filled.window().evicted(), 0);
+}
+
+TEST(IdempotencyManyTest, BeyondTheirNumberExactlyTheOldestKeysGoAndAreCounted) {
+  Filled filled(2000);
+  for (int i = 0; i < 10'000; ++i) ASSERT_EQ(filled.Publish(i), Claim::kNew);
+  EXPECT_EQ(filled.window().size(), 2000);
+  EXPECT_EQ(filled.window().evicted(), 8000);
+  for (int i = 8000; i < 10'000; ++i) ASSERT_EQ(filled.Publish(i), Claim::kSettled) << i;
+  EXPECT_EQ(filled.Publish(7999), Claim::kNew);
+}
+
+TEST(IdempotencyManyTest, KeysWhoseTimeIsOverAreNotCountedAsEvicted) {
+  Filled filled(2000);
+  for (int i = 0; i < 2000; ++i) filled.Publish(i);
+  filled.window().Expire(absl::Minutes(20));
+  EXPECT_EQ(filled.window().size(), 0);
+  EXPECT_EQ(filled.window().evicted(), 0);
+  for (int i = 0; i < 2000; ++i) ASSERT_EQ(filled.Publish(i), Claim::kNew);
+  EXPECT_EQ(filled.window().evicted(), 0);
+}
+
+TEST(IdempotencyManyTest, ManyThreadsForgetNoMoreThanIsTooMany) {
+  constexpr int kThreads = 4, kKeys = 5000, kMax = 1000;
+  Filled filled(kMax);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kKeys; ++i) filled.Publish(t * kKeys + i);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(filled.window().size(), kMax);
+  EXPECT_EQ(filled.window().evicted(), kThreads * kKeys - kMax);
+}
+
+// flat_hash_map tells the entries of a group apart by the lowest seven bits of their hashes.
+TEST(IdempotencyManyTest, KeysOfOnePartDifferInTheBitsThatTheMapInsideUses) {
+  std::array<std::set<uint64_t>, IdempotencyWindow::kParts> low_bits;
+  std::array<int, IdempotencyWindow::kParts> keys{};
+  for (int i = 0; i < 100'000; ++i) {
+    const uint64_t hash = absl::HashOf(absl::string_view(absl::StrCat("key-", i)));
+    const size_t part = IdempotencyWindow::PartIndex(hash);
+    ASSERT_LT(part, IdempotencyWindow::kParts);
+    ++keys[part];
+    low_bits[part].insert(hash & 0x7f);
+  }
+  for (size_t part = 0; part < IdempotencyWindow::kParts; ++part) {
+    EXPECT_EQ(low_bits[part].size(), 128u) << part;
+    EXPECT_GT(keys[part], 100'000 / 16 / 2) << part;
+  }
 }
 
 TEST(IdempotencyManyTest, OfManyThreadsWithOneKeyOneIsNewAndAllOthersAreAnsweredOnce) {
