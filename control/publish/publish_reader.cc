@@ -288,6 +288,12 @@ absl::Status ReadPublishBatchRequest(absl::string_view bytes,
   return raw.Finish(params);
 }
 
+absl::Status CheckBatchSize(absl::string_view what, size_t size, size_t max) {
+  if (size <= max) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, ": ", size, ", at most ", max, " in one message (limits.max_batch)"));
+}
+
 absl::Status ReadValidateRequest(absl::string_view bytes, EventReader* event) {
   event->Begin();
   WireReader reader(bytes);

@@ -1,10 +1,10 @@
-// Reads publishers' requests from their bytes, without protobuf's objects: texts are those of the
-// message, which must outlive what was read.
+// Reads publishers' requests from their bytes, without protobuf's objects.  The texts that are read
+// are parts of the message, which must outlive them.
 //
-// What protobuf would take is taken, with the same meaning.  A text that is no UTF-8 is refused
-// with the event that it belongs to, here or by CheckEvent().
+// Every message that protobuf accepts is accepted, with the same meaning.  A text that is not UTF-8
+// is refused with its event, here or by CheckEvent().
 //
-// Threading: of its user.
+// Threading: the functions are pure; a reader is of one thread at a time.
 // Cost:      some 0.05 us an event; allocates for typed data only.
 // Source:    proto/fanwire/v1/publish.proto
 #pragma once
@@ -22,19 +22,20 @@
 
 namespace fanwire::control {
 
-// Reads one Event after the other.
+// Reads events, one after the other.
 class EventReader {
  public:
   // Reads `bytes`, a v1.Event.  After an error event() has its id, if that can be repeated.
   //   INVALID_ARGUMENT  malformed; or a part that means nothing, and which
   absl::Status Read(absl::string_view bytes);
 
-  // The same of a field that may come several times, which protobuf merges: each is added.
+  // The same for a field that may come several times, whose parts protobuf merges.  Call Begin(),
+  // then Add() for each part, then Read().
   void Begin();
   void Add(absl::string_view bytes);
   absl::Status Read();
 
-  // Until the next Read().
+  // Valid until the next Read().
   const Event& event() const { return event_; }
 
  private:
@@ -54,7 +55,7 @@ class EventReader {
   absl::Status ReadTyped();
 
   absl::string_view bytes_;
-  std::string joined_;  // where they came in parts
+  std::string joined_;  // the bytes, if they came in several parts
   Event event_;
   Seconds occurred_at_;
   Seconds ttl_;
@@ -69,9 +70,13 @@ class EventReader {
 absl::Status ReadPublishRequest(absl::string_view bytes, EventReader* event, PublishParams* params);
 
 // A PublishBatchRequest: `events` are v1.Events still to be read.
-//   INVALID_ARGUMENT  malformed, or a parameter that means nothing
+//   INVALID_ARGUMENT  malformed, or a parameter has an unknown value
 absl::Status ReadPublishBatchRequest(absl::string_view bytes,
                                      std::vector<absl::string_view>* events, PublishParams* params);
+
+// Whether one message may hold `size` things of this name ("events").
+//   INVALID_ARGUMENT  it has more than `max`, which is limits.max_batch
+absl::Status CheckBatchSize(absl::string_view what, size_t size, size_t max);
 
 // A ValidateRequest.
 absl::Status ReadValidateRequest(absl::string_view bytes, EventReader* event);
@@ -81,26 +86,26 @@ struct PublishStreamMessage {
   enum class Kind : uint8_t { kNone, kHello, kItems };
 
   Kind kind = Kind::kNone;
-  std::string publisher_id;  // of a hello, and so
-  PublishParams params;
+  std::string publisher_id;              // of a hello
+  PublishParams params;                  // of a hello
   std::vector<absl::string_view> items;  // PublishItems still to be read
 };
 
-// Reads into `message`, whose memory is used again.
-//   INVALID_ARGUMENT  malformed, or a hello that means nothing
+// Reads into `message`, whose memory is reused.
+//   INVALID_ARGUMENT  malformed, or a hello with an unknown value
 absl::Status ReadPublishStreamRequest(absl::string_view bytes, PublishStreamMessage* message);
 
-// The items of a PublishStreamRequest that has nothing else in it, as clients write it, each read
-// where it lies.
+// The items of a PublishStreamRequest that contains nothing else, which is what clients send.  Each
+// item is read in place.
 class ItemsReader {
  public:
-  // False if the message is anything else: ReadPublishStreamRequest() tells what.  The pieces must
-  // outlive this.
+  // Returns false if the message contains anything else; ReadPublishStreamRequest() reads it then.
+  // The pieces must outlive this.
   bool Open(const std::vector<absl::string_view>& pieces);
 
   size_t size() const { return size_; }
 
-  // The next PublishItem, of size() in all; valid until the next call.
+  // The next PublishItem, valid until the next call.  Call it size() times.
   absl::string_view Next();
 
  private:
@@ -109,7 +114,7 @@ class ItemsReader {
 };
 
 // A PublishItem.
-//   INVALID_ARGUMENT  malformed, then `seq` is what was read of it; or what EventReader says
+//   INVALID_ARGUMENT  malformed (`seq` is set if it could be read), or what EventReader says
 absl::Status ReadPublishItem(absl::string_view bytes, uint64_t* seq, EventReader* event);
 
 }  // namespace fanwire::control

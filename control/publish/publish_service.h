@@ -1,6 +1,8 @@
-// The gRPC face for publishers: reads requests, calls Router, writes receipts.
+// PublishService is the gRPC service of publishers.  It reads their requests, publishes the events
+// with Router and answers with receipts.  Calls with one request are served here, PublishStream by
+// PublishStreams.
 //
-// Threading: safe from every thread; calls are handled on gRPC's callback threads without blocking.
+// Threading: safe from every thread; calls run on gRPC's callback threads and never block them.
 // Ownership: borrows the router.
 #pragma once
 
@@ -22,9 +24,9 @@ class PublishService {
   struct Options {
     // Publications that one batch or stream message may hold, as configured now.
     std::function<size_t()> max_batch;
-    // Items of one stream that may be without a receipt; reading stops there.
+    // Items of one stream that may wait for their receipt; reading stops there.
     size_t stream_credit = 10000;
-    // Publishers whose last accepted seq is remembered; the longest unused goes first.
+    // Publishers whose last accepted seq is remembered; the longest unused is forgotten first.
     size_t max_publishers = 10000;
   };
 

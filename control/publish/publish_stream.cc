@@ -1,0 +1,371 @@
+#include "control/publish/publish_stream.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "common/rpc_status.h"
+#include "control/events/event.h"
+#include "control/publish/publish_reader.h"
+#include "control/publish/raw_messages.h"
+#include "control/publish/receipt_stream.h"
+#include "control/publish/stream_order.h"
+#include "control/routing/router.h"
+#include "fanwire/v1/publish.pb.h"
+
+namespace fanwire::control {
+
+namespace {
+
+constexpr size_t kMaxPublisherIdBytes = 256;
+
+using Pieces = std::vector<absl::string_view>;
+
+// The pieces as one text, which may be kept in `joined`.
+absl::string_view Join(const Pieces& pieces, std::string* joined) {
+  if (pieces.size() == 1) return pieces.front();
+  for (const absl::string_view piece : pieces) absl::StrAppend(joined, piece);
+  return *joined;
+}
+
+}  // namespace
+
+// One PublishStream; deletes itself.
+class PublishStreams::Call final
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+      public ReceiptSink {
+ public:
+  explicit Call(PublishStreams* owner)
+      : owner_(owner), order_(&owner->publishers_), receipts_(owner->options_.credit) {}
+
+  // Begins reading.  Apart from the constructor, because callbacks may come inside.
+  void Start() { StartRead(&request_); }
+
+  // Keeps the call alive until Release().
+  void Hold() {
+    MutexLock lock(&mu_);
+    ++holds_;
+  }
+  // The last one after OnDone() deletes the call.
+  void Release() {
+    bool over = false;
+    {
+      MutexLock lock(&mu_);
+      --holds_;
+      over = done_ && holds_ == 0;
+    }
+    if (over) delete this;
+  }
+
+  void GoAway(const std::string& reason) {
+    v1::PublishStreamResponse response;
+    response.mutable_go_away()->set_reason(reason);
+    {
+      MutexLock lock(&mu_);
+      go_away_ = ToByteBuffer(response);
+    }
+    Write();
+  }
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override { End(absl::CancelledError("cancelled by the publisher")); }
+  void OnDone() override;
+  void OnReceipt(uint64_t tag, const PublishOutcome& outcome) override;
+
+ private:
+  absl::Status ReadMessage();
+  absl::Status ReadHello();
+  absl::Status ReadItems();
+  // Publishes so many PublishItems.
+  absl::Status Publish(size_t items, absl::FunctionRef<absl::string_view()> next);
+  // Publishes one PublishItem, or gives it a receipt that says why not.
+  void PublishItem(absl::string_view bytes, EventReader* event, PublishRun* run);
+  // Hands the receipts that came while reading over to receipts_.
+  void HandOverReceipts();
+  // Stops reading.  With an error the call finishes at once, else after the last receipt.
+  void End(const absl::Status& status);
+  // Writes the next message, if there is one and no other is being written; or finishes the call,
+  // if it is over.
+  void Write();
+
+  PublishStreams* const owner_;
+
+  // Only touched by the callbacks of reading, of which one runs at a time.
+  grpc::ByteBuffer request_;
+  PublishStreamMessage message_;
+  bool greeted_ = false;
+  PublishParams params_;
+  StreamOrder order_;
+  // Receipts that come on the thread that reads, while it does: most do.
+  ReceiptBatch receipts_of_reading_;
+  bool refused_ = false;  // the last of them was a refusal
+
+  Mutex mu_;  // a leaf
+  std::optional<grpc::ByteBuffer> welcome_ ABSL_GUARDED_BY(mu_);
+  std::optional<grpc::ByteBuffer> go_away_ ABSL_GUARDED_BY(mu_);
+  ReceiptStream receipts_ ABSL_GUARDED_BY(mu_);
+  // Who will still come back to this call: items whose receipt has not come yet, GoAway().
+  size_t holds_ ABSL_GUARDED_BY(mu_) = 0;
+  bool read_waits_ ABSL_GUARDED_BY(mu_) = false;  // until there is credit again
+  bool reading_over_ ABSL_GUARDED_BY(mu_) = false;
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  bool done_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mu_);
+
+  grpc::ByteBuffer response_;  // of the write in flight
+
+  // The call whose message this thread is publishing.
+  static thread_local const Call* being_read;
+};
+
+thread_local const PublishStreams::Call* PublishStreams::Call::being_read = nullptr;
+
+void PublishStreams::Call::OnReadDone(bool ok) {
+  if (!ok) return End(absl::OkStatus());
+  const absl::Status status = ReadMessage();
+  request_.Clear();  // while it waits for the next, a stream holds little
+  if (!status.ok()) return End(status);
+  bool read = false;
+  {
+    MutexLock lock(&mu_);
+    if (!reading_over_) {
+      read = receipts_.has_credit();
+      read_waits_ = !read;
+    }
+  }
+  if (read) StartRead(&request_);
+  Write();
+}
+
+absl::Status PublishStreams::Call::ReadMessage() {
+  std::vector<grpc::Slice> slices;
+  if (request_.Length() > 0 && !request_.Dump(&slices).ok())
+    return absl::InternalError("the message cannot be read");
+  Pieces pieces;
+  pieces.reserve(slices.size());
+  for (const grpc::Slice& slice : slices) {
+    pieces.emplace_back(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  if (greeted_) {
+    ItemsReader items;
+    if (items.Open(pieces)) return Publish(items.size(), [&] { return items.Next(); });
+  }
+  std::string joined;
+  if (absl::Status status = ReadPublishStreamRequest(Join(pieces, &joined), &message_);
+      !status.ok()) {
+    return status;
+  }
+  return greeted_ ? ReadItems() : ReadHello();
+}
+
+absl::Status PublishStreams::Call::ReadHello() {
+  if (message_.kind != PublishStreamMessage::Kind::kHello) {
+    return absl::InvalidArgumentError("the first message of a PublishStream must be hello");
+  }
+  if (message_.publisher_id.size() > kMaxPublisherIdBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("publisher_id: ", message_.publisher_id.size(),
+                                                   " bytes, at most ", kMaxPublisherIdBytes,
+                                                   " allowed"));
+  }
+  params_ = message_.params;
+  greeted_ = true;
+  v1::PublishStreamResponse response;
+  response.mutable_welcome()->set_last_accepted_seq(order_.Begin(message_.publisher_id));
+  response.mutable_welcome()->set_credit(static_cast<uint32_t>(owner_->options_.credit));
+  {
+    MutexLock lock(&mu_);
+    welcome_ = ToByteBuffer(response);
+  }
+  const std::string go_away = owner_->Add(this);
+  if (!go_away.empty()) GoAway(go_away);
+  return absl::OkStatus();
+}
+
+absl::Status PublishStreams::Call::ReadItems() {
+  if (message_.kind != PublishStreamMessage::Kind::kItems) {
+    return absl::InvalidArgumentError("message: neither hello nor items");
+  }
+  size_t next = 0;
+  return Publish(message_.items.size(), [&] { return message_.items[next++]; });
+}
+
+absl::Status PublishStreams::Call::Publish(size_t items,
+                                           absl::FunctionRef<absl::string_view()> next) {
+  if (absl::Status status = CheckBatchSize("items", items, owner_->options_.max_batch());
+      !status.ok()) {
+    return status;
+  }
+  {
+    MutexLock lock(&mu_);
+    receipts_.Expect(items);
+    holds_ += items;
+  }
+  const Call* const outer = std::exchange(being_read, this);
+  PublishRun run(owner_->router_);
+  EventReader event;  // not kept: a large event would be, too
+  for (size_t i = 0; i < items; ++i) {
+    if (receipts_of_reading_.empty()) receipts_of_reading_.Reserve(items - i);
+    PublishItem(next(), &event, &run);
+  }
+  run.Flush();
+  being_read = outer;
+  HandOverReceipts();
+  return absl::OkStatus();
+}
+
+void PublishStreams::Call::PublishItem(absl::string_view bytes, EventReader* event,
+                                       PublishRun* run) {
+  uint64_t seq = 0;
+  absl::Status status = ReadPublishItem(bytes, &seq, event);
+  if (status.ok()) status = order_.Take(seq);
+  if (!status.ok()) {
+    PublishOutcome refusal;
+    refusal.status = std::move(status);
+    refusal.id = event->event().id;
+    OnReceipt(seq, refusal);
+    run->Interrupted();
+    return;
+  }
+  refused_ = false;
+  run->Publish(event->event(), params_, this, seq);
+  if (!refused_) order_.Accepted();
+}
+
+void PublishStreams::Call::HandOverReceipts() {
+  ReceiptBatch batch = std::exchange(receipts_of_reading_, {});
+  if (batch.empty()) return;
+  MutexLock lock(&mu_);
+  holds_ -= batch.size();  // not the last ones: while it is read, the call is not done
+  receipts_.Add(std::move(batch));
+}
+
+void PublishStreams::Call::OnReceipt(uint64_t tag, const PublishOutcome& outcome) {
+  if (being_read == this) {
+    refused_ = !outcome.status.ok();
+    receipts_of_reading_.Add(tag, outcome);
+    // Those of one message go out together.
+    if (!receipts_of_reading_.full()) return;
+    HandOverReceipts();
+    Write();
+    return;
+  }
+  {
+    MutexLock lock(&mu_);
+    receipts_.Add(tag, outcome);
+  }
+  Write();
+  Release();
+}
+
+void PublishStreams::Call::End(const absl::Status& status) {
+  {
+    MutexLock lock(&mu_);
+    if (!reading_over_ || status_.ok()) status_ = status;
+    reading_over_ = true;
+  }
+  Write();
+}
+
+void PublishStreams::Call::Write() {
+  bool write = false, finish = false;
+  absl::Status status;
+  {
+    MutexLock lock(&mu_);
+    if (finished_ || writing_) return;
+    const bool failed = reading_over_ && !status_.ok();
+    if (!failed) {
+      write = true;
+      if (welcome_.has_value()) {
+        response_ = *std::exchange(welcome_, std::nullopt);
+      } else if (!receipts_.empty()) {
+        response_ = MessageWithField(v1::PublishStreamResponse::kReceiptsFieldNumber,
+                                     receipts_.Take().bytes());
+      } else if (go_away_.has_value()) {
+        response_ = *std::exchange(go_away_, std::nullopt);
+      } else {
+        write = false;
+      }
+    }
+    finish = failed || (!write && reading_over_ && receipts_.complete());
+    writing_ = write;
+    finished_ = finish;
+    status = status_;
+  }
+  if (write) StartWrite(&response_);
+  if (finish) Finish(ToGrpcStatus(status));
+}
+
+void PublishStreams::Call::OnWriteDone(bool ok) {
+  bool read = false;
+  {
+    MutexLock lock(&mu_);
+    response_.Clear();  // an idle stream holds little
+    writing_ = false;
+    receipts_.Written();
+    if (!ok && status_.ok()) {
+      reading_over_ = true;
+      status_ = absl::CancelledError("the publisher went away");
+    }
+    if (read_waits_ && !reading_over_ && receipts_.has_credit()) {
+      read_waits_ = false;
+      read = true;
+    }
+  }
+  if (read) StartRead(&request_);
+  Write();
+}
+
+void PublishStreams::Call::OnDone() {
+  owner_->Remove(this);
+  bool over = false;
+  {
+    MutexLock lock(&mu_);
+    done_ = true;
+    over = holds_ == 0;
+  }
+  if (over) delete this;
+}
+
+PublishStreams::PublishStreams(const Options& options, Router* router)
+    : options_(options), router_(router), publishers_(options.max_publishers) {}
+
+PublishStreams::~PublishStreams() = default;
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishStreams::Open() {
+  auto* const call = new Call(this);
+  call->Start();
+  return call;
+}
+
+void PublishStreams::GoAway(const std::string& reason) {
+  std::vector<Call*> calls;
+  {
+    MutexLock lock(&mu_);
+    go_away_ = reason;
+    calls.assign(calls_.begin(), calls_.end());
+    for (Call* call : calls) call->Hold();
+  }
+  for (Call* call : calls) {
+    call->GoAway(reason);
+    call->Release();
+  }
+}
+
+std::string PublishStreams::Add(Call* call) {
+  MutexLock lock(&mu_);
+  calls_.insert(call);
+  return go_away_;
+}
+
+void PublishStreams::Remove(Call* call) {
+  MutexLock lock(&mu_);
+  calls_.erase(call);
+}
+
+}  // namespace fanwire::control
