@@ -12,6 +12,7 @@
 #include "common/json_depth.h"
 #include "common/json_parse.h"
 #include "common/mutex.h"
+#include "common/proto_time.h"
 #include "fanwire/v1/admin.grpc.pb.h"
 
 namespace fanwire::cli {
@@ -150,8 +151,8 @@ class GrpcAdminClient : public AdminClient {
                            const std::function<void(int64_t)>& on_remaining) override {
     v1::DrainWorkerRequest message;
     message.set_id(request.worker);
-    if (request.window.has_value()) ToProto(*request.window, message.mutable_window());
-    if (request.deadline.has_value()) ToProto(*request.deadline, message.mutable_deadline());
+    if (request.window.has_value()) SetDuration(*request.window, message.mutable_window());
+    if (request.deadline.has_value()) SetDuration(*request.deadline, message.mutable_deadline());
     bool done = false;
     const absl::Status status = Stream<v1::DrainWorkerProgress>(
         &v1::Admin::Stub::DrainWorker, message, [&](const v1::DrainWorkerProgress& progress) {
@@ -252,7 +253,7 @@ class GrpcAdminClient : public AdminClient {
     if (!response.ok()) return response.status();
     return ServerVersion{.version = response->version(),
                          .build = response->build(),
-                         .started_at = FromProto(response->started_at()),
+                         .started_at = TimeOrNever(response->started_at()),
                          .pid = response->pid(),
                          .engine = response->engine()};
   }

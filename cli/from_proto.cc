@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "common/proto_time.h"
 #include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/publish.pb.h"
 #include "fanwire/v1/types.pb.h"
@@ -47,19 +48,9 @@ ReceiptLevel LevelFromProto(v1::ReceiptLevel level) {
 
 }  // namespace
 
-absl::Time FromProto(const google::protobuf::Timestamp& time) {
+absl::Time TimeOrNever(const google::protobuf::Timestamp& time) {
   if (time.seconds() == 0 && time.nanos() == 0) return absl::InfinitePast();
-  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
-}
-
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
-
-void ToProto(absl::Duration duration, google::protobuf::Duration* out) {
-  absl::Duration rest;
-  out->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+  return ToTime(time);
 }
 
 Position FromProto(const v1::Position& position) {
@@ -142,11 +133,11 @@ ChannelInfo FromProto(const v1::ChannelInfo& channel) {
           .history_bytes = channel.history_bytes(),
           .oldest_offset = channel.oldest_offset(),
           .publications = channel.publications(),
-          .last_published = FromProto(channel.last_published()),
+          .last_published = TimeOrNever(channel.last_published()),
           .workers = channel.workers(),
           .subscribers = channel.subscribers(),
           .history_size = channel.history_size(),
-          .history_ttl = FromProto(channel.history_ttl()),
+          .history_ttl = ToDuration(channel.history_ttl()),
           .backlog_policy =
               LowerName(v1::BacklogPolicy_Name(channel.backlog_policy()), "BACKLOG_POLICY_")};
 }
@@ -183,8 +174,8 @@ WorkerInfo FromProto(const v1::WorkerInfo& worker) {
                  .subscriptions = worker.subscriptions(),
                  .incarnation = worker.incarnation(),
                  .version = worker.version(),
-                 .attached_at = FromProto(worker.attached_at()),
-                 .last_heartbeat = FromProto(worker.last_heartbeat()),
+                 .attached_at = TimeOrNever(worker.attached_at()),
+                 .last_heartbeat = TimeOrNever(worker.last_heartbeat()),
                  .rss_bytes = worker.rss_bytes(),
                  .cpu_percent = worker.cpu_percent(),
                  .queue_publications = worker.queue_publications(),
@@ -227,7 +218,7 @@ void ToProto(const Event& event, v1::Event* out) {
   if (!event.json.empty()) out->set_json(event.json);
   out->set_id(event.id);
   out->set_idempotency_key(event.idempotency_key);
-  if (event.ttl.has_value()) ToProto(*event.ttl, out->mutable_ttl());
+  if (event.ttl.has_value()) SetDuration(*event.ttl, out->mutable_ttl());
   out->set_skip_history(event.skip_history);
 }
 

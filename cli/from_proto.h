@@ -8,7 +8,6 @@
 #include "cli/model.h"
 
 namespace google::protobuf {
-class Duration;
 class Timestamp;
 }  // namespace google::protobuf
 
@@ -27,9 +26,8 @@ class WorkerInfo;
 
 namespace fanwire::cli {
 
-absl::Time FromProto(const google::protobuf::Timestamp& time);
-absl::Duration FromProto(const google::protobuf::Duration& duration);
-void ToProto(absl::Duration duration, google::protobuf::Duration* out);
+// InfinitePast of a time that is not set.
+absl::Time TimeOrNever(const google::protobuf::Timestamp& time);
 
 Position FromProto(const v1::Position& position);
 void ToProto(const Position& position, v1::Position* out);

@@ -6,6 +6,7 @@
 
 #include "cli/from_proto.h"
 #include "cli/rpc_channel.h"
+#include "common/proto_time.h"
 #include "fanwire/v1/publish.grpc.pb.h"
 
 namespace fanwire::cli {
@@ -26,7 +27,7 @@ class GrpcPublishStream : public PublishStream {
     v1::PublishStreamRequest message;
     v1::PublisherHello* hello = message.mutable_hello();
     hello->set_receipt_level(static_cast<v1::ReceiptLevel>(ToProto(request.level)));
-    if (request.wait.has_value()) ToProto(*request.wait, hello->mutable_wait());
+    if (request.wait.has_value()) SetDuration(*request.wait, hello->mutable_wait());
     stream_->Write(message);  // if it fails the first Read() does, too, and says why
     reader_ = std::thread([this] { ReadAll(); });
   }
@@ -101,7 +102,7 @@ class GrpcPublishClient : public PublishClient {
     v1::PublishRequest message;
     ToProto(event, message.mutable_event());
     message.set_receipt_level(static_cast<v1::ReceiptLevel>(ToProto(request.level)));
-    if (request.wait.has_value()) ToProto(*request.wait, message.mutable_wait());
+    if (request.wait.has_value()) SetDuration(*request.wait, message.mutable_wait());
     v1::PublishResponse response;
     const grpc::Status status = stub_->Publish(&context, message, &response);
     if (!status.ok()) return channel_->ToStatus(status);

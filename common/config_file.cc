@@ -24,6 +24,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "common/edit_distance.h"
+#include "common/proto_time.h"
 
 extern char** environ;
 
@@ -291,7 +292,8 @@ class Reader {
       Fault(node, path, std::string(status.message()));
       return;
     }
-    if (const std::string fault = SetDuration(text, out); !fault.empty()) Fault(node, path, fault);
+    if (const std::string fault = SetDurationText(text, out); !fault.empty())
+      Fault(node, path, fault);
   }
 
   void ReadAny(const YAML::Node& node, const std::string& path, google::protobuf::Value* out) {
@@ -329,7 +331,7 @@ class Reader {
   }
 
  public:
-  static std::string SetDuration(const std::string& text, Message* out) {
+  static std::string SetDurationText(const std::string& text, Message* out) {
     absl::Duration duration;
     if (!absl::ParseDuration(text, &duration) || duration == absl::InfiniteDuration()) {
       return absl::StrCat("\"", text, "\" is no duration such as 250ms, 5s or 1h30m");
@@ -338,9 +340,7 @@ class Reader {
       return absl::StrCat("\"", text, "\": a duration cannot be negative");
     }
     google::protobuf::Duration proto;
-    proto.set_seconds(absl::ToInt64Seconds(duration));
-    proto.set_nanos(
-        static_cast<int32_t>(absl::ToInt64Nanoseconds(duration - absl::Seconds(proto.seconds()))));
+    SetDuration(duration, &proto);
     out->CopyFrom(proto);
     return "";
   }
@@ -480,8 +480,7 @@ void EmitValue(const Message& message, const FieldDescriptor* field, int index,
       if (IsMessage(field, kDuration)) {
         google::protobuf::Duration duration;
         duration.CopyFrom(child);
-        out << absl::FormatDuration(absl::Seconds(duration.seconds()) +
-                                    absl::Nanoseconds(duration.nanos()));
+        out << absl::FormatDuration(ToDuration(duration));
       } else if (IsMessage(field, kStruct)) {
         google::protobuf::Value value;
         value.mutable_struct_value()->CopyFrom(child);
@@ -623,7 +622,7 @@ absl::Status OverrideConfig(absl::string_view path, absl::string_view value,
       if (field->is_repeated()) {
         fault = "a list cannot be set so; use the file";
       } else if (IsMessage(field, kDuration)) {
-        fault = Reader::SetDuration(std::string(value), reflection->MutableMessage(at, field));
+        fault = Reader::SetDurationText(std::string(value), reflection->MutableMessage(at, field));
       } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
         fault = absl::StrCat("needs one of its keys: ",
                              absl::StrJoin(FieldNames(field->message_type()), ", "));

@@ -24,6 +24,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
+#include "common/proto_time.h"
 #include "common/timer_queue.h"
 #include "common/version.h"
 #include "control/admin/admin_service.h"
@@ -63,15 +64,11 @@ constexpr absl::Duration kReloadPoll = absl::Milliseconds(20);
 // How long a stop waits until what was accepted has reached the workers; half of its time at most.
 constexpr absl::Duration kFlushWait = absl::Seconds(5);
 
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
-
 SupervisorSettings SettingsOf(const v1::Config& config) {
   return {.workers = WorkerCount(config),
-          .frozen_kill_after = FromProto(config.control().frozen_kill_after()),
-          .drain_window = FromProto(config.worker().drain_window()),
-          .drain_deadline = FromProto(config.worker().drain_deadline())};
+          .frozen_kill_after = ToDuration(config.control().frozen_kill_after()),
+          .drain_window = ToDuration(config.worker().drain_window()),
+          .drain_deadline = ToDuration(config.worker().drain_deadline())};
 }
 
 // Puts back what cannot change while running, and says what that was.
@@ -287,14 +284,14 @@ void ServerImpl::MakeParts() {
   }
   timers_ = std::make_unique<TimerQueue>(clock_);
   engine_ = MakeMemoryEngine(config->engine().max_history_bytes());
-  router_ = Router::Make({.idempotency_window = FromProto(control.idempotency_window()),
+  router_ = Router::Make({.idempotency_window = ToDuration(control.idempotency_window()),
                           .idempotency_max_keys = control.idempotency_max_keys(),
-                          .max_receipt_wait = FromProto(control.max_receipt_wait()),
-                          .channel_idle_ttl = FromProto(config->engine().channel_idle_ttl())},
+                          .max_receipt_wait = ToDuration(control.max_receipt_wait()),
+                          .channel_idle_ttl = ToDuration(config->engine().channel_idle_ttl())},
                          engine_.get(), clock_, timers_.get(), services);
   ledger_ = std::make_unique<Ledger>();
   registry_ = WorkerRegistry::Make(
-      {.heartbeat_interval = FromProto(control.heartbeat_interval()),
+      {.heartbeat_interval = ToDuration(control.heartbeat_interval()),
        .control_incarnation = static_cast<uint64_t>(absl::ToUnixNanos(clock_->WallNow()))},
       router_.get(), ledger_.get(), clock_, timers_.get());
   retained_ = std::make_unique<StatusRequests>(*config);
@@ -315,7 +312,7 @@ void ServerImpl::MakeParts() {
                         .control_address = absl::StrCat("unix:", control.socket()),
                         .runtime_dir = runtime_.path(),
                         .settings = SettingsOf(*config),
-                        .adopt_window = FromProto(control.adopt_window())},
+                        .adopt_window = ToDuration(control.adopt_window())},
       clock_, processes_.get(), orders_.get());
 
   router_->AddObserver(retained_.get());
@@ -341,7 +338,7 @@ void ServerImpl::MakeParts() {
                                      .host = this,
                                      .engine = std::string(engine_->name()),
                                      .started_at = clock_->WallNow()});
-  timers_->Every(FromProto(control.heartbeat_interval()), [this] { registry_->Tick(); });
+  timers_->Every(ToDuration(control.heartbeat_interval()), [this] { registry_->Tick(); });
   timers_->Every(absl::Seconds(1), [this] { router_->Sweep(); });
   timers_->Start();
 }
@@ -565,7 +562,7 @@ void ServerImpl::AwaitDelivery(absl::Duration timeout) {
 void ServerImpl::Stop() {
   if (stopped_) return;
   LogInfo("control.stopping");
-  const absl::Duration timeout = FromProto(config().config->control().shutdown_timeout());
+  const absl::Duration timeout = ToDuration(config().config->control().shutdown_timeout());
   const absl::Duration deadline = clock_->Now() + timeout;
   router_->StopPublishing();
   publish_service_->GoAway("control is stopping");

@@ -1,14 +1,11 @@
 #include "fanout/service_settings.h"
 
+#include "common/proto_time.h"
 #include "fanwire/v1/worker.pb.h"
 
 namespace fanwire::fanout {
 
 namespace {
-
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
 
 CorrelationMode ModeOf(v1::CorrelationMode mode) {
   switch (mode) {
@@ -43,13 +40,13 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
   message_rate_limit = limits.message_rate_limit();
   message_rate_burst = limits.message_rate_burst();
   max_connections = limits.max_connections();
-  handshake_timeout = FromProto(limits.handshake_timeout());
-  auth_timeout = FromProto(limits.auth_timeout());
-  ping_interval = FromProto(limits.ping_interval());
-  pong_timeout = FromProto(limits.pong_timeout());
-  close_timeout = FromProto(limits.close_timeout());
-  recovery_timeout = FromProto(limits.recovery_timeout());
-  control_wait = FromProto(limits.control_wait());
+  handshake_timeout = ToDuration(limits.handshake_timeout());
+  auth_timeout = ToDuration(limits.auth_timeout());
+  ping_interval = ToDuration(limits.ping_interval());
+  pong_timeout = ToDuration(limits.pong_timeout());
+  close_timeout = ToDuration(limits.close_timeout());
+  recovery_timeout = ToDuration(limits.recovery_timeout());
+  control_wait = ToDuration(limits.control_wait());
 }
 
 }  // namespace fanwire::fanout

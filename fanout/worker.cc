@@ -17,6 +17,7 @@
 #include "common/http_probe.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/proto_time.h"
 #include "common/version.h"
 #include "fanout/control_link.h"
 #include "fanout/drain.h"
@@ -47,10 +48,6 @@ constexpr absl::Duration kFarewell = absl::Seconds(2);
 
 // Ports that the ops listener tries from the configured one on.
 constexpr int kOpsPorts = 64;
-
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
 
 class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstream {
  public:
@@ -250,7 +247,7 @@ void WorkerImpl::FillHello(v1::Hello* hello) {
 
 void WorkerImpl::OnAttached(const v1::ControlMessage& message) {
   const v1::Welcome& welcome = message.welcome();
-  heartbeat_ = std::max(FromProto(welcome.heartbeat_interval()), absl::Milliseconds(10));
+  heartbeat_ = std::max(ToDuration(welcome.heartbeat_interval()), absl::Milliseconds(10));
   link_->SetHeartbeatInterval(heartbeat_);
   ++attachments_;
   loop_.Cancel(std::exchange(orphan_timer_, 0));
@@ -284,7 +281,7 @@ void WorkerImpl::OnDetached(const absl::Status& /*status*/) { ArmOrphan(); }
 
 void WorkerImpl::ArmOrphan() {
   if (orphan_timer_ != 0 || config_ == nullptr || drain_->started()) return;
-  const absl::Duration timeout = FromProto(config_->worker().orphan_timeout());
+  const absl::Duration timeout = ToDuration(config_->worker().orphan_timeout());
   orphan_timer_ = loop_.RunAfter(timeout, [this, timeout] {
     orphan_timer_ = 0;
     LogWarning("worker.orphaned", {{"for", timeout}});
@@ -549,8 +546,8 @@ void WorkerImpl::Apply(const v1::WorkerConfig& config) {
     config_ = std::make_unique<v1::WorkerConfig>(config);
     config_version_ = config.version();
     hub_.set_slice(std::max<uint32_t>(config.worker().fanout_slice(), 1),
-                   FromProto(config.worker().fanout_slice_time()));
-    heartbeat_ = std::max(FromProto(config.heartbeat_interval()), absl::Milliseconds(10));
+                   ToDuration(config.worker().fanout_slice_time()));
+    heartbeat_ = std::max(ToDuration(config.heartbeat_interval()), absl::Milliseconds(10));
     link_->SetHeartbeatInterval(heartbeat_);
     LogLevel level;
     if (ParseLogLevel(config.log().level(), &level)) SetLogLevel(level);
@@ -579,8 +576,8 @@ void WorkerImpl::LeaveRemovedServices() {
   if (sessions.empty()) return;
   constexpr absl::string_view kReason = "service was removed";
   const std::string text =
-      DrainingText(FromProto(config_->worker().reconnect_after_min()),
-                   FromProto(config_->worker().reconnect_after_max()), kReason, absl::Now());
+      DrainingText(ToDuration(config_->worker().reconnect_after_min()),
+                   ToDuration(config_->worker().reconnect_after_max()), kReason, absl::Now());
   for (Session* const session : sessions) {
     session->SayGoodbye(text, CloseCode::kServiceRestart, kReason);
   }
@@ -615,8 +612,8 @@ void WorkerImpl::StartOps(const v1::WorkerProcessConfig& config) {
 
 void WorkerImpl::OnDrainOrder(const v1::Drain& drain) {
   DrainOrder order;
-  order.window = FromProto(drain.window());
-  order.deadline = FromProto(drain.deadline());
+  order.window = ToDuration(drain.window());
+  order.deadline = ToDuration(drain.deadline());
   if (drain.close_code() != 0) order.code = static_cast<CloseCode>(drain.close_code());
   order.reason = drain.reason().empty() ? "draining" : drain.reason();
   BeginDrain(std::move(order), drain.exit());
@@ -626,8 +623,8 @@ void WorkerImpl::BeginDrain(const std::string& reason) {
   DrainOrder order;
   order.reason = reason;
   if (config_ != nullptr) {
-    order.window = FromProto(config_->worker().drain_window());
-    order.deadline = FromProto(config_->worker().drain_deadline());
+    order.window = ToDuration(config_->worker().drain_window());
+    order.deadline = ToDuration(config_->worker().drain_deadline());
   }
   BeginDrain(std::move(order), /*exit=*/true);
 }
@@ -639,8 +636,8 @@ void WorkerImpl::BeginDrain(DrainOrder order, bool exit) {
   }
   if (drain_->started()) return;
   if (config_ != nullptr) {
-    order.reconnect_after_min = FromProto(config_->worker().reconnect_after_min());
-    order.reconnect_after_max = FromProto(config_->worker().reconnect_after_max());
+    order.reconnect_after_min = ToDuration(config_->worker().reconnect_after_min());
+    order.reconnect_after_max = ToDuration(config_->worker().reconnect_after_max());
   }
   loop_.Cancel(std::exchange(orphan_timer_, 0));
   drain_->Start(order, [this, told = int64_t{-1}](int64_t remaining, bool done) mutable {

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/proto_time.h"
 #include "control/config/service_table.h"
 #include "control/events/publication.h"
 #include "control/processes/worker_processes.h"
@@ -154,23 +155,6 @@ void AddLocalWorker(const ProcessInfo& local, v1::WorkerInfo* info) {
 
 }  // namespace
 
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
-
-void ToProto(absl::Duration duration, google::protobuf::Duration* out) {
-  absl::Duration rest;
-  out->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-}
-
-void ToProto(absl::Time time, google::protobuf::Timestamp* out) {
-  const int64_t seconds = absl::ToUnixSeconds(time);
-  out->set_seconds(seconds);
-  out->set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
-}
-
 void ToProto(const Position& position, v1::Position* out) {
   out->set_epoch(position.epoch.ToText());
   out->set_offset(position.offset);
@@ -198,13 +182,13 @@ void ToProto(const ChannelSummary& channel, const ServiceTable& services, v1::Ch
   out->set_oldest_offset(channel.history.oldest_offset);
   out->set_publications(channel.publications);
   if (channel.last_published != absl::InfinitePast()) {
-    ToProto(channel.last_published, out->mutable_last_published());
+    SetTimestamp(channel.last_published, out->mutable_last_published());
   }
   out->set_workers(channel.workers);
   if (const ServiceSpec* const spec = services.Find(channel.service); spec != nullptr) {
     const ChannelPolicy policy = spec->PolicyFor(channel.channel);
     out->set_history_size(policy.history.size);
-    ToProto(policy.history.ttl, out->mutable_history_ttl());
+    SetDuration(policy.history.ttl, out->mutable_history_ttl());
     out->set_backlog_policy(static_cast<v1::BacklogPolicy>(policy.backlog));
   }
 }

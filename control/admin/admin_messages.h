@@ -16,11 +16,6 @@
 #include "control/routing/channel_info.h"
 #include "control/routing/publish_counts.h"
 
-namespace google::protobuf {
-class Duration;
-class Timestamp;
-}  // namespace google::protobuf
-
 namespace fanwire::v1 {
 class ChannelInfo;
 class ConnectionInfo;
@@ -49,10 +44,7 @@ struct QueryResult;
 struct ServiceCounts;
 struct ProcessInfo;
 
-absl::Duration FromProto(const google::protobuf::Duration& duration);
-void ToProto(absl::Duration duration, google::protobuf::Duration* out);
 // InfinitePast is left out.
-void ToProto(absl::Time time, google::protobuf::Timestamp* out);
 void ToProto(const Position& position, v1::Position* out);
 void ToProto(absl::string_view service, absl::string_view channel, const Publication& publication,
              v1::Publication* out);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/config_file.h"
 #include "common/log.h"
+#include "common/proto_time.h"
 #include "common/rpc_status.h"
 #include "common/version.h"
 #include "control/admin/admin_messages.h"
@@ -349,7 +350,7 @@ class AdminService final : public v1::Admin::CallbackService {
     response->set_version(std::string(kVersion));
     response->set_build(BuildInfo());
     if (parts_.started_at != absl::InfinitePast()) {
-      ToProto(parts_.started_at, response->mutable_started_at());
+      SetTimestamp(parts_.started_at, response->mutable_started_at());
     }
     response->set_pid(static_cast<uint32_t>(getpid()));
     response->set_engine(parts_.engine);

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/mutex.h"
+#include "common/proto_time.h"
 #include "common/rpc_status.h"
 #include "control/admin/admin_messages.h"
 #include "control/admin/control_process.h"
@@ -187,7 +188,7 @@ absl::StatusOr<DrainOrder> ReadDrain(const v1::DrainWorkerRequest& request,
                                      const v1::WorkerProcessConfig& config) {
   const auto read = [](bool given, const google::protobuf::Duration& own,
                        const google::protobuf::Duration& configured) {
-    return FromProto(given ? own : configured);
+    return ToDuration(given ? own : configured);
   };
   DrainOrder order;
   order.window = read(request.has_window(), request.window(), config.drain_window());

@@ -23,6 +23,7 @@
 #include "absl/time/time.h"
 #include "common/address.h"
 #include "common/log.h"
+#include "common/proto_time.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
 #include "proto/channel_name.h"
@@ -32,16 +33,6 @@ namespace fanwire::control {
 namespace {
 
 using google::protobuf::Duration;
-
-absl::Duration FromProto(const Duration& proto) {
-  return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
-}
-
-void SetDuration(absl::Duration value, Duration* out) {
-  out->set_seconds(absl::ToInt64Seconds(value));
-  out->set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(value - absl::Seconds(out->seconds()))));
-}
 
 // Fills what was not given.  Numbers: 0 is "not given", but for those that are `optional`.
 bool IsUnset(const std::string& text) { return text.empty(); }
@@ -266,8 +257,8 @@ class Checker {
   }
 
   void AtLeast(absl::string_view path, const Duration& value, absl::Duration low) {
-    if (FromProto(value) < low) {
-      Fault(path, absl::StrCat(absl::FormatDuration(FromProto(value)), " is less than ",
+    if (ToDuration(value) < low) {
+      Fault(path, absl::StrCat(absl::FormatDuration(ToDuration(value)), " is less than ",
                                absl::FormatDuration(low)));
     }
   }
@@ -289,10 +280,10 @@ class Checker {
     Range("control.worker_window_publications", control.worker_window_publications(), 1024,
           UINT32_MAX);
     const v1::WorkerProcessConfig& worker = config_.worker();
-    if (FromProto(worker.drain_window()) > FromProto(worker.drain_deadline())) {
+    if (ToDuration(worker.drain_window()) > ToDuration(worker.drain_deadline())) {
       Fault("worker.drain_window", "the window is longer than worker.drain_deadline");
     }
-    if (FromProto(worker.reconnect_after_min()) > FromProto(worker.reconnect_after_max())) {
+    if (ToDuration(worker.reconnect_after_min()) > ToDuration(worker.reconnect_after_max())) {
       Fault("worker.reconnect_after_min", "more than worker.reconnect_after_max");
     }
     Range("worker.notsent_lowat_bytes", worker.notsent_lowat_bytes(), 1024, 64 << 20);

@@ -7,16 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/edit_distance.h"
+#include "common/proto_time.h"
 #include "fanwire/v1/config.pb.h"
 #include "proto/policies.h"
 
 namespace fanwire::control {
 
 namespace {
-
-absl::Duration ToDuration(const google::protobuf::Duration& proto) {
-  return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
-}
 
 void AddRules(const google::protobuf::RepeatedPtrField<v1::ChannelRule>& rules, ServiceSpec* spec) {
   for (const v1::ChannelRule& in : rules) {

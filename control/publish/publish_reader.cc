@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/proto_time.h"
 #include "control/events/envelope.h"
 #include "fanwire/v1/publish.pb.h"
 #include "google/protobuf/struct.pb.h"
@@ -51,7 +52,7 @@ struct RawParams {
       params->level = static_cast<ReceiptLevel>(level);
     }
     if (has_wait) {
-      params->wait = absl::Seconds(wait.seconds()) + absl::Nanoseconds(wait.nanos());
+      params->wait = ToDuration(wait);
       if (params->wait < absl::ZeroDuration()) {
         return absl::InvalidArgumentError("wait: negative");
       }

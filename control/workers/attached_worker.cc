@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/proto_time.h"
 #include "control/links/interest_digest.h"
 #include "control/links/worker_link.h"
 #include "control/workers/ledger.h"
@@ -21,12 +22,6 @@ constexpr int kMaxDriftPatience = 64;
 // So many replaced processes are remembered.  One that wakes up after more successors than that
 // is still refused while one of them is attached.
 constexpr size_t kReplacedKept = 64;
-
-void SetProto(absl::Time time, google::protobuf::Timestamp* out) {
-  absl::Duration rest;
-  out->set_seconds(absl::IDivDuration(time - absl::UnixEpoch(), absl::Seconds(1), &rest));
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-}
 
 }  // namespace
 
@@ -144,9 +139,9 @@ void AttachedWorker::Describe(const Ledger& ledger, v1::WorkerInfo* out) const {
   out->set_version(hello->version());
   out->set_ops_address(ops_address_.empty() ? hello->ops_address() : ops_address_);
   out->set_supervised(hello->supervised());
-  SetProto(attached_at_, out->mutable_attached_at());
+  SetTimestamp(attached_at_, out->mutable_attached_at());
   if (last_heartbeat_ != absl::InfinitePast()) {
-    SetProto(last_heartbeat_, out->mutable_last_heartbeat());
+    SetTimestamp(last_heartbeat_, out->mutable_last_heartbeat());
   }
   out->set_config_version(config_version_);
   out->set_config_error(config_error_);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/mutex.h"
+#include "common/proto_time.h"
 #include "common/version.h"
 #include "control/links/worker_link.h"
 #include "control/routing/router.h"
@@ -29,12 +30,6 @@ constexpr int kMissedHeartbeats = 3;
 
 using Worker = AttachedWorker;
 using Progress = AttachedWorker::Progress;
-
-void SetProto(absl::Duration duration, google::protobuf::Duration* out) {
-  absl::Duration rest;
-  out->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-}
 
 ConnectionQuota::Claim ToClaim(const v1::SlotRequest& request) {
   return {.want = request.want(), .in_use = request.in_use(), .waiting = request.waiting()};
@@ -201,7 +196,7 @@ absl::Status Registry::Attach(const v1::Hello& hello, const std::shared_ptr<Work
   auto message = std::make_unique<v1::ControlMessage>();
   v1::Welcome* const welcome = message->mutable_welcome();
   welcome->set_control_incarnation(options_.control_incarnation);
-  SetProto(options_.heartbeat_interval, welcome->mutable_heartbeat_interval());
+  SetDuration(options_.heartbeat_interval, welcome->mutable_heartbeat_interval());
   welcome->set_version(kVersion.data(), kVersion.size());
   SendLater(&worker, std::move(message));
   if (attached_.size() == config_workers_) PushConfig(&worker);
@@ -358,7 +353,7 @@ void Registry::PushConfig(Worker* worker) {
   config->set_nonce(next_nonce_++);
   config->set_attached_workers(static_cast<int32_t>(attached_.size()));
   if (!config->has_heartbeat_interval()) {
-    SetProto(options_.heartbeat_interval, config->mutable_heartbeat_interval());
+    SetDuration(options_.heartbeat_interval, config->mutable_heartbeat_interval());
   }
   SendLater(worker, std::move(message));
 }
@@ -494,8 +489,8 @@ absl::Status Registry::Drain(absl::string_view worker_id, const DrainOrder& orde
   worker.drains.push_back(std::move(progress));
   auto message = std::make_unique<v1::ControlMessage>();
   v1::Drain* const drain = message->mutable_drain();
-  SetProto(order.window, drain->mutable_window());
-  SetProto(order.deadline, drain->mutable_deadline());
+  SetDuration(order.window, drain->mutable_window());
+  SetDuration(order.deadline, drain->mutable_deadline());
   drain->set_close_code(order.close_code);
   drain->set_reason(order.reason);
   drain->set_exit(order.exit);

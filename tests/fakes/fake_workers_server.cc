@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/mutex.h"
+#include "common/proto_time.h"
 #include "common/rpc_status.h"
 #include "fanwire/v1/worker.grpc.pb.h"
 
@@ -34,9 +35,8 @@ class FakeWorkersServer::Impl final : public v1::Workers::Service {
       messages = {message};
       if (welcomes) {
         v1::ControlMessage welcome;
-        auto* const interval = welcome.mutable_welcome()->mutable_heartbeat_interval();
-        interval->set_seconds(interval_ms / 1000);
-        interval->set_nanos(static_cast<int32_t>(interval_ms % 1000 * 1'000'000));
+        SetDuration(absl::Milliseconds(interval_ms),
+                    welcome.mutable_welcome()->mutable_heartbeat_interval());
         stream->Write(welcome);
       }
       WaitUntilReading(context);

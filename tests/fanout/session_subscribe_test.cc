@@ -2,6 +2,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/proto_time.h"
 #include "proto/policies.h"
 #include "tests/fanout/session_fixture.h"
 
@@ -18,9 +19,7 @@ class SessionSubscribeTest : public SessionFixture {
  protected:
   void WaitForControlAtMost(absl::Duration wait) {
     Configure([wait](v1::WorkerService* service) {
-      auto* const control_wait = service->mutable_limits()->mutable_control_wait();
-      control_wait->set_seconds(0);
-      control_wait->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(wait)));
+      SetDuration(wait, service->mutable_limits()->mutable_control_wait());
     });
   }
 

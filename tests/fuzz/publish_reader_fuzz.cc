@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "common/proto_time.h"
 #include "control/events/envelope.h"
 #include "control/publish/publish_reader.h"
 #include "control/publish/receipt_writer.h"
@@ -38,12 +39,10 @@ void Compare(const Event& view, const v1::Event& event) {
          view.skip_history == event.skip_history());
   if (!event.has_typed()) MustBe(view.json == event.json());
   if (event.has_occurred_at()) {
-    MustBe(view.occurred_at == absl::FromUnixSeconds(event.occurred_at().seconds()) +
-                                   absl::Nanoseconds(event.occurred_at().nanos()));
+    MustBe(view.occurred_at == ToTime(event.occurred_at()));
   }
   if (event.has_ttl()) {
-    MustBe(view.ttl ==
-           absl::Seconds(event.ttl().seconds()) + absl::Nanoseconds(event.ttl().nanos()));
+    MustBe(view.ttl == ToDuration(event.ttl()));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/proto_time.h"
 #include "fanwire/v1/publish.pb.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/struct.pb.h"
@@ -219,11 +220,9 @@ TEST(EventReaderTest, ReadsWhatProtobufReads) {
     EXPECT_EQ(view.json, expected.json());
     EXPECT_EQ(view.id, expected.id());
     EXPECT_EQ(view.idempotency_key, expected.idempotency_key());
-    EXPECT_EQ(view.occurred_at, expected.has_occurred_at()
-                                    ? absl::FromUnixSeconds(expected.occurred_at().seconds())
-                                    : absl::InfinitePast());
-    EXPECT_EQ(view.ttl, expected.has_ttl() ? absl::Nanoseconds(expected.ttl().nanos())
-                                           : absl::InfiniteDuration());
+    EXPECT_EQ(view.occurred_at,
+              expected.has_occurred_at() ? ToTime(expected.occurred_at()) : absl::InfinitePast());
+    EXPECT_EQ(view.ttl, expected.has_ttl() ? ToDuration(expected.ttl()) : absl::InfiniteDuration());
     EXPECT_EQ(view.skip_history, expected.skip_history());
     EXPECT_EQ(view.exclude_connection, expected.exclude_connection());
   }
