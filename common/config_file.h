@@ -9,13 +9,13 @@
 // Threading: none.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "common/environment.h"
 
 namespace google::protobuf {
 class Message;
@@ -32,6 +32,9 @@ class ConfigSource {
   // the nearest one around it.
   std::string Where(absl::string_view path) const;
 
+  // Whether the field itself was given, be it by 0 or an empty text.
+  bool Given(absl::string_view path) const;
+
   // "fanwire.yaml:12:5: services[2].port: TEXT".
   std::string Message(absl::string_view path, absl::string_view text) const;
 
@@ -43,30 +46,10 @@ class ConfigSource {
   std::map<std::string, std::string> where_;
 };
 
-// An environment variable's value, or null.
-using EnvironmentLookup = std::function<const char*(const std::string& name)>;
-EnvironmentLookup ProcessEnvironment();
-
 // Reads `text` into `message` (merging), and where its values stand into `source`.  Returns every
 // fault found, each as "file:line:column: path: what is wrong"; empty: all is well.
 std::vector<std::string> ParseConfig(absl::string_view text, const EnvironmentLookup& environment,
                                      google::protobuf::Message* message, ConfigSource* source);
-
-// Sets one field by its path, "limits.max_event_bytes" (or services.NAME.port for the element of a
-// list whose `name` is NAME), as a flag or a variable does.  `origin` is what errors blame.
-//   INVALID_ARGUMENT  `--set limits.x: no such key; did you mean limits.y?`
-absl::Status OverrideConfig(absl::string_view path, absl::string_view value,
-                            absl::string_view origin, google::protobuf::Message* message,
-                            ConfigSource* source);
-
-// Applies each PREFIX_A__B=value of `variables` ("NAME=value") as an override of a.b.
-std::vector<std::string> OverrideFromEnvironment(absl::string_view prefix,
-                                                 const std::vector<std::string>& variables,
-                                                 google::protobuf::Message* message,
-                                                 ConfigSource* source);
-
-// All environment variables of this process, as "NAME=value".
-std::vector<std::string> EnvironmentVariables();
 
 // `message` as YAML that ParseConfig() reads back; texts of fields whose name has "secret" or
 // "token" as "***".

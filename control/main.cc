@@ -8,10 +8,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/config_file.h"
+#include "common/environment.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "common/version.h"
+#include "control/config/config_loader.h"
 #include "control/server.h"
 
 namespace {

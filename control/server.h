@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 
 namespace fanwire::control {
 

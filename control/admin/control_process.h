@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 
 namespace fanwire::v1 {
 class ReloadConfigResponse;

@@ -1,69 +1,26 @@
-// The configuration, from file, environment and flags to a checked message with every default
-// filled in.
+// The rules of a configuration that a range cannot express: addresses, names, patterns, and what
+// several keys must agree on.
 //
 // Threading: pure functions.
 // Source:    proto/fanwire/v1/config.proto
 #pragma once
 
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
-#include "common/config_file.h"
+namespace fanwire {
+class ConfigSource;
+}
 
 namespace fanwire::v1 {
 class Config;
-class WorkerConfig;
-}  // namespace fanwire::v1
+}
 
 namespace fanwire::control {
 
-// Where settings come from besides the file.
-struct ConfigOverrides {
-  std::vector<std::string> settings = {};   // "--set" flags: "limits.max_channels=10"
-  std::vector<std::string> variables = {};  // "NAME=value"; those that begin with FANWIRE_ count
-  EnvironmentLookup environment = {};       // for ${NAME} in the file
-};
-
-struct LoadedConfig {
-  LoadedConfig();
-  ~LoadedConfig();
-  LoadedConfig(LoadedConfig&&) noexcept;
-  LoadedConfig& operator=(LoadedConfig&&) noexcept;
-
-  std::unique_ptr<v1::Config> config;  // resolved: each field has its value in force
-  std::vector<std::string> errors;     // "fanwire.yaml:12:5: services[0].port: …"
-  std::vector<std::string> warnings;
-
-  bool ok() const { return errors.empty(); }
-  // All errors, a line each.
-  std::string ErrorText() const;
-  // {"ok", "errors", "warnings"}, and "resolved_yaml" if it is good: what `wsctl config check`
-  // shows.
-  std::string ToJson() const;
-};
-
-// Reads `text`, applies overrides, fills defaults and checks everything; finds all faults, not just
-// the first.
-LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
-                        const ConfigOverrides& overrides);
-
-//   NOT_FOUND, PERMISSION_DENIED  the file cannot be read
-absl::StatusOr<std::string> ReadConfigFile(const std::string& path);
-
-// How many workers `workers` means on this machine: "auto" is one per core.
-int WorkerCount(const v1::Config& config);
-
-// What workers need of `config`.
-void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out);
-
-// The paths of what differs between two resolved configurations: "services[mahavishnu].max_…".
-std::vector<std::string> ConfigDifference(const v1::Config& before, const v1::Config& after);
-
-// Whether a change of this path takes a restart of control.
-bool NeedsRestart(absl::string_view path);
+// Appends "file:line:column: services[0].name: …" for each rule that `config` breaks.  `config` has
+// its defaults.
+void CheckRules(const v1::Config& config, const ConfigSource& source,
+                std::vector<std::string>* faults);
 
 }  // namespace fanwire::control

@@ -10,8 +10,8 @@
 namespace fanwire::control {
 
 struct HistoryPolicy {
-  uint32_t size = 1000;  // publications; 0: none
-  absl::Duration ttl = absl::Hours(1);
+  uint32_t size = 0;  // publications; 0: none
+  absl::Duration ttl = absl::InfiniteDuration();
 
   friend bool operator==(const HistoryPolicy&, const HistoryPolicy&) = default;
 };

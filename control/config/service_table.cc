@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/proto_time.h"
+#include "control/config/config_defaults.h"
 #include "fanwire/v1/config.pb.h"
 #include "proto/policies.h"
 
@@ -15,20 +16,22 @@ namespace fanwire::control {
 
 namespace {
 
+ChannelPolicy PolicyOf(const v1::ChannelRule& rule) {
+  return {.history = {.size = rule.history_size(), .ttl = ToDuration(rule.history_ttl())},
+          .backlog = static_cast<BacklogPolicy>(rule.backlog_policy()),
+          .gap = static_cast<GapPolicy>(rule.gap_policy()),
+          .conflate_field = rule.conflate_field()};
+}
+
 void AddRules(const google::protobuf::RepeatedPtrField<v1::ChannelRule>& rules, ServiceSpec* spec) {
   for (const v1::ChannelRule& in : rules) {
     absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(in.pattern());
     FANWIRE_CHECK(pattern.ok(), std::string(pattern.status().message()));
-    ServiceSpec::Rule rule{.pattern = *std::move(pattern), .policy = {}};
+    ServiceSpec::Rule rule{.pattern = *std::move(pattern), .policy = PolicyOf(in)};
     rule.has_size = in.has_history_size();
-    rule.policy.history.size = in.history_size();
     rule.has_ttl = in.has_history_ttl();
-    rule.policy.history.ttl = ToDuration(in.history_ttl());
     rule.has_backlog = in.backlog_policy() != v1::BACKLOG_POLICY_UNSPECIFIED;
-    rule.policy.backlog = static_cast<BacklogPolicy>(in.backlog_policy());
     rule.has_gap = in.gap_policy() != v1::GAP_POLICY_UNSPECIFIED;
-    rule.policy.gap = static_cast<GapPolicy>(in.gap_policy());
-    rule.policy.conflate_field = in.conflate_field();
     spec->conflates |= !in.conflate_field().empty();
     spec->rules.push_back(std::move(rule));
   }
@@ -56,7 +59,7 @@ const ListenerSpec& ServiceSpec::main_listener() const {
 }
 
 ChannelPolicy ServiceSpec::PolicyFor(absl::string_view channel) const {
-  ChannelPolicy policy;
+  ChannelPolicy policy = fallback;
   bool size = false, ttl = false, backlog = false, gap = false, conflate = false;
   for (const Rule& rule : rules) {
     if (!rule.pattern.Matches(channel)) continue;
@@ -75,11 +78,13 @@ ChannelPolicy ServiceSpec::PolicyFor(absl::string_view channel) const {
 
 std::shared_ptr<const ServiceTable> ServiceTable::Make(const v1::Config& config) {
   std::shared_ptr<ServiceTable> table(new ServiceTable);
+  const ChannelPolicy fallback = PolicyOf(FallbackRule());
   table->default_service_ = config.default_service();
   table->max_batch_ = config.limits().max_batch();
   for (const v1::ServiceConfig& in : config.services()) {
     auto spec = std::make_unique<ServiceSpec>();
     spec->name = in.name();
+    spec->fallback = fallback;
     for (const v1::ListenerConfig& listener : in.listeners()) {
       spec->listeners.push_back({.host = listener.host(),
                                  .port = listener.port(),

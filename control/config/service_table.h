@@ -49,14 +49,14 @@ struct ListenerSpec {
 struct ServiceSpec {
   std::string name;
   std::vector<ListenerSpec> listeners;
-  uint32_t max_connections = 1000;
-  double message_rate_limit = 100;
-  size_t max_channel_bytes = 256;
-  size_t max_channels = 1'000'000;
-  size_t max_event_bytes = 65536;
+  uint32_t max_connections = 0;
+  double message_rate_limit = 0;  // 0: unlimited
+  size_t max_channel_bytes = 0;
+  size_t max_channels = 0;
+  size_t max_event_bytes = 0;
   std::vector<MirrorRule> mirrors;
   Catalog catalog;
-  absl::Duration update_interval = absl::Seconds(1);
+  absl::Duration update_interval;
 
   // Whether any listener speaks session-buddy's dialect.
   bool has_session_buddy() const;
@@ -73,11 +73,12 @@ struct ServiceSpec {
     ChannelPolicy policy;
   };
   std::vector<Rule> rules;  // the service's own, then the global ones
+  ChannelPolicy fallback;   // where no rule sets a key
 };
 
 class ServiceTable {
  public:
-  // `config` is resolved and checked (options.h).
+  // `config` is resolved and checked (config_loader.h).
   static std::shared_ptr<const ServiceTable> Make(const v1::Config& config);
 
   // Null if there is no such service.
@@ -95,7 +96,7 @@ class ServiceTable {
   std::vector<std::unique_ptr<ServiceSpec>> services_;
   absl::flat_hash_map<std::string, const ServiceSpec*> by_name_;
   std::string default_service_;
-  size_t max_batch_ = 10'000;
+  size_t max_batch_ = 0;
 };
 
 // Whether `name` is `pattern`, or begins with it up to its last '*'.

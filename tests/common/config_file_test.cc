@@ -5,7 +5,6 @@
 #include "fanwire/v1/config.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/testing/status.h"
 
 namespace fanwire {
 namespace {
@@ -141,40 +140,13 @@ TEST(ConfigFileTest, LaterChecksFindWhereAValueStood) {
   EXPECT_EQ(parsed.source.Message("services[0].port", "no"), "f.yaml:3:5: services[0].port: no");
 }
 
-TEST(ConfigFileTest, OverridesSetSingleFields) {
-  Parsed parsed = Parse("services: [{name: a, port: 1}]");
-  const auto set = [&](const char* path, const char* value) {
-    return OverrideConfig(path, value, "--set", &parsed.config, &parsed.source);
-  };
-  EXPECT_OK(set("limits.max_event_bytes", "128KiB"));
-  EXPECT_EQ(parsed.config.limits().max_event_bytes(), 128u << 10);
-  EXPECT_OK(set("control.adopt_window", "250ms"));
-  EXPECT_EQ(parsed.config.control().adopt_window().nanos(), 250'000'000);
-  EXPECT_OK(set("services.a.port", "5"));
-  EXPECT_EQ(parsed.config.services(0).port(), 5u);
-  const auto invalid = [](const char* why) {
-    return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(why));
-  };
-  EXPECT_THAT(set("limits.max_event_byte", "1"), invalid("did you mean"));
-  EXPECT_THAT(set("limits", "1"), invalid("needs one of its keys"));
-  EXPECT_THAT(set("services", "1"), invalid("a list cannot be set"));
-  EXPECT_THAT(set("services.b.port", "1"), invalid("no element \"b\""));
-  EXPECT_THAT(set("workers.x", "1"), invalid("has no keys"));
-  EXPECT_THAT(set("control.adopt_window", "soon"), invalid("no duration"));
-}
-
-TEST(ConfigFileTest, EnvironmentSetsWhatHasTwoUnderscores) {
-  Parsed parsed = Parse("");
-  EXPECT_THAT(OverrideFromEnvironment("FANWIRE_",
-                                      {"FANWIRE_LIMITS__MAX_CHANNELS=5", "FANWIRE_SERVER=x",
-                                       "OTHER_LIMITS__X=1", "novalue"},
-                                      &parsed.config, &parsed.source),
-              IsEmpty());
-  EXPECT_EQ(parsed.config.limits().max_channels(), 5u);
-  EXPECT_THAT(
-      OverrideFromEnvironment("FANWIRE_", {"FANWIRE_LIMITS__X=5"}, &parsed.config, &parsed.source),
-      ElementsAre(HasSubstr("environment variable FANWIRE_LIMITS__X")));
-  EXPECT_THAT(EnvironmentVariables(), Not(IsEmpty()));
+TEST(ConfigFileTest, AKeyIsGivenIfItHasAValueBeItZero) {
+  const Parsed parsed = Parse("limits: {max_channels: 0, max_batch: }\nservices: [{port: 0}]\n");
+  EXPECT_TRUE(parsed.source.Given("limits"));
+  EXPECT_TRUE(parsed.source.Given("limits.max_channels"));
+  EXPECT_TRUE(parsed.source.Given("services[0].port"));
+  EXPECT_FALSE(parsed.source.Given("limits.max_batch"));
+  EXPECT_FALSE(parsed.source.Given("services[1].port"));
 }
 
 TEST(ConfigFileTest, PrintsWhatItReadsAndHidesSecrets) {

@@ -11,7 +11,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/timer_queue.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/config/service_table.h"
 #include "control/engine/memory_engine.h"
 #include "control/links/worker_link.h"

@@ -12,7 +12,7 @@
 #include "common/timer_queue.h"
 #include "control/admin/agent_tools.h"
 #include "control/admin/control_process.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/config/service_table.h"
 #include "control/engine/memory_engine.h"
 #include "control/links/worker_link.h"

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/timer_queue.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/engine/memory_engine.h"
 #include "tests/control/admin/admin_fixture.h"
 

@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/config/history_policy.h"
 #include "fanwire/v1/config.pb.h"
 #include "gmock/gmock.h"
@@ -132,7 +132,7 @@ services:
   EXPECT_EQ(memory.backlog, BacklogPolicy::kClose);
   EXPECT_EQ(memory.conflate_field, "all");
   const ChannelPolicy other = a.PolicyFor("other");
-  EXPECT_EQ(other.history, HistoryPolicy());
+  EXPECT_EQ(other.history, (HistoryPolicy{.size = 1000, .ttl = absl::Hours(1)}));
   EXPECT_EQ(other.backlog, BacklogPolicy::kDropOldest);
   EXPECT_EQ(table->Find("b")->PolicyFor("metrics:cpu").history.size, 1u);
 }

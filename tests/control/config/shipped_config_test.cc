@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/config/service_table.h"
+#include "control/config/worker_config.h"
 #include "fanout/token_verifier.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"

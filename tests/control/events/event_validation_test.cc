@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/config/service_table.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

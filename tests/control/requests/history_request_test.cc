@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/timer_queue.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/config/service_table.h"
 #include "control/engine/memory_engine.h"
 #include "control/routing/channel_info.h"

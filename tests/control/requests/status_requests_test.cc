@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/events/envelope.h"
 #include "control/requests/status_table.h"
 #include "fanwire/v1/config.pb.h"

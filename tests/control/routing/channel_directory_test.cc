@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/engine/memory_engine.h"
 #include "control/links/link_queue_item.h"
 #include "control/links/worker_link.h"

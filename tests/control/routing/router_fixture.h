@@ -16,7 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "common/mutex.h"
 #include "common/timer_queue.h"
-#include "control/config/config_rules.h"
+#include "control/config/config_loader.h"
 #include "control/config/service_table.h"
 #include "control/engine/memory_engine.h"
 #include "control/links/worker_link.h"

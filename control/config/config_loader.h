@@ -1,0 +1,55 @@
+// The configuration, from file, environment and flags to a checked message with every default
+// filled in.
+//
+// Threading: pure functions; ReadConfigFile() blocks on the disk.
+// Source:    proto/fanwire/v1/config.proto
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/config_file.h"
+
+namespace fanwire::v1 {
+class Config;
+}
+
+namespace fanwire::control {
+
+// Where settings come from besides the file.
+struct ConfigOverrides {
+  std::vector<std::string> settings = {};   // "--set" flags: "limits.max_channels=10"
+  std::vector<std::string> variables = {};  // "NAME=value"; those that begin with FANWIRE_ count
+  EnvironmentLookup environment = {};       // for ${NAME} in the file
+};
+
+struct LoadedConfig {
+  LoadedConfig();
+  ~LoadedConfig();
+  LoadedConfig(LoadedConfig&&) noexcept;
+  LoadedConfig& operator=(LoadedConfig&&) noexcept;
+
+  std::unique_ptr<v1::Config> config;  // resolved: each field has its value in force
+  std::vector<std::string> errors;     // "fanwire.yaml:12:5: services[0].port: …"
+  std::vector<std::string> warnings;
+
+  bool ok() const { return errors.empty(); }
+  // All errors, a line each.
+  std::string ErrorText() const;
+  // {"ok", "errors", "warnings"}, and "resolved_yaml" if it is good: what `wsctl config check`
+  // shows.
+  std::string ToJson() const;
+};
+
+// Reads `text`, applies overrides, fills defaults and checks everything; finds all faults, not just
+// the first.
+LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
+                        const ConfigOverrides& overrides);
+
+//   NOT_FOUND, PERMISSION_DENIED  the file cannot be read
+absl::StatusOr<std::string> ReadConfigFile(const std::string& path);
+
+}  // namespace fanwire::control

@@ -1,0 +1,105 @@
+#include "control/config/worker_config.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/string_view.h"
+#include "control/config/config_defaults.h"
+#include "fanwire/v1/config.pb.h"
+#include "fanwire/v1/worker.pb.h"
+#include "proto/channel_name.h"
+
+namespace fanwire::control {
+
+namespace {
+
+// Kinds of channel that the configuration names: of catalogs, rules, permissions and mirrors.
+std::set<std::string> ChannelKinds(const v1::Config& config, const v1::ServiceConfig& service) {
+  std::set<std::string> kinds;
+  const auto add = [&kinds](absl::string_view name) {
+    const absl::string_view kind = ChannelKind(name);
+    if (!kind.empty() && !absl::StrContains(kind, '*') && !absl::StrContains(kind, '{')) {
+      kinds.emplace(kind);
+    }
+  };
+  for (const v1::CatalogEvent& event : service.events()) {
+    for (const std::string& channel : event.channels()) add(channel);
+  }
+  for (const v1::ChannelRule& rule : service.channels()) add(rule.pattern());
+  for (const v1::ChannelRule& rule : config.channels()) add(rule.pattern());
+  for (const v1::PermissionRule& rule : service.permissions()) add(rule.prefix());
+  for (const v1::MirrorRule& mirror : service.mirrors()) add(mirror.to());
+  return kinds;
+}
+
+// Whether the rules leave the service a channel with history.
+bool KeepsHistory(const v1::Config& config, const v1::ServiceConfig& service) {
+  std::vector<ChannelPattern> without;
+  const auto covered = [&without](const ChannelPattern& pattern) {
+    return std::any_of(without.begin(), without.end(),
+                       [&](const ChannelPattern& one) { return one.Covers(pattern); });
+  };
+  for (const auto* rules : {&service.channels(), &config.channels()}) {
+    for (const v1::ChannelRule& rule : *rules) {
+      if (!rule.has_history_size()) continue;
+      absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(rule.pattern());
+      if (!pattern.ok() || covered(*pattern)) continue;
+      if (rule.history_size() > 0) return true;
+      without.push_back(*std::move(pattern));
+    }
+  }
+  return FallbackRule().history_size() > 0 && !covered(*ChannelPattern::Parse("**"));
+}
+
+}  // namespace
+
+int WorkerCount(const v1::Config& config) {
+  int count = 0;
+  if (absl::SimpleAtoi(config.workers(), &count)) return count;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out) {
+  *out->mutable_worker() = config.worker();
+  *out->mutable_log() = config.log();
+  *out->mutable_heartbeat_interval() = config.control().heartbeat_interval();
+  for (const v1::ServiceConfig& in : config.services()) {
+    v1::WorkerService* service = out->add_services();
+    service->set_name(in.name());
+    *service->mutable_listeners() = in.listeners();
+    service->set_server_name(in.server_name());
+    service->set_welcome_message(in.welcome_message());
+    v1::LimitsConfig* limits = service->mutable_limits();
+    *limits = config.limits();
+    limits->set_max_connections(in.max_connections());
+    limits->set_message_rate_limit(in.message_rate_limit());
+    limits->set_message_rate_burst(in.message_rate_burst());
+    limits->set_session_backlog_bytes(in.session_backlog_bytes());
+    limits->set_max_channels_per_session(in.max_channels_per_session());
+    limits->set_max_event_bytes(in.max_event_bytes());
+    limits->set_max_channels(in.max_channels());
+    *service->mutable_keys() = in.keys();
+    service->mutable_keys()->MergeFrom(config.auth().keys());
+    *service->mutable_permissions() = in.permissions();
+    *service->mutable_admin_permissions() = in.admin_permissions();
+    service->set_correlation(in.correlation());
+    service->set_subscribe_by_component_id(in.subscribe_by_component_id());
+    for (const v1::StatusRequest& request : in.status_requests()) {
+      service->add_requests(request.request());
+    }
+    service->set_read_permission_reads_all(in.read_permission_reads_all());
+    service->set_token_in_header(in.token_in_header());
+    service->set_token_in_query(in.token_in_query());
+    *service->mutable_update_interval() = in.update_interval();
+    for (const std::string& kind : ChannelKinds(config, in)) service->add_channel_kinds(kind);
+    service->set_recoverable(KeepsHistory(config, in));
+  }
+}
+
+}  // namespace fanwire::control

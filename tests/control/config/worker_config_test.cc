@@ -1,0 +1,84 @@
+#include "control/config/worker_config.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "fanwire/v1/config.pb.h"
+#include "fanwire/v1/worker.pb.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/control/config/config_fixture.h"
+
+namespace fanwire::control {
+
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+TEST(WorkerConfigTest, WorkersAreANumberOrOnePerCore) {
+  EXPECT_EQ(WorkerCount(Good("workers: '7'\n")), 7);
+  EXPECT_EQ(WorkerCount(Good("workers: '0'\n")), 0);
+  EXPECT_GE(WorkerCount(Good("")), 1);
+}
+
+TEST(WorkerConfigTest, WorkersGetWhatIsResolvedForTheirServices) {
+  const LoadedConfig loaded = Load(R"(
+limits: {max_connections: 7, ping_interval: 3s}
+auth: {keys: [{id: all, secret: 0123456789abcdef}]}
+channels: [{pattern: "noise:**"}]
+services:
+- name: a
+  port: 1
+  max_channels_per_session: 5
+  keys: [{id: own, secret: fedcba9876543210}]
+  permissions: [{prefix: "secret:", any_of: [x]}]
+  events: [{name: e, channels: ["workflow:{id}", "{any}", "*"]}]
+  mirrors: [{events: [e], to: global}]
+  status_requests: [{request: get_x, argument: x}]
+)");
+  ASSERT_THAT(loaded.errors, IsEmpty());
+  v1::WorkerConfig config;
+  BuildWorkerConfig(*loaded.config, &config);
+  ASSERT_THAT(config.services(), SizeIs(1));
+  const v1::WorkerService& service = config.services(0);
+  EXPECT_EQ(service.name(), "a");
+  EXPECT_EQ(service.limits().max_connections(), 7u);
+  EXPECT_EQ(service.limits().max_channels_per_session(), 5u);
+  EXPECT_EQ(service.limits().ping_interval().seconds(), 3);
+  ASSERT_THAT(service.keys(), SizeIs(2));
+  EXPECT_EQ(service.keys(0).id(), "own");
+  EXPECT_EQ(service.keys(1).id(), "all");
+  EXPECT_THAT(service.requests(), ElementsAre("get_x"));
+  EXPECT_THAT(service.channel_kinds(),
+              UnorderedElementsAre("workflow", "noise", "secret", "global"));
+  EXPECT_EQ(config.heartbeat_interval().seconds(), 1);
+}
+
+TEST(WorkerConfigTest, AServiceIsRecoverableUnlessNoChannelCanHaveHistory) {
+  const auto recoverable = [](const std::string& rules, const std::string& own = "[]") {
+    const LoadedConfig loaded = Load(absl::StrCat(
+        "channels: ", rules, "\nservices: [{name: a, port: 1, channels: ", own, "}]\n"));
+    EXPECT_THAT(loaded.errors, IsEmpty());
+    v1::WorkerConfig config;
+    BuildWorkerConfig(*loaded.config, &config);
+    return config.services(0).recoverable();
+  };
+  EXPECT_TRUE(recoverable("[]"));
+  EXPECT_TRUE(recoverable(R"([{pattern: "cursor:*", history_size: 0}])"));
+  EXPECT_FALSE(recoverable(R"([{pattern: "**", history_size: 0}])"));
+  // The first rule wins, the service's before those of all.
+  EXPECT_TRUE(recoverable(R"([{pattern: "**", history_size: 0}])",
+                          R"([{pattern: "run:*", history_size: 5}])"));
+  EXPECT_FALSE(recoverable(R"([{pattern: "run:*", history_size: 5}])",
+                           R"([{pattern: "**", history_size: 0}])"));
+  EXPECT_FALSE(
+      recoverable(R"([{pattern: "a:**", history_size: 0}, {pattern: "a:*", history_size: 5},)"
+                  R"( {pattern: "**", history_size: 0}])"));
+  EXPECT_TRUE(recoverable(R"([{pattern: "**", backlog_policy: latest}])"));
+}
+
+}  // namespace
+}  // namespace fanwire::control
