@@ -17,8 +17,8 @@ class Timestamp;
 
 namespace fanwire {
 
-// The sum of the seconds and the nanoseconds, also of a message whose parts are out of range or have
-// different signs.
+// The sum of the seconds and the nanoseconds, even if the parts are out of range or have different
+// signs.
 absl::Duration ToDuration(const google::protobuf::Duration& proto);
 absl::Time ToTime(const google::protobuf::Timestamp& proto);
 

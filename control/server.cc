@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -32,7 +31,6 @@
 #include "control/admin/control_metrics.h"
 #include "control/admin/control_process.h"
 #include "control/admin/tail.h"
-#include "control/config/config_difference.h"
 #include "control/config/service_table.h"
 #include "control/config/worker_config.h"
 #include "control/dialects/session_buddy_feed.h"
@@ -42,6 +40,7 @@
 #include "control/processes/supervisor.h"
 #include "control/processes/worker_commands.h"
 #include "control/publish/publish_service.h"
+#include "control/reload.h"
 #include "control/requests/history_request.h"
 #include "control/requests/status_requests.h"
 #include "control/routing/router.h"
@@ -59,10 +58,6 @@ namespace {
 // Largest message that a publisher or worker may send.
 constexpr int kMaxReceiveBytes = 64 << 20;
 
-// How long a reload waits for the workers' acknowledgements.
-constexpr absl::Duration kReloadWait = absl::Seconds(5);
-constexpr absl::Duration kReloadPoll = absl::Milliseconds(20);
-
 // How long a stop waits until what was accepted has reached the workers; half of its time at most.
 constexpr absl::Duration kFlushWait = absl::Seconds(5);
 
@@ -71,55 +66,6 @@ SupervisorSettings SettingsOf(const v1::Config& config) {
           .frozen_kill_after = ToDuration(config.control().frozen_kill_after()),
           .drain_window = ToDuration(config.worker().drain_window()),
           .drain_deadline = ToDuration(config.worker().drain_deadline())};
-}
-
-// Puts back what cannot change while running, and says what that was.
-std::vector<std::string> KeepFixed(const v1::Config& before, v1::Config* after) {
-  std::vector<std::string> kept;
-  for (const std::string& path : ConfigDifference(before, *after)) {
-    if (NeedsRestart(path)) kept.push_back(path);
-  }
-  if (kept.empty()) return kept;
-  *after->mutable_engine() = before.engine();
-  after->mutable_worker()->set_ops_listen(before.worker().ops_listen());
-  v1::ControlConfig* const control = after->mutable_control();
-  const v1::ControlConfig& old = before.control();
-  control->set_grpc_listen(old.grpc_listen());
-  control->set_socket(old.socket());
-  control->set_ops_listen(old.ops_listen());
-  control->set_allow_insecure(old.allow_insecure());
-  control->set_worker_queue_bytes(old.worker_queue_bytes());
-  control->set_worker_queue_publications(old.worker_queue_publications());
-  control->set_worker_window_bytes(old.worker_window_bytes());
-  control->set_worker_window_publications(old.worker_window_publications());
-  *control->mutable_adopt_window() = old.adopt_window();
-  *control->mutable_heartbeat_interval() = old.heartbeat_interval();
-  *control->mutable_idempotency_window() = old.idempotency_window();
-  control->set_idempotency_max_keys(old.idempotency_max_keys());
-  *control->mutable_max_receipt_wait() = old.max_receipt_wait();
-  return kept;
-}
-
-// `config` and those services of `more` that it has not.
-v1::Config WithServicesOf(v1::Config config, const v1::Config& more) {
-  std::set<absl::string_view> names;
-  for (const v1::ServiceConfig& service : config.services()) names.insert(service.name());
-  std::vector<const v1::ServiceConfig*> added;
-  for (const v1::ServiceConfig& service : more.services()) {
-    if (!names.contains(service.name())) added.push_back(&service);
-  }
-  for (const v1::ServiceConfig* const service : added) *config.add_services() = *service;
-  return config;
-}
-
-// "worker-0: REASON; worker-1: REASON" of those that refused what was pushed last.
-std::string Refusals(const std::vector<v1::WorkerConfigState>& states) {
-  std::string refusals;
-  for (const v1::WorkerConfigState& state : states) {
-    if (state.error().empty()) continue;
-    absl::StrAppend(&refusals, refusals.empty() ? "" : "; ", state.id(), ": ", state.error());
-  }
-  return refusals;
 }
 
 absl::Status SystemError(absl::string_view what) {
@@ -161,7 +107,7 @@ class RuntimeDir {
   int fd_ = -1;
 };
 
-class ServerImpl final : public Server, public ControlProcess {
+class ServerImpl final : public Server, public ControlProcess, public ReloadTarget {
  public:
   ServerImpl(const ServerOptions& options, LoadedConfig config)
       : options_(options), config_(std::move(config.config)) {}
@@ -184,7 +130,7 @@ class ServerImpl final : public Server, public ControlProcess {
             .version = version_};
   }
   ConfigOverrides config_overrides() const override { return options_.overrides; }
-  void Reload(std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)> done) override;
+  void Reload(ReloadDone done) override { reload_->Request(std::move(done)); }
   std::vector<ProcessInfo> LocalWorkers() const override { return supervisor_->Workers(); }
   absl::Status DrainLocalWorker(absl::string_view worker_id, const DrainOrder& order,
                                 std::function<void(int64_t, bool)> progress) override {
@@ -195,10 +141,22 @@ class ServerImpl final : public Server, public ControlProcess {
     return supervisor_->Restart(worker_ids, only_stopped, std::move(progress));
   }
 
- private:
-  using ReloadDone = std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)>;
-  using OnAcks = std::function<void(const std::vector<v1::WorkerConfigState>&)>;
+  // ---- ReloadTarget
 
+  void PushConfig(const v1::Config& config, uint64_t version) override;
+  std::vector<v1::WorkerConfigState> ConfigStates() const override {
+    return registry_->ConfigStates();
+  }
+  void AdmitServices(std::shared_ptr<const ServiceTable> services) override {
+    router_->SetServices(std::move(services));
+  }
+  void PutInForce(std::shared_ptr<const v1::Config> config, uint64_t version) override;
+  void SetVersion(uint64_t version) override {
+    MutexLock lock(&mu_);
+    version_ = version;
+  }
+
+ private:
   std::shared_ptr<const ServiceTable> services() const {
     MutexLock lock(&mu_);
     return services_;
@@ -206,18 +164,6 @@ class ServerImpl final : public Server, public ControlProcess {
   void MakeParts();
   absl::Status Listen();
   absl::Status StartOps();
-  void PushConfig(const v1::Config& config, uint64_t version);
-  // Puts `config` in force in this process; workers have it by then.
-  void PutInForce(const std::shared_ptr<const v1::Config>& config, uint64_t version);
-  // Gives the workers again what was in force before, and ends the reload.
-  void GoBack(const ConfigInForce& before, const std::string& refusals, const ReloadDone& done);
-  void Finish(v1::ReloadConfigResponse response, const std::vector<v1::WorkerConfigState>& states,
-              const ReloadDone& done);
-  void EndReload();
-  // Calls `done` when every worker has answered what was pushed last, when one has refused it, or
-  // when the wait is over.
-  void AwaitAcks(OnAcks done);
-  void AwaitAcks(absl::Duration deadline, OnAcks done);
   Readiness Ready() const;
   void AwaitDelivery(absl::Duration timeout);
   void StopParts();
@@ -230,7 +176,6 @@ class ServerImpl final : public Server, public ControlProcess {
   std::shared_ptr<const v1::Config> config_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const ServiceTable> services_ ABSL_GUARDED_BY(mu_);
   uint64_t version_ ABSL_GUARDED_BY(mu_) = 1;
-  bool reloading_ ABSL_GUARDED_BY(mu_) = false;
 
   // In the order in which they are made.
   std::unique_ptr<TimerQueue> timers_;
@@ -252,6 +197,7 @@ class ServerImpl final : public Server, public ControlProcess {
   std::unique_ptr<grpc::Server> grpc_;
   MetricsRegistry metrics_;
   std::unique_ptr<HttpProbe> ops_;
+  std::unique_ptr<control::Reload> reload_;  // named in full: Reload is a function here
   bool stopped_ = false;
 };
 
@@ -340,6 +286,10 @@ void ServerImpl::MakeParts() {
                                      .host = this,
                                      .engine = std::string(engine_->name()),
                                      .started_at = clock_->WallNow()});
+  reload_ = std::make_unique<control::Reload>(
+      control::Reload::Options{.config_file = options_.config_file,
+                               .overrides = options_.overrides},
+      this, clock_);
   timers_->Every(ToDuration(control.heartbeat_interval()), [this] { registry_->Tick(); });
   timers_->Every(absl::Seconds(1), [this] { router_->Sweep(); });
   timers_->Start();
@@ -436,54 +386,7 @@ void ServerImpl::Reload() {
   });
 }
 
-void ServerImpl::Reload(ReloadDone done) {
-  {
-    MutexLock lock(&mu_);
-    if (reloading_) {
-      return done(absl::FailedPreconditionError("another reload is under way: try again"));
-    }
-    reloading_ = true;
-  }
-  const auto refuse = [&](absl::Status status) {
-    EndReload();
-    done(std::move(status));
-  };
-  const auto text = ReadConfigFile(options_.config_file);
-  if (!text.ok()) return refuse(absl::InvalidArgumentError(text.status().message()));
-  LoadedConfig loaded = LoadConfig(*text, options_.config_file, options_.overrides);
-  if (!loaded.ok()) return refuse(absl::InvalidArgumentError(loaded.ErrorText()));
-
-  const ConfigInForce before = config();
-  v1::ReloadConfigResponse response;
-  for (std::string& path : KeepFixed(*before.config, loaded.config.get())) {
-    response.add_needs_restart(std::move(path));
-  }
-  for (std::string& path : ConfigDifference(*before.config, *loaded.config)) {
-    response.add_applied(std::move(path));
-  }
-  response.set_version(before.version);
-  if (response.applied_size() == 0) {
-    return AwaitAcks([this, response = std::move(response),
-                      done = std::move(done)](const std::vector<v1::WorkerConfigState>& states) {
-      Finish(response, states, done);
-    });
-  }
-  const std::shared_ptr<const v1::Config> after = std::move(loaded.config);
-  response.set_version(before.version + 1);
-  // Sessions of a new service may come as soon as the first worker has opened its port.
-  router_->SetServices(ServiceTable::Make(WithServicesOf(*before.config, *after)));
-  PushConfig(*after, before.version + 1);
-  AwaitAcks([this, before, after, response = std::move(response),
-             done = std::move(done)](const std::vector<v1::WorkerConfigState>& states) {
-    if (const std::string refusals = Refusals(states); !refusals.empty()) {
-      return GoBack(before, refusals, done);
-    }
-    PutInForce(after, response.version());
-    Finish(response, states, done);
-  });
-}
-
-void ServerImpl::PutInForce(const std::shared_ptr<const v1::Config>& config, uint64_t version) {
+void ServerImpl::PutInForce(std::shared_ptr<const v1::Config> config, uint64_t version) {
   const auto services = ServiceTable::Make(*config);
   {
     MutexLock lock(&mu_);
@@ -498,52 +401,6 @@ void ServerImpl::PutInForce(const std::shared_ptr<const v1::Config>& config, uin
   retained_->SetServices(*config);
   feed_->SetServices(*services);
   supervisor_->Apply(SettingsOf(*config));
-}
-
-void ServerImpl::GoBack(const ConfigInForce& before, const std::string& refusals,
-                        const ReloadDone& done) {
-  // The refused one had a version of its own, which some worker may have in force.
-  const uint64_t version = before.version + 2;
-  {
-    MutexLock lock(&mu_);
-    version_ = version;
-  }
-  router_->SetServices(before.services);
-  PushConfig(*before.config, version);
-  AwaitAcks([this, version, refusals, done](const std::vector<v1::WorkerConfigState>& states) {
-    std::string message = absl::StrCat("refused by ", refusals,
-                                       "; the configuration before stays, as version ", version);
-    if (const std::string again = Refusals(states); !again.empty()) {
-      absl::StrAppend(&message, ", which was refused by ", again);
-    }
-    EndReload();
-    done(absl::FailedPreconditionError(message));
-  });
-}
-
-void ServerImpl::Finish(v1::ReloadConfigResponse response,
-                        const std::vector<v1::WorkerConfigState>& states, const ReloadDone& done) {
-  for (const v1::WorkerConfigState& state : states) *response.add_workers() = state;
-  EndReload();
-  done(std::move(response));
-}
-
-void ServerImpl::EndReload() {
-  MutexLock lock(&mu_);
-  reloading_ = false;
-}
-
-void ServerImpl::AwaitAcks(OnAcks done) { AwaitAcks(clock_->Now() + kReloadWait, std::move(done)); }
-
-void ServerImpl::AwaitAcks(absl::Duration deadline, OnAcks done) {
-  const std::vector<v1::WorkerConfigState> states = registry_->ConfigStates();
-  const bool waiting =
-      std::any_of(states.begin(), states.end(),
-                  [](const v1::WorkerConfigState& state) { return state.pending(); });
-  if (!waiting || !Refusals(states).empty() || clock_->Now() >= deadline) return done(states);
-  timers_->At(clock_->Now() + kReloadPoll, [this, deadline, done = std::move(done)]() mutable {
-    AwaitAcks(deadline, std::move(done));
-  });
 }
 
 // ------------------------------------------------------------------------------- stopping
@@ -564,6 +421,7 @@ void ServerImpl::AwaitDelivery(absl::Duration timeout) {
 void ServerImpl::Stop() {
   if (stopped_) return;
   LogInfo("control.stopping");
+  reload_->Stop();
   const absl::Duration timeout = ToDuration(config().config->control().shutdown_timeout());
   const absl::Duration deadline = clock_->Now() + timeout;
   router_->StopPublishing();
@@ -577,6 +435,7 @@ void ServerImpl::Stop() {
 
 void ServerImpl::StopParts() {
   if (std::exchange(stopped_, true)) return;
+  if (reload_ != nullptr) reload_->Stop();
   if (tail_ != nullptr) tail_->EndAll(absl::UnavailableError("control is stopping"));
   if (registry_ != nullptr) registry_->CloseAll(absl::UnavailableError("control is stopping"));
   if (grpc_ != nullptr) {

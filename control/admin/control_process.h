@@ -46,10 +46,14 @@ class ControlProcess {
 
   // Reads the file again and puts in force what can change while running: first in the workers,
   // then in control, when each attached worker has acknowledged the configuration or 5 s are over.
-  //   INVALID_ARGUMENT     "file:line:column: fault", a line each; the old configuration stays
+  // A request that comes while a reload runs is served by the next one.
+  //   INVALID_ARGUMENT     "file:line:column: fault", a line each, or why the file cannot be read;
+  //                        the old configuration stays
   //   FAILED_PRECONDITION  a worker refused the configuration: the old one stays, and the workers
-  //                        get it again; or there is no file, or another reload is under way
-  virtual void Reload(std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)> done) = 0;
+  //                        get it again
+  //   UNAVAILABLE          control is stopping
+  using ReloadDone = std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)>;
+  virtual void Reload(ReloadDone done) = 0;
 
   // See the functions of Supervisor.  If workers are started by something else, there are no local
   // workers: the list is empty, and the other two return NOT_FOUND.

@@ -1,0 +1,98 @@
+// Reload reads the configuration again while control runs and puts in force what can change: first
+// in the workers, then, when each that is attached has acknowledged it, in control.
+//
+// Threading: Request() is safe from every thread and never blocks; files are read, workers awaited
+//            and answers given on a thread of Reload's own.  One reload runs at a time: requests
+//            that come meanwhile wait for the next one, which answers all of them.
+// Ownership: borrows the target and the clock.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "control/admin/control_process.h"
+#include "control/config/config_loader.h"
+
+namespace fanwire::v1 {
+class ReloadConfigResponse;
+class WorkerConfigState;
+}  // namespace fanwire::v1
+
+namespace fanwire::control {
+
+// What a reload changes.  Called on Reload's thread.
+class ReloadTarget {
+ public:
+  virtual ~ReloadTarget() = default;
+
+  virtual ConfigInForce config() const = 0;
+
+  // Sends `config` to every worker that is attached, and to those that attach later.
+  virtual void PushConfig(const v1::Config& config, uint64_t version) = 0;
+  // What became of the configuration that was pushed last, for each attached worker.
+  virtual std::vector<v1::WorkerConfigState> ConfigStates() const = 0;
+
+  // Lets publishers reach these services, before the workers open their ports.
+  virtual void AdmitServices(std::shared_ptr<const ServiceTable> services) = 0;
+  // Puts `config` in force in this process; the workers have it by then.
+  virtual void PutInForce(std::shared_ptr<const v1::Config> config, uint64_t version) = 0;
+  // Gives the configuration in force another version: a worker refused a newer one.
+  virtual void SetVersion(uint64_t version) = 0;
+};
+
+class Reload {
+ public:
+  using Response = absl::StatusOr<v1::ReloadConfigResponse>;
+  using Done = std::function<void(Response)>;
+
+  struct Options {
+    std::string config_file;
+    ConfigOverrides overrides;
+    absl::Duration worker_wait = absl::Seconds(5);  // for the workers' acknowledgements
+  };
+
+  Reload(Options options, ReloadTarget* target, const Clock* clock);
+  ~Reload();  // Stop()
+  Reload(const Reload&) = delete;
+  Reload& operator=(const Reload&) = delete;
+
+  // Reads the file after this call and answers when it is in force, or why it is not.
+  //   INVALID_ARGUMENT     file:line:column: what is wrong, a line each; nothing changes
+  //   FAILED_PRECONDITION  a worker refused it; the one before stays, and the workers have it again
+  //   UNAVAILABLE          Stop() was called
+  void Request(Done done);
+
+  // Ends the reload that runs and answers those that wait.  Returns when the thread has ended.
+  void Stop();
+
+ private:
+  using States = std::vector<v1::WorkerConfigState>;
+
+  void Run();
+  Response ReloadOnce();
+  // Gives the workers again what was in force before.
+  absl::Status GoBack(const ConfigInForce& before, const std::string& refusals);
+  // Waits until every worker has answered what was pushed last, one has refused it, or the time is
+  // over.
+  absl::StatusOr<States> AwaitWorkers();
+
+  const Options options_;
+  ReloadTarget* const target_;
+  const Clock* const clock_;
+
+  Mutex mu_;  // a leaf
+  CondVar changed_;
+  std::vector<Done> waiting_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  std::thread thread_;
+};
+
+}  // namespace fanwire::control
