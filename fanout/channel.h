@@ -6,9 +6,8 @@
 // at the end, where a fan-out that began earlier does not look.
 //
 // Threading: loop-confined.
-// Ownership: a table borrows its sessions, which leave before they are destroyed.  ChannelRef
-// counts
-//            references to a Channel; Hub owns PatternTables.
+// Ownership: a table borrows its sessions, which leave before they are destroyed.  ChannelRef counts
+//            references to a Channel; Service owns PatternTables.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "common/intrusive_ptr.h"
 #include "fanout/net/frame.h"
 #include "fanout/track.h"
 #include "proto/channel_name.h"
@@ -99,6 +99,11 @@ struct Delivery {
   bool notice = false;          // the worker's own; not counted as a publication
 };
 
+struct Channel;
+
+// A counted reference; the last one deletes the channel.
+using ChannelRef = IntrusivePtr<Channel>;
+
 struct Channel {
   Service* service = nullptr;
   Dialect dialect = Dialect::kCommon;
@@ -123,33 +128,15 @@ struct Channel {
   FanOutRun* first_run = nullptr;
   FanOutRun* last_run = nullptr;
   KindCounts* kind = nullptr;  // the service's counts for this kind of channel
-  uint32_t references = 0;
-};
 
-// A counted reference; the last one deletes the channel.
-class ChannelRef {
- public:
-  ChannelRef() = default;
-  explicit ChannelRef(Channel* channel) : channel_(channel) {
-    if (channel_ != nullptr) ++channel_->references;
-  }
-  ChannelRef(const ChannelRef& other) : ChannelRef(other.channel_) {}
-  ChannelRef(ChannelRef&& other) noexcept : channel_(std::exchange(other.channel_, nullptr)) {}
-  ChannelRef& operator=(ChannelRef other) noexcept {
-    std::swap(channel_, other.channel_);
-    return *this;
-  }
-  ~ChannelRef() {
-    if (channel_ != nullptr && --channel_->references == 0) delete channel_;
-  }
-
-  Channel* get() const { return channel_; }
-  Channel* operator->() const { return channel_; }
-  Channel& operator*() const { return *channel_; }
-  explicit operator bool() const { return channel_ != nullptr; }
+  uint32_t references() const { return references_.value(); }
 
  private:
-  Channel* channel_ = nullptr;
+  friend ChannelRef;
+
+  static void Destroy(Channel* channel) { delete channel; }
+
+  PlainCount references_;
 };
 
 }  // namespace fanwire::fanout

@@ -13,10 +13,10 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
-#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "common/intrusive_ptr.h"
 
 namespace fanwire::fanout {
 
@@ -25,29 +25,7 @@ enum class Opcode : uint8_t { kText = 1, kBinary = 2, kClose = 8, kPing = 9, kPo
 class Frame;
 
 // A counted reference to a Frame, or null.
-class FramePtr {
- public:
-  FramePtr() = default;
-  FramePtr(std::nullptr_t) {}  // NOLINT(google-explicit-constructor): as for any smart pointer
-  FramePtr(const FramePtr& other);
-  FramePtr(FramePtr&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
-  FramePtr& operator=(FramePtr other) noexcept {
-    std::swap(frame_, other.frame_);
-    return *this;
-  }
-  ~FramePtr();
-
-  const Frame& operator*() const { return *frame_; }
-  const Frame* operator->() const { return frame_; }
-  const Frame* get() const { return frame_; }
-  explicit operator bool() const { return frame_ != nullptr; }
-
- private:
-  friend class Frame;
-  explicit FramePtr(Frame* frame) : frame_(frame) {}  // takes over the first reference
-
-  Frame* frame_ = nullptr;
-};
+using FramePtr = IntrusivePtr<const Frame>;
 
 class Frame {
  public:
@@ -75,15 +53,20 @@ class Frame {
   uint32_t messages() const { return messages_; }
 
  private:
-  friend class FramePtr;
+  friend FramePtr;
+
   static constexpr size_t kMaxHeader = 10;
 
-  Frame(size_t size, uint32_t messages) : size_(size), references_(1), messages_(messages) {}
+  Frame(size_t size, uint32_t messages) : size_(size), messages_(messages) {}
   ~Frame() = default;
 
   static Frame* Allocate(size_t size, uint32_t messages) {
     void* memory = ::operator new(sizeof(Frame) + size);
     return new (memory) Frame(size, messages);
+  }
+  static void Destroy(const Frame* frame) {
+    frame->~Frame();
+    ::operator delete(const_cast<Frame*>(frame));
   }
   char* mutable_data() { return reinterpret_cast<char*>(this + 1); }
 
@@ -91,20 +74,9 @@ class Frame {
   static size_t PutHeader(Opcode opcode, size_t payload_size, char* out);
 
   size_t size_;
-  uint32_t references_;
+  mutable PlainCount references_;
   uint32_t messages_;
 };
-
-inline FramePtr::FramePtr(const FramePtr& other) : frame_(other.frame_) {
-  if (frame_ != nullptr) ++frame_->references_;
-}
-
-inline FramePtr::~FramePtr() {
-  if (frame_ == nullptr || --frame_->references_ > 0) return;
-  frame_->~Frame();
-  ::operator delete(static_cast<void*>(frame_));
-  // The analyzer takes the count for one that may not reach zero.
-}  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks)
 
 inline size_t Frame::PutHeader(Opcode opcode, size_t payload_size, char* out) {
   out[0] = static_cast<char>(0x80 | static_cast<uint8_t>(opcode));  // FIN
@@ -132,13 +104,13 @@ inline FramePtr Frame::Make(Opcode opcode, absl::string_view payload, uint32_t m
   if (!payload.empty()) {
     std::memcpy(frame->mutable_data() + header_size, payload.data(), payload.size());
   }
-  return FramePtr(frame);
+  return FramePtr::First(frame);
 }
 
 inline FramePtr Frame::Raw(absl::string_view bytes) {
   Frame* frame = Allocate(bytes.size(), 0);
   if (!bytes.empty()) std::memcpy(frame->mutable_data(), bytes.data(), bytes.size());
-  return FramePtr(frame);
+  return FramePtr::First(frame);
 }
 
 inline FramePtr Frame::Join(absl::Span<const FramePtr> frames) {
@@ -154,7 +126,7 @@ inline FramePtr Frame::Join(absl::Span<const FramePtr> frames) {
     std::memcpy(out, frame->data(), frame->size());
     out += frame->size();
   }
-  return FramePtr(joined);
+  return FramePtr::First(joined);
 }
 
 }  // namespace fanwire::fanout

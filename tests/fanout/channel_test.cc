@@ -21,7 +21,7 @@ TEST(ChannelRefTest, AChannelLivesAsLongAsItsLastReference) {
   EXPECT_FALSE(references.front());
   service = nullptr;
   references.erase(references.begin());
-  EXPECT_EQ(references.front()->references, 2u);
+  EXPECT_EQ(references.front()->references(), 2u);
   references.pop_back();
   EXPECT_EQ(references.front()->name, "a");
 }
