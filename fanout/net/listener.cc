@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/token_bucket.h"
 
 namespace fanwire::fanout {
 
@@ -74,8 +75,7 @@ class TcpListener final : public Listener, public Watcher {
         fd_(fd),
         spare_(OpenSpare()),
         port_(port),
-        tokens_(BurstSize()),
-        refilled_(loop->Now()) {
+        bucket_(BurstSize(), loop->Now()) {
     loop_->Watch(fd_, kReadable, this);
   }
 
@@ -92,7 +92,7 @@ class TcpListener final : public Listener, public Watcher {
   void Update(double accepts_per_second, const SocketOptions& socket) override {
     options_.accepts_per_second = accepts_per_second;
     options_.socket = socket;
-    tokens_ = std::min(tokens_, BurstSize());
+    bucket_.Limit(BurstSize());
     if (fd_ >= 0) ConfigureSocket(fd_, socket);
   }
 
@@ -113,16 +113,10 @@ class TcpListener final : public Listener, public Watcher {
   bool TakeToken() {
     const double rate = options_.accepts_per_second;
     if (rate <= 0) return true;
-    const absl::Duration now = loop_->Now();
-    tokens_ = std::min(BurstSize(), tokens_ + rate * absl::ToDoubleSeconds(now - refilled_));
-    refilled_ = now;
-    if (tokens_ < 1) {
-      ++counters_.paced;
-      Pause(std::max(absl::Milliseconds(10), absl::Seconds((1 - tokens_) / rate)));
-      return false;
-    }
-    tokens_ -= 1;
-    return true;
+    if (bucket_.Take(rate, BurstSize(), loop_->Now())) return true;
+    ++counters_.paced;
+    Pause(std::max(absl::Milliseconds(10), absl::Seconds(bucket_.SecondsToNext(rate))));
+    return false;
   }
 
   // Whether to go on accepting in this turn.
@@ -142,7 +136,7 @@ class TcpListener final : public Listener, public Watcher {
       return true;
     }
     // Nobody has come in: the token was not used.
-    tokens_ += 1;
+    bucket_.GiveBack();
     switch (errno) {
       case EAGAIN:
         return false;
@@ -187,8 +181,7 @@ class TcpListener final : public Listener, public Watcher {
   int fd_;
   int spare_;  // -1 while it could not be opened again
   const uint16_t port_;
-  double tokens_;
-  absl::Duration refilled_;
+  TokenBucket<double> bucket_;
   EventLoop::TimerId resume_ = 0;
   ListenerCounters counters_;
 };
