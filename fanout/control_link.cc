@@ -17,15 +17,8 @@
 #include "common/mutex.h"
 #include "common/rpc_status.h"
 #include "fanwire/v1/worker.pb.h"
-#include "proto/wire/wire_pieces.h"
-#include "proto/wire/wire_reader.h"
 
 namespace fanwire::fanout {
-
-LinkItem::LinkItem() = default;
-LinkItem::LinkItem(LinkItem&&) noexcept = default;
-LinkItem& LinkItem::operator=(LinkItem&&) noexcept = default;
-LinkItem::~LinkItem() = default;
 
 namespace {
 
@@ -34,9 +27,6 @@ constexpr int kMissedHeartbeats = 3;
 
 // A message that has grown so long is written before its turn ends.
 constexpr size_t kMessageBytes = 512 << 10;
-
-// An item on the wire, its envelope included: for the room that a message's items are given.
-constexpr size_t kUsualItemBytes = 512;
 
 constexpr char kAttach[] = "/fanwire.v1.Workers/Attach";
 
@@ -54,107 +44,24 @@ class Mailbox {
   virtual void OnWritten(uint64_t generation) = 0;
 };
 
-// Reads a Deliver.  Returns false if it is malformed.
-bool ReadDeliver(absl::string_view bytes, LinkItem* item) {
-  using v1::Deliver;
-  absl::string_view envelope;
-  WireReader reader(bytes);
-  while (reader.Next()) {
-    switch (reader.tag()) {
-      case VarintTag(Deliver::kHandleFieldNumber):
-        item->handle = static_cast<uint32_t>(reader.Varint());
-        break;
-      case VarintTag(Deliver::kOffsetFieldNumber):
-        item->offset = static_cast<int64_t>(reader.Varint());
-        break;
-      case BytesTag(Deliver::kEnvelopeFieldNumber):
-        envelope = reader.Bytes();
-        break;
-      case VarintTag(Deliver::kEventFieldNumber):
-        item->event = static_cast<uint32_t>(reader.Varint());
-        break;
-      case BytesTag(Deliver::kExcludeConnectionFieldNumber):
-        item->exclude_connection = std::string(reader.Bytes());
-        break;
-      case VarintTag(Deliver::kConflateKeyFieldNumber):
-        item->conflate_key = reader.Varint();
-        break;
-      case VarintTag(Deliver::kTtlMsFieldNumber):
-        item->ttl_ms = static_cast<int64_t>(reader.Varint());
-        break;
-      case VarintTag(Deliver::kPublicationIdFieldNumber):
-        item->publication_id = reader.Varint();
-        break;
-      case VarintTag(Deliver::kReceivedUsFieldNumber):
-        item->received_us = static_cast<int64_t>(reader.Varint());
-        break;
-      default:
-        reader.Skip();
-    }
-  }
-  item->frame = Frame::Text(envelope);
-  item->envelope_bytes = static_cast<uint32_t>(envelope.size());
-  return reader.ok();
-}
-
-// Reads a BatchItem.  Returns false if it is malformed.
-bool ReadItem(absl::string_view bytes, LinkItem* item) {
-  // Deliveries, which nearly all are, in place.
-  WireReader reader(bytes);
-  if (reader.Next() && reader.tag() == BytesTag(v1::BatchItem::kDeliverFieldNumber)) {
-    const absl::string_view deliver = reader.Bytes();
-    if (!reader.Next()) return reader.ok() && ReadDeliver(deliver, item);
-  }
-  auto other = std::make_unique<v1::BatchItem>();
-  if (!other->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return false;
-  if (other->has_deliver()) return ReadDeliver(other->deliver().SerializeAsString(), item);
-  item->other = std::move(other);
-  return true;
-}
-
 absl::string_view Text(const grpc::Slice& slice) {
   return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
 }
 
-// Reads a ControlMessage that is a Batch and nothing else, as control writes it, without putting
-// its pieces together.  Returns false if it is anything else, and maybe no message at all.
-bool ReadBatch(const std::vector<grpc::Slice>& message, std::vector<LinkItem>* items) {
-  std::vector<absl::string_view> texts;
-  texts.reserve(message.size());
-  for (const grpc::Slice& slice : message) texts.push_back(Text(slice));
-  WirePieces pieces(std::move(texts));
-  uint64_t tag = 0, size = 0;
-  if (!pieces.ReadHead(&tag) || tag != BytesTag(v1::ControlMessage::kBatchFieldNumber) ||
-      !pieces.ReadHead(&size) || size != pieces.left()) {
-    return false;
-  }
-  items->reserve(1 + pieces.left() / kUsualItemBytes);
-  while (pieces.left() > 0) {
-    if (!pieces.ReadHead(&tag) || tag != BytesTag(v1::Batch::kItemsFieldNumber) ||
-        !pieces.ReadHead(&size) || size > pieces.left() ||
-        !ReadItem(pieces.Read(size), &items->emplace_back())) {
-      return false;
-    }
-  }
-  return true;
-}
-
 // Reads a ControlMessage.  Returns false if it is malformed.
 bool TakeApart(grpc::ByteBuffer* message, Incoming* incoming) {
-  std::vector<grpc::Slice> pieces;
-  if (!message->Dump(&pieces).ok()) return false;
-  if (ReadBatch(pieces, &incoming->items)) return true;
+  std::vector<grpc::Slice> slices;
+  if (!message->Dump(&slices).ok()) return false;
+  std::vector<absl::string_view> pieces;
+  pieces.reserve(slices.size());
+  for (const grpc::Slice& slice : slices) pieces.push_back(Text(slice));
+  if (ReadBatch(std::move(pieces), &incoming->items)) return true;
   incoming->items.clear();
   auto parsed = std::make_unique<v1::ControlMessage>();
   grpc::ProtoBufferReader reader(message);
   if (!parsed->ParseFromZeroCopyStream(&reader)) return false;
-  // A batch with something of a later version in or beside it.
-  if (parsed->has_batch()) {
-    for (const v1::BatchItem& item : parsed->batch().items()) {
-      if (!ReadItem(item.SerializeAsString(), &incoming->items.emplace_back())) return false;
-    }
-    return true;
-  }
+  // A batch with fields of a later version in it or beside it.
+  if (parsed->has_batch()) return ReadBatch(parsed->batch(), &incoming->items);
   incoming->message = std::move(parsed);
   return true;
 }

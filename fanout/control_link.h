@@ -14,44 +14,20 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "fanout/batch_reader.h"
 #include "fanout/net/event_loop.h"
-#include "fanout/net/frame.h"
 
 namespace fanwire::v1 {
-class BatchItem;
 class ControlMessage;
 class Hello;
 class WorkerItem;
 }  // namespace fanwire::v1
 
 namespace fanwire::fanout {
-
-// One item of a Batch: a publication with its frame ready, or something rarer as it came.
-struct LinkItem {
-  LinkItem();
-  LinkItem(LinkItem&&) noexcept;
-  LinkItem& operator=(LinkItem&&) noexcept;
-  ~LinkItem();
-
-  uint32_t handle = 0;
-  uint32_t event = 0;
-  int64_t offset = 0;
-  uint64_t conflate_key = 0;
-  int64_t ttl_ms = 0;
-  uint64_t publication_id = 0;
-  int64_t received_us = 0;
-  FramePtr frame;
-  uint32_t envelope_bytes = 0;
-  std::string exclude_connection;
-
-  std::unique_ptr<v1::BatchItem> other;  // set: no publication
-};
 
 class ControlLinkHandler {
  public:
