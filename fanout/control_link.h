@@ -37,7 +37,7 @@ class ControlLinkHandler {
   virtual void FillHello(v1::Hello* hello) = 0;
   // The first message of an attachment was `welcome`; anything may be sent from now on.
   virtual void OnAttached(const v1::ControlMessage& welcome) = 0;
-  virtual void OnItem(LinkItem item) = 0;
+  virtual void OnItem(LinkItem&& item) = 0;
   // Any message that is no batch.
   virtual void OnControlMessage(const v1::ControlMessage& message) = 0;
   // All that had come was handed over.

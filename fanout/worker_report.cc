@@ -45,6 +45,41 @@ void AddTo(Histogram::Snapshot* sum, const Histogram::Snapshot& more) {
 
 }  // namespace
 
+ServiceSnapshot SnapshotOf(const Service& service, const ConnectionCounters& connections) {
+  ServiceSnapshot snapshot;
+  snapshot.name = service.name();
+  snapshot.server_name = service.settings().server_name;
+  snapshot.counts = service.counts();
+  snapshot.connections = connections;
+  snapshot.sessions = static_cast<int64_t>(service.sessions().size());
+  for (size_t d = 0; d < kDialects; ++d) {
+    snapshot.channels += static_cast<int64_t>(service.channels(static_cast<Dialect>(d)).size());
+  }
+  for (const auto& [kind, counts] : service.kinds()) {
+    snapshot.kinds[kind] = {.broadcasts = counts.broadcasts, .fanout = counts.fanout.snapshot()};
+  }
+  snapshot.event_latency = service.latencies().events.snapshot();
+  snapshot.request_latency = service.latencies().requests.snapshot();
+  return snapshot;
+}
+
+void FillDeliveryReport(const Track& track, bool final, v1::DeliveryReport* report) {
+  report->set_publication_id(track.publication_id);
+  report->set_matched(track.matched);
+  report->set_written(track.written);
+  for (size_t i = 1; i < kDropReasons; ++i) {
+    if (track.dropped[i] == 0) continue;
+    v1::DropCount* const dropped = report->add_dropped();
+    dropped->set_reason(static_cast<v1::DropReason>(i));
+    dropped->set_count(track.dropped[i]);
+  }
+  report->set_lost_connection(track.lost_connection);
+  report->set_expired(track.expired);
+  report->set_first_written_us(track.first_written_us);
+  report->set_last_written_us(track.last_written_us);
+  report->set_final(final);
+}
+
 void FillLoads(const WorkerSnapshot& snapshot, v1::Heartbeat* heartbeat) {
   for (const ServiceSnapshot& service : snapshot.services) {
     const ServiceCounts& counts = service.counts;

@@ -1,6 +1,8 @@
-// What a worker says of itself: the load in its heartbeats, and its metrics.
+// What a worker reports: the load in its heartbeats, its metrics, and what became of tracked
+// publications.
 //
-// Threading: WorkerSnapshot is a value made on the loop and read anywhere; the functions are pure.
+// Threading: WorkerSnapshot is a value made on the loop and read anywhere.  SnapshotOf() belongs to
+//            the loop; the other functions are pure.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +15,11 @@
 #include "fanout/counts.h"
 #include "fanout/net/connection_group.h"
 #include "fanout/net/listener.h"
+#include "fanout/service.h"
+#include "fanout/track.h"
 
 namespace fanwire::v1 {
+class DeliveryReport;
 class Heartbeat;
 }  // namespace fanwire::v1
 
@@ -50,8 +55,12 @@ struct WorkerSnapshot {
   uint64_t config_version = 0;
 };
 
+ServiceSnapshot SnapshotOf(const Service& service, const ConnectionCounters& connections);
+
 // Fills the services' loads.
 void FillLoads(const WorkerSnapshot& snapshot, v1::Heartbeat* heartbeat);
+
+void FillDeliveryReport(const Track& track, bool final, v1::DeliveryReport* report);
 
 // All metrics of a worker but those of the process.
 void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink);

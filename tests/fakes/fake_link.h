@@ -17,6 +17,7 @@ class FakeLink final : public ControlLink {
  public:
   bool is_attached = true;
   std::vector<v1::WorkerItem> sent;
+  absl::Duration heartbeat_interval;  // the last that was set
 
   // Takes out what was sent.
   std::vector<v1::WorkerItem> Take() { return std::exchange(sent, {}); }
@@ -27,7 +28,7 @@ class FakeLink final : public ControlLink {
   void Send(std::unique_ptr<v1::WorkerItem> item) override {
     if (is_attached) sent.push_back(std::move(*item));
   }
-  void SetHeartbeatInterval(absl::Duration /*interval*/) override {}
+  void SetHeartbeatInterval(absl::Duration interval) override { heartbeat_interval = interval; }
 };
 
 }  // namespace fanwire::fanout

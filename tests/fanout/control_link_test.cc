@@ -72,7 +72,7 @@ class ControlLinkTest : public ::testing::Test, public ControlLinkHandler {
     ++attached_;
     if (on_attached_) on_attached_();
   }
-  void OnItem(LinkItem item) override { items_.push_back(std::move(item)); }
+  void OnItem(LinkItem&& item) override { items_.push_back(std::move(item)); }
   void OnControlMessage(const v1::ControlMessage& message) override { other_.push_back(message); }
   void OnTurn() override { ++turns_; }
   void OnDetached(const absl::Status& status) override {

@@ -25,7 +25,7 @@
 namespace fanwire::fanout {
 
 // Grants every subscribe in the next turn, without positions.
-class GrantingUpstream final : public Upstream {
+class GrantingUpstream : public Upstream {
  public:
   explicit GrantingUpstream(EventLoop* loop) : loop_(loop) {}
 

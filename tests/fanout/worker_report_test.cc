@@ -2,6 +2,7 @@
 #include "fanout/worker_report.h"
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "fanwire/v1/worker.pb.h"
@@ -223,6 +224,53 @@ TEST(WorkerReportTest, ExistingDashboardsFindTheirNames) {
         "websocket_errors_total{server=\"akosha-server\",error_type=\"send_failed\"} 8\n"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }
+}
+
+TEST(WorkerReportTest, ADeliveryReportCarriesEveryCountAndOnlyReasonsThatOccurred) {
+  Track track;
+  track.publication_id = 9;
+  track.matched = 20;
+  track.written = 10;
+  track.dropped[static_cast<size_t>(DropReason::kConflated)] = 4;
+  track.lost_connection = 3;
+  track.expired = 2;
+  track.first_written_us = 100;
+  track.last_written_us = 200;
+  v1::DeliveryReport report;
+  FillDeliveryReport(track, /*final=*/true, &report);
+  EXPECT_EQ(report.publication_id(), 9u);
+  EXPECT_EQ(report.matched(), 20);
+  EXPECT_EQ(report.written(), 10);
+  ASSERT_EQ(report.dropped_size(), 1);
+  EXPECT_EQ(report.dropped(0).reason(), v1::DROP_REASON_CONFLATED);
+  EXPECT_EQ(report.dropped(0).count(), 4);
+  EXPECT_EQ(report.lost_connection(), 3);
+  EXPECT_EQ(report.expired(), 2);
+  EXPECT_EQ(report.first_written_us(), 100);
+  EXPECT_EQ(report.last_written_us(), 200);
+  EXPECT_TRUE(report.final());
+}
+
+TEST(WorkerReportTest, ASnapshotOfAServiceIsWhatItCountsNow) {
+  auto settings = std::make_shared<ServiceSettings>();
+  settings->name = "akosha";
+  settings->server_name = "akosha-server";
+  Service service(settings);
+  service.counts().written = 7;
+  service.latencies().events.Observe(0.004);
+  const ChannelRef channel(service.FindOrMakeChannel(Dialect::kCommon, "workflow:1"));
+  channel->kind->broadcasts = 6;
+  ConnectionCounters connections;
+  connections.lost = 8;
+  const ServiceSnapshot snapshot = SnapshotOf(service, connections);
+  EXPECT_EQ(snapshot.name, "akosha");
+  EXPECT_EQ(snapshot.server_name, "akosha-server");
+  EXPECT_EQ(snapshot.counts.written, 7);
+  EXPECT_EQ(snapshot.connections.lost, 8u);
+  EXPECT_EQ(snapshot.sessions, 0);
+  EXPECT_EQ(snapshot.channels, 1);
+  EXPECT_EQ(snapshot.kinds.at("workflow").broadcasts, 6);
+  EXPECT_DOUBLE_EQ(snapshot.event_latency.sum, 0.004);
 }
 
 }  // namespace

@@ -1,0 +1,84 @@
+#include "fanout/worker_configuration.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "common/log.h"
+#include "common/proto_time.h"
+#include "fanout/reply.h"
+#include "fanout/session.h"
+#include "fanwire/v1/worker.pb.h"
+#include "proto/close_code.h"
+
+namespace fanwire::fanout {
+
+WorkerConfiguration::WorkerConfiguration(ServicePorts* ports, Hub* hub)
+    : ports_(ports), hub_(hub) {}
+
+WorkerConfiguration::~WorkerConfiguration() = default;
+
+bool WorkerConfiguration::Apply(const v1::WorkerConfig& config, bool open_ports,
+                                v1::ConfigAck* ack) {
+  absl::Status status;
+  if (open_ports) status = ports_->Apply(config, ack);
+  if (!status.ok()) {
+    LogError("config.refused", {{"version", config.version()}, {"reason", status}});
+    ack->clear_listeners();
+    ack->set_error(std::string(status.message()));
+    return false;
+  }
+  config_ = std::make_unique<v1::WorkerConfig>(config);
+  version_ = config.version();
+  hub_->set_slice(std::max<uint32_t>(config.worker().fanout_slice(), 1),
+                  ToDuration(config.worker().fanout_slice_time()));
+  LogLevel level;
+  if (ParseLogLevel(config.log().level(), &level)) SetLogLevel(level);
+  SetLogFormat(config.log().format() == "json" ? LogFormat::kJson : LogFormat::kText);
+  LogInfo("config.applied", {{"version", config.version()},
+                             {"services", config.services_size()},
+                             {"listeners", ack->listeners_size()},
+                             {"workers", config.attached_workers()}});
+  return true;
+}
+
+void WorkerConfiguration::CloseRemovedServices() {
+  absl::flat_hash_set<absl::string_view> configured;
+  for (const v1::WorkerService& service : config_->services()) configured.insert(service.name());
+  std::vector<Session*> sessions;
+  for (const Service* const service : ports_->services()) {
+    if (configured.contains(service->name())) continue;
+    for (const auto& [id, session] : service->sessions()) sessions.push_back(session);
+  }
+  if (sessions.empty()) return;
+  constexpr absl::string_view kReason = "service was removed";
+  DrainOrder order;
+  SetReconnectTimes(&order);
+  const std::string text =
+      DrainingText(order.reconnect_after_min, order.reconnect_after_max, kReason, absl::Now());
+  for (Session* const session : sessions) {
+    session->SayGoodbye(text, CloseCode::kServiceRestart, kReason);
+  }
+}
+
+absl::Duration WorkerConfiguration::orphan_timeout() const {
+  return ToDuration(config_->worker().orphan_timeout());
+}
+
+DrainOrder WorkerConfiguration::OwnDrain(absl::string_view reason) const {
+  DrainOrder order;
+  order.reason = std::string(reason);
+  if (config_ == nullptr) return order;
+  order.window = ToDuration(config_->worker().drain_window());
+  order.deadline = ToDuration(config_->worker().drain_deadline());
+  return order;
+}
+
+void WorkerConfiguration::SetReconnectTimes(DrainOrder* order) const {
+  if (config_ == nullptr) return;
+  order->reconnect_after_min = ToDuration(config_->worker().reconnect_after_min());
+  order->reconnect_after_max = ToDuration(config_->worker().reconnect_after_max());
+}
+
+}  // namespace fanwire::fanout
