@@ -6,13 +6,14 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/http_head.h"
 
 namespace fanwire {
 namespace {
 
+constexpr absl::string_view kHeadEnd = "\r\n\r\n";
 constexpr size_t kMaxRequestBytes = 8192;
 constexpr auto kTimeout = std::chrono::seconds(5);
 constexpr int kMaxConnections = 64;
@@ -87,22 +88,25 @@ class Probe final : public HttpProbe {
 
    private:
     void Read() {
-      socket_.async_read_some(asio::buffer(buffer_),
-                              [self = shared_from_this()](asio::error_code error, size_t size) {
-                                if (error) {
-                                  self->timer_.cancel();
-                                  return;
-                                }
-                                self->request_.append(self->buffer_.data(), size);
-                                if (self->request_.find("\r\n\r\n") != std::string::npos) {
-                                  self->Answer(self->probe_->Handle(self->request_));
-                                } else if (self->request_.size() > kMaxRequestBytes) {
-                                  self->Answer(Response(431, "Request Header Fields Too Large",
-                                                        "text/plain", "request over 8 KiB\n"));
-                                } else {
-                                  self->Read();
-                                }
-                              });
+      socket_.async_read_some(
+          asio::buffer(buffer_), [self = shared_from_this()](asio::error_code error, size_t size) {
+            if (error) {
+              self->timer_.cancel();
+              return;
+            }
+            self->request_.append(self->buffer_.data(), size);
+            const size_t end = self->request_.find(kHeadEnd.data(), 0, kHeadEnd.size());
+            if (end != std::string::npos) {
+              // What follows the head, such as a body, is not read.
+              self->request_.resize(end + kHeadEnd.size());
+              self->Answer(self->probe_->Handle(self->request_));
+            } else if (self->request_.size() > kMaxRequestBytes) {
+              self->Answer(Response(431, "Request Header Fields Too Large", "text/plain",
+                                    "request over 8 KiB\n"));
+            } else {
+              self->Read();
+            }
+          });
     }
 
     void Answer(std::string response) {
@@ -140,21 +144,20 @@ class Probe final : public HttpProbe {
     });
   }
 
-  std::string Handle(absl::string_view request) const {
-    const absl::string_view line = request.substr(0, request.find("\r\n"));
-    const size_t method_end = line.find(' ');
-    const size_t path_end = line.rfind(' ');
-    if (method_end == absl::string_view::npos || path_end <= method_end ||
-        !absl::StartsWith(line.substr(path_end + 1), "HTTP/1.")) {
-      return Response(400, "Bad Request", "text/plain", "not an HTTP/1.1 request\n");
+  // `head` ends in its empty line.
+  std::string Handle(absl::string_view head) const {
+    HttpRequest request;
+    if (const HttpError error = ParseRequestHead(head, &request)) {
+      return error.status == 431
+                 ? Response(431, "Request Header Fields Too Large", "text/plain",
+                            absl::StrCat(error.reason, "\n"))
+                 : Response(400, "Bad Request", "text/plain", "not an HTTP/1.1 request\n");
     }
-    const absl::string_view method = line.substr(0, method_end);
-    absl::string_view path = line.substr(method_end + 1, path_end - method_end - 1);
-    path = path.substr(0, path.find('?'));
+    const absl::string_view path = request.path;
     if (path != "/metrics" && path != "/healthz" && path != "/readyz") {
       return Response(404, "Not Found", "text/plain", "try /metrics, /healthz or /readyz\n");
     }
-    if (method != "GET") {
+    if (request.method != "GET") {
       return Response(405, "Method Not Allowed", "text/plain", "GET only\n", "Allow: GET\r\n");
     }
     if (path == "/metrics") {

@@ -2,7 +2,8 @@
 //
 // /healthz answers 200 while the process can answer at all; /readyz 200 or 503 by what `ready`
 // says.  One request per connection; a request is at most 8 KiB and takes at most 5 s, and 64
-// connections are served at a time.  Everything else gets 404, 405 or 400.
+// connections are served at a time.  Everything else gets 404, 405 or, where common/http_head.h
+// refuses the request, 400 or 431.
 //
 // Threading: a thread of its own; the callbacks run there and must not block for long.
 #pragma once

@@ -1,75 +1,17 @@
-// The HTTP side of a service port: strict reading of one request head (RFC 9112), the rules of the
-// WebSocket upgrade (RFC 6455 section 4.2.1), and plain responses.
+// The HTTP side of a service port: the rules of the WebSocket upgrade (RFC 6455 section 4.2.1), and
+// plain responses.
 //
-// It is stricter than websocketpp's own parser, which takes substrings for tokens, any key, several
-// Hosts, empty header names and NUL: what passes here is what one request means to every proxy.
+// The rules are stricter than websocketpp's, which takes substrings for tokens, and any key.
 //
 // Threading: pure functions and values.
-// Ownership: a HttpRequest holds views into the head it was read from.
-// Cost:      one pass over the head, no allocation.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "absl/types/span.h"
+#include "common/http_head.h"
 
 namespace fanwire::fanout {
-
-struct HttpHeader {
-  absl::string_view name;   // as sent; compare without case
-  absl::string_view value;  // without surrounding blanks
-};
-
-// Why a request is refused; status 0 means that it is not.
-struct HttpError {
-  int status = 0;            // 400, 405, 426, 431, 505 …
-  absl::string_view reason;  // static text for the response's body
-  explicit operator bool() const { return status != 0; }
-};
-
-// One request head.  Views last as long as the call that delivers it.
-class HttpRequest {
- public:
-  static constexpr size_t kMaxHeaders = 64;
-
-  absl::string_view method;  // "GET"
-  absl::string_view path;    // "/ws", as sent (not percent-decoded)
-  absl::string_view query;   // "token=abc&x=1", without the question mark; may be empty
-  bool http_1_0 = false;     // else 1.1
-
-  absl::Span<const HttpHeader> headers() const {
-    return absl::MakeConstSpan(headers_.data(), header_count_);
-  }
-
-  // The first header called `name`, without case; empty if there is none.
-  absl::string_view Header(absl::string_view name) const;
-  size_t CountHeader(absl::string_view name) const;
-
-  // Whether a comma-separated header (any number of lines) holds `token`, without case.
-  bool HeaderHasToken(absl::string_view name, absl::string_view token) const;
-
-  // The percent-decoded value of the first query parameter called `name`.
-  std::optional<std::string> QueryParameter(absl::string_view name) const;
-
-  // The token of "Authorization: Bearer TOKEN"; empty if there is none.
-  absl::string_view BearerToken() const;
-
- private:
-  friend HttpError ParseRequestHead(absl::string_view head, HttpRequest* request);
-
-  size_t header_count_ = 0;
-  std::array<HttpHeader, kMaxHeaders> headers_;
-};
-
-// Reads `head`, which ends in its empty line, into `request`.
-//   400  anything RFC 9112 does not allow: bare line feeds, control characters, folded headers,
-//        blanks in or after a header's name, empty or repeated Host
-//   431  more than HttpRequest::kMaxHeaders headers        505  another version than 1.0 or 1.1
-HttpError ParseRequestHead(absl::string_view head, HttpRequest* request);
 
 // Whether `request` asks for a WebSocket at all: the `Upgrade` header holds that token.
 bool AsksForWebSocket(const HttpRequest& request);

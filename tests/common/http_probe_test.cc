@@ -76,12 +76,31 @@ TEST_F(HttpProbeTest, ReadinessHasReasons) {
 
 TEST_F(HttpProbeTest, RefusesTheRestAndGoesOn) {
   EXPECT_THAT(Get("/secrets"), StartsWith("HTTP/1.1 404"));
-  EXPECT_THAT(Send("POST /metrics HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 405"));
+  EXPECT_THAT(Send("POST /metrics HTTP/1.1\r\nHost: x\r\n\r\nbody"), StartsWith("HTTP/1.1 405"));
   EXPECT_THAT(Send("garbage\r\n\r\n"), StartsWith("HTTP/1.1 400"));
   EXPECT_THAT(Send(std::string("\x16\x03\x01\0\r\n\r\n", 8)), StartsWith("HTTP/1.1 400"));
   EXPECT_THAT(Send("GET /metrics HTTP/1.1\r\nX: " + std::string(9000, 'x')),
               StartsWith("HTTP/1.1 431"));
   EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(HttpProbeTest, TakesWhatProbesOfOldSend) {
+  EXPECT_THAT(Send("GET /healthz HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(HttpProbeTest, RefusesWhatServicePortsRefuse) {
+  for (const char* const head :
+       {"GET /healthz HTTP/1.1\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nName : y\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nX: a\nb\r\n\r\n",
+        "GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n", "GET /healthz x HTTP/1.1\r\nHost: x\r\n\r\n"}) {
+    const std::string answer = Send(head);
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 400 Bad Request\r\n")) << head;
+    EXPECT_THAT(answer, HasSubstr("\r\n\r\nnot an HTTP/1.1 request\n")) << head;
+  }
+  std::string head = "GET /healthz HTTP/1.1\r\nHost: x\r\n";
+  for (int i = 0; i < 64; ++i) head += "X: y\r\n";
+  EXPECT_THAT(Send(head + "\r\n"), StartsWith("HTTP/1.1 431"));
 }
 
 TEST_F(HttpProbeTest, TakesTheNextFreePort) {

@@ -45,71 +45,7 @@ std::string With(const std::string& from, const std::string& to) {
   return head;
 }
 
-TEST(HttpRequestTest, ReadsWhatAClientSends) {
-  HttpRequest request;
-  ASSERT_FALSE(ParseRequestHead(kUpgrade, &request));
-  EXPECT_EQ(request.method, "GET");
-  EXPECT_EQ(request.path, "/ws");
-  EXPECT_EQ(request.query, "token=a%2Bb&x=1");
-  EXPECT_EQ(request.Header("HOST"), "example.org:8690");
-  EXPECT_EQ(request.Header("X-Missing"), "");
-  EXPECT_EQ(request.BearerToken(), "abc.def");
-  EXPECT_EQ(request.headers().size(), 6u);
-  EXPECT_EQ(request.QueryParameter("token"), "a+b");
-  EXPECT_EQ(request.QueryParameter("x"), "1");
-  EXPECT_EQ(request.QueryParameter("y"), std::nullopt);
-  EXPECT_EQ(UpgradeStatus(kUpgrade), 0);
-}
-
-TEST(HttpRequestTest, TakesAbsoluteTargetsAndOddSpelling) {
-  HttpRequest request;
-  ASSERT_FALSE(ParseRequestHead("GET ws://h:1/a?b HTTP/1.1\r\nhOsT:h\r\nX:\r\n\r\n", &request));
-  EXPECT_EQ(request.path, "/a");
-  EXPECT_EQ(request.query, "b");
-  ASSERT_FALSE(ParseRequestHead("GET http://h HTTP/1.1\r\nHost: \t h\t \r\n\r\n", &request));
-  EXPECT_EQ(request.path, "/");
-  EXPECT_EQ(request.Header("host"), "h");
-  ASSERT_FALSE(ParseRequestHead("GET / HTTP/1.0\r\n\r\n", &request));
-  EXPECT_TRUE(request.http_1_0);
-}
-
-TEST(HttpRequestTest, RefusesWhatIsNotHttp) {
-  HttpRequest request;
-  for (const std::string& line :
-       {std::string(), std::string("GET"), std::string("GET /"), std::string("G@T / HTTP/1.1"),
-        std::string("GET  / HTTP/1.1"), std::string("GET / x HTTP/1.1"),
-        std::string("GET * HTTP/1.1"), std::string("GET /#a HTTP/1.1"),
-        std::string("GET /\x80 HTTP/1.1"), std::string("GET ftp://h/ HTTP/1.1"),
-        std::string("GET host:80 HTTP/1.1"), std::string("GET /\0a HTTP/1.1", 16),
-        std::string("GET / HTTP/1.1 "), std::string("GET / HTTP/x.1"),
-        std::string("GET / http/1.1")}) {
-    EXPECT_EQ(ParseRequestHead(line + "\r\nHost: h\r\n\r\n", &request).status, 400) << line;
-  }
-  EXPECT_EQ(ParseRequestHead("GET / HTTP/2.0\r\nHost: h\r\n\r\n", &request).status, 505);
-}
-
-TEST(HttpRequestTest, RefusesHeadersThatProxiesReadDifferently) {
-  HttpRequest request;
-  for (const std::string& line :
-       {std::string("Name : x"), std::string(": x"), std::string(" folded"),
-        std::string("no colon"), std::string("Na me: x"), std::string("X: a\0b", 6),
-        std::string("X: \x01"), std::string("X: a\rb"), std::string("X: a\nb"),
-        std::string("Host: other"), std::string("X\x80: a")}) {
-    const std::string head = absl::StrCat("GET / HTTP/1.1\r\nHost: h\r\n", line, "\r\n\r\n");
-    EXPECT_EQ(ParseRequestHead(head, &request).status, 400) << line;
-  }
-  EXPECT_EQ(ParseRequestHead("GET / HTTP/1.1\r\n\r\n", &request).status, 400);
-  EXPECT_EQ(ParseRequestHead("GET / HTTP/1.1\r\nHost:\r\n\r\n", &request).status, 400);
-  EXPECT_EQ(ParseRequestHead("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", &request).status, 400);
-}
-
-TEST(HttpRequestTest, LimitsTheNumberOfHeaders) {
-  std::string head = "GET / HTTP/1.1\r\nHost: h\r\n";
-  for (size_t i = 1; i < HttpRequest::kMaxHeaders; ++i) absl::StrAppend(&head, "X-", i, ": y\r\n");
-  HttpRequest request;
-  EXPECT_EQ(ParseRequestHead(head + "\r\n", &request).status, 0);
-  EXPECT_EQ(ParseRequestHead(head + "X-More: y\r\n\r\n", &request).status, 431);
-}
+TEST(HttpRequestTest, TakesAGoodUpgrade) { EXPECT_EQ(UpgradeStatus(kUpgrade), 0); }
 
 TEST(HttpRequestTest, UpgradeAndConnectionAreTokensNotSubstrings) {
   const Parsed substring(With("Upgrade: websocket", "Upgrade: websocketx"));
@@ -153,19 +89,6 @@ TEST(HttpRequestTest, UpgradeIsABodylessGetOfHttp11) {
   EXPECT_EQ(UpgradeStatus(With(host, host + "\r\nContent-Length: 5")), 400);
   EXPECT_EQ(UpgradeStatus(With(host, host + "\r\nContent-Length: 0\r\nContent-Length: 5")), 400);
   EXPECT_EQ(UpgradeStatus(With(host, host + "\r\nTransfer-Encoding: chunked")), 400);
-}
-
-TEST(HttpRequestTest, BearerTokenNeedsItsScheme) {
-  EXPECT_EQ(Parsed(With("Bearer abc.def", "bearer  abc ")).request.BearerToken(), "abc");
-  EXPECT_EQ(Parsed(With("Bearer abc.def", "Basic abc")).request.BearerToken(), "");
-}
-
-TEST(HttpRequestTest, QueryParametersAreDecoded) {
-  HttpRequest request;
-  request.query = "a=1&%61b=x%20y+z%&flag&a=2";
-  EXPECT_EQ(request.QueryParameter("a"), "1");
-  EXPECT_EQ(request.QueryParameter("ab"), "x y z%");
-  EXPECT_EQ(request.QueryParameter("flag"), "");
 }
 
 TEST(HttpRequestTest, ResponsesCarryLengthAndClose) {
