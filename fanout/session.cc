@@ -41,8 +41,7 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
       dialect_(start.dialect),
       auth_required_(start.auth_required),
       bad_token_(start.bad_token),
-      tokens_(static_cast<float>(service->settings().message_rate_burst)),
-      tokens_at_(context->loop->Now()),
+      messages_(service->settings().message_rate_burst, context->loop->Now()),
       identity_(std::move(start.identity)),
       user_agent_(start.user_agent),
       connected_us_(absl::ToUnixMicros(context->clock->WallNow())) {
@@ -191,10 +190,9 @@ void Session::OnMessage(absl::string_view payload) {
   }
   ReplyContext context = ContextOf(*message, settings().correlation);
   if (!TakeToken()) {
-    return ReplyError(
-        context, "RATE_LIMIT_EXCEEDED",
-        absl::StrFormat("Message rate limit exceeded. Retry after %.3f seconds.",
-                        (1 - static_cast<double>(tokens_)) / settings().message_rate_limit));
+    return ReplyError(context, "RATE_LIMIT_EXCEEDED",
+                      absl::StrFormat("Message rate limit exceeded. Retry after %.3f seconds.",
+                                      messages_.SecondsToNext(settings().message_rate_limit)));
   }
   switch (message->kind) {
     case ClientMessage::Kind::kSubscribe:
@@ -214,14 +212,7 @@ void Session::OnMessage(absl::string_view payload) {
 bool Session::TakeToken() {
   const double rate = settings().message_rate_limit;
   if (rate <= 0) return true;
-  const double passed = absl::ToDoubleSeconds(Now() - tokens_at_);
-  tokens_at_ = Now();
-  tokens_ = static_cast<float>(
-      std::min(settings().message_rate_burst, static_cast<double>(tokens_) + passed * rate));
-  if (tokens_ >= 1) {
-    tokens_ -= 1;
-    return true;
-  }
+  if (messages_.Take(rate, settings().message_rate_burst, Now())) return true;
   counts().Count(CountedError::kRateLimited);
   return false;
 }

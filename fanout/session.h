@@ -27,6 +27,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/clock.h"
+#include "common/token_bucket.h"
 #include "fanout/client_message.h"
 #include "fanout/client_requests.h"
 #include "fanout/hub.h"
@@ -219,8 +220,7 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   bool bad_token_;
   bool has_slot_ = false;
   bool listed_ = false;
-  float tokens_;  // of the message rate
-  absl::Duration tokens_at_;
+  TokenBucket<float> messages_;                              // that the client may send
   absl::Duration auth_deadline_ = absl::InfiniteDuration();  // or that of the slot
   std::unique_ptr<Identity> identity_;
   SubscriptionSet subscriptions_;
