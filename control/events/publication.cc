@@ -70,7 +70,7 @@ PublicationPtr Publication::Make(const Spec& spec) {
   publication->conflate_key_ = spec.conflate_key;
   publication->tracking_id_ = spec.tracking_id;
   Append(spec.exclude_connection, Append(spec.event, publication->text()));
-  return PublicationPtr(publication);
+  return PublicationPtr::First(publication);
 }
 
 void Publication::SetEnvelope(size_t bytes, size_t data_begin, size_t data_bytes) {
@@ -94,12 +94,9 @@ void Publication::Seal(Epoch epoch, int64_t offset) {
   envelope_bytes_ = static_cast<uint32_t>(out - begin);
 }
 
-void PublicationPtr::Release() {
-  if (publication_ != nullptr &&
-      publication_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    publication_->~Publication();
-    ::operator delete(publication_);
-  }
+void Publication::Destroy(Publication* publication) {
+  publication->~Publication();
+  ::operator delete(publication);
 }
 
 }  // namespace fanwire::control

@@ -7,14 +7,13 @@
 // Cost:      one allocation in all: header, names and envelope lie in one block.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/intrusive_ptr.h"
 
 namespace fanwire::control {
 
@@ -45,7 +44,10 @@ struct Position {
   friend bool operator==(const Position&, const Position&) = default;
 };
 
-class PublicationPtr;
+class Publication;
+
+// Shares a Publication.
+using PublicationPtr = IntrusivePtr<Publication>;
 
 class Publication {
  public:
@@ -98,15 +100,17 @@ class Publication {
   static constexpr size_t kSealBytes = 10 + 19 + 10 + Epoch::kTextBytes + 1;
 
  private:
-  friend class PublicationPtr;
+  friend PublicationPtr;
 
   Publication() = default;
+
+  static void Destroy(Publication* publication);
 
   char* text() { return reinterpret_cast<char*>(this + 1); }
   const char* text() const { return reinterpret_cast<const char*>(this + 1); }
   const char* envelope_begin() const { return text() + event_bytes_ + exclude_bytes_; }
 
-  mutable std::atomic<uint32_t> references_{0};
+  AtomicCount references_;
   uint32_t capacity_ = 0;  // bytes behind this object
   uint32_t event_bytes_ = 0;
   uint32_t exclude_bytes_ = 0;
@@ -120,41 +124,6 @@ class Publication {
   absl::Duration expires_at_;
   uint64_t conflate_key_ = 0;
   uint64_t tracking_id_ = 0;
-};
-
-// Shares a Publication.
-class PublicationPtr {
- public:
-  PublicationPtr() = default;
-  PublicationPtr(std::nullptr_t) {}  // NOLINT(google-explicit-constructor): as std's pointers
-  PublicationPtr(const PublicationPtr& other) : publication_(other.publication_) {
-    if (publication_ != nullptr) {
-      publication_->references_.fetch_add(1, std::memory_order_relaxed);
-    }
-  }
-  PublicationPtr(PublicationPtr&& other) noexcept
-      : publication_(std::exchange(other.publication_, nullptr)) {}
-  PublicationPtr& operator=(PublicationPtr other) noexcept {
-    std::swap(publication_, other.publication_);
-    return *this;
-  }
-  ~PublicationPtr() { Release(); }
-
-  Publication* get() const { return publication_; }
-  Publication* operator->() const { return publication_; }
-  Publication& operator*() const { return *publication_; }
-  explicit operator bool() const { return publication_ != nullptr; }
-  friend bool operator==(const PublicationPtr&, const PublicationPtr&) = default;
-
- private:
-  friend class Publication;
-
-  explicit PublicationPtr(Publication* publication) : publication_(publication) {
-    publication_->references_.store(1, std::memory_order_relaxed);
-  }
-  void Release();
-
-  Publication* publication_ = nullptr;
 };
 
 }  // namespace fanwire::control
