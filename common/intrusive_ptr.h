@@ -8,8 +8,8 @@
 //
 // Threading: with PlainCount, all pointers to one object belong to one thread at a time.  With
 //            AtomicCount they may be copied and dropped on any thread; what one thread wrote to the
-//            object before it dropped its pointer is visible to the thread that destroys it.  Either
-//            way one pointer object must not be used by two threads at once.
+//            object before it dropped its pointer is visible to the thread that destroys it.
+//            Either way one pointer object must not be used by two threads at once.
 // Ownership: shared; the last pointer destroys the object.
 // Cost:      a copy is one increment, with AtomicCount a relaxed atomic one; a move is free.
 #pragma once

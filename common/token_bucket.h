@@ -1,9 +1,9 @@
 // TokenBucket paces things that may come in bursts: it holds at most `burst` tokens, gains `rate`
 // tokens a second, and each thing takes one.
 //
-// Rate and burst belong to the caller's settings and are passed with each call, so that many buckets
-// share them and a change takes effect at once.  A rate must be positive: whoever knows no limit
-// does not ask.
+// Rate and burst belong to the caller's settings and are passed with each call, so that many
+// buckets share them and a change takes effect at once.  A rate must be positive: whoever knows no
+// limit does not ask.
 //
 // Threading: of its user.
 // Cost:      16 bytes with `float`, 24 with `double`; a few floating-point operations a call.

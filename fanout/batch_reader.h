@@ -1,5 +1,5 @@
-// Reads the batches that control sends: publications straight from the bytes, with their frames made
-// ready, and every other kind of item as its protobuf message.
+// Reads the batches that control sends: publications straight from the bytes, with their frames
+// made ready, and every other kind of item as its protobuf message.
 //
 // Threading: pure functions; called on the thread of the stream from control.
 // Ownership: a LinkItem owns all it holds and refers to none of the bytes.
@@ -45,11 +45,12 @@ struct LinkItem {
 
 // Appends the items of a serialized v1::ControlMessage whose only field is a Batch, as control
 // writes it.  `pieces` are the message's bytes in order; they are not put together first.
-// Returns false if the message is anything else, well formed or not: `items` may then hold a part of
-// it, and only protobuf's own parser can tell what it is.
+// Returns false if the message is anything else, well formed or not: `items` may then hold a part
+// of it, and only protobuf's own parser can tell what it is.
 bool ReadBatch(std::vector<absl::string_view> pieces, std::vector<LinkItem>* items);
 
-// Appends the items of a batch that protobuf has parsed.  Returns false if one of them is malformed.
+// Appends the items of a batch that protobuf has parsed.  Returns false if one of them is
+// malformed.
 bool ReadBatch(const v1::Batch& batch, std::vector<LinkItem>* items);
 
 }  // namespace fanwire::fanout

@@ -6,8 +6,8 @@
 // at the end, where a fan-out that began earlier does not look.
 //
 // Threading: loop-confined.
-// Ownership: a table borrows its sessions, which leave before they are destroyed.  ChannelRef counts
-//            references to a Channel; Service owns PatternTables.
+// Ownership: a table borrows its sessions, which leave before they are destroyed.  ChannelRef
+//            counts references to a Channel; Service owns PatternTables.
 #pragma once
 
 #include <cstddef>
