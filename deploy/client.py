@@ -3,8 +3,9 @@
 
   deploy/client.py [URL [CHANNEL...]]
 
-URL is a service's port, by default mahavishnu's; CHANNEL a name or a pattern, by default
-"workflow:*".  After a lost connection it comes back and recovers what it missed.
+URL is the address of a service's port, by default mahavishnu's.  CHANNEL is a channel or a
+pattern, by default "workflow:*".  After a lost connection the client reconnects and recovers the
+events that it missed.
 """
 import asyncio
 import json
@@ -15,7 +16,7 @@ import websockets
 
 
 async def follow(url, channels):
-    positions = {}  # channel -> last epoch and offset, for channels named exactly
+    positions = {}  # channel -> last epoch and offset; only for exact names, not for patterns
     while True:
         try:
             async with websockets.connect(url) as socket:
@@ -40,7 +41,7 @@ async def follow(url, channels):
                         print(f"{message['timestamp'][11:23]}  {message['room'] or ''}  "
                               f"{message['event']}  {json.dumps(message['data'])}", flush=True)
         except (OSError, asyncio.TimeoutError, websockets.WebSocketException) as error:
-            print(f"not connected ({error}); trying again", flush=True)
+            print(f"not connected ({error}); reconnecting", flush=True)
         await asyncio.sleep(1)
 
 

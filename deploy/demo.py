@@ -1,13 +1,12 @@
 #!/usr/bin/python3
-"""Writes a lively, realistic stream of events, one JSON object a line, for
-`wsctl publish --batch -`: workflows that advance, pools that scale, tests that run, people that
-draw.
+"""Writes a realistic stream of events, one JSON object a line, for `wsctl publish --batch -`:
+workflows that advance, pools that scale, tests that run, people who draw.
 
-  deploy/demo.py                 for ever, in real time
+  deploy/demo.py                 endless, in real time
   deploy/demo.py --events 500    500 events, without pauses
   deploy/demo.py --seed 7        the same stream each time
 
-Every event of the catalog in deploy/config/fanwire.yaml comes within the first minutes.
+Every event of the catalog in deploy/config/fanwire.yaml occurs within the first minutes.
 
 Each actor below is a generator: it yields an event to publish, or a number of seconds to wait.
 """
@@ -39,7 +38,7 @@ def event(service, channel, name, **data):
 
 
 class Names:
-    """Ids that look like the real ones and never repeat."""
+    """Makes ids that look like real ones and never repeat."""
 
     def __init__(self, rng):
         self._rng = rng
@@ -374,13 +373,13 @@ def page(rng, names):
     yield 1.5
 
 
-# How many of each run at once.
+# The actors, and how many of each run at the same time.
 CAST = [(workflow, 3), (pool, 2), (goal_team, 1), (adapters, 1), (ecosystem, 1), (insights, 1),
         (test_run, 2), (skill_metrics, 1), (session, 2), (distribution, 1), (drawing, 2), (page, 1)]
 
 
 def stream(rng):
-    """Yields (seconds since the start, event), in order of time, for ever."""
+    """Yields (seconds since the start, event) in order of time, without end."""
     names = Names(rng)
     order = itertools.count()
     queue = []
@@ -403,8 +402,8 @@ def stream(rng):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, help="end after so many, without pauses")
-    parser.add_argument("--seed", type=int, help="make the same stream again")
+    parser.add_argument("--events", type=int, help="end after this many events, without pauses")
+    parser.add_argument("--seed", type=int, help="random seed; the same seed gives the same stream")
     arguments = parser.parse_args()
     started = time.monotonic()
     events = stream(random.Random(arguments.seed))
@@ -416,7 +415,7 @@ def main():
                     made["data"]["timestamp"] = now()
             print(json.dumps(made), flush=arguments.events is None)
     except (BrokenPipeError, KeyboardInterrupt):
-        sys.stderr.close()  # the reader has gone: nothing is left to say
+        sys.stderr.close()  # the reader went away, which is no error; print no traceback
 
 
 if __name__ == "__main__":

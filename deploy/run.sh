@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds Fanwire and runs it in the foreground, on a fresh Debian 12 too.
+# Builds Fanwire and runs it in the foreground.  Also works on a fresh Debian 12.
 set -euo pipefail
 
 usage() {
@@ -7,12 +7,12 @@ usage() {
 Usage: deploy/run.sh [--demo] [--config FILE]
 
 Installs the Debian packages that are missing (as root, or with sudo), builds the release
-binaries in build/release/bin, starts fanwire-control, which starts the workers, and prints what
-to paste next.  Ctrl-C stops everything.  Exits with 1 if what was started does not become ready.
+binaries in build/release/bin, starts fanwire-control, which starts the workers, and prints
+commands to try.  Ctrl-C stops everything.  Exits with 1 if Fanwire does not become ready.
 
-  --demo          also publishes a lively stream of every event of the catalog
-  --config FILE   configuration to start with; default deploy/config/fanwire.yaml
-  --help          this text
+  --demo          also publishes a realistic stream with every event of the catalog
+  --config FILE   configuration file; default deploy/config/fanwire.yaml
+  --help          prints this help
 USAGE
 }
 
@@ -37,7 +37,7 @@ done
 
 say() { printf '\n== %s\n' "$*"; }
 
-# Paths as the reader can paste them: short where the script was started in the checkout.
+# The prefix of printed paths, so that the user can paste them: empty if started in the checkout.
 here=
 [[ $started_in == "$root" ]] || here=$root/
 bin=build/release/bin
@@ -45,11 +45,11 @@ wsctl=$bin/wsctl
 
 say "Packages"
 deploy/install-packages build run
-echo "all there"
+echo "all installed"
 
 say "Build"
 begun=$SECONDS
-# An existing build directory keeps its options: tests/run.sh builds in it as well.
+# An existing build directory keeps its options, because tests/run.sh uses it too.
 if [[ ! -f build/release/build.ninja ]]; then
   cmake --preset release -DFANWIRE_TESTS=OFF -DFANWIRE_BENCH=OFF
 fi
@@ -61,7 +61,7 @@ control_pid=
 demo_pid=
 refused=false
 
-# Stops all that was started, and exits with $1; without it, as fanwire-control did.
+# Stops all started processes and exits with $1, or without $1 with fanwire-control's exit code.
 stop() {
   trap '' INT TERM HUP
   if [[ -n $demo_pid ]]; then kill -TERM -- "-$demo_pid" 2>/dev/null || true; fi
@@ -76,18 +76,18 @@ stop() {
 }
 trap stop INT TERM HUP
 
-# Whether every worker listens; sets `refused` if one cannot take the configuration.
+# Succeeds if every worker listens.  Sets `refused` if a worker refused the configuration.
 ready() {
   local workers
   workers=$("$wsctl" --output json workers list 2>/dev/null) || return 1
   refused=false
   if grep -q '"config_error": "[^"]' <<<"$workers"; then refused=true; fi
-  # No state but ready begins so.
+  # "ready" is the only state that begins with r.
   ! $refused && grep -q '"state": "r' <<<"$workers" && ! grep -q '"state": "[^r]' <<<"$workers" &&
     ! grep -q '"listeners": \[\]' <<<"$workers"
 }
 
-# Says what there is to look at, and ends.
+# Prints the state of the workers and what to do, then stops everything.
 give_up() {
   {
     say "$1"
@@ -95,21 +95,22 @@ give_up() {
     if $refused; then
       cat <<TEXT
 
-A worker refused $config: the reason stands above.  If a port is in use, stop the program that has
-it (\`ss -ltnp\` names it), or give other ports in a file of your own: deploy/run.sh --config FILE
+A worker refused $config; the reason is printed above.  If a port is in use, stop the program that
+uses it (\`ss -ltnp\` shows it), or set other ports in your own file: deploy/run.sh --config FILE
 TEXT
     else
       cat <<TEXT
 
-Every worker should be "ready".  What fanwire-control and the workers say of it stands above, its
-errors in lines that begin with E; docs/troubleshooting.md tells what they mean.
+Every worker should be "ready".  The log of fanwire-control and the workers is printed above; lines
+that begin with E are errors.  docs/troubleshooting.md says what to do.
 TEXT
     fi
   } >&2
   stop 1
 }
 
-# In a session of its own, so that Ctrl-C reaches this script alone and everything stops in order.
+# control runs in its own session, so that Ctrl-C reaches only this script, which stops the rest in
+# order.
 setsid "$bin/fanwire-control" --config "$config" &
 control_pid=$!
 begun=$SECONDS
@@ -117,10 +118,10 @@ refused_since=
 until ready; do
   if ! kill -0 "$control_pid" 2>/dev/null; then
     wait "$control_pid" || status=$?
-    echo "fanwire-control ended before it was ready; its last lines say why" >&2
+    echo "fanwire-control ended before it was ready; its last log lines say why" >&2
     exit "${status:-1}"
   fi
-  # A refusal may pass, as a port does that is just being given back.
+  # A refusal may be temporary, for instance while another program releases a port.
   $refused || refused_since=
   if $refused && ((SECONDS - ${refused_since:=$SECONDS} >= 3)); then give_up "Not ready"; fi
   if ((SECONDS - begun >= 30)); then give_up "Not ready after 30 s"; fi
@@ -129,7 +130,7 @@ done
 
 say "Ready"
 "$wsctl" services list
-# mahavishnu, or the first service of a configuration that has none.
+# Use mahavishnu, or the first service if the configuration has no mahavishnu.
 read -r service url < <("$wsctl" --output json services list | /usr/bin/python3 -c '
 import json, sys
 services = json.load(sys.stdin)
@@ -155,7 +156,7 @@ if $demo; then
   demo_pid=$!
 fi
 
-# A signal ends `wait` early; then the trap has already run.
+# If a signal interrupts `wait`, the trap runs and exits; the lines below are for an end by itself.
 wait "$control_pid" || status=$?
 control_pid=
 echo "fanwire-control has ended" >&2
