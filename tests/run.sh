@@ -6,14 +6,15 @@ usage() {
   cat <<'USAGE'
 Usage: tests/run.sh [--full]
 
-Release build with all unit and integration tests, the same under AddressSanitizer and UBSan, and
-the fuzz targets, over their corpora and 20 seconds each: under 30 minutes on two cores.
+Runs all unit and integration tests in a release build and in a build with AddressSanitizer and
+UBSan, and each fuzz target on its corpus and for 20 seconds.  Takes less than 30 minutes on two
+cores.
 
-  --full   also ThreadSanitizer, clang-tidy, line coverage of each folder, the benchmarks, and both
-           scripts in a bare Debian 12 made with debootstrap (needs root)
-  --help   this text
+  --full   also runs ThreadSanitizer, clang-tidy, line coverage of each folder, the benchmarks, and
+           deploy/run.sh and tests/run.sh in a bare Debian 12 made with debootstrap (needs root)
+  --help   prints this help
 
-Ends with a line "N passed, N failed" and exits 0 only if nothing failed.
+The last line is "N passed, N failed".  Exits with 0 only if nothing failed.
 USAGE
 }
 
@@ -26,7 +27,7 @@ for argument in "$@"; do
     *) usage >&2; exit 2 ;;
   esac
 done
-# Within the bare Debian there is no second one.
+# Do not make another bare Debian within the bare Debian.
 [[ -n ${FANWIRE_IN_BARE:-} ]] && bare=false
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
@@ -76,7 +77,7 @@ run_tests() {
   return 0
 }
 
-built() {  # Builds, and says whether tests make sense.
+built() {  # Builds; fails if the build failed, because then there is nothing to test.
   local before=$failed
   step "Build: $1" build "$@"
   ((failed == before))
@@ -96,7 +97,7 @@ step_fuzz_build() {
   ((failed == before))
 }
 
-# What it finds is left in build/fuzz/found; the corpus in the checkout is only read.
+# Fuzzes one target.  Its findings go to build/fuzz/found; the corpus in the checkout is only read.
 fuzz() {
   mkdir -p "build/fuzz/inputs/$1" build/fuzz/found
   "build/fuzz/bin/$1_fuzz" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 \
@@ -104,7 +105,7 @@ fuzz() {
     "build/fuzz/inputs/$1" "tests/fuzz/corpus/$1" >"build/fuzz/$1.log" 2>&1
 }
 
-# Each takes one core: as many at a time as there are.
+# Each fuzz target uses one core, so as many run at a time as there are cores.
 step_fuzz() {
   local names=("$@") name
   say "Fuzz: ${names[*]}, $fuzz_seconds s each"
@@ -138,7 +139,7 @@ if built release -DFANWIRE_BENCH=ON; then
   say "Tests: release"
   run_tests release
 fi
-# Of the tests only those that run our own code in the sanitized build: the others check scripts.
+# The sanitized build skips the tests that only check scripts and run none of our C++ code.
 if built asan -DFANWIRE_BENCH=OFF; then
   say "Tests: AddressSanitizer and UBSan"
   run_tests asan -LE scripts

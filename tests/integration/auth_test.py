@@ -1,4 +1,4 @@
-"""Tokens: where they may come from, which are good, and what they allow."""
+"""Tokens: how clients may send them, which ones are valid, and what they permit."""
 import asyncio
 import json
 import time

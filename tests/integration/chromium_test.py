@@ -1,4 +1,4 @@
-"""A page in headless Chromium subscribes and gets every event."""
+"""A page in headless Chromium subscribes and receives every event."""
 import asyncio
 import http.server
 import json
@@ -21,7 +21,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 
 
 class Reports:
-    """Serves the page and takes what it posts, each path on a queue of its own."""
+    """Serves the page, and puts what the page posts into one queue for each path."""
 
     def __init__(self):
         reports = self

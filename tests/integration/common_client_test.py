@@ -1,4 +1,4 @@
-"""The client of mcp_common (docs: what existing clients expect), step for step as it behaves."""
+"""The client library mcp_common works: this test repeats its behaviour step by step."""
 import asyncio
 import json
 import uuid
@@ -10,11 +10,12 @@ from harness.token import SECRET
 
 
 class CommonClient:
-    """mcp_common.websocket.WebSocketClient, as its users know it.
+    """Behaves as mcp_common.websocket.WebSocketClient.
 
-    One frame is read for the answer to `auth` and none for the welcome; a request waits under its
-    id while it sends another correlation_id; rooms are joined by events with `data.room`; a lost
-    connection is tried again after 1, 2, 4, 8 and 16 s (here: times `scale`), then never.
+    It reads one frame as the answer to `auth` and no welcome.  It expects an answer under the
+    request's id, although it sends another correlation_id.  It joins rooms by events with
+    `data.room`.  It reconnects 1, 2, 4, 8 and 16 s after a connection is lost (here multiplied by
+    `scale`), then gives up.
     """
 
     def __init__(self, url, token=None, scale=1.0):
@@ -60,7 +61,7 @@ class CommonClient:
 
     @staticmethod
     def _strict(text):
-        """The message class: nine keys with their types, unknown ones ignored."""
+        """Checks a frame as the client's message class does: nine keys with their types."""
         message = json.loads(text)
         assert isinstance(message["id"], str)
         assert message["type"] in ("request", "response", "event", "error", "subscribe",
@@ -134,7 +135,7 @@ class CommonClientTest(Case):
         return client, await asyncio.wait_for(welcomes.get(), 20)
 
     async def subscribed(self, name, channel):
-        """Waits until control knows a subscriber."""
+        """Waits until control knows that the channel has a subscriber."""
         while not self.publish(channel, "probe", service=name, level="written").delivery.matched:
             await asyncio.sleep(0.02)
 

@@ -1,4 +1,6 @@
-"""kill -9 of control: clients stay connected, workers are adopted, events flow again."""
+"""After kill -9 of control, clients stay connected, a new control adopts the workers, and events
+are delivered again.
+"""
 import asyncio
 
 import grpc
@@ -57,19 +59,19 @@ class ControlKilled(Case):
         client = await self.connect()
         await client.subscribe("away:a")
         self.server.kill()
-        # What needs no control is answered.
+        # Requests that do not need control are answered.
         self.assertEqual((await client.reply({"type": "ping", "id": "1"}))["type"], "pong")
         await client.unsubscribe("away:a")
         reply = await client.request("no_such_request")
         self.assertEqual(reply["error_code"], "UNKNOWN_REQUEST")
-        # Publishers are told.
+        # Publishers get an error.
         with self.assertRaises(grpc.RpcError) as caught:
             self.publish("away:a")
         self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
-        # New clients are let in.
+        # New clients can connect.
         other = await Client.connect(self.server.url())
         self.addAsyncCleanup(other.close)
-        # A subscribe waits for control and is then confirmed.
+        # A subscribe waits for control and is confirmed when control is back.
         await client.send({"type": "request", "id": "s", "event": "subscribe",
                            "data": {"channel": "away:b"}})
         with self.assertRaises(asyncio.TimeoutError):

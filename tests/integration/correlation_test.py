@@ -9,7 +9,7 @@ class Correlation(Case):
                             service("crackerjack", correlation="echo"))
 
     async def correlate(self, name, identifier, correlation, event="subscribe"):
-        """The reply to a request with these; None leaves one out."""
+        """Returns the reply to a request with these ids; None leaves an id out."""
         client = await self.connect(name)
         message = {"type": "request", "event": event, "data": {"channel": "a"}}
         if identifier is not None:

@@ -1,4 +1,4 @@
-"""deploy/demo.py publishes every event of the shipped catalog, and all of it is accepted."""
+"""deploy/demo.py publishes every event of the shipped catalog, and control accepts all of them."""
 import json
 import re
 import subprocess
@@ -17,7 +17,7 @@ def demo(*arguments):
 
 
 def fits(channel, template):
-    """Whether a channel is one of a catalog's channels, "workflow:{workflow_id}"."""
+    """Whether a channel matches one of a catalog's channels, such as "workflow:{workflow_id}"."""
     parts = re.split(r"\{\w+\}", template)
     return re.fullmatch(".+".join(re.escape(part) for part in parts), channel) is not None
 

@@ -1,4 +1,4 @@
-"""deploy/client.py, which deploy/run.sh tells newcomers to paste."""
+"""deploy/client.py, which deploy/run.sh tells newcomers to run."""
 import asyncio
 import sys
 

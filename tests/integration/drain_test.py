@@ -1,4 +1,4 @@
-"""Drains: by wsctl, by SIGTERM of a worker, by the stop of everything."""
+"""Drains by wsctl, by SIGTERM to a worker, and when everything stops."""
 import asyncio
 import os
 import signal
@@ -46,7 +46,7 @@ class Drain(Case):
                 await self.assert_said_goodbye(client, "drained by operator")
             else:
                 self.assertEqual(await client.until_quiet(), [])
-        # The slot stays stopped, and everybody finds the other worker.
+        # The drained worker stays stopped, and all clients connect to the other one.
         self.assertFalse(os.path.exists(f"/proc/{drained.pid}"))
         self.assertNotIn("worker-0", [w.id for w in self.server.ready_workers()])
         for client in await self.clients(10):
@@ -89,7 +89,7 @@ class Drain(Case):
 
 
 class Stop(Case):
-    """SIGTERM to control ends everything in order."""
+    """SIGTERM to control stops everything in order."""
 
     @classmethod
     def setUpClass(cls):
@@ -134,7 +134,7 @@ class Stop(Case):
         server.kill()
         server.start()
         self.assertEqual({worker.pid for worker in server.workers()}, workers)
-        server.stop()  # fails if one is left
+        server.stop()  # fails if a process is still running
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every error a client can cause, with its exact text; the session goes on after each."""
+"""Every error that a client can cause, with its exact text.  The session continues after each."""
 import json
 
 from harness import Case, main

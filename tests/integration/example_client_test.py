@@ -1,4 +1,4 @@
-"""mahavishnu's example client and the demos, reading frames exactly as they do."""
+"""mahavishnu's example client and demos work: these tests read frames exactly as they do."""
 import asyncio
 import json
 
@@ -9,7 +9,7 @@ from harness.server import PATIENCE
 
 
 class ExampleClient:
-    """MahavishnuWebSocketClient of the examples: one frame is read for each answer, unseen."""
+    """MahavishnuWebSocketClient of the examples, which takes the next frame as the answer."""
 
     def __init__(self, url):
         self.url = url
@@ -95,7 +95,7 @@ class ExampleClientTest(Case):
                          ("response", "unsubscribe", "unsubscribed"))
 
     async def test_workflow_monitoring_demo(self):
-        """Wants version and capabilities in the welcome and a pong to its JSON ping."""
+        """The demo expects version and capabilities in the welcome, and a pong to its JSON ping."""
         async with websockets.connect(self.server.url()) as socket:
             welcome = json.loads(await socket.recv())
             self.assertIsInstance(welcome["version"], str)
@@ -119,7 +119,7 @@ class ExampleClientTest(Case):
             self.assertEqual(seen, {"sub_ui:card": "response", "req_001": "response"})
 
     async def test_health_script(self):
-        """check_websocket_health: ping at once, the first frame within 1 s decides."""
+        """check_websocket_health pings at once; the first frame within 1 s gives the result."""
         for entry in self.server.config["services"]:
             for number, _ in enumerate(entry["listeners"]):
                 async with websockets.connect(self.server.url(entry["name"], number)) as socket:

@@ -1,4 +1,4 @@
-"""`subscribe` with `data.events`: only these event names of the channel."""
+"""`subscribe` with `data.events` delivers only events with these names."""
 from harness import Case, main
 
 
@@ -60,7 +60,7 @@ class Filters(Case):
         confirmation = await client.subscribe("fh:a", events=["workflow.failed"], recover={
             "epoch": start["epoch"], "offset": 0})
         self.assertIs(confirmation["recovered"], True)
-        # Positions passed over, of which the filter lets one come.
+        # The count includes all missed positions; the filter passes one of them.
         self.assertEqual(confirmation["offset"], 3)
         self.assertEqual(confirmation["recovered_count"], 3)
         self.assertEqual(await self.names(client, 1), ["workflow.failed"])

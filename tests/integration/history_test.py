@@ -34,7 +34,7 @@ class History(Case):
         self.assertEqual(answer["channel"], "all:a")
         self.assertEqual(answer["epoch"], live[0]["epoch"])
         self.assertEqual(answer["offset"], 10)
-        # The same envelopes that subscribers got.
+        # These are the same envelopes that subscribers got.
         self.assertEqual(answer["events"], live)
 
     async def test_needs_no_subscription(self):

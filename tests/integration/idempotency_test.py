@@ -1,4 +1,4 @@
-"""The same idempotency key within the window publishes once."""
+"""Events with the same idempotency key are published once within the window."""
 import asyncio
 import concurrent.futures
 

@@ -1,4 +1,4 @@
-"""`cmake --install` into a folder of its own: everything is there, and runs from there."""
+"""`cmake --install` into an empty folder installs everything, and the programs run from there."""
 import pathlib
 import re
 import shutil
@@ -56,7 +56,7 @@ class Install(Case):
         programs = re.findall(r"^Exec\w+=(\S+)", unit, re.MULTILINE)
         self.assertEqual(programs, [f"{self.prefix}/bin/fanwire-control"] * 2 + ["/bin/kill"])
         self.assertIn(f"Documentation=file:{self.prefix}/share/doc/fanwire/README.md\n", unit)
-        # But for the prefix it is the one in the checkout, every semicolon and bracket of it.
+        # Except for the prefix it equals the file in the checkout, to every semicolon and bracket.
         source = (ROOT / "deploy/systemd/fanwire-control.service").read_text()
         self.assertEqual(unit.replace(f"{self.prefix}/", "/usr/"), source)
 

@@ -53,7 +53,7 @@ class Keepalive(Case):
             client.recv_json()
             deadline = time.monotonic() + 2
             while time.monotonic() < deadline:
-                client.send_frame(PONG)  # unasked, as RFC 6455 allows
+                client.send_frame(PONG)  # an unsolicited pong, which RFC 6455 allows
                 await asyncio.sleep(0.05)
             client.send_json({"type": "ping", "id": "1"})
             while client.recv_json()["type"] != "pong":

@@ -28,7 +28,7 @@ class Limits(Case):
             await client.subscribe(f"c{number}")
         reply = await client.request("subscribe", {"channel": "c5"})
         self.assertEqual(reply["error_code"], "LIMIT_EXCEEDED")
-        await client.subscribe("c0")  # one that it has already
+        await client.subscribe("c0")  # a channel that it has already
         await client.unsubscribe("c0")
         await client.subscribe("c5")
         self.assertEqual((await self.connect()).welcome["data"]["limits"]["max_channels"], 5)
@@ -71,7 +71,7 @@ class Limits(Case):
         replies = [await client.recv() for _ in range(40)]
         pongs = [reply for reply in replies if reply["type"] == "pong"]
         errors = [reply for reply in replies if reply["type"] == "error"]
-        # What came before the bucket was empty, and what was refilled meanwhile.
+        # The bucket's initial tokens, and those refilled in the meantime.
         self.assertGreaterEqual(len(pongs), 15)
         self.assertLess(len(pongs), 40)
         for reply in errors:
@@ -81,7 +81,7 @@ class Limits(Case):
                 reply["error_message"])
             self.assertTrue(match, reply["error_message"])
             self.assertLessEqual(float(match.group(1)), 0.1)
-        # Each reply names its own message, and the order is kept.
+        # Each reply has the id of its message, and replies come in order.
         self.assertEqual([reply["correlation_id"] for reply in replies],
                          [f"p{number}" for number in range(40)])
         deadline = time.monotonic() + 5
@@ -101,7 +101,7 @@ class Limits(Case):
         clients = [await self.connect("crackerjack") for _ in range(3)]
         refused = await Client.connect(self.server.url("crackerjack"), welcome=False)
         self.assertEqual(await refused.closed(), (1013, "Server at maximum capacity"))
-        # A place that becomes free is given again.
+        # When a connection ends, another client can connect.
         await clients[0].close()
         deadline = time.monotonic() + 10
         while True:
@@ -114,7 +114,7 @@ class Limits(Case):
             except Exception:  # noqa: BLE001 - still 1013
                 self.assertLess(time.monotonic(), deadline)
                 await asyncio.sleep(0.05)
-        # The others never noticed.
+        # The other clients are not affected.
         for client in clients[1:]:
             await client.subscribe("still:works")
 
@@ -141,14 +141,14 @@ class Limits(Case):
 
 
 class LargestEvents(Case):
-    """Clients that existed before take 1 MiB a message and close on more: nothing we send is more.
+    """Existing clients close the connection on a message over 1 MiB, so the server never sends one.
 
-    `data` may have a million bytes; the names around it are short and bounded, so that no accepted
-    event can make an envelope over 1 MiB.
+    `data` may have a million bytes, and the length of the names around it is limited, so that no
+    accepted event makes an envelope over 1 MiB.
     """
 
-    MOST = 1_000_000  # of data
-    # As long as they may be, each byte escaped.
+    MOST = 1_000_000  # bytes of data
+    # Names of the largest size, in which each byte is escaped.
     ROOM, EVENT, ID = ("big:" + '"' * 252, '"' * 128, "\\" * 256)
 
     @classmethod
@@ -156,7 +156,7 @@ class LargestEvents(Case):
         return small_config(service(max_event_bytes=cls.MOST))
 
     def data(self, size):
-        """An object of `size` bytes."""
+        """Returns a JSON object of `size` bytes."""
         return json.dumps({"fill": "x" * (size - len('{"fill": ""}'))}).encode()
 
     def largest(self, size=MOST):
@@ -196,11 +196,11 @@ class LargestEvents(Case):
             frame = self.assert_largest(await client.recv_text())
             self.assertEqual(frame["offset"], receipt.position.offset)
             await self.assert_one_more_is_refused()
-            # Nobody noticed: the refused one has no position, the connection goes on.
+            # The refused event has no position, and the connection continues.
             self.publish(self.ROOM, "small", {"n": 1})
             frame = await client.event("small")
             self.assertEqual(frame["offset"], receipt.position.offset + 1)
-            # Recovered it is as long as it was live, and as one of several as well.
+            # A recovered event is as long as the live one, also if it is one of several.
             await asyncio.to_thread(self.publish_largest)
             await client.recv_text()
             await client.unsubscribe(self.ROOM)
@@ -233,7 +233,7 @@ class LargestEvents(Case):
 
 
 class LimitsOverWorkers(Case):
-    """The number of connections is one number, however many workers share the port."""
+    """The limit of connections holds for all workers together that share the port."""
 
     @classmethod
     def config(cls):

@@ -1,4 +1,4 @@
-"""`subscribe` and `unsubscribe` with `data.channels`: many at once, one answer."""
+"""`subscribe` and `unsubscribe` with `data.channels`: several channels, one answer."""
 from harness import Case, main, service, small_config
 
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics of control and workers: present, well formed, and true."""
+"""Prometheus metrics of control and workers exist, are well formed and have the right values."""
 import re
 import urllib.request
 
@@ -6,7 +6,7 @@ from harness import Case, eventually, main, service, small_config
 
 
 def parse(text):
-    """{name{labels}: value} of a Prometheus text."""
+    """Parses a Prometheus text into {name{labels}: value}."""
     samples = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
@@ -34,7 +34,7 @@ class Metrics(Case):
 
     @staticmethod
     def total(samples, name, **labels):
-        """Sum of the samples of a name whose labels include these."""
+        """Returns the sum of a metric's samples whose labels include these."""
         return sum(value for key, value in samples.items() if key.partition("{")[0] == name and
                    all(f'{label}="{text}"' in key for label, text in labels.items()))
 
@@ -91,7 +91,7 @@ class Metrics(Case):
         self.assertEqual(grown("websocket_broadcast_total", channel="other"), 10)
         self.assertEqual(grown("websocket_message_errors_total", error_type="decode_error"), 1)
         self.assertEqual(grown("websocket_connection_errors_total"), 0)
-        # One fan-out carries what came to a channel in one turn.
+        # One fan-out delivers all events that a channel got in one turn of the loop.
         name = "websocket_broadcast_duration_seconds"
         fanouts = grown(name + "_count", channel="other")
         self.assertTrue(1 <= fanouts <= 10, fanouts)
@@ -101,7 +101,7 @@ class Metrics(Case):
         self.assertEqual(grown(name + "_count", message_type="event"), fanouts)
         self.assertTrue(0 < grown(name + "_sum", message_type="event") < 10)
         self.assertEqual(grown(name + "_count", message_type="request"), 3)
-        # And the dashboard's.
+        # The names that the dashboard uses.
         self.assertEqual(grown("websocket_connections"), 1)
         self.assertEqual(grown("websocket_subscriptions"), 1)
         self.assertEqual(grown("websocket_errors_total"), 1)

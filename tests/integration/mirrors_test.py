@@ -1,4 +1,4 @@
-"""Copies in further channels: `global`, `worker:{id}`, `coverage`, as shipped."""
+"""Mirrors of the shipped configuration: copies in `global`, `worker:{id}` and `coverage`."""
 from harness import Case, main, shipped_config
 
 

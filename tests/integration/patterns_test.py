@@ -1,4 +1,4 @@
-"""Subscriptions by pattern, and how they overlap."""
+"""Subscriptions by pattern, also several that match the same channel."""
 from harness import Case, main
 
 
@@ -8,7 +8,7 @@ class Patterns(Case):
         await client.subscribe(pattern)
         for channel in [*no, *yes]:
             self.publish(channel, data={"c": channel})
-        # Channels have no order among each other, so the end is marked by count.
+        # Events of different channels are not ordered, so the test counts them.
         rooms = sorted(frame["room"] for frame in await client.events(len(yes)))
         self.assertEqual(rooms, sorted(yes))
         self.assertEqual(await client.until_quiet(), [])

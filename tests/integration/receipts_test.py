@@ -1,4 +1,4 @@
-"""What receipts of each level say; PublishStream; refusals over gRPC."""
+"""Receipts of each level, PublishStream, and refused events over gRPC."""
 import asyncio
 import queue
 import socket
@@ -27,7 +27,7 @@ class Receipts(Case):
         self.assertGreater(receipt.stage_times.accepted_us, 0)
 
     async def test_routed(self):
-        for _ in range(30):  # on both workers, but once in a billion times
+        for _ in range(30):  # almost certainly on both workers
             client = await self.connect()
             await client.subscribe("re:routed")
         receipt = self.publish("re:routed", level="routed")
@@ -102,12 +102,12 @@ class Receipts(Case):
         client.recv_json()
         client.send_json({"type": "subscribe", "data": {"channel": "slow:ttl"}})
         client.recv_json()
-        # Behind a backlog that its reader leaves alone, an event outlives its ttl.
+        # An event expires while it waits behind a backlog that nobody reads.
         for number in range(12):
             self.publish("slow:ttl", data={"n": number, "fill": "x" * 8000})
         self.publish("slow:ttl", data={"n": "short"}, ttl_ms=1)
         self.publish("slow:ttl", data={"n": "end"})
-        await asyncio.sleep(0.1)  # the ttl, many times over
+        await asyncio.sleep(0.1)  # many times the ttl
         seen = []
         while seen[-1:] != ["end"]:
             seen.append(client.recv_json()["data"].get("n"))
@@ -176,7 +176,7 @@ class Receipts(Case):
 
 class PublishStream(Case):
     def open(self, **hello):
-        """(send, responses): an open stream after its welcome."""
+        """Opens a stream, reads its welcome and returns (send, responses)."""
         requests = queue.Queue()
         responses = self.publisher.stub.PublishStream(iter(requests.get, None), timeout=60)
         requests.put(publish_pb2.PublishStreamRequest(

@@ -1,4 +1,4 @@
-"""`subscribe` with `recover`: exactly what was missed, in order, then live events."""
+"""`subscribe` with `recover` delivers exactly the missed events in order, then live events."""
 import asyncio
 
 from harness import Case, main, service, small_config
@@ -61,7 +61,7 @@ class Recovery(Case):
         self.assertIs(confirmation["recovered"], False)
         self.assertEqual(confirmation["reason"], "history_expired")
         self.assertEqual(confirmation["offset"], 31)
-        # Never partial: the next frame is a live one.
+        # Recovery is never partial: the next frame is a live event.
         self.publish("short:a", data={"n": "live"})
         self.assertEqual((await client.event())["offset"], 32)
 
@@ -135,7 +135,7 @@ class Recovery(Case):
         self.assertEqual(self.publish("r:cursor").position.offset, 1)
 
     async def test_recovery_while_events_keep_coming(self):
-        """Subscribers that come and go during a stream of events get each event exactly once."""
+        """Subscribers that reconnect while events are published get each event exactly once."""
         count = 3000
         start = await (await self.connect()).subscribe("r:busy")
 
@@ -178,8 +178,8 @@ class Recovery(Case):
             frame = await client.recv()
             if frame["type"] == "event" and frame["room"] == "r:pattern":
                 frames.append(frame)
-        # What came by the pattern before the subscription took hold may come first; from the
-        # confirmation on each event comes once, in order.
+        # Events that match the pattern may arrive before the confirmation of the exact
+        # subscription.  After the confirmation each event comes once, in order.
         offsets = [frame["offset"] for frame in frames]
         self.assertEqual(sorted(set(offsets)), sorted(offsets), "a publication came twice")
         self.assertEqual(offsets, list(range(2, 252)))

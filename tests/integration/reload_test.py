@@ -1,4 +1,4 @@
-"""SIGHUP and `wsctl config reload`: what changes live, what does not, and bad files."""
+"""SIGHUP and `wsctl config reload`: keys that change at once, keys that do not, and bad files."""
 import contextlib
 import copy
 import signal
@@ -56,7 +56,7 @@ class Reload(Case):
         self.server.config["services"][0]["max_channels_per_session"] = 9
         self.server.write_config()
         self.server.process.send_signal(signal.SIGHUP)
-        in_a_row = 0  # each worker takes the new file when it gets it
+        in_a_row = 0  # workers apply the new file at slightly different times
         for _ in range(400):
             in_a_row = in_a_row + 1 if await self.max_channels() == 9 else 0
             if in_a_row == 12:
@@ -106,12 +106,12 @@ class Reload(Case):
         self.assertFalse(answer.get("needs_restart"))
 
     def reload_onto(self, port):
-        """Reloads a file with another port, which is refused; returns what wsctl said."""
+        """Reloads a file with another port, which is refused; returns wsctl's error."""
         self.server.config["services"][0]["listeners"][0]["port"] = port
         self.server.config["services"][0]["max_channels_per_session"] = 6
         self.server.write_config()
         done = self.server.wsctl("config", "reload", check=False)
-        self.server.config = copy.deepcopy(self.saved)  # what is in force, not what is in the file
+        self.server.config = copy.deepcopy(self.saved)  # the one in force, not the file's
         self.assertEqual(done.returncode, 73, done.stderr)  # FAILED_PRECONDITION
         return done.stderr
 
@@ -129,7 +129,7 @@ class Reload(Case):
         shown = self.server.wsctl("config", "show").stdout
         self.assertIn(f"port: {port}", shown)
         self.assertNotIn(str(taken), shown)
-        # All are of one mind again.
+        # All workers have the same configuration again.
         for worker in self.server.workers():
             self.assertEqual(worker.config_error, "")
             self.assertEqual([listener.port for listener in worker.listeners], [port])

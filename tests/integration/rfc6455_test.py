@@ -1,4 +1,4 @@
-"""RFC 6455's edges on the port that everybody uses, with a bystander who must not notice."""
+"""Edge cases of RFC 6455 on a service's port; another client, the bystander, is not affected."""
 import os
 
 from harness import Case, RawClient, close_payload, main
@@ -13,7 +13,7 @@ class Rfc6455(Case):
         await self.bystander.subscribe("by:stander")
 
     async def asyncTearDown(self):
-        """Whatever the test did, the bystander gets its event, and nothing else."""
+        """After each test the bystander gets its event and nothing else."""
         self.publish("by:stander", data={"test": self.id()}, level="written")
         self.assertEqual((await self.bystander.event())["data"], {"test": self.id()})
         self.assertEqual(await self.bystander.until_quiet(), [])
@@ -133,7 +133,7 @@ class Rfc6455(Case):
         try:
             client.send_frame(TEXT, PING_TEXT)
         except OSError:
-            pass  # closed already
+            pass  # the server has closed already
         self.assertEqual(client.recv_close(), (1000, ""))
 
     # -- reserved bits and opcodes (section 5.2)
@@ -185,7 +185,7 @@ class Rfc6455(Case):
             for _ in range(3):
                 client.send_frame(CONTINUATION, chunk, fin=False)
         except OSError:
-            pass  # closed meanwhile
+            pass  # the server has closed in the meantime
         self.assertEqual(client.recv_close()[0], 1009)
 
     # -- UTF-8 (section 8.1)

@@ -1,7 +1,7 @@
-"""deploy/run.sh as a newcomer uses it: start, paste what it prints, Ctrl-C.
+"""deploy/run.sh as a newcomer uses it: start it, run the commands that it prints, press Ctrl-C.
 
-Builds nothing: the release tree that this test belongs to is built.  Its ports are the shipped ones,
-so it runs in a network of its own where the kernel lets it have one.
+The script has nothing to build, because this test runs in a release tree that is built.  It uses
+the shipped ports, so the test runs in its own network namespace if the kernel allows that.
 """
 import fcntl
 import json
@@ -21,7 +21,7 @@ import uuid
 
 OWN_NETWORK = "FANWIRE_TEST_OWN_NETWORK"
 if OWN_NETWORK not in os.environ:
-    # A chroot may have no namespace of users, and only root may do without.
+    # A chroot may not allow user namespaces; root can make a network namespace without one.
     for unshare in (["unshare", "--user", "--map-root-user", "--net"], ["unshare", "--net"]):
         if subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL).returncode == 0:
             os.execvpe(unshare[0], [*unshare, sys.executable, *sys.argv],
@@ -36,14 +36,14 @@ WSCTL = "build/release/bin/wsctl"
 
 
 def bring_up_loopback():
-    """In a new network it is down."""
+    """Brings up the loopback interface, which is down in a new network namespace."""
     up, running, set_flags = 0x1, 0x40, 0x8914  # IFF_UP, IFF_RUNNING, SIOCSIFFLAGS
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, set_flags, struct.pack("16sH14x", b"lo", up | running))
 
 
 class Process:
-    """A command in a session of its own, as in a terminal of its own; its output goes to a file."""
+    """A command in its own session, as in its own terminal.  Its output goes to a file."""
 
     def __init__(self, test, command):
         self.log = test.directory / f"log-{uuid.uuid4()}"
@@ -58,11 +58,11 @@ class Process:
         return self.log.read_text(errors="replace")
 
     def wait_for(self, pattern, patience=PATIENCE):
-        """Until the output matches; returns the match."""
+        """Waits until the output matches and returns the match."""
         deadline = time.monotonic() + patience
         while not (found := re.search(pattern, self.text(), re.MULTILINE)):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                # It may have ended with the words that are awaited.
+                # The process may have ended after it printed the expected text.
                 if found := re.search(pattern, self.text(), re.MULTILINE):
                     break
                 raise AssertionError(f"no {pattern!r} (exit {self.process.poll()}):\n{self.text()}")
@@ -70,7 +70,7 @@ class Process:
         return found
 
     def interrupt(self):
-        """Ctrl-C: to all processes of the terminal."""
+        """Sends SIGINT to all processes of the session, as Ctrl-C does."""
         os.killpg(self.process.pid, signal.SIGINT)
 
     def exit_code(self):
@@ -102,17 +102,17 @@ class RunScript(unittest.TestCase):
             self.environment.pop(name, None)
 
     def start(self, *arguments):
-        """Runs the script until it has said everything that is to be pasted."""
+        """Starts the script and waits until it has printed all commands."""
         begun = time.monotonic()
         run = Process(self, ["deploy/run.sh", *arguments])
-        # A build that has something to do is no fault of the script.
+        # If there is something to build, that is not a fault of the script.
         run.wait_for("^Ctrl-C stops", PATIENCE * 10)
         print(f"\nready after {time.monotonic() - begun:.1f} s, "
               f"{run.wait_for('^built in .*').group()}", flush=True)
         return run
 
     def pasted(self, run, what):
-        """The printed line that begins so, run by a shell as it stands."""
+        """Runs the printed line with this beginning in a shell, unchanged."""
         line = run.wait_for(f"^  ({re.escape(what)}.*)$").group(1)
         return Process(self, ["bash", "-c", line])
 
@@ -127,7 +127,7 @@ class RunScript(unittest.TestCase):
         self.assertIn("accepted", published.text())
 
     def left(self):
-        """Processes that were started here and are alive, but for this one."""
+        """Returns the processes of this test that are still running, except itself."""
         found = []
         for name in os.listdir("/proc"):
             try:
@@ -158,8 +158,8 @@ class RunScript(unittest.TestCase):
         self.publish(run)
         client.wait_for(r"workflow:wf_demo  workflow\.started  .*wf_demo")
         self.assert_stops(run, client)
-        self.assertNotIn("\nE 20", run.text())  # nothing that an operator must act on
-        # The second start finds everything built and no port still taken.
+        self.assertNotIn("\nE 20", run.text())  # no error lines
+        # At the second start everything is built and no port is in use any more.
         run = self.start()
         self.assert_stops(run)
 
@@ -187,7 +187,7 @@ class RunScript(unittest.TestCase):
         path = self.directory / "mine.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         run = self.start("--config", str(path))
-        # The first service's port of the common protocol.
+        # The port of the first service that speaks the common protocol.
         port = config["services"][0]["listeners"][1]["port"]
         self.assertIn(f"deploy/client.py ws://127.0.0.1:{port} 'workflow:*'", run.text())
         client = self.watch(run)

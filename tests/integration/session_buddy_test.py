@@ -28,7 +28,7 @@ class Dialect(Case):
         return small_config(buddy())
 
     async def dial(self):
-        """A connection of the dialect: recv() and send() of flat objects."""
+        """Opens a connection of the dialect, with recv() and send() of flat objects."""
         client = await self.connect("session-buddy", 0, welcome=False)
         first = await client.recv()
         self.assertEqual({key: first[key] for key in ("type", "message", "authenticated")}, {
@@ -143,7 +143,7 @@ class Dialect(Case):
         self.assertEqual(frame["room"], "session:s1")
 
     async def test_the_stock_example_client(self):
-        """session-buddy's example: welcome, subscribe, exactly one confirmation, then updates."""
+        """session-buddy's example gets a welcome, one confirmation of its subscribe, and updates."""
         async with websockets.connect(self.server.url("session-buddy")) as socket:
             self.assertEqual(json.loads(await socket.recv())["type"], "connected")
             await socket.send(json.dumps({"type": "subscribe", "skill": "skill-2"}))
@@ -183,14 +183,14 @@ class DialectAuth(Case):
         self.addAsyncCleanup(client.close)
         opened = time.monotonic()
         with self.assertRaises(websockets.ConnectionClosed) as caught:
-            await client.recv()  # no frame before it either
+            await client.recv()  # and no other frame before it
         self.assertEqual((caught.exception.rcvd.code, caught.exception.rcvd.reason),
                          (4001, "Authentication failed"))
         self.assertGreater(time.monotonic() - opened, 4.5)
 
 
 class ControlRestarts(Case):
-    """control is killed or stopped; its workers keep the dialect's clients and serve them again."""
+    """Control is killed or stopped; workers keep the dialect's clients and serve them again."""
 
     @classmethod
     def config(cls):
@@ -210,7 +210,7 @@ class ControlRestarts(Case):
         return client
 
     async def until(self, client, data):
-        """Reads updates until one has this data; returns those before it."""
+        """Reads updates until one has this data; returns the updates before it."""
         before = []
         while True:
             frame = await client.recv()
@@ -231,7 +231,7 @@ class ControlRestarts(Case):
         for client in one_skill:
             await self.until(client, skill)
         self.server.kill()
-        # What needs no control is answered: a ping, and a move to another skill.
+        # Requests that do not need control are answered: a ping, and a change of the skill.
         await one_skill[0].send({"type": "ping"})
         await one_skill[1].send({"type": "subscribe", "skill": "skill-0"})
         while (await one_skill[0].recv())["type"] != "pong":
@@ -246,7 +246,7 @@ class ControlRestarts(Case):
         new = {"top_skills": later, "anomalies": [ANOMALY]}
         empty = {"top_skills": [], "anomalies": []}
         for client in everything:
-            # control has forgotten the numbers until they are published anew.
+            # control does not know the metrics until they are published again.
             for data in await self.until(client, new):
                 self.assertIn(data, (old, empty))
         for client in [one_skill[0], *one_skill[2:]]:

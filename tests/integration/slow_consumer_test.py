@@ -1,11 +1,11 @@
-"""What happens to a client that stops reading, under each backlog policy."""
+"""A client that stops reading, under each backlog policy."""
 import asyncio
 import json
 
 from harness import Case, RawClient, eventually, main, service, small_config
 from harness.raw import PING, PONG, TEXT
 
-# Small kernel buffers, so that the backlog begins soon.
+# Small kernel buffers, so that a backlog builds up soon.
 FILL = "x" * 8000
 COUNT = 400
 
@@ -14,7 +14,7 @@ class SlowConsumer(Case):
     @classmethod
     def config(cls):
         return small_config(
-            # More than what one send may leave over and all that `latest` keeps.
+            # More than the rest of one send and the events that `latest` keeps.
             service(session_backlog_bytes=262144, channels=[
                 {"pattern": "close:*", "backlog_policy": "close", "history_size": 1000},
                 {"pattern": "drop:*", "backlog_policy": "drop_oldest"},
@@ -22,7 +22,7 @@ class SlowConsumer(Case):
             worker={"send_buffer_bytes": 16384, "notsent_lowat_bytes": 8192})
 
     def stalled(self, channel):
-        """A client that has subscribed and reads nothing from now on."""
+        """Returns a client that has subscribed and reads nothing more."""
         client = RawClient(self.server.port(), receive_buffer=16384)
         self.addCleanup(client.socket.close)
         client.recv_json()
@@ -32,7 +32,7 @@ class SlowConsumer(Case):
         return client
 
     def read_to(self, client, last):
-        """All frames up to the event whose data.n is `last`."""
+        """Reads all frames up to the event whose data.n is `last`."""
         frames = []
         while True:
             frames.append(client.recv_json())
@@ -51,12 +51,12 @@ class SlowConsumer(Case):
         client = self.stalled("close:a")
         quick = await self.connect()
         await quick.subscribe("close:a")
-        # The quick subscriber of the same channel misses nothing.  What it has not read never comes
-        # near the budget, however slow this machine is.
+        # The quick subscriber of the same channel misses nothing.  Its backlog never comes near the
+        # budget, even on a slow machine.
         for first in range(1, COUNT + 1, 4):
             await self.publish_filled("close:a", 4, first)
             self.assertEqual(await quick.numbers(4), list(range(first, first + 4)))
-        # What the stalled one finds in its socket, and the close behind it.
+        # The stalled client reads the frames in its socket's buffer, and then the close.
         got, close = [], None
         while close is None:
             opcode, payload = client.recv_frame()
@@ -79,7 +79,7 @@ class SlowConsumer(Case):
         self.assertEqual(await again.numbers(missing), list(range(len(numbers) + 1, COUNT + 1)))
 
     def assert_every_offset_is_told_once(self, channel, frames):
-        """Events and notices follow each other without gap or overlap; how many are skipped."""
+        """Checks that events and notices have no gap or overlap; returns how many were skipped."""
         position, skipped = 0, 0
         for frame in frames:
             if frame["event"] == "channel.skipped":
@@ -124,7 +124,7 @@ class SlowConsumer(Case):
 
     async def test_latest_tells_what_is_missing_between_events_that_stay(self):
         client = self.stalled("latest:b")
-        # Few events have a key of their own, and stay; around them all others are conflated.
+        # A few events have their own keys and stay; all others are conflated.
         await self.publish_filled("latest:b", key=lambda number: f"k{number}" if number % 100 == 50
                                   else "often")
         frames = self.read_to(client, COUNT)
@@ -133,7 +133,7 @@ class SlowConsumer(Case):
         self.assertGreater(sum(frame["event"] == "channel.skipped" for frame in frames), 2)
 
     async def test_backlog_is_visible_to_operators(self):
-        # 256 KiB may wait: some of these do, and the session stays.
+        # Up to 256 KiB may wait.  Some of these events wait, and the session stays open.
         client = self.stalled("drop:seen")
         await self.publish_filled("drop:seen", 100)
 

@@ -1,4 +1,4 @@
-"""Status requests are answered from the events really seen, on the shipped configuration."""
+"""Status requests are answered from published events, with the shipped configuration."""
 from harness import Case, eventually, main, shipped_config
 
 
@@ -136,7 +136,7 @@ class StatusRequests(Case):
         self.assertEqual((answer["state_path"], answer["value"]), ("a.b", {"x": 1}))
 
     async def test_answers_survive_any_worker(self):
-        """The state is control's: it does not depend on who saw the events."""
+        """Control keeps the state, so the answer does not depend on the worker."""
         self.say("mahavishnu", "workflow:st3", "workflow.started", workflow_id="st3")
         before = self.server.workers()[0]
         self.server.kill(before.pid)

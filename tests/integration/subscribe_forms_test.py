@@ -1,4 +1,4 @@
-"""Every way to subscribe and unsubscribe, and what the confirmations look like."""
+"""Every way to subscribe and unsubscribe, and the confirmations."""
 import json
 
 from harness import Case, main, service, small_config, uuid4
@@ -11,7 +11,7 @@ class SubscribeForms(Case):
         return small_config(service(), service("fastblocks", subscribe_by_component_id=True))
 
     async def assert_subscribed(self, client, message, channel, name="mahavishnu"):
-        """The message subscribes to the channel, is confirmed in full, and events come."""
+        """Checks that the message subscribes: its confirmation is complete, and events arrive."""
         reply = await client.reply(message)
         self.assertEqual(list(reply)[:9], ENVELOPE)
         self.assertEqual(reply["type"], "response")
@@ -140,7 +140,7 @@ class SubscribeForms(Case):
                                "data": {"channel": f"workflow:o{number}"}})
         await client.send({"type": "ping", "id": "p"})
         seen = [(await client.recv())["correlation_id"] for _ in range(51)]
-        # The ping needs no control and may overtake; the confirmations may not each other.
+        # The ping does not need control, so its answer may come early; confirmations are in order.
         self.assertEqual([name for name in seen if name != "p"], [f"s{n}" for n in range(50)])
 
     async def test_the_confirmation_comes_before_the_channels_first_event(self):

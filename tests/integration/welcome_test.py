@@ -1,4 +1,4 @@
-"""The first frame of every service, on the shipped configuration."""
+"""The first frame of every service, with the shipped configuration."""
 import datetime
 import json
 import re
@@ -25,7 +25,7 @@ class Welcome(Case):
         return shipped_config()
 
     def listener(self, name):
-        """The common protocol's listener of the service."""
+        """Returns the service's listener for the common protocol."""
         for entry in self.server.config["services"]:
             if entry["name"] == name:
                 for number, listener in enumerate(entry["listeners"]):

@@ -1,4 +1,6 @@
-"""A worker that stands still: given up after three heartbeats, then replaced; woken in time it goes on."""
+"""A worker that stops running is declared dead after three heartbeats and then replaced.  If it
+continues before that, it stays.
+"""
 import os
 import signal
 
@@ -41,7 +43,7 @@ class WorkerFrozen(Case):
         try:
             await eventually(lambda: not self.server.ready_workers(), "the worker to be given up")
             self.publisher.publish_many("ice:known", 3, first=4)
-            # A channel that the worker cannot know.
+            # The frozen worker cannot know this channel.
             self.publisher.publish_many("ice:new", 3)
         finally:
             os.kill(before.pid, signal.SIGCONT)
@@ -51,7 +53,7 @@ class WorkerFrozen(Case):
             rooms[event["room"]].append(event["data"]["n"])
         self.assertEqual(rooms, {"ice:known": [4, 5, 6], "ice:new": [1, 2, 3]})
         await eventually(self.server.ready_workers, "the worker to be ready again")
-        # Who comes later gets nothing of before.
+        # A later subscriber gets no earlier events.
         late = await self.connect()
         await late.subscribe("ice:*")
         self.publish("ice:new", data={"n": 4})
@@ -66,7 +68,7 @@ class WorkerFrozen(Case):
         before = self.worker()
         os.kill(before.pid, signal.SIGSTOP)
         await eventually(lambda: not self.server.ready_workers(), "the worker to be given up")
-        # A receipt does not wait for it.
+        # A receipt does not wait for the dead worker.
         receipt = self.publish("frozen:b", data={"n": 2}, level="written", wait_ms=5000)
         self.assertFalse(receipt.timed_out)
         await eventually(lambda: any(w.pid != before.pid for w in self.server.ready_workers()),

@@ -1,4 +1,4 @@
-"""kill -9 of a worker under load: every subscriber ends up with every event exactly once."""
+"""After kill -9 of a worker under load, every subscriber has received every event exactly once."""
 import asyncio
 import json
 
@@ -12,7 +12,7 @@ CHANNELS = 4
 
 
 class Follower:
-    """A client that reconnects and recovers, as docs/protocol.md tells it to."""
+    """A client that reconnects and recovers as docs/protocol.md describes."""
 
     def __init__(self, url, channel):
         self.url = url

@@ -1,4 +1,4 @@
-"""`wsctl publish --batch -`: JSON lines in, receipts out, streaming both ways."""
+"""`wsctl publish --batch -` reads JSON lines and writes receipts, streaming in both directions."""
 import asyncio
 import contextlib
 import json
@@ -17,7 +17,7 @@ def line(channel="b:a", event="x.y", data=None, service="mahavishnu", **more):
 class Batch(Case):
     @classmethod
     def config(cls):
-        # Twenty thousand events come faster than this Python reads them.
+        # Twenty thousand events arrive faster than this client reads them.
         return small_config(service(session_backlog_bytes="64MiB"))
 
     def start(self, *arguments, server=None):
@@ -25,7 +25,7 @@ class Batch(Case):
             (server or self.server).wsctl_command("publish", "--batch", "-", *arguments),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             bufsize=1, env=self.server.environment)
-        # A line that never comes must not hang the test.
+        # A line that never arrives must not hang the test.
         timer = threading.Timer(PATIENCE * 2, process.kill)
         timer.start()
         self.addCleanup(timer.cancel)
@@ -36,7 +36,7 @@ class Batch(Case):
     @staticmethod
     def close(process):
         for stream in (process.stdin, process.stdout, process.stderr):
-            # What was written to one that has ended is still to be flushed.
+            # Flushing to a process that has ended fails.
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
 
@@ -69,7 +69,7 @@ class Batch(Case):
         for receipt in receipts:
             if "status" in receipt:
                 self.assertTrue(receipt["status"]["message"])
-        self.assertEqual(code, 0)  # refusals are answers; the stream itself went well
+        self.assertEqual(code, 0)  # refused lines do not change the exit code
 
     async def test_refusals_alone_are_no_failure_of_the_batch(self):
         done = self.server.wsctl("publish", "--batch", "-", stdin=line("bad:*") * 3, check=False)

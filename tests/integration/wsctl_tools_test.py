@@ -1,4 +1,4 @@
-"""The five tools: exactly the JSON of the original MCP tools, with true numbers."""
+"""The five tools print exactly the JSON of the original MCP tools, with the right numbers."""
 import json
 import subprocess
 
@@ -18,7 +18,7 @@ class Tools(Case):
                             service("akosha"), workers=2)
 
     async def asyncSetUp(self):
-        """Five sessions over two workers, on two channels and a pattern."""
+        """Opens five sessions on two workers, with subscriptions to two channels and a pattern."""
         self.clients = [await self.connect() for _ in range(5)]
         for client in self.clients[:3]:
             await client.subscribe("workflow:t")
@@ -162,7 +162,7 @@ class NothingThere(Case):
         pass
 
     async def test_without_control(self):
-        server = Server(small_config())  # never started
+        server = Server(small_config())  # a server that was never started
         try:
             for command in [*TOOLS, "websocket_health_check"]:
                 done = subprocess.run(server.wsctl_command("--output", "json", command),

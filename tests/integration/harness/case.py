@@ -10,7 +10,7 @@ from .server import PATIENCE, Server
 
 
 async def eventually(condition, what="the condition"):
-    """Waits until condition() is true and returns what it gave."""
+    """Waits until condition() is true and returns its value."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         result = condition()
@@ -21,7 +21,7 @@ async def eventually(condition, what="the condition"):
 
 
 class Case(unittest.IsolatedAsyncioTestCase):
-    """Tests of one class share one server.  A class says its configuration in `config()`."""
+    """Tests of one class share one server, with the configuration that `config()` returns."""
 
     server = None
     publisher = None
@@ -49,7 +49,7 @@ class Case(unittest.IsolatedAsyncioTestCase):
         cls.server.stop()
 
     async def connect(self, service="mahavishnu", listener=0, path="", **options):
-        """A Client that is closed after the test."""
+        """Returns a Client that is closed after the test."""
         client = await Client.connect(self.server.url(service, listener, path), **options)
         self.addAsyncCleanup(client.close)
         return client

@@ -18,19 +18,19 @@ def uuid4():
 
 
 class Client:
-    """One connection.  recv() gives frames in order; request() keeps events that come meanwhile."""
+    """One connection.  recv() returns frames in order, also those that arrived during request()."""
 
     def __init__(self, socket):
         self.socket = socket
         self.welcome = None
-        self._waiting = collections.deque()  # frames read while a reply was awaited
+        self._waiting = collections.deque()  # frames that arrived before a reply
         self._ids = (f"q{number}" for number in itertools.count(1))
 
     @classmethod
     async def connect(cls, url, welcome=True, **options):
         """Connects and, unless told otherwise, reads the welcome."""
         options.setdefault("max_size", None)
-        options.setdefault("max_queue", None)  # a test that reads later is no slow subscriber
+        options.setdefault("max_queue", None)  # reading late makes no slow subscriber
         options.setdefault("open_timeout", PATIENCE)
         client = cls(await websockets.connect(url, **options))
         if welcome:
@@ -52,7 +52,7 @@ class Client:
         await self.socket.close()
 
     async def send(self, message):
-        """An object as JSON text; a text or bytes as they are."""
+        """Sends an object as JSON, or a string or bytes unchanged."""
         await self.socket.send(message if isinstance(message, (str, bytes))
                                else json.dumps(message))
 
@@ -60,13 +60,13 @@ class Client:
         return await asyncio.wait_for(self.socket.recv(), PATIENCE)
 
     async def recv(self):
-        """The next frame, parsed."""
+        """Returns the next frame, parsed."""
         if self._waiting:
             return self._waiting.popleft()
         return json.loads(await self.recv_text())
 
     async def reply(self, message):
-        """Sends and returns the next response or error; events before it are kept for recv()."""
+        """Sends, and returns the next response or error.  Keeps events before it for recv()."""
         await self.send(message)
         return await self.next_reply()
 
@@ -80,7 +80,7 @@ class Client:
             kept.append(frame)
 
     async def request(self, event, data=None, **keys):
-        """A request with a fresh id; `keys` are further top-level keys."""
+        """Sends a request with a new id and returns its reply; `keys` are more top-level keys."""
         return await self.reply({"type": "request", "id": next(self._ids), "event": event,
                                  "data": {} if data is None else data, **keys})
 
@@ -97,7 +97,7 @@ class Client:
         return frame["data"]
 
     async def event(self, name=None):
-        """The next frame, which must be an event (of this name)."""
+        """Returns the next frame, which must be an event, and have this name if one is given."""
         frame = await self.recv()
         assert frame["type"] == "event", frame
         assert name is None or frame["event"] == name, frame
@@ -107,11 +107,11 @@ class Client:
         return [await self.event() for _ in range(count)]
 
     async def numbers(self, count):
-        """data.n of the next `count` events."""
+        """Returns data.n of the next `count` events."""
         return [frame["data"]["n"] for frame in await self.events(count)]
 
     async def until_quiet(self):
-        """Every frame that the server sent before it answered a ping."""
+        """Sends a ping and returns the frames that arrive before the pong."""
         frames = []
         await self.send({"type": "ping", "id": next(self._ids)})
         while True:
@@ -121,7 +121,7 @@ class Client:
             frames.append(frame)
 
     async def closed(self):
-        """Reads on until the server has closed; returns (code, reason)."""
+        """Reads until the server has closed the connection; returns (code, reason)."""
         try:
             while True:
                 await self.recv_text()

@@ -1,4 +1,4 @@
-"""Configurations for tests: small ones, and the shipped one moved to free ports."""
+"""Configurations for tests: small ones, and the shipped one with free ports."""
 import copy
 import os
 import pathlib
@@ -12,20 +12,20 @@ SHIPPED = ROOT / "deploy/config/fanwire.yaml"
 
 
 def service(name="mahavishnu", **keys):
-    """One service with one listener on a free port; `listener` adds keys to that listener."""
+    """Returns a service with one listener on a free port; `listener` adds keys to the listener."""
     listener = {"port": free_port(), **keys.pop("listener", {})}
     return {"name": name, "listeners": [listener], **keys}
 
 
 def small_config(*services, workers=1, **sections):
-    """A configuration with these services (default: one, mahavishnu) and these sections."""
+    """Returns a configuration with these services (by default only mahavishnu) and sections."""
     config = {"workers": str(workers), "services": list(services) or [service()]}
     config.update(copy.deepcopy(sections))
     return _private(config, workers)
 
 
 def shipped_config(workers=1, **sections):
-    """deploy/config/fanwire.yaml, each listener on a free port."""
+    """Returns deploy/config/fanwire.yaml with each listener on a free port."""
     config = yaml.safe_load(SHIPPED.read_text())
     config["workers"] = str(workers)
     for entry in config["services"]:
@@ -39,11 +39,11 @@ def shipped_config(workers=1, **sections):
 
 
 def _private(config, workers):
-    """Addresses of the processes themselves; the socket is set by Server."""
+    """Sets the addresses of control and workers to free ports.  Server sets the socket."""
     control = config["control"] = dict(config.get("control") or {})
     control["grpc_listen"] = f"127.0.0.1:{free_port()}"
     control["ops_listen"] = f"127.0.0.1:{free_port()}"
     worker = config["worker"] = dict(config.get("worker") or {})
-    # A successor takes the next free port, so there is room for several.
+    # A new process takes the next free port if the old one still runs, so reserve several.
     worker["ops_listen"] = f"127.0.0.1:{free_ports(workers + 8)}"
     return config

@@ -1,13 +1,13 @@
-"""Ports that no other test of this machine uses, below the range that the kernel gives out."""
+"""Finds ports that no other test on this machine uses, below the kernel's ephemeral range."""
 import random
 import socket
 
 _FIRST, _LAST = 15000, 32000
-_held = []  # locks, held as long as this process lives
+_held = []  # locks, held until this process ends
 
 
 def _lock(port):
-    """Takes the port for this process, or returns None.  The kernel forgets the lock with us."""
+    """Locks the port for this process, or returns None.  The lock ends with the process."""
     lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         lock.bind(f"\0fanwire-test-port-{port}")
@@ -20,7 +20,7 @@ def _lock(port):
 
 
 def free_ports(count):
-    """`count` free ports in a row; returns the first."""
+    """Finds `count` consecutive free ports and returns the first."""
     for _ in range(1000):
         first = random.randrange(_FIRST, _LAST - count)
         locks = []

@@ -19,7 +19,7 @@ class Publisher:
 
     @staticmethod
     def event(channel, name="test.event", data=None, service="mahavishnu", **fields):
-        """An Event; `fields` are the message's own."""
+        """Returns an Event; `fields` are further fields of the message."""
         event = publish_pb2.Event(service=service, channel=channel, event=name,
                                   json=json.dumps({} if data is None else data).encode())
         ttl_ms = fields.pop("ttl_ms", None)
@@ -43,7 +43,7 @@ class Publisher:
         return list(self.stub.PublishBatch(request, timeout=60).receipts)
 
     def publish_many(self, channel, count, first=1, service="mahavishnu", name="test.event"):
-        """`count` events whose data is {"n": first}, {"n": first + 1} …, in batches."""
+        """Publishes `count` events in batches; their data is {"n": first}, {"n": first + 1} …"""
         for start in range(first, first + count, 500):
             events = [self.event(channel, name, {"n": n}, service)
                       for n in range(start, min(start + 500, first + count))]

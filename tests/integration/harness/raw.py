@@ -1,4 +1,4 @@
-"""A WebSocket client without mercy: it sends what it is told and may stop reading."""
+"""A WebSocket client that sends any bytes that a test wants, and may stop reading."""
 import json
 import os
 import socket
@@ -14,9 +14,9 @@ def close_payload(code, reason=b""):
 
 
 def frame(opcode, payload=b"", fin=True, rsv=0, masked=True, length=None, length_form=None):
-    """One frame's bytes.
+    """Returns the bytes of one frame.
 
-    `length` lies about the payload's length; `length_form` 16 or 64 forces a longer form.
+    `length` replaces the true length of the payload; `length_form` 16 or 64 forces a longer form.
     """
     size = len(payload) if length is None else length
     head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
@@ -34,7 +34,7 @@ def frame(opcode, payload=b"", fin=True, rsv=0, masked=True, length=None, length
 
 
 class RawClient:
-    """One TCP connection; blocking, with a timeout that only catches hangs."""
+    """One blocking TCP connection.  Its timeout only catches hangs."""
 
     def __init__(self, port, handshake=True, receive_buffer=None, path="/", headers=()):
         self.socket = socket.socket()
@@ -62,7 +62,7 @@ class RawClient:
         assert "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head, head
 
     def http_head(self):
-        """Status line and headers of an HTTP answer; what follows stays in the buffer."""
+        """Reads status line and headers of an HTTP answer; bytes after them stay in the buffer."""
         while b"\r\n\r\n" not in self.buffer:
             self._more()
         head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
@@ -95,7 +95,7 @@ class RawClient:
         self.send_frame(TEXT, json.dumps(message).encode())
 
     def recv_frame(self):
-        """(opcode, payload) of the next frame; the server's frames are whole and unmasked."""
+        """Returns (opcode, payload) of the next frame, which must be unfragmented and unmasked."""
         while len(self.buffer) < 2:
             self._more()
         first, second = self.buffer[0], self.buffer[1]
@@ -114,7 +114,7 @@ class RawClient:
         return first & 0x0F, payload
 
     def recv_json(self):
-        """The next text frame, parsed; pings are answered."""
+        """Returns the next text frame, parsed.  Answers pings."""
         while True:
             opcode, payload = self.recv_frame()
             if opcode == PING:
@@ -125,7 +125,7 @@ class RawClient:
                 raise AssertionError(f"opcode {opcode}: {payload!r}")
 
     def recv_close(self):
-        """Skips to the close frame; returns (code, reason), or None after a mere end of stream."""
+        """Skips to the close frame; returns (code, reason), or None if there is none."""
         try:
             while True:
                 opcode, payload = self.recv_frame()
@@ -137,7 +137,7 @@ class RawClient:
             return None
 
     def at_end(self):
-        """Whether the server has closed the TCP connection, reading on until it does."""
+        """Reads until the server closes the TCP connection; returns whether it did."""
         try:
             while self.socket.recv(65536):
                 pass

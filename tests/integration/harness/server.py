@@ -16,14 +16,15 @@ import yaml
 from fanwire.v1 import admin_pb2, admin_pb2_grpc
 
 BIN = pathlib.Path(os.environ["FANWIRE_BIN"])
-# Only to catch what hangs; sanitizers make everything slower.
+# The timeout only catches hangs.  It is long because sanitizers slow everything down.
 PATIENCE = float(os.environ.get("FANWIRE_TEST_PATIENCE", "20"))
 
 
 class Server:
-    """control and its workers, from start() to stop().
+    """Runs control and its workers from start() to stop().
 
-    stop() fails if a process ended badly, a sanitizer reported something or a process is left.
+    stop() fails if a process ended with an error, a sanitizer reported an error, or a process is
+    still running.
     """
 
     def __init__(self, config, environment=None):
@@ -43,17 +44,17 @@ class Server:
             options = self.environment.get(name, "")
             self.environment[name] = f"{options}:log_path={self.directory}/sanitizer".lstrip(":")
         self.process = None
-        # Asked before control listens, and again after it was killed: look again soon.
+        # Control may not listen yet, or may have been killed: reconnect quickly.
         self._channel = grpc.insecure_channel(self.address, options=[
             ("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 1000),
             ("grpc.max_reconnect_backoff_ms", 50)])
         self.admin = admin_pb2_grpc.AdminStub(self._channel)
 
-    # ------------------------------------------------------------------------- where it is
+    # ------------------------------------------------------------------------- addresses
 
     @property
     def address(self):
-        """gRPC's, as clients name it."""
+        """The gRPC address, for clients."""
         return f"unix:{self.config['control']['socket']}"
 
     @property
@@ -69,7 +70,7 @@ class Server:
     def url(self, service="mahavishnu", listener=0, path=""):
         return f"ws://127.0.0.1:{self.port(service, listener)}{path}"
 
-    # ------------------------------------------------------------------------- its life
+    # ------------------------------------------------------------------------- start and stop
 
     def write_config(self):
         self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
@@ -86,12 +87,12 @@ class Server:
         return self
 
     def wait_ready(self, workers=None):
-        """Until all workers are attached and listen."""
+        """Waits until all workers are attached and listen."""
         workers = int(self.config["workers"]) if workers is None else workers
         self.wait(lambda: len(self.ready_workers()) == workers, f"{workers} workers ready")
 
     def wait(self, condition, what):
-        """Until the condition holds; it may raise RpcError meanwhile."""
+        """Waits until the condition is true.  Ignores RpcErrors of the condition."""
         deadline = time.monotonic() + PATIENCE
         error = None
         while time.monotonic() < deadline:
@@ -114,13 +115,13 @@ class Server:
         return [worker for worker in self.workers() if worker.state == ready and worker.listeners]
 
     def kill(self, pid=None):
-        """kill -9, of control unless told another."""
+        """Kills a process with SIGKILL, by default control."""
         os.kill(pid or self.process.pid, signal.SIGKILL)
         if pid is None:
             self.process.wait()
 
     def terminate(self):
-        """SIGTERM to control; returns its exit code."""
+        """Sends SIGTERM to control and returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -149,7 +150,7 @@ class Server:
             raise AssertionError("\n".join(problems) + "\n" + log)
 
     def processes(self):
-        """Process ids of everything that this server started and that is alive."""
+        """Returns the ids of the running processes that this server started."""
         mark = f"FANWIRE_TEST_ID={self._id}".encode()
         found = []
         for name in os.listdir("/proc"):
@@ -171,7 +172,7 @@ class Server:
         return [f"processes {left} outlived control"] if left else []
 
     def log(self):
-        """The last lines of all processes."""
+        """Returns the last log lines of all processes."""
         try:
             text = (self.directory / "log").read_text(errors="replace")
         except OSError:
@@ -181,7 +182,7 @@ class Server:
     # ------------------------------------------------------------------------- wsctl
 
     def wsctl(self, *arguments, stdin=None, check=True):
-        """Runs wsctl against this server; returns the CompletedProcess with texts."""
+        """Runs wsctl against this server; returns the CompletedProcess with its output as text."""
         done = subprocess.run(self.wsctl_command(*arguments), input=stdin, text=True,
                               capture_output=True, env=self.environment, timeout=PATIENCE * 3)
         if check and done.returncode != 0:
@@ -193,5 +194,5 @@ class Server:
         return [str(BIN / "wsctl"), "--server", self.address, *arguments]
 
     def wsctl_json(self, *arguments, stdin=None):
-        """What wsctl prints under --output json, parsed."""
+        """Returns the parsed output of wsctl with --output json."""
         return json.loads(self.wsctl("--output", "json", *arguments, stdin=stdin).stdout)

@@ -1,4 +1,4 @@
-"""Tokens as the services' own helpers make them: python3-jwt, HS256."""
+"""Makes tokens as the services' own helpers do: with python3-jwt and HS256."""
 import time
 
 import jwt
@@ -8,7 +8,7 @@ SECRET = "a-secret-for-tests-0123456789"
 
 def token(user_id="ana", permissions=(), secret=SECRET, algorithm="HS256", headers=None,
           expires_in=3600, **claims):
-    """A token; a claim given as None is left out."""
+    """Returns a token.  A claim that is None is left out."""
     now = int(time.time())
     payload = {"user_id": user_id, "permissions": list(permissions), "iat": now,
                "exp": None if expires_in is None else now + expires_in, **claims}
