@@ -11,7 +11,7 @@
 namespace fanwire {
 namespace {
 
-// A name as it may be shown in an error: cut, and with nothing that could break a log line.
+// Quotes a name for an error message: cuts it, and replaces characters that could break a log line.
 std::string Quoted(absl::string_view name) {
   constexpr size_t kShown = 64;
   std::string shown;
@@ -22,7 +22,7 @@ std::string Quoted(absl::string_view name) {
   return absl::StrCat("channel \"", shown, name.size() > kShown ? "…" : "", "\"");
 }
 
-// The byte at which `text` stops being UTF-8 (RFC 3629), or npos.
+// The index of the first byte that is not valid UTF-8 (RFC 3629), or npos.
 size_t FirstBadUtf8(absl::string_view text) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
   size_t i = 0;
@@ -162,7 +162,7 @@ bool ChannelPattern::Covers(const ChannelPattern& other) const {
   const size_t mine = segments_.size();
   const size_t theirs = other.segments_.size();
   if (open_ended_) {
-    // `other` must always have more than `mine` segments.
+    // `other` must always have more segments than `mine`.
     if (theirs + (other.open_ended_ ? 1 : 0) <= mine) return false;
   } else if (other.open_ended_ || theirs != mine) {
     return false;

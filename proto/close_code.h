@@ -1,7 +1,7 @@
 // WebSocket close codes that Fanwire sends, with the reason texts that clients may compare.
-//
-// 4000-4499 invite a client to reconnect, 4500-4999 forbid it (4001 of session-buddy's dialect
-// excepted).  Source: RFC 6455 section 7.4, docs/errors.md.
+// After 4000-4499 a client should reconnect, after 4500-4999 it should not.  An exception is 4001
+// of session-buddy's dialect, after which it should not.
+// Source: RFC 6455 section 7.4, docs/errors.md
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Choices that control makes for a channel and workers carry out, and why a worker drops
-// deliveries: numbers as in types.proto and config.proto.
+// The policies of a channel, which control chooses and workers apply, and the reasons for which
+// workers drop deliveries.  The numbers are those of types.proto and config.proto.
 //
 // Threading: values.
 #pragma once
@@ -11,7 +11,7 @@
 
 namespace fanwire {
 
-// Which frames the subscribers of a channel get: types.proto's Dialect.
+// The format of the frames that a subscriber gets: types.proto's Dialect.
 enum class Dialect : uint8_t { kCommon = 0, kSessionBuddy = 1 };
 inline constexpr size_t kDialects = 2;
 

@@ -1,8 +1,8 @@
-// WirePieces goes through a message that lies in several pieces, as a network library has it,
-// without putting them together.
+// WirePieces reads a protobuf message that lies in several buffers, without joining them.
 //
-// Threading: of its user.  The pieces must outlive it.
-// Cost:      copies what lies across the end of a piece, nothing else.
+// Threading: belongs to one thread.
+// Ownership: borrows the buffers, which must outlive it.
+// Cost:      copies only values that extend over the end of a buffer.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ class WirePieces {
 
   size_t left() const { return left_; }
 
-  // A tag, or the size of what follows.  False at the end, or where there is none.
+  // Reads a tag or a size: a varint of at most 32 bits.  False at the end, and if malformed.
   bool ReadHead(uint64_t* value) {
     *value = 0;
     for (int shift = 0; shift < 7 * kMaxBytes && left_ > 0; shift += 7) {
@@ -36,7 +36,7 @@ class WirePieces {
     return false;
   }
 
-  // The next `size` bytes, no more than are left; valid until the next call.
+  // Returns the next `size` bytes, at most left().  They are valid until the next call.
   absl::string_view Read(size_t size) {
     if (size <= piece_.size()) {
       const absl::string_view bytes = piece_.substr(0, size);
@@ -52,7 +52,7 @@ class WirePieces {
     return joined_;
   }
 
-  // Passes by so many bytes, no more than are left.
+  // Skips the next `size` bytes; `size` is at most left().
   void Skip(size_t size) {
     while (size > 0) {
       const size_t part = size < piece_.size() ? size : piece_.size();
@@ -62,7 +62,7 @@ class WirePieces {
   }
 
  private:
-  static constexpr int kMaxBytes = 5;  // as protobuf takes them
+  static constexpr int kMaxBytes = 5;  // longest varint that protobuf accepts as a tag or size
 
   void Advance(size_t size) {
     piece_.remove_prefix(size);

@@ -1,19 +1,19 @@
-// WireReader goes through one protobuf message in place: where every event passes, building its
-// object would cost more than all that is done with it.
+// WireReader reads the fields of one protobuf message in place.  It is for code that runs for every
+// event, where parsing into a message object would cost more than the rest of the work.
 //
 //   WireReader reader(bytes);
 //   while (reader.Next()) {
-//     switch (reader.tag()) {
-//       case WireTag(v1::Event::kServiceFieldNumber, WireType::kBytes): service = reader.Bytes();
-//       break; default: reader.Skip();
-//     }
+//     if (reader.tag() == BytesTag(v1::Event::kServiceFieldNumber)) service = reader.Bytes();
+//     else reader.Skip();
 //   }
 //   if (!reader.ok()) …  // malformed
 //
-// A singular field may come again: who takes the last one, and goes on in what is there of a
-// message, does as protobuf demands.
+// A field that is not repeated may still occur several times.  Protobuf requires that its last
+// value counts, and that the occurrences of a message field are merged.
 //
-// Threading: of its user.  Nothing is copied: what it returns lies in `bytes`.
+// Threading: belongs to one thread.
+// Ownership: borrows `bytes`; the values that it returns point into them.
+// Cost:      one pass over the fields that are read; copies nothing.
 // Source:    protobuf.dev "Encoding"
 #pragma once
 
@@ -45,8 +45,8 @@ class WireReader {
   explicit WireReader(absl::string_view bytes)
       : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
 
-  // Goes to the next field, whose value must have been taken or skipped before; false at the end,
-  // and where the bytes are no message.
+  // Moves to the next field.  The value of the current field must have been read or skipped.
+  // Returns false at the end of the message and if the message is malformed.
   bool Next() {
     if (at_ == end_) return false;
     const uint64_t tag = RawVarint(kMaxTagBytes);
@@ -57,7 +57,7 @@ class WireReader {
 
   uint32_t tag() const { return tag_; }
 
-  // The value of a field of that type; 0 or empty where the bytes are no message.
+  // Read the value of a field of this type.  Return 0 or an empty text if the message is malformed.
   uint64_t Varint() { return RawVarint(kMaxVarintBytes); }
   absl::string_view Bytes() {
     const uint64_t size = RawVarint(kMaxTagBytes);
@@ -69,14 +69,14 @@ class WireReader {
     at_ += size;
     return bytes;
   }
-  // Leaves the value out, of whatever type.
+  // Skips the value, whatever its type.
   void Skip() { SkipValue(0); }
 
-  // False once something was malformed; Next() is, too, from then on.
+  // False if the message is malformed so far; Next() then returns false too.
   bool ok() const { return ok_; }
 
  private:
-  static constexpr int kMaxTagBytes = 5;  // and of sizes
+  static constexpr int kMaxTagBytes = 5;  // longest tag or size
   static constexpr int kMaxVarintBytes = 10;
   static constexpr int kMaxGroupDepth = 100;
 

@@ -1,5 +1,5 @@
-// WireFields writes the fields of one protobuf message into a buffer on the stack; what is larger
-// is appended to a string around it.
+// WireFields writes the fields of one protobuf message into a buffer of fixed size on the stack.
+// The functions beside it append fields of any size to a string.
 //
 // Threading: values and pure functions.
 // Source:    protobuf.dev "Encoding"
@@ -16,11 +16,11 @@
 
 namespace fanwire {
 
-// Most bytes of a number with its tag, if the field is below 16; of what stands before a text that
-// is shorter than 16 KiB.
+// The largest sizes, for field numbers below 16: of a number with its tag, and of the head (tag and
+// size) of a text shorter than 16 KiB.
 inline constexpr size_t kWireNumberBytes = 1 + 10;
 inline constexpr size_t kWireHeadBytes = 1 + 2;
-// The same of any text.
+// The largest head of a text of any size, for field numbers below 16.
 inline constexpr size_t kWireLongHeadBytes = 1 + 10;
 
 inline size_t WireVarintSize(uint64_t value) {
@@ -29,12 +29,12 @@ inline size_t WireVarintSize(uint64_t value) {
   return bytes;
 }
 
-// Of what stands before `size` bytes of a text or message.
+// The size of the head of a text or message of `size` bytes.
 inline size_t WireHeadSize(int field, size_t size) {
   return WireVarintSize(WireTag(field, WireType::kBytes)) + WireVarintSize(size);
 }
 
-// Returns the end.
+// Writes `value` at `out` and returns the end of what it wrote.
 inline char* WriteWireVarint(uint64_t value, char* out) {
   for (; value >= 0x80; value >>= 7) *out++ = static_cast<char>(value | 0x80);
   *out++ = static_cast<char>(value);
@@ -46,23 +46,23 @@ inline void AppendWireVarint(uint64_t value, std::string* out) {
   out->append(buffer, static_cast<size_t>(WriteWireVarint(value, buffer) - buffer));
 }
 
-// Appends what stands before `size` bytes of a text or message.
+// Appends the head of a text or message of `size` bytes.
 inline void AppendWireHead(int field, size_t size, std::string* out) {
   AppendWireVarint(WireTag(field, WireType::kBytes), out);
   AppendWireVarint(size, out);
 }
 
-// Appends a text or message.
+// Appends a text or message with its head.
 inline void AppendWireBytes(int field, absl::string_view bytes, std::string* out) {
   AppendWireHead(field, bytes.size(), out);
   out->append(bytes.data(), bytes.size());
 }
 
-// Fields that need no more than kMaxBytes, which its user sees to.
+// The caller must make sure that the fields need no more than kMaxBytes.
 template <size_t kMaxBytes>
 class WireFields {
  public:
-  // Leaves 0 out, as protobuf does.
+  // Writes a number; leaves out 0, as protobuf does.
   void Number(int field, uint64_t value) {
     if (value == 0) return;
     Put(WireTag(field, WireType::kVarint));
@@ -73,7 +73,7 @@ class WireFields {
     std::memcpy(bytes_.data() + size_, bytes.data(), bytes.size());
     size_ += bytes.size();
   }
-  // What stands before `size` bytes that come from elsewhere.
+  // Writes the head of a text or message of `size` bytes, which the caller writes elsewhere.
   void Head(int field, size_t size) {
     Put(WireTag(field, WireType::kBytes));
     Put(size);

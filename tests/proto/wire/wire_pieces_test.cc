@@ -9,7 +9,7 @@
 namespace fanwire {
 namespace {
 
-// Cuts into pieces of `size` bytes, with an empty one before each.
+// Cuts `text` into pieces of `size` bytes, and puts an empty piece before each.
 std::vector<absl::string_view> Cut(absl::string_view bytes, size_t size) {
   std::vector<absl::string_view> pieces;
   for (size_t at = 0; at < bytes.size(); at += size) {

@@ -17,7 +17,7 @@ namespace {
 using google::protobuf::io::CodedOutputStream;
 using google::protobuf::io::StringOutputStream;
 
-// A message, written by protobuf's own writer.
+// A message that protobuf itself serialized.
 class Message {
  public:
   Message& Varint(int field, uint64_t value) {
@@ -63,7 +63,7 @@ class Message {
   std::string bytes_;
 };
 
-// Reads all, skipping every value; whether it was a message.
+// Skips all values and returns whether the message is well-formed.
 bool IsMessage(const std::string& bytes) {
   WireReader reader(bytes);
   while (reader.Next()) reader.Skip();
@@ -138,7 +138,7 @@ TEST(WireReaderTest, WhatIsCutOffIsMalformedWhereverItIs) {
                                 .Tag(4, WireType::kEndGroup)
                                 .Fixed32(5, 1)
                                 .bytes();
-  // Ends of fields, where nothing is missing.
+  // The ends of fields: a message cut there is complete.
   const std::vector<size_t> whole = {0, 3, 12, 19, 23, 28};
   ASSERT_EQ(bytes.size(), whole.back());
   for (size_t size = 0; size <= bytes.size(); ++size) {
