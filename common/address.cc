@@ -43,13 +43,13 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
   uint32_t number = 0;
   if (!absl::SimpleAtoi(port, &number) || number > 65535) {
     return absl::InvalidArgumentError(
-        absl::StrCat("\"", text, "\": \"", port, "\" is no port (0 to 65535)"));
+        absl::StrCat("\"", text, "\": \"", port, "\" is not a port (0 to 65535)"));
   }
   if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) {
     host = host.substr(1, host.size() - 2);
     in6_addr unused;
     if (inet_pton(AF_INET6, std::string(host).c_str(), &unused) != 1) {
-      return absl::InvalidArgumentError(absl::StrCat("\"", text, "\": no IPv6 address"));
+      return absl::InvalidArgumentError(absl::StrCat("\"", text, "\": not an IPv6 address"));
     }
   } else if (absl::StrContains(host, ':')) {
     return absl::InvalidArgumentError(
@@ -72,7 +72,7 @@ bool IsLoopback(absl::string_view host) {
 
 std::string DefaultRuntimeDir() {
   if (const char* dir = std::getenv("RUNTIME_DIRECTORY"); dir != nullptr && *dir != '\0') {
-    const absl::string_view all(dir);  // systemd joins several by ':'
+    const absl::string_view all(dir);  // systemd separates several folders by ':'
     return std::string(all.substr(0, all.find(':')));
   }
   if (const char* dir = std::getenv("XDG_RUNTIME_DIR"); dir != nullptr && *dir != '\0') {

@@ -1,7 +1,7 @@
-// Backoff says how long to wait before the next try: exponential, capped, with full jitter, so that
-// many clients that lost the same server do not come back together.
+// Backoff computes how long to wait before the next try.  The delays grow exponentially up to a cap
+// and have full jitter, so that clients that lost the same server do not return all at once.
 //
-// Threading: none.
+// Threading: belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,13 @@ namespace fanwire {
 
 class Backoff {
  public:
-  // `random` yields 64 random bits; by default the thread's own generator.
+  // `random` returns 64 random bits; by default it uses the thread's own generator.
   Backoff(absl::Duration first, absl::Duration cap, std::function<uint64_t()> random = nullptr);
 
-  // Between 0 and first * 2^tries, at most the cap.
+  // Returns a random delay between 0 and the smaller of first * 2^tries and the cap.
   absl::Duration Next();
 
-  // Begins anew.  Call it when the peer has spoken, not when the connection stands.
+  // Starts again with the first delay.  Call it on the peer's first message, not on connect.
   void Reset() { tries_ = 0; }
 
   int tries() const { return tries_; }

@@ -1,4 +1,4 @@
-// CHECKs for what cannot happen.  Input and network are handled, never checked.
+// FANWIRE_CHECK aborts if a condition that must hold does not.  It never checks input or network.
 //
 // Cost: one predictable branch.
 #pragma once

@@ -1,4 +1,4 @@
-// Time as a dependency: monotonic for deadlines and ages, wall time for what people and tokens see.
+// Clock gives monotonic time, for deadlines and ages, and wall time, for people and tokens.
 //
 // Threading: safe from every thread.
 #pragma once
@@ -11,13 +11,13 @@ class Clock {
  public:
   virtual ~Clock() = default;
 
-  // Monotonic: only differences mean anything.  Unaffected by clock jumps.
+  // Monotonic time.  Only differences are meaningful.  Changes of the wall clock do not affect it.
   virtual absl::Duration Now() const = 0;
 
   // Wall time.
   virtual absl::Time WallNow() const = 0;
 
-  // The machine's clocks; never deleted.
+  // The machine's clocks.  The returned object is never deleted.
   static Clock* Real();
 };
 

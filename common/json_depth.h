@@ -1,4 +1,4 @@
-// How deep JSON is nested, before anything recurses into it.
+// Measures how deeply JSON is nested, before anything recurses into it.
 //
 // Threading: pure functions.
 #pragma once
@@ -7,12 +7,12 @@
 
 namespace fanwire {
 
-// Deepest nesting of JSON that is taken from outside.  What parses it or writes it again may
-// recurse once a level.
+// The deepest nesting that JSON from outside may have.  Code that parses or writes such JSON may
+// recurse once for each level.
 inline constexpr int kMaxJsonDepth = 64;
 
-// The depth that brackets outside of texts reach; the outermost object is 1.  No parser of the text
-// goes deeper, be it JSON or not.
+// The depth of nested brackets outside of strings; the outermost object has depth 1.  No parser
+// goes deeper than this in `json`, even if it is not valid JSON.
 int JsonDepth(absl::string_view json);
 
 }  // namespace fanwire

@@ -1,5 +1,5 @@
-// JSON from outside as a nlohmann::json.  That library's own parse() takes a NUL for the end of the
-// text and skips a byte order mark, so that it would call JSON what every other parser refuses.
+// Parses JSON from outside into nlohmann::json.  The library's own parse() ends at a NUL and skips
+// a byte order mark, so it accepts texts that every other JSON parser refuses.
 //
 // Threading: pure functions.
 #pragma once
@@ -10,11 +10,11 @@
 
 namespace fanwire {
 
-// The value that the whole of `text` is (RFC 8259), or a discarded one (is_discarded()).  Nesting
-// is not bounded: see JsonDepth().
+// Parses all of `text` as one JSON value (RFC 8259).  Returns a discarded value (is_discarded()) if
+// it is not JSON.  Does not limit the nesting: see JsonDepth().
 nlohmann::json ParseJson(absl::string_view text);
 
-// The same with the order of keys kept.
+// As ParseJson(), but keeps the order of keys.
 nlohmann::ordered_json ParseOrderedJson(absl::string_view text);
 
 }  // namespace fanwire

@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The strict base64url of RFC 7515: no padding, no other alphabet.
+// Decodes base64url as RFC 7515 demands: without padding, and with no other alphabet.
 bool DecodeBase64Url(absl::string_view text, std::string* out) {
   for (const char c : text) {
     const bool allowed = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
@@ -59,7 +59,7 @@ std::vector<std::string> TextsOf(const Json& value) {
   return texts;
 }
 
-// False if the claim is there and is no number that can be a time.
+// Returns false if the claim exists but is not a number that can be a time.
 bool TimeOf(const Json& object, const char* key, std::optional<absl::Time>* out) {
   const auto it = object.find(key);
   if (it == object.end() || it->is_null()) return true;
@@ -140,7 +140,7 @@ absl::StatusOr<JwtClaims> JwtVerifier::Verify(absl::string_view token, absl::Tim
   if (!SplitToken(token, &split) || !DecodeBase64Url(split.signature, &signature)) {
     return absl::UnauthenticatedError("not a JSON web token");
   }
-  // The key that the token names is the only one tried, if it is known.
+  // If the token names a known key, only that key is tried.
   bool named = false;
   for (const JwtKey& key : keys_) named |= !parts->key_id.empty() && key.id == parts->key_id;
   bool holds = false;

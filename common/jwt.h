@@ -1,7 +1,7 @@
-// JSON Web Tokens (RFC 7519): what a token says, whether its signature holds, and making one.
+// Decodes, verifies and makes JSON Web Tokens (RFC 7519) with HS256 signatures.
 //
 // Threading: JwtVerifier is immutable and safe from every thread.
-// Cost:      an HS256 verification takes some 5 us.
+// Cost:      one verification takes about 5 us.
 // Source:    docs/protocol.md "Authentication"
 #pragma once
 
@@ -18,20 +18,20 @@
 namespace fanwire {
 
 struct JwtKey {
-  std::string id;      // `kid`; empty: tried for every token that names none or an unknown one
+  std::string id;      // `kid`; empty: tried for tokens with no `kid` or an unknown one
   std::string secret;  // the shared secret
 };
 
 struct JwtClaims {
-  std::string user;                      // user_id, else sub; may be empty
-  std::vector<std::string> permissions;  // permissions, else scopes, else the words of scope
+  std::string user;                      // claim user_id, else sub; may be empty
+  std::vector<std::string> permissions;  // claim permissions, else scopes, else words of scope
   std::optional<absl::Time> issued_at;
   std::optional<absl::Time> not_before;
   std::optional<absl::Time> expires_at;
   std::vector<std::string> audience;
 };
 
-// A token taken apart, its signature not looked at.
+// The parts of a token whose signature has not been checked.
 struct JwtParts {
   std::string header_json;
   std::string claims_json;
@@ -40,7 +40,7 @@ struct JwtParts {
   JwtClaims claims;
 };
 
-// A token is at most this long; longer ones are refused unread.
+// The longest token that is accepted; longer ones are refused without being decoded.
 inline constexpr size_t kMaxTokenBytes = 8192;
 
 //   INVALID_ARGUMENT  not three base64url parts holding JSON objects
@@ -48,13 +48,13 @@ absl::StatusOr<JwtParts> DecodeJwt(absl::string_view token);
 
 class JwtVerifier {
  public:
-  // HS256 keys; `audience` is what a token's `aud`, if it has one, must contain.
+  // `keys` are HS256 keys.  If a token has an `aud`, it must contain `audience`.
   JwtVerifier(std::vector<JwtKey> keys, std::string audience);
 
   bool has_keys() const { return !keys_.empty(); }
 
-  // Checks form, algorithm (exactly HS256), signature, exp, nbf, iat (no leeway) and aud.
-  //   UNAUTHENTICATED  names the reason, never the token: "token expired"
+  // Checks form, algorithm (exactly HS256), signature, exp, nbf and iat (without leeway) and aud.
+  //   UNAUTHENTICATED  the message has the reason but never the token: "token expired"
   absl::StatusOr<JwtClaims> Verify(absl::string_view token, absl::Time now) const;
 
  private:
@@ -62,7 +62,7 @@ class JwtVerifier {
   std::string audience_;
 };
 
-// Makes a token signed with HS256; times that are not set are left out.
+// Makes a token signed with HS256.  Claims whose times are not set are left out.
 std::string MintJwt(const JwtClaims& claims, const JwtKey& key);
 
 }  // namespace fanwire

@@ -17,7 +17,7 @@ namespace {
 std::atomic<LogLevel> current_level{LogLevel::kInfo};
 std::atomic<LogFormat> current_format{LogFormat::kText};
 
-// spdlog carries the lines; what is in them is ours.
+// spdlog writes the lines; this file formats them.
 spdlog::logger& Logger() {
   static spdlog::logger* const logger = [] {
     auto* made = new spdlog::logger("fanwire", std::make_shared<spdlog::sinks::stderr_sink_mt>());
@@ -43,7 +43,7 @@ char Letter(LogLevel level) {
   return '?';
 }
 
-// Appends `text` with quotes, backslashes and control characters escaped, as JSON wants it.
+// Appends `text` with quotes, backslashes and control characters escaped as in JSON.
 void AppendEscaped(absl::string_view text, std::string* out) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);

@@ -1,14 +1,14 @@
-// Log lines for operators: one event a line, as key=value pairs or JSON, on stderr.
+// Writes log lines for operators to stderr: one event a line, as key=value pairs or JSON.
 //
 //   LogInfo("session.open", {{"service", name}, {"session", id}});
 //   I 2026-02-10T12:00:00.123Z session.open service=mahavishnu session=1f190019
 //
-// Error: an operator must act.  Warning: degraded but serving.  Info: lifecycle.  Debug: per
-// session.  No payloads and no tokens, ever.
+// Levels: error, an operator must act; warning, degraded but serving; info, lifecycle; debug,
+// details of sessions.  Log lines never contain payloads or tokens.
 //
-// Threading: safe from every thread; lines are whole.
-// Cost:      one relaxed load when the level is off (values are made before, so guard costly ones
-//            with LogEnabled()).
+// Threading: safe from every thread; lines are not interleaved.
+// Cost:      one relaxed load if the level is disabled.  The field values are computed even then,
+//            so guard expensive ones with LogEnabled().
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ namespace fanwire {
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarning, kError };
 enum class LogFormat : uint8_t { kText, kJson };
 
-// One key=value pair; made in place, never stored.
+// One key=value pair.  It may refer to its arguments, so it must not outlive the call of Log().
 class LogField {
  public:
   LogField(absl::string_view key, absl::string_view value) : key_(key), value_(value) {}
@@ -74,20 +74,20 @@ inline void LogError(absl::string_view event, LogFields fields = {}) {
   Log(LogLevel::kError, event, fields);
 }
 
-// Both may be called at any time.
+// The level and format may be set at any time.
 void SetLogLevel(LogLevel level);
 LogLevel GetLogLevel();
 void SetLogFormat(LogFormat format);
 
-// "debug", "info", "warning", "error"; false if `text` is none.
+// Parses "debug", "info", "warning" or "error".  Returns false if `text` is none of these.
 bool ParseLogLevel(absl::string_view text, LogLevel* level);
 absl::string_view LogLevelName(LogLevel level);
 
-// The line as Log() writes it, without the newline.  For tests.
+// Returns the line that Log() writes, without the newline.  For tests.
 std::string FormatLogLine(LogLevel level, LogFormat format, absl::Time time,
                           absl::string_view event, LogFields fields);
 
-// Tells a repeated failure once, then at most once per interval, with how many were left out.
+// Limits the log lines of a repeated failure to one per interval, and counts those left out.
 //
 //   static LogLimiter limiter(absl::Seconds(10));
 //   if (int64_t left_out; limiter.Admit(&left_out)) LogWarning(…, {{"left_out", left_out}});

@@ -70,7 +70,7 @@ class FamilySink final : public MetricSink {
 int OpenDescriptors() {
   DIR* dir = opendir("/proc/self/fd");
   if (dir == nullptr) return 0;
-  int count = -3;  // ".", ".." and the descriptor of this very listing
+  int count = -3;  // do not count ".", ".." and the descriptor of this listing
   while (readdir(dir) != nullptr) ++count;
   closedir(dir);
   return count;
@@ -134,13 +134,14 @@ double CpuSeconds() {
 
 void CollectProcess(MetricSink& sink) {
   static const double started = static_cast<double>(std::time(nullptr));
-  sink.Gauge("fanwire_build_info", "Always 1; the labels say what runs.", 1,
+  sink.Gauge("fanwire_build_info", "Always 1; the labels have version and build.", 1,
              {{"version", std::string(kVersion)}, {"build", BuildInfo()}});
   sink.Gauge("process_resident_memory_bytes", "Resident memory.",
              static_cast<double>(ResidentBytes()));
   sink.Counter("process_cpu_seconds_total", "CPU time, user and system.", CpuSeconds());
   sink.Gauge("process_open_fds", "Open file descriptors.", OpenDescriptors());
-  sink.Gauge("process_start_time_seconds", "When the process began to count, Unix time.", started);
+  sink.Gauge("process_start_time_seconds", "Start time of the process, Unix time in seconds.",
+             started);
 }
 
 }  // namespace fanwire

@@ -1,7 +1,7 @@
-// Metrics as Prometheus reads them.
+// MetricsRegistry collects metrics and writes them in Prometheus' format.
 //
-// Nothing is registered on hot paths: whoever counts keeps plain integers and hands them over in a
-// collector when somebody scrapes.
+// Hot paths do not use it: a class that counts keeps plain integers, and a collector, which runs at
+// each scrape, passes them on.
 //
 // Threading: MetricsRegistry and Histogram are safe from every thread; collectors run on the
 //            scraping thread, one scrape at a time.
@@ -23,19 +23,19 @@ namespace fanwire {
 
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
-// A distribution with fixed upper bounds, counted without locks.
+// A distribution that counts values by fixed upper bounds, without locks.
 class Histogram {
  public:
   static constexpr size_t kMaxBounds = 16;
 
-  // `bounds` ascend; at most kMaxBounds.
+  // `bounds` must ascend; at most kMaxBounds of them.
   explicit Histogram(absl::Span<const double> bounds);
 
   void Observe(double value);
 
   struct Snapshot {
     std::vector<double> bounds;
-    std::vector<uint64_t> counts;  // one more than bounds
+    std::vector<uint64_t> counts;  // one more than `bounds`
     double sum = 0;
   };
   Snapshot snapshot() const;
@@ -47,8 +47,8 @@ class Histogram {
   std::atomic<double> sum_{0};
 };
 
-// What a collector writes to.  Samples of one name may come in any order; help and type are those
-// of its first sample.
+// Receives the samples of collectors.  Samples of one name may come in any order; the first one
+// determines the help text and the type.
 class MetricSink {
  public:
   virtual ~MetricSink() = default;
@@ -74,10 +74,10 @@ class MetricsRegistry {
   std::vector<Collector> collectors_ ABSL_GUARDED_BY(mu_);
 };
 
-// fanwire_build_info and the process_* metrics (memory, CPU, descriptors, start time).
+// Collects fanwire_build_info and the process_* metrics: memory, CPU, descriptors, start time.
 void CollectProcess(MetricSink& sink);
 
-// Resident memory of this process, bytes, and CPU time it has used, seconds.
+// The resident memory of this process in bytes, and the CPU time that it has used in seconds.
 uint64_t ResidentBytes();
 double CpuSeconds();
 

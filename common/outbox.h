@@ -1,8 +1,8 @@
-// Outbox runs functions one after another in the order they were added, on whichever thread
-// calls Run() first: how a class whose state has a mutex does things outside, in the state's order.
+// Outbox runs functions one at a time, in the order in which they were added.  A class uses it to
+// act after it has released its mutex, in the order in which its state changed.
 //
-// Threading: safe from every thread; its mutex is a leaf, so that Add() may be called with others
-//            held.  Functions run without it.
+// Threading: safe from every thread.  Its mutex is a leaf, so Add() may be called while other
+//            mutexes are held.  Functions run on a thread that calls Run(), without that mutex.
 #pragma once
 
 #include <deque>
@@ -22,8 +22,8 @@ class Outbox {
     waiting_.push_back(std::move(function));
   }
 
-  // Runs what waits.  If another thread does so already, or a function of this queue calls it, the
-  // work is left to that run and this call returns at once.
+  // Runs the waiting functions.  If another call of Run() is in progress, on another thread or
+  // because one of the functions calls it, that call runs them, and this one returns at once.
   void Run() {
     {
       MutexLock lock(&mu_);

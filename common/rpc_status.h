@@ -1,4 +1,4 @@
-// absl::Status <-> grpc::Status: same numbers, same text.
+// Converts between absl::Status and grpc::Status, which have the same codes and messages.
 #pragma once
 
 #include "absl/status/status.h"

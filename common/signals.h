@@ -1,7 +1,7 @@
-// SignalWaiter turns process signals into return values of the main thread.
+// SignalWaiter lets the main thread wait for process signals.
 //
-// Threading: construct it on the main thread before any other thread starts, so that all inherit
-//            the blocked mask; Wait() and WaitFor() belong to the main thread.
+// Threading: construct it on the main thread before any other thread starts, so that all threads
+//            inherit the blocked signals.  Only the main thread calls Wait() and WaitFor().
 #pragma once
 
 #include "absl/time/time.h"
@@ -9,9 +9,9 @@
 namespace fanwire {
 
 enum class ProcessSignal {
-  kStop,     // TERM or INT: drain and end
-  kReload,   // HUP
-  kTimeout,  // WaitFor() only
+  kStop,     // TERM or INT: drain and stop
+  kReload,   // HUP: reload the configuration
+  kTimeout,  // no signal arrived in time; WaitFor() only
 };
 
 class SignalWaiter {
@@ -22,12 +22,12 @@ class SignalWaiter {
   SignalWaiter(const SignalWaiter&) = delete;
   SignalWaiter& operator=(const SignalWaiter&) = delete;
 
-  // A second kStop after the first ends the process at once, with 128 + the signal: an operator who
-  // asks twice means it.
+  // Wait for the next signal.  A second TERM or INT ends the process at once with 128 + the signal,
+  // because an operator who asks twice does not want to wait for the drain.
   ProcessSignal Wait();
   ProcessSignal WaitFor(absl::Duration timeout);
 
-  // Lets a child process start with the signals as they were.  Call it between fork and exec.
+  // Restores the original signal mask and handlers in a child process, between fork and exec.
   static void RestoreInChild();
 
  private:

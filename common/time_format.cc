@@ -22,7 +22,7 @@ void PutSeconds(int64_t unix_seconds, char* out) {
     rest += 86400;
     --days;
   }
-  // Days since 1970-01-01 to a civil date, counted in eras of 400 years from 0000-03-01.
+  // Convert days since 1970-01-01 to a civil date, in eras of 400 years that start at 0000-03-01.
   days += 719468;
   const int64_t era = (days >= 0 ? days : days - 146096) / 146097;
   const int64_t day_of_era = days - era * 146097;
@@ -52,7 +52,7 @@ void PutSeconds(int64_t unix_seconds, char* out) {
 void AppendIso8601(absl::Time time, std::string* out) {
   const int64_t micros = absl::ToUnixMicros(time);
   const int64_t fraction = ((micros % 1'000'000) + 1'000'000) % 1'000'000;
-  // Many times of one second are asked for in a row.
+  // Cache the text of the last second: consecutive calls are often within the same second.
   struct Second {
     int64_t unix_seconds = INT64_MIN;
     char text[19];
@@ -92,7 +92,7 @@ absl::StatusOr<absl::Time> ParseRfc3339(absl::string_view text) {
   absl::Time time;
   std::string error;
   if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\": no RFC 3339 time"));
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\": not an RFC 3339 time"));
   }
   return time;
 }

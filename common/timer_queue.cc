@@ -6,7 +6,7 @@
 namespace fanwire {
 namespace {
 
-// The clock may be a fake one that does not run with the wait: look again this often.
+// A fake clock does not advance while the thread waits, so the thread checks it this often.
 constexpr absl::Duration kLongestSleep = absl::Seconds(10);
 
 }  // namespace

@@ -1,7 +1,7 @@
-// TimerQueue runs functions at their time, on a thread of its own.
+// TimerQueue runs functions at given times on a thread of its own.
 //
-// Threading: safe from every thread; functions run one after another on the timer thread (or in
-//            RunDue()), without locks, and must be short.
+// Threading: safe from every thread.  Functions run one at a time on the timer thread (or in
+//            RunDue()), without locks.  They must be short.
 // Cost:      O(log n) per timer; an idle queue sleeps.
 #pragma once
 
@@ -23,9 +23,9 @@ class TimerQueue {
   TimerQueue(const TimerQueue&) = delete;
   TimerQueue& operator=(const TimerQueue&) = delete;
 
-  // Starts the thread.  Without it timers run in RunDue() alone, as tests want it.
+  // Starts the thread.  Tests do not call it, so that functions run only in RunDue().
   void Start();
-  // Ends the thread; timers that are still set never run.
+  // Ends the thread.  Timers that are not due yet never run.
   void Stop();
 
   // Runs `function` once, at Clock::Now() >= `at`.
@@ -33,10 +33,10 @@ class TimerQueue {
   // Runs `function` every `interval` from now on.
   void Every(absl::Duration interval, std::function<void()> function);
 
-  // Runs what is due.
+  // Runs the functions whose time has come.
   void RunDue();
 
-  // Timers that are set.
+  // The number of waiting timers.
   size_t size() const;
 
  private:

@@ -10,7 +10,7 @@ namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
 
-// Both digits of each byte.
+// The two hexadecimal digits of each byte.
 constexpr std::array<std::array<char, 2>, 256> kHexPairs = [] {
   std::array<std::array<char, 2>, 256> pairs{};
   for (size_t byte = 0; byte < pairs.size(); ++byte) {
@@ -41,7 +41,7 @@ std::string RandomHex64() {
 }
 
 void AppendUuid(std::string* out) {
-  // Where in the text each of the 16 bytes stands, in the groups 8-4-4-4-12.
+  // The index in the text of each of the 16 bytes; the groups have 8-4-4-4-12 digits.
   constexpr size_t kPlaces[] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
   const uint64_t bits[2] = {Random64(), Random64()};
   unsigned char bytes[16];

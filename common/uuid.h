@@ -1,7 +1,7 @@
-// Random identifiers.
+// Makes random identifiers.  They are not random enough for secrets.
 //
-// Threading: safe from every thread; each has a generator of its own, seeded by getrandom(2).
-// Cost:      some 30 ns.  Not for secrets.
+// Threading: safe from every thread; each thread has its own generator, seeded by getrandom(2).
+// Cost:      about 30 ns.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace fanwire {
 
 // A random UUID (RFC 4122 version 4): 36 characters, lower case.
 std::string NewUuid();
-// Appends one.
+// Appends a new UUID to `out`.
 void AppendUuid(std::string* out);
 
 // Whether `text` has the form of a UUID of version 4, in either case.
@@ -21,7 +21,7 @@ bool IsUuid4(absl::string_view text);
 
 uint64_t Random64();
 
-// 16 hexadecimal digits.
+// Returns 16 random hexadecimal digits.
 std::string RandomHex64();
 
 }  // namespace fanwire

@@ -1,4 +1,4 @@
-// What is running.
+// The version and the build of this program.
 #pragma once
 
 #include <string>

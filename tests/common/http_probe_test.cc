@@ -29,7 +29,7 @@ class HttpProbeTest : public testing::Test {
     probe_ = *std::move(probe);
   }
 
-  // Sends `bytes` and returns all that comes back.
+  // Sends `bytes` and returns everything that the server sends back.
   std::string Send(const std::string& bytes) {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in to = {};

@@ -89,7 +89,7 @@ TEST(JwtTest, AudienceIfPresentMustNameUs) {
 }
 
 std::string Signed(const std::string& header, const std::string& claims) {
-  // The signature over other headers comes from the library under test: mint and swap the parts.
+  // MintJwt() makes only HS256 headers, so this test mints a token and replaces its header.
   const std::string part =
       absl::StrCat(absl::WebSafeBase64Escape(header), ".", absl::WebSafeBase64Escape(claims));
   return part;
@@ -141,11 +141,11 @@ TEST(JwtTest, KidChoosesTheKey) {
       Verifier({{"old", "old-secret-0123456"}, {"new", "new-secret-0123456"}});
   EXPECT_OK(verifier.Verify(Mint({}, {"new", "new-secret-0123456"}), kNow));
   EXPECT_OK(verifier.Verify(Mint({}, {"old", "old-secret-0123456"}), kNow));
-  // A token that names one key but is signed with another.
+  // A token may name one key and be signed with another.
   EXPECT_FALSE(verifier.Verify(Mint({}, {"old", "new-secret-0123456"}), kNow).ok());
-  // One that names none is tried with all.
+  // A token without a `kid` is tried with all keys.
   EXPECT_OK(verifier.Verify(Mint({}, {"", "new-secret-0123456"}), kNow));
-  // A stranger's kid is no reason to try keys that have names.
+  // A token with an unknown `kid` is not tried with keys that have an id.
   EXPECT_FALSE(verifier.Verify(Mint({}, {"other", "new-secret-0123456"}), kNow).ok());
   EXPECT_FALSE(Verifier({}).has_keys());
 }

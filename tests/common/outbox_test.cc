@@ -29,7 +29,7 @@ TEST(OutboxTest, WhatAFunctionAddsRunsAfterIt) {
   std::vector<int> ran;
   queue.Add([&] {
     queue.Add([&] { ran.push_back(3); });
-    queue.Run();  // returns at once: this run goes on to it
+    queue.Run();  // returns at once: the outer Run() runs the added function
     ran.push_back(1);
   });
   queue.Add([&] { ran.push_back(2); });

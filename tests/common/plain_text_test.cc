@@ -7,7 +7,7 @@
 namespace fanwire {
 namespace {
 
-// A text of `size` plain bytes with `byte` at each place in turn.
+// Texts of `size` plain bytes, each with `byte` at another index.
 template <typename Check>
 void ForEachPlace(size_t size, Check check) {
   for (size_t place = 0; place < size; ++place) {
@@ -49,7 +49,7 @@ TEST(PlainTextTest, WhatLiesBehindTheTextDoesNotCount) {
 }
 
 TEST(PlainTextTest, NeighboursDoNotHideAFault) {
-  // Borrows and carries run from byte to byte.
+  // A borrow or carry of one byte must not change the result of the next.
   for (int first = 0; first < 256; ++first) {
     for (int second = 0; second < 256; ++second) {
       std::string text = "abcdefghijkl";

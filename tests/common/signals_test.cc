@@ -9,7 +9,7 @@
 namespace fanwire {
 namespace {
 
-// Each runs in a child, because signals concern the whole process.
+// Each test runs in a child process, because signals affect the whole process.
 int InChild(int (*body)()) {
   const pid_t pid = fork();
   if (pid == 0) _exit(body());

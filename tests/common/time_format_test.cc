@@ -29,7 +29,7 @@ TEST(TimeFormatTest, ReadsWhatItWrites) {
   EXPECT_EQ(*ParseRfc3339(FormatIso8601(time)), time);
   EXPECT_EQ(*ParseRfc3339("2026-02-10T21:00:00.123456+01:00"), time);
   EXPECT_THAT(ParseRfc3339("yesterday"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no RFC 3339 time")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not an RFC 3339 time")));
 }
 
 }  // namespace
