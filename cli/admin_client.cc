@@ -44,7 +44,7 @@ class GrpcAdminClient : public AdminClient {
         return absl::InvalidArgumentError(absl::StrCat("data: nested deeper than ", kMaxJsonDepth));
       }
       if (!ParseJson(event.data).is_object()) {
-        return absl::InvalidArgumentError("data: no JSON object");
+        return absl::InvalidArgumentError("data: not a JSON object");
       }
       message.set_data(event.data);
     }
@@ -271,7 +271,7 @@ class GrpcAdminClient : public AdminClient {
   using ServerStream = std::unique_ptr<grpc::ClientReader<Response>> (v1::Admin::Stub::*)(
       grpc::ClientContext*, const Request&);
 
-  // Makes a context the one that Cancel() ends, for a scope.
+  // While it lives, Cancel() cancels the call that `context` belongs to.
   class CallScope {
    public:
     CallScope(GrpcAdminClient* client, grpc::ClientContext* context) : client_(client) {
@@ -349,7 +349,7 @@ class GrpcAdminClient : public AdminClient {
     return response;
   }
 
-  // Reads until the stream ends, `on_message` returns false or Cancel().
+  // Reads messages until the stream ends, `on_message` returns false or Cancel() is called.
   template <typename Response, typename Request, typename OnMessage>
   absl::Status Stream(ServerStream<Request, Response> method, const Request& request,
                       const OnMessage& on_message) {
@@ -379,7 +379,7 @@ class GrpcAdminClient : public AdminClient {
   const std::shared_ptr<RpcChannel> channel_;
   const std::unique_ptr<v1::Admin::Stub> stub_;
   Mutex mu_;
-  grpc::ClientContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;  // of the call under way
+  grpc::ClientContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;  // of the current call
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
 };
 

@@ -1,8 +1,10 @@
-// AdminClient is control's Admin API as commands use it: values in, values or a status out.
+// AdminClient calls control's Admin API on behalf of commands.  It takes and returns plain structs
+// instead of protobuf messages.
 //
-// Errors:    as the proto says.  UNAVAILABLE and DEADLINE_EXCEEDED name the address and what to
-// try. Threading: one call at a time, from one thread; Cancel() from any. Ownership: the caller
-// owns the client and what it returns.
+// Errors:    as admin.proto documents them.  The messages of UNAVAILABLE and DEADLINE_EXCEEDED
+//            name control's address and suggest what to try.
+// Threading: one call at a time, from one thread; Cancel() from any thread.
+// Ownership: the caller owns the client and what it returns.
 #pragma once
 
 #include <functional>
@@ -23,13 +25,14 @@ class AdminClient {
  public:
   virtual ~AdminClient() = default;
 
-  // The tool's JSON object, as control wrote it.
+  // Returns the tool's JSON object exactly as control wrote it.
   virtual absl::StatusOr<std::string> CallTool(Tool tool, const ToolRequest& request) = 0;
-  //   INVALID_ARGUMENT  `data` is no JSON object
+  // Returns the tool's JSON object, as CallTool() does.
+  //   INVALID_ARGUMENT  `event.data` is not a JSON object
   virtual absl::StatusOr<std::string> BroadcastTestEvent(const TestEvent& event) = 0;
 
   virtual absl::StatusOr<std::vector<ServiceInfo>> ListServices() = 0;
-  // Asks for page after page until `limit`.
+  // Fetches pages until it has `query.limit` channels or there are no more.
   virtual absl::StatusOr<ChannelList> ListChannels(const ChannelQuery& query) = 0;
   virtual absl::StatusOr<ChannelInfo> GetChannel(absl::string_view service,
                                                  absl::string_view channel) = 0;
@@ -39,14 +42,16 @@ class AdminClient {
   virtual absl::StatusOr<DisconnectResult> Disconnect(const DisconnectRequest& request) = 0;
   virtual absl::StatusOr<WorkerList> ListWorkers() = 0;
 
-  // Returns when the worker is gone; `on_remaining` hears of its sessions until then.
+  // Returns when the worker has exited.  Until then calls `on_remaining` with the number of
+  // sessions that are left.
   virtual absl::Status DrainWorker(const DrainRequest& request,
                                    const std::function<void(int64_t)>& on_remaining) = 0;
-  // Returns when all are done.
+  // Returns when all requested workers have been restarted.
   virtual absl::Status RestartWorkers(
       const RestartRequest& request,
       const std::function<void(const RestartProgress&)>& on_progress) = 0;
-  // Runs until `on_update` returns false or Cancel() (both OK), or control ends it.
+  // Calls `on_update` with each update.  Returns OK once `on_update` returns false or Cancel() is
+  // called, and the stream's status if control ends it.
   virtual absl::Status Tail(const TailRequest& request,
                             const std::function<bool(const TailUpdate&)>& on_update) = 0;
 
@@ -55,15 +60,15 @@ class AdminClient {
   virtual absl::StatusOr<ConfigVerdict> CheckConfig(absl::string_view yaml,
                                                     absl::string_view file_name) = 0;
   virtual absl::StatusOr<ReloadResult> ReloadConfig() = 0;
-  // Returns the level that was in force.
+  // Returns the previous level.
   virtual absl::StatusOr<std::string> SetLogLevel(absl::string_view level) = 0;
   virtual absl::StatusOr<ServerVersion> GetVersion() = 0;
 
-  // Ends the call under way and every later one.
+  // Cancels the current call and every later one.
   virtual void Cancel() = 0;
 };
 
-// A client over gRPC.
+// Makes a client that calls control over gRPC.
 std::unique_ptr<AdminClient> MakeAdminClient(std::shared_ptr<RpcChannel> channel);
 
 }  // namespace fanwire::cli

@@ -23,17 +23,17 @@ namespace {
 
 constexpr absl::Duration kDefaultTimeout = absl::Seconds(10);
 
-// A person waits for a completion with a finger on the key.
+// Completion must not make a person wait at the prompt.
 constexpr absl::Duration kCompletionPatience = absl::Milliseconds(500);
 
-// `wsctl __complete -- WORDS…`, which the shells' completion scripts call.
+// Runs `wsctl __complete -- WORDS…`, which the shells' completion scripts call.
 int Complete(const std::vector<std::string>& arguments, const World& world) {
   GlobalOptions options;
   options.timeout = kCompletionPatience;
   const size_t skipped = arguments.size() > 1 && arguments[1] == "--" ? 2 : 1;
   const std::vector<std::string> words(arguments.begin() + static_cast<int64_t>(skipped),
                                        arguments.end());
-  // The control that the line will talk to.
+  // Ask the control that the completed command line will use.
   const auto take = [&](size_t i, absl::string_view flag, std::string* target) {
     absl::string_view word = words[i];
     if (word == flag && i + 2 < words.size()) *target = words[i + 1];
@@ -51,10 +51,10 @@ int Complete(const std::vector<std::string>& arguments, const World& world) {
   return ExitCode(RunComplete(words, *tree, invocation));
 }
 
-// Says what went wrong, if anything did; returns the exit code.
+// Writes the error of `status`, if it is one, to stderr and returns the exit code.
 int Finish(const absl::Status& status, const World& world) {
   if (status.ok() || IsBrokenPipe(status)) return ExitCode(status);
-  // Lines stay lines: a refused configuration has one for each fault.
+  // Keep newlines: the error of a refused configuration has one line for each fault.
   std::vector<std::string> lines;
   for (const absl::string_view line :
        absl::StrSplit(absl::string_view(status.message().data(), status.message().size()), '\n')) {
@@ -78,14 +78,14 @@ std::unique_ptr<CommandTree> MakeCommandTree(GlobalOptions* options) {
   root.Text("--server", "ADDR", &options->server.server,
             "HOST:PORT or unix:PATH; else FANWIRE_SERVER, the local socket, 127.0.0.1:8701")
       .Text("--context", "NAME", &options->server.context,
-            "A server of ~/.config/fanwire/wsctl.yaml")
+            "Use this server of ~/.config/fanwire/wsctl.yaml")
       .Choice<Format>(
           "--output", &options->format,
           {{"table", Format::kTable}, {"plain", Format::kPlain}, {"json", Format::kJson}},
-          "How results look; default table")
+          "Format of the results; default table")
       .Duration("--timeout", &options->timeout, "Longest wait for an answer; default 10s")
-      .Flag("--no-color", &options->no_color, "No colours, as with NO_COLOR set")
-      .Flag("--verbose", &options->verbose, "Tell on stderr what happens");
+      .Flag("--no-color", &options->no_color, "Print no colours, as if NO_COLOR were set")
+      .Flag("--verbose", &options->verbose, "Print to stderr which control is asked, and why");
   AddToolCommands(root);
   AddPublishCommand(root);
   AddTailCommand(root);
@@ -130,8 +130,8 @@ int RunApp(const std::vector<std::string>& arguments, const World& world) {
 }
 
 int Main(int argc, char** argv) {
-  signal(SIGPIPE, SIG_IGN);  // a write that nobody reads is an error of that write
-  // What gRPC says about its connections is in the statuses; its log would only repeat it.
+  signal(SIGPIPE, SIG_IGN);  // a write to a closed pipe fails with EPIPE instead
+  // The calls' statuses already report connection failures; gRPC's log would repeat them.
   if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
   FdSink results(STDOUT_FILENO);
   FdSink notes(STDERR_FILENO);

@@ -19,7 +19,7 @@
 namespace fanwire::cli {
 namespace {
 
-// One message to control: control's own batches are no larger.
+// Limits of one message to control; control's own batches are no larger.
 constexpr size_t kMaxItems = 256;
 constexpr size_t kMaxMessageBytes = 256 << 10;
 
@@ -30,7 +30,7 @@ std::string ReceiptLine(const Receipt& receipt) {
 
 enum class Room { kNow, kLater, kNever };
 
-// What is on its way: each line's receipt in the order of the lines, and control's credit.
+// Keeps the lines whose receipts are not written yet, in order, and control's credit.
 class Ledger : public PublishStreamHandler {
  public:
   Ledger(const BatchOptions& options, LineReader* reader, Output* out)
@@ -47,7 +47,7 @@ class Ledger : public PublishStreamHandler {
     MutexLock lock(&mu_);
     for (const auto& [seq, receipt] : receipts) {
       const auto found = lines_by_seq_.find(seq);
-      if (found == lines_by_seq_.end()) continue;  // answered twice: the first one counts
+      if (found == lines_by_seq_.end()) continue;  // a second receipt for one event is ignored
       Line& line = lines_[found->second - first_line_];
       line.receipt = ReceiptLine(receipt);
       unanswered_bytes_ -= line.bytes;
@@ -77,32 +77,32 @@ class Ledger : public PublishStreamHandler {
     reader_->Wake();
   }
 
-  // Whether a line with an event of `bytes` may be taken now; 0 for one without.
+  // Whether a line may be accepted now.  `bytes` is the size of its event; 0 if it has none.
   Room RoomFor(size_t bytes) {
     MutexLock lock(&mu_);
     return RoomForLocked(bytes);
   }
 
-  // Waits while it is kLater.
+  // As RoomFor(), but waits while the answer is kLater.
   Room WaitForRoom(size_t bytes) {
     MutexLock lock(&mu_);
     while (RoomForLocked(bytes) == Room::kLater) changed_.Wait(&mu_);
     return RoomForLocked(bytes);
   }
 
-  // Whether anything may still be sent.
+  // Whether events may still be sent.
   bool open() {
     MutexLock lock(&mu_);
     return !Stopping();
   }
 
-  // Whether nobody reads the receipts any more.
+  // Whether the receipts cannot be written any more.
   bool broken() {
     MutexLock lock(&mu_);
     return out_->broken();
   }
 
-  // The next line is an event; returns its seq.
+  // Records that the next line is an event, and returns the event's seq.
   uint64_t AddEvent(size_t bytes) {
     MutexLock lock(&mu_);
     lines_by_seq_[++last_seq_] = first_line_ + lines_.size();
@@ -111,7 +111,7 @@ class Ledger : public PublishStreamHandler {
     return last_seq_;
   }
 
-  // The next line is refused here.
+  // Records that the next line is refused without asking control.
   void AddRefusal(const absl::Status& status) {
     MutexLock lock(&mu_);
     Receipt receipt;
@@ -126,20 +126,20 @@ class Ledger : public PublishStreamHandler {
     while (!ended_) changed_.Wait(&mu_);
   }
 
-  // After the end.
+  // Returns the batch's status.  Call after WaitForEnd().
   absl::Status Outcome(bool all_read) {
     MutexLock lock(&mu_);
     if (refused_ > 0) {
       out_->Note(absl::StrCat(refused_, " of ", written_lines_, " lines were refused"));
     }
     const size_t unanswered = lines_by_seq_.size();
-    // All is said and answered: how the stream ended after that is no matter.
+    // Every line has its receipt, so the stream's own status does not matter.
     if (all_read && unanswered == 0 && welcomed_ && !out_->broken()) return absl::OkStatus();
     const std::string without =
         unanswered == 0
             ? std::string()
             : absl::StrCat("\n", unanswered, unanswered == 1 ? " event has" : " events have",
-                           " no receipt: with an idempotency_key publishing again is safe");
+                           " no receipt; publishing again is safe with an idempotency_key");
     if (IsBrokenPipe(out_->written())) {
       return absl::CancelledError(absl::StrCat("nobody reads the receipts any more", without));
     }
@@ -154,8 +154,8 @@ class Ledger : public PublishStreamHandler {
 
  private:
   struct Line {
-    std::string receipt;  // empty: not there yet
-    size_t bytes;         // of an event that waits for it
+    std::string receipt;  // empty: not received yet
+    size_t bytes;         // size of the event that waits for the receipt
   };
 
   bool Stopping() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -166,7 +166,7 @@ class Ledger : public PublishStreamHandler {
     if (Stopping()) return Room::kNever;
     if (lines_.size() >= options_.max_waiting_lines) return Room::kLater;
     if (bytes == 0) return Room::kNow;
-    // One event always fits: a limit below its size must not stop everything.
+    // A single event always fits, so that a limit below its size does not block the batch.
     const bool fits =
         lines_by_seq_.size() < credit_ &&
         (lines_by_seq_.empty() || unanswered_bytes_ + bytes <= options_.max_unanswered_bytes);
@@ -195,7 +195,7 @@ class Ledger : public PublishStreamHandler {
 
   Mutex mu_;
   CondVar changed_;
-  std::deque<Line> lines_ ABSL_GUARDED_BY(mu_);  // read, and not yet written
+  std::deque<Line> lines_ ABSL_GUARDED_BY(mu_);  // lines read whose receipt is not written
   uint64_t first_line_ ABSL_GUARDED_BY(mu_) = 0;
   std::unordered_map<uint64_t, uint64_t> lines_by_seq_ ABSL_GUARDED_BY(mu_);  // unanswered
   uint64_t last_seq_ ABSL_GUARDED_BY(mu_) = 0;
@@ -221,7 +221,7 @@ class Sender {
   Sender(const BatchOptions& options, LineReader* reader, Ledger* ledger, PublishStream* stream)
       : options_(options), reader_(reader), ledger_(ledger), stream_(stream) {}
 
-  // Sets `all_read` if the input ended, and not the stream.
+  // Sets `all_read` if it stopped at the end of the input rather than at the end of the stream.
   absl::Status Run(bool* all_read) {
     std::string line;
     while (true) {
@@ -254,7 +254,7 @@ class Sender {
   }
 
  private:
-  // These return false if nothing can be sent any more.
+  // Each of these functions returns false if nothing can be sent any more.
   bool TakeLine(const std::string& line) {
     absl::StatusOr<Event> event = parser_.Parse(line);
     if (!event.ok()) return Refuse(event.status());
@@ -275,7 +275,7 @@ class Sender {
   bool MakeRoom(size_t bytes) {
     Room room = ledger_->RoomFor(bytes);
     if (room == Room::kLater) {
-      // What holds the room may be what has not been sent yet.
+      // Events that have not been sent may take up the room; their receipts free it.
       if (!Flush()) return false;
       room = ledger_->WaitForRoom(bytes);
     }

@@ -1,12 +1,14 @@
-// `wsctl publish --batch`: JSON lines in, receipts out, streaming both ways.
+// `wsctl publish --batch` reads one event a line and writes one receipt a line, streaming in both
+// directions.
 //
-// A line that is there is sent at once; lines that arrive together travel together.  A receipt is
-// written at once, as soon as those of all earlier lines are.  Events that control refuses and
-// lines that describe none have a receipt like all others; empty lines have none.
+// Each line is sent as soon as it is read; lines that are read together are sent in one message.
+// Receipts are written in the order of the lines, each as soon as all earlier ones are written.
+// An event that control refuses and a line that is not an event get a receipt with an error
+// status.  Empty lines get no receipt.
 //
 // Threading: runs on the caller's thread and on the stream's.
-// Cost:      holds at most as many unanswered events as control gave credit for, and 16 MiB of
-// them.
+// Cost:      holds at most as many unanswered events as control's credit allows, and at most
+//            16 MiB of them.
 #pragma once
 
 #include <cstddef>
@@ -20,16 +22,17 @@ namespace fanwire::cli {
 
 struct BatchOptions {
   ReceiptRequest receipt = {};
-  // Longer ones are refused unread.  Twice what an event may have, and half of what a gRPC message
-  // may: a line alone never ends the stream.
+  // Longer lines are refused without being parsed.  The limit is twice the largest event and half
+  // the largest gRPC message, so that a single line never breaks the stream.
   size_t max_line_bytes = size_t{2} << 20;
   size_t max_unanswered_bytes = size_t{16} << 20;
-  size_t max_waiting_lines = 100'000;  // refused ones included
+  size_t max_waiting_lines = 100'000;  // lines read whose receipt is not written, refused or not
 };
 
-// Returns when every line has its receipt, or none can come any more:
-//   UNAVAILABLE  control went away; says how many events have no receipt
-//   CANCELLED    nobody reads the receipts any more: publishing ended there
+// Publishes the events of `input_fd`.  Returns OK when every line has its receipt, or an error
+// when the remaining receipts cannot come any more.
+//   UNAVAILABLE  control went away; the message says how many events have no receipt
+//   CANCELLED    the reader of the receipts went away, so publishing stopped
 //   NOT_FOUND    the input cannot be read to its end
 absl::Status RunBatch(const BatchOptions& options, int input_fd, PublishClient& client,
                       Output& out);

@@ -20,12 +20,12 @@ absl::Status Wrong(absl::string_view key, absl::string_view what) {
 
 absl::Status NoJson(simdjson::error_code error) {
   return absl::InvalidArgumentError(
-      absl::StrCat("no JSON object: ", simdjson::error_message(error)));
+      absl::StrCat("not a JSON object: ", simdjson::error_message(error)));
 }
 
 absl::Status TakeText(absl::string_view key, simdjson::ondemand::value value, std::string* out) {
   std::string_view text;
-  if (value.get_string().get(text) != simdjson::SUCCESS) return Wrong(key, "not a text");
+  if (value.get_string().get(text) != simdjson::SUCCESS) return Wrong(key, "not a string");
   out->assign(text.data(), text.size());
   return absl::OkStatus();
 }
@@ -37,7 +37,7 @@ absl::Status TakeData(simdjson::ondemand::value value, std::string* out) {
       object.raw_json().get(raw) != simdjson::SUCCESS) {
     return Wrong("data", "not a JSON object");
   }
-  // simdjson's view reaches to the next token.
+  // simdjson's view includes the white space up to the next token.
   *out = std::string(absl::StripTrailingAsciiWhitespace(Absl(raw)));
   return absl::OkStatus();
 }
@@ -50,7 +50,7 @@ absl::Status TakeTtl(simdjson::ondemand::value value, std::optional<absl::Durati
   if (number) {
     text = value.raw_json_token();
   } else if (value.get_string().get(text) != simdjson::SUCCESS) {
-    return Wrong("ttl", "neither seconds nor a duration such as \"30s\"");
+    return Wrong("ttl", "neither a number of seconds nor a duration such as \"30s\"");
   }
   const absl::StatusOr<absl::Duration> ttl = ParseDuration(absl::StripAsciiWhitespace(Absl(text)));
   if (!ttl.ok()) return Wrong("ttl", ttl.status().message());
@@ -80,8 +80,8 @@ absl::Status TakeField(absl::string_view key, simdjson::ondemand::value value, E
 }  // namespace
 
 struct BatchLineParser::Impl {
-  simdjson::dom::parser whole;          // checks the line to its last byte
-  simdjson::ondemand::parser by_field;  // knows where each value stands
+  simdjson::dom::parser whole;          // validates the whole line
+  simdjson::ondemand::parser by_field;  // gives the bytes of each value
 };
 
 BatchLineParser::BatchLineParser() : impl_(std::make_unique<Impl>()) {}
@@ -93,7 +93,7 @@ absl::StatusOr<Event> BatchLineParser::Parse(const std::string& line) {
   if (const auto error = impl_->whole.parse(padded).get(checked); error != simdjson::SUCCESS) {
     return NoJson(error);
   }
-  if (!checked.is_object()) return absl::InvalidArgumentError("no JSON object");
+  if (!checked.is_object()) return absl::InvalidArgumentError("not a JSON object");
   simdjson::ondemand::document document;
   simdjson::ondemand::object object;
   if (const auto error = impl_->by_field.iterate(padded).get(document);
@@ -110,12 +110,12 @@ absl::StatusOr<Event> BatchLineParser::Parse(const std::string& line) {
     simdjson::ondemand::value value;
     if (field.unescaped_key().get(key) != simdjson::SUCCESS ||
         field.value().get(value) != simdjson::SUCCESS) {
-      return absl::InvalidArgumentError("no JSON object");
+      return absl::InvalidArgumentError("not a JSON object");
     }
     const std::string name(key);
-    if (!seen.insert(name).second) return Wrong(name, "given twice");
+    if (!seen.insert(name).second) return Wrong(name, "duplicate key");
     bool null = false;
-    if (value.is_null().get(null) == simdjson::SUCCESS && null) {  // as if it were not there
+    if (value.is_null().get(null) == simdjson::SUCCESS && null) {  // null means absent
       seen.erase(name);
       continue;
     }

@@ -1,10 +1,11 @@
-// One line of `wsctl publish --batch`: a JSON object that describes an event.
+// BatchLineParser parses one line of `wsctl publish --batch`, a JSON object that describes an
+// event:
 //
 //   {"service": "mahavishnu", "channel": "workflow:wf_1", "event": "workflow.started",
 //    "data": {"n": 1}, "id": "…", "idempotency_key": "…", "ttl": "30s", "skip_history": false}
 //
-// Threading: a BatchLineParser belongs to one thread.
-// Cost:      two passes over the line; `data` is taken byte for byte.
+// Threading: belongs to one thread.
+// Cost:      two passes over the line; `data` is copied byte for byte.
 #pragma once
 
 #include <memory>
@@ -20,8 +21,9 @@ class BatchLineParser {
   BatchLineParser();
   ~BatchLineParser();
 
-  //   INVALID_ARGUMENT  no JSON object, a key that is missing, unknown, given twice or of another
-  //                     type
+  // Returns the event that `line` describes.
+  //   INVALID_ARGUMENT  not a JSON object, or a key that is missing, unknown, duplicate or of the
+  //                     wrong type
   absl::StatusOr<Event> Parse(const std::string& line);
 
  private:

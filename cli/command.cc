@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kHelpColumn = 32;
 
-// "[OPTIONS]" and the like as usage lines have them; the footer closes the help.
+// Formats options as usage lines write them, and ends the help with the footer.
 class HelpFormatter : public CLI::Formatter {
  public:
   HelpFormatter() { column_width(kHelpColumn); }
@@ -51,7 +51,7 @@ std::string PathOf(const CLI::App* app) {
   return absl::StrCat(PathOf(app->get_parent()), " ", app->get_name());
 }
 
-// The last command that the arguments name.
+// The innermost command that the arguments name.
 CLI::App* Innermost(CLI::App* app) {
   while (!app->get_subcommands().empty()) app = app->get_subcommands().back();
   return app;
@@ -67,7 +67,8 @@ std::string UnknownCommand(const CLI::App* app, const std::string& word) {
                       nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?"));
 }
 
-// CLI11's "--server: At Most 1 required but received 2" and "--server: 1 required ADDR missing".
+// Rewrites CLI11's messages "--server: At Most 1 required but received 2" and "--server: 1 required
+// ADDR missing" in plain English.
 std::string WrongCount(absl::string_view message) {
   const size_t colon = message.find(": ");
   if (colon == absl::string_view::npos) return std::string(message);
@@ -77,7 +78,7 @@ std::string WrongCount(absl::string_view message) {
     return absl::StrCat(option, " needs ", words[2]);
   }
   if (words.front() == "At" && words.size() > 1) {
-    return absl::StrCat(option, " is given ", words.back(), " times; once is enough");
+    return absl::StrCat(option, " is given ", words.back(), " times; give it once");
   }
   return std::string(message);
 }
@@ -97,8 +98,9 @@ struct CommandTree::State {
   void SetFooter(CLI::App* node) {
     const std::string more =
         node->get_parent() == nullptr
-            ? "Results go to stdout, all else to stderr.  Exit: 0 done, 2 usage, 64 + gRPC code.\n"
-            : "Flags of every command: wsctl --help\n";
+            ? "Results go to stdout, everything else to stderr.\n"
+              "Exit code: 0 done, 2 usage error, otherwise 64 + the gRPC status code.\n"
+            : "Options of every command: wsctl --help\n";
     const auto text = details.find(node);
     node->footer(absl::StrCat(text == details.end() ? "" : absl::StrCat(text->second, "\n\n"), more,
                               "\nExample:\n  ", examples[node], "\n"));
@@ -120,7 +122,7 @@ Command Command::AddGroup(const std::string& name, const std::string& summary,
 Command Command::AddCommand(const std::string& name, const std::string& summary,
                             const std::string& example, Run run) {
   CLI::App* app = app_->add_subcommand(name, summary);
-  app->fallthrough();  // global flags may stand behind the command
+  app->fallthrough();  // global flags may also follow the command
   tree_->state_->runs[app] = std::move(run);
   tree_->state_->examples[app] = example;
   tree_->state_->SetFooter(app);
@@ -185,7 +187,7 @@ Command& Command::Number(const std::string& name, uint32_t* target, uint32_t min
   const auto check = [min, max](const std::string& text) -> std::string {
     uint32_t number = 0;
     if (absl::SimpleAtoi(text, &number) && number >= min && number <= max) return "";
-    return absl::StrCat("\"", EscapeControls(text), "\" is no number from ", min, " to ", max);
+    return absl::StrCat("\"", EscapeControls(text), "\" is not a number from ", min, " to ", max);
   };
   app_->add_option(name, *target, help)->check(check)->type_name("N");
   return *this;
@@ -215,7 +217,7 @@ Command& Command::AddChoice(const std::string& name, std::vector<std::string> na
               [name, names, set = std::move(set)](const std::string& chosen) {
                 if (std::find(names.begin(), names.end(), chosen) == names.end()) {
                   throw CLI::ValidationError(
-                      name, absl::StrCat("\"", EscapeControls(chosen), "\" is none of ",
+                      name, absl::StrCat("\"", EscapeControls(chosen), "\" is not one of ",
                                          absl::StrJoin(names, ", ")));
                 }
                 set(chosen);
@@ -231,8 +233,8 @@ Command& Command::AddChoice(const std::string& name, std::vector<std::string> na
 CommandTree::CommandTree(const std::string& summary, const std::string& name)
     : state_(std::make_unique<State>(summary, name)) {
   CLI::App& app = state_->app;
-  app.set_help_flag("-h,--help", "This text");
-  app.set_version_flag("--version", absl::StrCat(name, " ", kVersion), "wsctl's own version");
+  app.set_help_flag("-h,--help", "Print this help");
+  app.set_version_flag("--version", absl::StrCat(name, " ", kVersion), "Print wsctl's own version");
   app.formatter(std::make_shared<HelpFormatter>());
   app.require_subcommand(0, 1);
   app.option_defaults()->always_capture_default(false);
@@ -263,7 +265,7 @@ CommandTree::Parsed CommandTree::Parse(const std::vector<std::string>& arguments
     if (word != extras.end() && !Children(inner).empty()) {
       problem = UnknownCommand(inner, *word);
     } else {
-      problem = absl::StrCat("not understood: ", EscapeControls(absl::StrJoin(extras, " ")));
+      problem = absl::StrCat("unexpected argument: ", EscapeControls(absl::StrJoin(extras, " ")));
     }
   } catch (const CLI::ArgumentMismatch& error) {
     problem = WrongCount(error.what());
@@ -288,7 +290,7 @@ std::vector<std::string> CommandTree::Complete(
   const CLI::App* app = &state_->app;
   const CLI::Option* pending = nullptr;  // a flag that waits for its value
   std::vector<const CLI::Option*> positionals;
-  size_t given = 0;  // positional words of `app` so far
+  size_t given = 0;  // number of positional words of `app` so far
 
   const auto enter = [&](const CLI::App* node) {
     app = node;

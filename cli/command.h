@@ -1,14 +1,14 @@
 // Command is one node of wsctl's command tree: a group of commands, or a command with its
-// arguments, flags, help and what it runs.  CLI11 stays behind it.
+// arguments, flags, help and the function that it runs.  It hides CLI11 from the commands.
 //
 //   auto options = std::make_shared<DrainOptions>();
 //   workers.AddCommand("drain", "Drain a worker", "wsctl workers drain worker-0",
 //                      [options](Invocation& run) { return RunDrain(*options, …); })
 //       .Argument("WORKER", &options->worker, "which one", Values::kWorkers);
 //
-// Threading: none.
-// Ownership: the CommandTree owns the nodes; targets of arguments and flags outlive it, which they
-//            do when the run holds them.
+// Threading: belongs to one thread.
+// Ownership: the CommandTree owns the nodes.  The targets of arguments and flags must outlive it;
+//            they do if the command's `run` function holds them by shared_ptr, as above.
 #pragma once
 
 #include <cstdint>
@@ -34,20 +34,20 @@ class Invocation;
 
 using Run = std::function<absl::Status(Invocation&)>;
 
-// What a shell completes an argument or flag with.
+// The kind of values that a shell offers for an argument or flag.
 enum class Values { kNone, kFiles, kServices, kWorkers, kShells, kLogLevels };
 
 class CommandTree;
 
 class Command {
  public:
-  // `example` is a line that runs as it stands; help ends with it.
+  // `example` is a complete command line that works as written; the help ends with it.
   Command AddGroup(const std::string& name, const std::string& summary, const std::string& example);
   Command AddCommand(const std::string& name, const std::string& summary,
                      const std::string& example, Run run);
-  // More names for the same; shown in no list.
+  // Leaves this command out of help and completion: for second names of a command.
   Command& Hidden();
-  // Paragraphs between usage and example.
+  // Adds paragraphs to the help, between the options and the example.
   Command& Details(const std::string& text);
 
   Command& Argument(const std::string& name, std::string* target, const std::string& help,
@@ -68,7 +68,7 @@ class Command {
   Command& Duration(const std::string& name, std::optional<absl::Duration>* target,
                     const std::string& help);
 
-  // One of `choices`; `target` is the default.
+  // A flag whose value is one of `choices`.  The value of `target` before parsing is the default.
   template <typename Enum>
   Command& Choice(const std::string& name, Enum* target,
                   std::vector<std::pair<std::string, Enum>> choices, const std::string& help) {
@@ -105,21 +105,23 @@ class CommandTree {
 
   struct Parsed {
     enum class Kind { kRun, kHelp, kUsageError } kind;
-    std::string text;  // help or version, or what is wrong with the usage
+    std::string text;  // kHelp: the help or version.  kUsageError: the error message
     const Run* run = nullptr;
   };
-  // Sets the targets of what `arguments` (without the program's name) name.
+  // Parses `arguments`, which do not include the program's name, and sets the targets of the
+  // arguments and flags that they contain.
   Parsed Parse(const std::vector<std::string>& arguments);
 
-  // What could stand for the last of `words`, which may be cut short or empty.  `values` is asked
-  // for what only a running control knows; ":files" stands for the shell's own file names.
+  // Returns the completions of the last of `words`, which may be a prefix or empty.  `values`
+  // returns the values that are known only at run time, such as names of services.  The completion
+  // ":files" tells the shell to offer file names.
   std::vector<std::string> Complete(
       const std::vector<std::string>& words,
       const std::function<std::vector<std::string>(Values)>& values) const;
 
-  // A line of each command's help that must run.
+  // The example command line of each command.
   std::vector<std::string> Examples() const;
-  // Every command's words: {"workers", "drain"}.
+  // The path of each command: {"workers", "drain"}.
   std::vector<std::vector<std::string>> Paths() const;
 
  private:

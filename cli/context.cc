@@ -22,7 +22,7 @@ std::string Variable(const Environment& environment, const std::string& name) {
   return value == nullptr ? "" : value;
 }
 
-// Reads one contexts file; the first fault ends it.
+// Reads one contexts file and stops at the first fault.
 class Reader {
  public:
   explicit Reader(const std::string& file) : file_(file) {}
@@ -42,7 +42,7 @@ class Reader {
           absl::StatusOr<NamedServer> server = ReadServer(node);
           if (!server.ok()) return server.status();
           if (!names_.insert(server->name).second) {
-            return Fault(node, absl::StrCat("servers: ", server->name, " twice"));
+            return Fault(node, absl::StrCat("servers: duplicate name ", server->name));
           }
           contexts.servers.push_back(*std::move(server));
         }
@@ -69,7 +69,7 @@ class Reader {
     if (target.address.empty()) return fault(" has no `address`");
     const bool has_files =
         !target.ca_file.empty() || !target.cert_file.empty() || !target.key_file.empty();
-    // What looks protected must not travel in the clear.
+    // TLS files without `tls: true` would look protected, but send everything in the clear.
     if (has_files && !target.tls) return fault(" has TLS files, but not `tls: true`");
     if (target.cert_file.empty() != target.key_file.empty()) {
       return fault(": `cert_file` and `key_file` belong together");
@@ -84,7 +84,7 @@ class Reader {
   absl::Status ReadKey(const YAML::Node& name, const YAML::Node& node, NamedServer* server) {
     ServerTarget& target = server->target;
     const std::string key = name.as<std::string>();
-    if (!node.IsScalar()) return Fault(node, absl::StrCat(key, ": not a text"));
+    if (!node.IsScalar()) return Fault(node, absl::StrCat(key, ": not a string"));
     const std::string value = node.as<std::string>();
     if (key == "name") {
       server->name = value;
@@ -126,7 +126,7 @@ class Reader {
   std::set<std::string> names_;
 };
 
-// Fetches the token from where the server's entry says.
+// Returns the server's target with the token that its entry points to.
 absl::StatusOr<ServerTarget> WithToken(const NamedServer& server, const Environment& environment) {
   ServerTarget target = server.target;
   if (!server.token_env.empty()) {
@@ -146,14 +146,14 @@ absl::StatusOr<ServerTarget> WithToken(const NamedServer& server, const Environm
   return target;
 }
 
-// Whether a socket lies at `path` that only this user or root can have put there.
+// Whether `path` is a socket that only this user or root can have created.
 bool IsTrustedSocket(const std::string& path) {
   struct stat entry;
   if (stat(path.c_str(), &entry) != 0 || !S_ISSOCK(entry.st_mode)) return false;
   return entry.st_uid == geteuid() || entry.st_uid == 0 || !absl::StartsWith(path, "/tmp/");
 }
 
-// Where a control of this user, or one that systemd started, has its socket.
+// The paths where a control that this user or systemd started has its socket.
 std::vector<std::string> SocketCandidates(const Environment& environment) {
   std::vector<std::string> paths;
   const std::string runtime = Variable(environment, "RUNTIME_DIRECTORY");
@@ -188,7 +188,7 @@ absl::StatusOr<ServerTarget> FindContext(const Contexts& contexts, const std::st
   }
   return absl::NotFoundError(
       absl::StrCat("no context \"", name, "\" in ", file,
-                   names.empty() ? "" : absl::StrCat("; there are: ", absl::StrJoin(names, ", "))));
+                   names.empty() ? "" : absl::StrCat("; known are: ", absl::StrJoin(names, ", "))));
 }
 
 }  // namespace

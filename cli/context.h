@@ -1,9 +1,10 @@
-// Which control wsctl talks to, and with what credentials.
+// Chooses the control that wsctl talks to, and the credentials that it uses.
 //
-// The first that is given: --server, --context, FANWIRE_SERVER, `current` of the contexts file, the
-// local unix socket if there is one, 127.0.0.1:8701.
+// The first of these that is given decides: --server, --context, the variable FANWIRE_SERVER,
+// `current` in the contexts file, the local unix socket if it exists, 127.0.0.1:8701.
 //
-// The contexts file is $XDG_CONFIG_HOME/fanwire/wsctl.yaml (else ~/.config/fanwire/wsctl.yaml):
+// The contexts file is $XDG_CONFIG_HOME/fanwire/wsctl.yaml, or ~/.config/fanwire/wsctl.yaml if that
+// variable is not set:
 //
 //   current: local
 //   servers:
@@ -13,10 +14,11 @@
 //       address: control.example.org:8701
 //       tls: true
 //       ca_file: /etc/fanwire/ca.pem
-//       cert_file: wsctl.pem            # with key_file: mutual TLS; paths are relative to this
-//       file key_file: wsctl.key token_env: FANWIRE_TOKEN        # or token_file: …, or token: …
+//       cert_file: wsctl.pem            # with key_file: mutual TLS; path relative to this file
+//       key_file: wsctl.key
+//       token_env: FANWIRE_TOKEN        # or token_file: PATH, or token: TEXT
 //
-// Threading: none.
+// Threading: pure functions of their arguments, the files and the sockets.
 #pragma once
 
 #include <functional>
@@ -35,9 +37,9 @@ using Environment = std::function<const char*(const std::string& name)>;
 
 struct NamedServer {
   std::string name;
-  ServerTarget target;     // without a token that is kept elsewhere
-  std::string token_env;   // the variable that holds it
-  std::string token_file;  // or the file
+  ServerTarget target;     // has no token if token_env or token_file is set
+  std::string token_env;   // the environment variable that holds the token; empty: none
+  std::string token_file;  // the file that holds the token; empty: none
 };
 
 struct Contexts {
@@ -45,7 +47,8 @@ struct Contexts {
   std::vector<NamedServer> servers;
 };
 
-// Reads a contexts file's text; `file` is for messages and for paths relative to it.
+// Parses the text of a contexts file.  `file` is its path: it appears in error messages, and
+// relative paths in the text start at its folder.
 //   INVALID_ARGUMENT  file:line:column: what is wrong
 absl::StatusOr<Contexts> ParseContexts(absl::string_view text, const std::string& file);
 
@@ -54,12 +57,13 @@ struct ServerChoice {
   std::string context;  // --context
 };
 
-//   NOT_FOUND         no such context, or its token's file or variable is not there
+// Returns the control to talk to, with its token.
+//   NOT_FOUND         no such context, or its token's file or variable does not exist
 //   INVALID_ARGUMENT  a bad contexts file
 absl::StatusOr<ServerTarget> ChooseServer(const ServerChoice& choice,
                                           const Environment& environment);
 
-// Where the contexts file is looked for; empty if there is no home.
+// The path of the contexts file; empty if neither XDG_CONFIG_HOME nor HOME is set.
 std::string ContextsFile(const Environment& environment);
 
 }  // namespace fanwire::cli

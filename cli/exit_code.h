@@ -1,4 +1,4 @@
-// What wsctl exits with (docs/cli.md): 0 done, 2 usage, 64 + the gRPC code otherwise.
+// wsctl's exit codes (docs/cli.md): 0 done, 2 usage error, otherwise 64 + the gRPC status code.
 #pragma once
 
 #include "absl/status/status.h"
@@ -7,11 +7,11 @@ namespace fanwire::cli {
 
 inline constexpr int kExitUsage = 2;
 
-// A command was asked for in a way that it does not offer; exits with 2.
+// Makes the status of a command line that is wrong; wsctl exits with 2.
 absl::Status UsageError(absl::string_view message);
 bool IsUsageError(const absl::Status& status);
 
-// stdout's reader has gone away: nothing more to do, and nobody to tell.  Exits with 0.
+// Makes the status of a run whose reader of stdout went away; wsctl exits with 0, silently.
 absl::Status BrokenPipe();
 bool IsBrokenPipe(const absl::Status& status);
 

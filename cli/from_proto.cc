@@ -15,7 +15,7 @@
 namespace fanwire::cli {
 namespace {
 
-// "DROP_REASON_DROP_OLDEST" without "DROP_REASON_", in lower case.
+// Returns `name` without `prefix`, in lower case: "DROP_REASON_DROP_OLDEST" -> "drop_oldest".
 std::string LowerName(absl::string_view name, absl::string_view prefix) {
   return absl::AsciiStrToLower(absl::StripPrefix(name, prefix));
 }

@@ -1,4 +1,4 @@
-// Between the messages of proto/fanwire/v1 and the values of cli/model.h.
+// Converts between the messages of proto/fanwire/v1 and the structs of cli/model.h.
 //
 // Threading: pure functions.
 #pragma once
@@ -43,7 +43,7 @@ LedgerEntry FromProto(const v1::LedgerEntry& entry);
 void ToProto(const Event& event, v1::Event* out);
 void ToProto(const ConnectionFilter& filter, v1::ConnectionFilter* out);
 
-// The number of a ReceiptLevel on the wire.
+// The wire number of `level` in v1::ReceiptLevel.
 int ToProto(ReceiptLevel level);
 
 }  // namespace fanwire::cli

@@ -1,6 +1,7 @@
-// What a command reads: files, standard input, secrets.
+// Reads the input of a command: files and standard input.
 //
-// Threading: none.  Cost: everything is held in memory, up to kMaxInputBytes.
+// Threading: safe from every thread.
+// Cost:      holds the whole input in memory, up to kMaxInputBytes.
 #pragma once
 
 #include <cstddef>
@@ -13,12 +14,14 @@ namespace fanwire::cli {
 
 inline constexpr size_t kMaxInputBytes = size_t{16} << 20;
 
-//   NOT_FOUND           cannot read "x": why
+// Returns everything that can be read.  `name` stands for the descriptor in error messages.
+//   NOT_FOUND           the file cannot be opened or read; the message says why
 //   RESOURCE_EXHAUSTED  longer than kMaxInputBytes
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 absl::StatusOr<std::string> ReadDescriptor(int fd, absl::string_view name);
 
-// An argument that stands for a text: "-" all of standard input, "@FILE" a file, else itself.
+// Returns the text that `argument` stands for: all of standard input for "-", the file's content
+// for "@FILE", otherwise `argument` itself.  Fails as ReadFile() does.
 absl::StatusOr<std::string> ReadArgument(const std::string& argument, int stdin_fd);
 
 }  // namespace fanwire::cli

@@ -1,7 +1,7 @@
-// InterruptScope turns the first SIGINT or SIGTERM during its life into a call; a second one ends
-// the process as if there were no scope.
+// InterruptScope calls a function on the first SIGINT or SIGTERM during its life.  A second signal
+// ends the process, as it would without the scope.
 //
-// Threading: the call is made on a thread of the scope.  One scope at a time.
+// Threading: calls the function on a thread of its own.  At most one scope exists at a time.
 #pragma once
 
 #include <signal.h>

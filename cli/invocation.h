@@ -1,5 +1,5 @@
-// Invocation is what one run of wsctl works with: its output, its input and, made at first use, its
-// clients.
+// Invocation gives one run of wsctl its input, its output and its clients.  The clients are made at
+// first use.
 //
 // Threading: main thread.
 // Ownership: owns the clients.
@@ -37,25 +37,25 @@ struct Clients {
 using LocalCheck = std::function<absl::StatusOr<ConfigVerdict>(absl::string_view yaml,
                                                                absl::string_view file_name)>;
 
-// The world around wsctl; tests bring their own.
+// Everything outside wsctl that it uses; tests pass their own.
 struct World {
   Sink* results = nullptr;
   Sink* notes = nullptr;
   bool results_terminal = false;
   bool notes_terminal = false;
-  int width = 0;  // of the terminal; 0: none
+  int width = 0;  // columns of the terminal; 0: stdout is no terminal
   int stdin_fd = 0;
   Environment environment;
   const Clock* clock = nullptr;
-  // Dials nothing yet.
+  // Makes the clients.  Makes no connection yet.
   std::function<absl::StatusOr<Clients>(const ServerTarget&, const GlobalOptions&)> connect;
-  // Checks a configuration without control, as CheckConfigWith().
+  // Checks a configuration without control, as CheckConfigWith() does.
   LocalCheck check_config;
 };
 
 class Invocation {
  public:
-  // Both must outlive the invocation.
+  // `world` and `options` must outlive the invocation.
   Invocation(const World* world, const GlobalOptions* options);
 
   Output& out() { return out_; }
@@ -64,7 +64,7 @@ class Invocation {
   const GlobalOptions& options() const { return *options_; }
   const LocalCheck& check_config() const { return world_->check_config; }
 
-  // Runs `use` with the client, or says why there is none.
+  // Calls `use` with the client and returns its status.  If the client cannot be made, returns why.
   absl::Status WithAdmin(const std::function<absl::Status(AdminClient&)>& use);
   absl::Status WithPublisher(const std::function<absl::Status(PublishClient&)>& use);
 

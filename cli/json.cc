@@ -26,7 +26,7 @@ std::string Dump(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// What precedes the envelope in a publication's object.
+// The keys of a publication's object that precede the envelope.
 Json WithoutEnvelope(const Publication& publication) {
   Json object = {{"service", publication.service},
                  {"channel", publication.channel},

@@ -1,5 +1,6 @@
-// The JSON of --output json: keys in snake_case, offsets and counts as numbers, times RFC 3339 or
-// null, positions {"epoch", "offset"} or absent, status codes by name.  Documented in docs/cli.md.
+// Writes structs of cli/model.h as the JSON of --output json: keys in snake_case, offsets and
+// counts as numbers, times as RFC 3339 or null, positions as {"epoch", "offset"} or absent, status
+// codes by name.  docs/cli.md documents it.
 //
 // Threading: pure functions.
 #pragma once
@@ -30,13 +31,13 @@ nlohmann::ordered_json ToJson(const Receipt& receipt);
 template <typename Value>
 nlohmann::ordered_json ToJsonArray(const std::vector<Value>& values);
 
-// One line that holds `publication`, its envelope spliced in byte for byte: numbers keep all their
-// digits.  Without a newline.
+// Returns `publication` as one line of JSON without a newline.  The envelope is copied byte for
+// byte, so that numbers keep all their digits.
 std::string PublicationLine(const Publication& publication);
 
 absl::string_view LevelName(ReceiptLevel level);
 
-// "4 conflated, 1 slow_closed"; "0" if there is none.
+// "4 conflated, 1 slow_closed"; "0" if nothing was dropped.
 std::string DropsText(const DropCounts& drops);
 int64_t Sum(const DropCounts& drops);
 

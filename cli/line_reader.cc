@@ -34,7 +34,7 @@ bool LineReader::TakeLine(std::string* line, Result* result) {
   if (newline == std::string::npos && at_end_ && begin_ < buffer_.size()) newline = buffer_.size();
   if (newline == std::string::npos) {
     searched_ = buffer_.size();
-    if (buffer_.size() - begin_ > max_line_bytes_) {  // give up on it, but find its end
+    if (buffer_.size() - begin_ > max_line_bytes_) {  // too long: drop it and skip to its end
       skipping_ = true;
       buffer_.clear();
       begin_ = searched_ = 0;
@@ -55,7 +55,7 @@ LineReader::Result LineReader::Next(std::string* line, bool wait) {
     Result result;
     if (TakeLine(line, &result)) return result;
     if (at_end_) {
-      // The end of a line that was too long, without a newline of its own.
+      // The input ended within a line that was too long.
       if (!skipping_) return Result::kEnd;
       skipping_ = false;
       return Result::kTooLong;

@@ -39,10 +39,10 @@ class Descriptor {
 };
 
 absl::Status CannotCheck(absl::string_view why) {
-  return absl::UnavailableError(absl::StrCat("cannot check here: ", why));
+  return absl::UnavailableError(absl::StrCat("cannot check on this machine: ", why));
 }
 
-// Faults name the file that the user knows.
+// Replaces /dev/stdin in faults by the name of the file that the user gave.
 std::vector<std::string> Named(const nlohmann::json& texts, absl::string_view name) {
   std::vector<std::string> out;
   for (const nlohmann::json& text : texts) {
@@ -68,7 +68,7 @@ std::string ControlProgram() {
 
 absl::StatusOr<ConfigVerdict> CheckConfigWith(const std::string& program, absl::string_view yaml,
                                               absl::string_view name) {
-  // A file without a name: neither side waits for the other, however long the text is.
+  // Pass the text in an anonymous file: a pipe could block both processes if the text is long.
   Descriptor input(memfd_create("config", MFD_CLOEXEC));
   if (input.get() < 0 ||
       write(input.get(), yaml.data(), yaml.size()) != static_cast<ssize_t>(yaml.size()) ||
@@ -101,7 +101,7 @@ absl::StatusOr<ConfigVerdict> CheckConfigWith(const std::string& program, absl::
   if (!text.ok()) return CannotCheck(text.status().message());
   const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("ok")) {
-    return CannotCheck(absl::StrCat(program, " gave no verdict"));
+    return CannotCheck(absl::StrCat(program, " ended without a result"));
   }
   return ConfigVerdict{.ok = json["ok"].get<bool>(),
                        .errors = Named(json["errors"], name),

@@ -1,7 +1,7 @@
-// Checks a configuration with the fanwire-control of this machine, for when none runs that could be
-// asked: the check is control's code, which wsctl does not contain.
+// Checks a configuration by running the fanwire-control program of this machine.  wsctl does this
+// when it cannot reach a running control, because wsctl does not contain the code of the check.
 //
-// Threading: blocks until the program has ended.
+// Threading: safe from every thread; blocks until the program has ended.
 #pragma once
 
 #include <string>
@@ -12,12 +12,13 @@
 
 namespace fanwire::cli {
 
-// fanwire-control beside this program; its bare name, to be found in PATH, if there is none.
+// The path of fanwire-control in the folder of this program.  If it is not there, its bare name, to
+// be found in PATH.
 std::string ControlProgram();
 
-// As AdminClient::CheckConfig(), but ${NAME} means the variables of this process.  `name` is what
-// faults call the text.
-//   UNAVAILABLE  the program cannot be started, or ends without a verdict
+// Checks `yaml` as AdminClient::CheckConfig() does, but with the environment variables of this
+// process for ${NAME}.  Faults refer to the text as `name`.
+//   UNAVAILABLE  the program cannot be started, or ends without a result
 absl::StatusOr<ConfigVerdict> CheckConfigWith(const std::string& program, absl::string_view yaml,
                                               absl::string_view name);
 

@@ -1,8 +1,9 @@
-// What commands and clients exchange: the messages of proto/fanwire/v1 that operators and
-// publishers see, as plain values, so that neither commands nor their tests need generated headers.
+// The structs that commands and clients exchange.  They hold the contents of the messages of
+// proto/fanwire/v1 that operators and publishers see, so that neither commands nor their tests
+// include generated headers.
 //
-// Names and meanings are those of the proto files, which are the manual.  A time that is not known
-// is absl::InfinitePast(); enums are their lower-case names without prefix ("drop_oldest").
+// The fields have the names and meanings that the proto files document.  An unknown time is
+// absl::InfinitePast(); an enum is its lower-case name without the prefix ("drop_oldest").
 #pragma once
 
 #include <cstdint>
@@ -58,7 +59,7 @@ struct Delivery {
   int workers_reported = 0;
 };
 
-struct StageTimes {  // microseconds since control received the event; 0: not reached
+struct StageTimes {  // microseconds since control received the event; 0: stage not reached
   int64_t accepted_us = 0;
   int64_t routed_us = 0;
   int64_t first_written_us = 0;
@@ -66,7 +67,7 @@ struct StageTimes {  // microseconds since control received the event; 0: not re
 };
 
 struct Receipt {
-  absl::Status status = {};  // not OK: refused, and nothing else is set
+  absl::Status status = {};  // not OK: the event was refused, and no other field is set
   std::string id = {};
   Position position = {};
   ReceiptLevel level = ReceiptLevel::kAccepted;
@@ -81,7 +82,7 @@ struct Publication {
   std::string channel = {};
   std::string event = {};
   Position position = {};
-  std::string envelope = {};  // as clients get it, JSON
+  std::string envelope = {};  // the JSON that clients receive
   absl::Time received = absl::InfinitePast();
 };
 
@@ -90,18 +91,18 @@ struct Publication {
 enum class Tool { kHealthCheck, kGetStatus, kListRooms, kGetMetrics };
 
 struct ToolRequest {
-  std::string service = {};      // empty: all, or the default one
+  std::string service = {};      // empty: all services, or the default one if default_service
   bool default_service = false;  // an empty service means the configured default_service
 };
 
 struct TestEvent {
-  std::string service = {};  // empty: the default one
+  std::string service = {};  // empty: the configured default_service
   std::string event_type = {};
   std::string room = {};
   std::string data = {};  // one JSON object; empty: {}
 };
 
-// --------------------------------------------------------------------------------- what there is
+// -------------------------------------------------- services, channels, connections and workers
 
 struct ListenerInfo {
   std::string host = {};
@@ -156,7 +157,7 @@ struct HistoryQuery {
   std::string service = {};
   std::string channel = {};
   uint32_t limit = 100;
-  Position since = {};  // only what came after it
+  Position since = {};  // only publications after this position
   bool reverse = false;
 };
 
@@ -195,7 +196,7 @@ struct ConnectionInfo {
   std::string user = {};
   std::string address = {};
   std::vector<std::string> channels = {};
-  int64_t channel_count = 0;  // `channels` may be cut
+  int64_t channel_count = 0;  // of all channels; `channels` may hold only the first ones
   uint64_t backlog_bytes = 0;
   uint64_t backlog_frames = 0;
   int64_t delivered = 0;
@@ -289,7 +290,7 @@ struct TailRequest {
 
 struct TailUpdate {
   std::vector<Publication> publications = {};
-  int64_t left_out = 0;  // since the last update
+  int64_t left_out = 0;  // publications left out since the last update
 };
 
 struct LedgerEntry {

@@ -16,8 +16,8 @@
 namespace fanwire::cli {
 namespace {
 
-constexpr int kGap = 2;           // columns between two of a table
-constexpr int kShortestCut = 12;  // a last column is not cut below this
+constexpr int kGap = 2;           // spaces between the columns of a table
+constexpr int kShortestCut = 12;  // the last column is never cut below this width
 
 const char* ColorOf(Tone tone) {
   switch (tone) {
@@ -35,7 +35,7 @@ const char* ColorOf(Tone tone) {
   return "";
 }
 
-// Invalid UTF-8 in a text must not cost the whole answer.
+// Invalid UTF-8 is replaced, so that one bad string does not lose the whole result.
 std::string Dump(const nlohmann::ordered_json& value, int indent) {
   return value.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
@@ -47,7 +47,7 @@ absl::Status FdSink::Write(absl::string_view bytes) {
     const ssize_t written = write(fd_, bytes.data(), bytes.size());
     if (written >= 0) {
       bytes.remove_prefix(static_cast<size_t>(written));
-    } else if (errno == EAGAIN) {  // somebody else made the pipe non-blocking
+    } else if (errno == EAGAIN) {  // another process made the pipe non-blocking
       pollfd ready{.fd = fd_, .events = POLLOUT, .revents = 0};
       poll(&ready, 1, -1);
     } else if (errno == EPIPE) {
@@ -92,7 +92,7 @@ void Output::PrintPlain(const Table& table) {
 void Output::PrintAligned(const Table& table) {
   const size_t columns = table.columns().size();
   std::vector<int> widths(columns);
-  // Columns of numbers are aligned to the right; "-" stands for one that is not known.
+  // Columns of numbers are aligned to the right; "-" stands for an unknown number.
   std::vector<bool> right(columns, true), numbers(columns, false);
   for (size_t i = 0; i < columns; ++i) widths[i] = DisplayWidth(table.columns()[i]);
   for (const std::vector<Cell>& row : table.rows()) {
@@ -103,7 +103,7 @@ void Output::PrintAligned(const Table& table) {
     }
   }
   for (size_t i = 0; i < columns; ++i) right[i] = right[i] && numbers[i];
-  if (options_.width > 0) {  // on a terminal the last column gives way
+  if (options_.width > 0) {  // on a terminal, cut the last column to fit
     int before = 0;
     for (size_t i = 0; i + 1 < columns; ++i) before += widths[i] + kGap;
     widths.back() = std::min(widths.back(), std::max(options_.width - before, kShortestCut));

@@ -1,8 +1,9 @@
-// Output is where a command puts what it found: results to stdout as aligned table, plain rows or
-// JSON; everything else to stderr.
+// Output writes the results of a command to stdout, as an aligned table, plain rows or JSON, and
+// everything else to stderr.
 //
-// In a table, times are relative and cells coloured on a terminal; in a pipe times are RFC 3339 and
-// rows still aligned.  Plain rows are tab-separated, without a header, values unshortened.
+// In a table on a terminal, times are relative and cells are coloured; in a table in a pipe, times
+// are RFC 3339 and cells are not coloured.  Plain rows are tab-separated, without a header, and
+// hold complete values.
 //
 // Threading: one thread at a time.
 // Ownership: borrows the sinks and the clock.
@@ -20,13 +21,13 @@
 
 namespace fanwire::cli {
 
-// Takes bytes; stdout, stderr, or a test's string.
+// The destination of output: stdout, stderr, or a string in tests.
 class Sink {
  public:
   virtual ~Sink() = default;
   // Writes all of `bytes` before it returns.
-  //   BrokenPipe()  nobody reads any more
-  //   DATA_LOSS     cannot write the output: No space left on device
+  //   BrokenPipe()  the reader went away
+  //   DATA_LOSS     the bytes cannot be written, for instance because the disk is full
   virtual absl::Status Write(absl::string_view bytes) = 0;
 };
 
@@ -59,7 +60,7 @@ struct Cell {
 class Table {
  public:
   explicit Table(std::vector<std::string> columns) : columns_(std::move(columns)) {}
-  // As many cells as columns.
+  // `row` has as many cells as the table has columns.
   void Add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
 
   bool empty() const { return rows_.empty(); }
@@ -73,11 +74,11 @@ class Table {
 
 struct OutputOptions {
   Format format = Format::kTable;
-  bool terminal = false;        // stdout is one
-  bool notes_terminal = false;  // stderr is one
-  bool color = false;           // of stdout
+  bool terminal = false;        // stdout is a terminal
+  bool notes_terminal = false;  // stderr is a terminal
+  bool color = false;           // colour stdout
   bool verbose = false;
-  int width = 0;  // columns of the terminal; 0: not known, cut nothing
+  int width = 0;  // columns of the terminal; 0: unknown, nothing is cut
 };
 
 class Output {
@@ -91,29 +92,31 @@ class Output {
   int width() const { return options_.width; }
   absl::Time now() const { return clock_->WallNow(); }
 
-  // Whether stdout takes no more, and why; nothing written afterwards arrives.
+  // Whether a write to stdout has failed, and the status of that write.  Nothing is written to
+  // stdout after a failure.
   bool broken() const { return !written_.ok(); }
   const absl::Status& written() const { return written_; }
 
-  // Results.  Line() and Raw() write the text as it is.
+  // Write results to stdout.  Line() and Raw() write the text unchanged.
   void Raw(absl::string_view bytes);
   void Line(absl::string_view line);
   void Json(const nlohmann::ordered_json& value);      // indented
   void JsonLine(const nlohmann::ordered_json& value);  // on one line
   void Print(const Table& table);
-  // Name and value of each thing, one a line.
+  // One line for each field: its name and its value.
   void Print(const std::vector<std::pair<std::string, Cell>>& fields);
 
-  // To stderr.  Verbose() only with --verbose; Progress() rewrites one line, only on a terminal.
+  // Write to stderr.  Verbose() writes only with --verbose.  Progress() writes only on a terminal,
+  // and replaces the line of the previous Progress().
   void Note(absl::string_view line);
   void Verbose(absl::string_view line);
   void Progress(absl::string_view line);
 
-  // "3m ago" in a table on a terminal, else RFC 3339; "-" if not known.
+  // "3m ago" in a table on a terminal, otherwise RFC 3339; "-" if the time is unknown.
   std::string Time(absl::Time time) const;
-  // "1.5 KiB" in a table, else the number.
+  // "1.5 KiB" in a table, otherwise the number.
   Cell Bytes(uint64_t bytes) const;
-  // `text` as it may be shown on a terminal.
+  // `text` in the colour of `tone`; unchanged if colours are off.
   std::string Paint(absl::string_view text, Tone tone) const;
 
  private:

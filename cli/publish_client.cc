@@ -12,7 +12,7 @@
 namespace fanwire::cli {
 namespace {
 
-// What control waits at most for WRITTEN unless asked otherwise.
+// How long control waits for a receipt of level WRITTEN if the request does not say.
 constexpr absl::Duration kDefaultWait = absl::Seconds(5);
 
 class GrpcPublishStream : public PublishStream {
@@ -28,7 +28,7 @@ class GrpcPublishStream : public PublishStream {
     v1::PublisherHello* hello = message.mutable_hello();
     hello->set_receipt_level(static_cast<v1::ReceiptLevel>(ToProto(request.level)));
     if (request.wait.has_value()) SetDuration(*request.wait, hello->mutable_wait());
-    stream_->Write(message);  // if it fails the first Read() does, too, and says why
+    stream_->Write(message);  // if it fails, the first Read() fails too, and Finish() says why
     reader_ = std::thread([this] { ReadAll(); });
   }
 
@@ -74,7 +74,7 @@ class GrpcPublishStream : public PublishStream {
           handler_->OnGoAway(message.go_away().reason());
           break;
         case v1::PublishStreamResponse::MESSAGE_NOT_SET:
-          break;  // of a newer control
+          break;  // a kind of message that only newer controls send
       }
     }
     handler_->OnEnd(channel_->ToStatus(stream_->Finish()));

@@ -1,9 +1,8 @@
-// PublishClient is control's Publisher API as commands use it: one event at a time, or a stream of
-// events with a receipt each.
+// PublishClient calls control's Publisher API on behalf of commands.  It publishes one event at a
+// time, or a stream of events with a receipt for each.
 //
-// Threading: each object belongs to one thread, but for PublishStream::Cancel().  A stream's
-// handler
-//            is called on a thread of the stream, one call at a time.
+// Threading: each object belongs to one thread, except for PublishStream::Cancel().  A stream calls
+//            its handler on a thread of its own, one call at a time.
 #pragma once
 
 #include <cstdint>
@@ -21,18 +20,19 @@ namespace fanwire::cli {
 
 class RpcChannel;
 
-// What control says on a stream.
+// Receives control's messages on a stream.
 class PublishStreamHandler {
  public:
   virtual ~PublishStreamHandler() = default;
 
-  // How many items may be without a receipt; comes first, and again whenever it changes.
+  // `credit` is the number of items that may be without a receipt.  This is the first call; it is
+  // repeated whenever the number changes.
   virtual void OnCredit(uint32_t credit) = 0;
-  // `seq` and receipt of items, in any order.
+  // The seqs and receipts of items, in any order.
   virtual void OnReceipts(std::vector<std::pair<uint64_t, Receipt>> receipts) = 0;
-  // Control is stopping: send nothing more; receipts still come.
+  // Control is stopping: send no more items.  Receipts still arrive.
   virtual void OnGoAway(absl::string_view reason) = 0;
-  // The last call.  OK if control finished everything after CloseSending().
+  // The last call.  `status` is OK if control sent all receipts after CloseSending().
   virtual void OnEnd(const absl::Status& status) = 0;
 };
 
@@ -43,14 +43,16 @@ struct StreamItem {
 
 class PublishStream {
  public:
-  // Cancels what still runs, and returns after the handler's last call.
+  // Cancels the stream if it has not ended, and returns after the handler's last call.
   virtual ~PublishStream() = default;
 
-  // Waits while the network is slower.  False: the stream has ended, OnEnd() says why.
+  // Sends `items`; blocks while the network cannot keep up.  Returns false if the stream has ended;
+  // OnEnd() says why.
   virtual bool Send(const std::vector<StreamItem>& items) = 0;
-  // No more items; control finishes the receipts and ends the stream.
+  // Tells control that no more items follow.  Control sends the remaining receipts and ends the
+  // stream.
   virtual void CloseSending() = 0;
-  // Ends the stream now.  Any thread.
+  // Ends the stream immediately.  May be called from any thread.
   virtual void Cancel() = 0;
 };
 
@@ -58,6 +60,7 @@ class PublishClient {
  public:
   virtual ~PublishClient() = default;
 
+  // Publishes one event and returns its receipt.
   //   INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED  the event was refused
   virtual absl::StatusOr<Receipt> Publish(const Event& event, const ReceiptRequest& request) = 0;
 
@@ -66,7 +69,7 @@ class PublishClient {
                                                     PublishStreamHandler* handler) = 0;
 };
 
-// A client over gRPC.
+// Makes a client that calls control over gRPC.
 std::unique_ptr<PublishClient> MakePublishClient(std::shared_ptr<RpcChannel> channel);
 
 }  // namespace fanwire::cli

@@ -16,7 +16,7 @@
 namespace fanwire::cli {
 namespace {
 
-// A history answer may hold 1000 events of 1 MiB; anything above this is no answer of control.
+// A history answer may hold 1000 events of 1 MiB.  Control sends nothing larger.
 constexpr int kMaxReceiveBytes = 1 << 30;
 
 absl::StatusOr<std::string> ReadPem(const std::string& file) {
@@ -45,7 +45,8 @@ std::chrono::system_clock::time_point DeadlineIn(absl::Duration duration) {
   return absl::ToChronoTime(absl::Now() + duration);
 }
 
-// Whether gRPC, not control, made this status: no connection came about, or it broke.
+// Whether gRPC itself, not control, reported this error: it could not connect, or the connection
+// broke.
 bool IsConnectionFailure(const std::string& message) {
   for (const char* words :
        {"failed to connect", "connections to all backends", "Connection re", "Socket closed",
@@ -56,7 +57,7 @@ bool IsConnectionFailure(const std::string& message) {
   return false;
 }
 
-// What was wrong in the end, of a message that repeats itself on the way there.
+// The last error in gRPC's message, which repeats each attempt.
 absl::string_view Cause(absl::string_view message) {
   const size_t last = message.rfind("last error: ");
   if (last != absl::string_view::npos) message.remove_prefix(last + strlen("last error: "));
@@ -83,7 +84,7 @@ absl::StatusOr<std::shared_ptr<RpcChannel>> RpcChannel::Make(
   if (!credentials.ok()) return credentials.status();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  // control is inside: a proxy that the environment names for the web is none for it.
+  // Control is on the internal network, so the web proxy that the environment names does not apply.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetUserAgentPrefix("wsctl");
   return std::shared_ptr<RpcChannel>(new RpcChannel(

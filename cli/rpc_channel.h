@@ -1,8 +1,8 @@
-// RpcChannel is the way to one control: its address, credentials and deadline, and the words for
-// what can go wrong on it.
+// RpcChannel is a gRPC channel to one control.  It adds credentials and deadlines to calls, and
+// turns gRPC's errors into messages that tell an operator what to do.
 //
 // Threading: safe from every thread.
-// Cost:      nothing is dialled before the first call.
+// Cost:      makes no connection before the first call.
 #pragma once
 
 #include <memory>
@@ -21,34 +21,38 @@ class Status;
 
 namespace fanwire::cli {
 
-// Where a control is, and what it wants to see.
+// The address of a control and the credentials for it.
 struct ServerTarget {
-  std::string address;     // "127.0.0.1:8701", "unix:/run/fanwire/control.sock"
-  std::string source;      // why this one: "--server", "the default" …; for messages
+  std::string address;  // "127.0.0.1:8701", "unix:/run/fanwire/control.sock"
+  std::string source;   // where the address comes from: "--server", "the default" …; for messages
   std::string token = {};  // sent as `authorization: Bearer`; empty: none
   bool tls = false;
-  std::string ca_file = {};    // PEM; empty: the system's
+  std::string ca_file = {};    // PEM; empty: the system's authorities
   std::string cert_file = {};  // PEM, with key_file: mutual TLS
   std::string key_file = {};
 };
 
 class RpcChannel {
  public:
-  // `timeout` is for calls that answer once.  Streams have one only if `stream_timeout` is set.
-  //   INVALID_ARGUMENT     a malformed address
-  //   NOT_FOUND            a file that cannot be read
-  //   FAILED_PRECONDITION  a token that would travel in the clear beyond this machine
+  // Makes a channel to `target`.  `timeout` limits calls with a single answer; streams have no
+  // limit unless `stream_timeout` is set.
+  //   INVALID_ARGUMENT     the address is malformed
+  //   NOT_FOUND            a file cannot be read
+  //   FAILED_PRECONDITION  the token would leave this machine unencrypted
   static absl::StatusOr<std::shared_ptr<RpcChannel>> Make(
       const ServerTarget& target, absl::Duration timeout,
       std::optional<absl::Duration> stream_timeout);
 
   const std::shared_ptr<grpc::Channel>& grpc_channel() const { return channel_; }
 
-  // Deadline and credentials of a call that answers once; `extra` for what it may wait for.
+  // Sets deadline and credentials of a call with a single answer.  The deadline is the timeout plus
+  // `extra`, the time that control itself may wait before it answers.
   void PrepareCall(grpc::ClientContext* context, absl::Duration extra = absl::ZeroDuration()) const;
+  // Sets deadline, if any, and credentials of a stream.
   void PrepareStream(grpc::ClientContext* context) const;
 
-  // The call's outcome, said so that the reader knows what to do.
+  // Converts the outcome of a call.  Messages of connection failures, timeouts and unknown calls
+  // tell the operator what to do.
   absl::Status ToStatus(const grpc::Status& status) const;
 
  private:

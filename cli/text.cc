@@ -138,7 +138,7 @@ std::string HumanDuration(absl::Duration duration) {
 }
 
 std::string RelativeTime(absl::Time time, absl::Time now) {
-  // A clock that differs by a little must not put a connection into the future.
+  // Clocks differ a little; a recent event must not appear to be in the future.
   if (time > now + absl::Seconds(5)) return absl::StrCat("in ", HumanDuration(time - now));
   return absl::StrCat(HumanDuration(now - time), " ago");
 }
@@ -156,11 +156,11 @@ absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text) {
   const bool number = absl::SimpleAtod(text, &seconds) && std::isfinite(seconds);
   if (number) duration = absl::Seconds(seconds);
   if ((!number && !absl::ParseDuration(text, &duration)) || duration == absl::InfiniteDuration()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", EscapeControls(text), "\": no duration; write 250ms, 5s, 10m or 24h"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", EscapeControls(text), "\" is not a duration; write 250ms, 5s, 10m or 24h"));
   }
   if (duration < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\": below zero"));
+    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is negative"));
   }
   return duration;
 }

@@ -1,4 +1,4 @@
-// Every command adds itself to the tree with one of these.
+// The functions that add each command to the tree.
 #pragma once
 
 #include "cli/command.h"

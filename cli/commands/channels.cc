@@ -25,7 +25,8 @@ absl::StatusOr<Position> ParsePosition(absl::string_view text) {
   }
   if (!absl::SimpleAtoi(offset, &position.offset) || position.offset < 0 ||
       (colon != absl::string_view::npos && position.epoch.empty())) {
-    return UsageError(absl::StrCat("--since: \"", text, "\" is no EPOCH:OFFSET and no offset"));
+    return UsageError(
+        absl::StrCat("--since: \"", text, "\" is neither EPOCH:OFFSET nor an offset"));
   }
   return position;
 }
@@ -51,7 +52,8 @@ absl::Status RunChannelsList(const ChannelListOptions& options, AdminClient& adm
   }
   const int64_t shown = static_cast<int64_t>(list->channels.size());
   if (shown < list->total) {
-    out.Note(absl::StrCat(shown, " of ", list->total, " channels: all with --limit 0"));
+    out.Note(
+        absl::StrCat("showing ", shown, " of ", list->total, " channels; --limit 0 shows all"));
   }
   return absl::OkStatus();
 }
@@ -112,20 +114,21 @@ absl::Status RunChannelsHistory(const ChannelHistoryOptions& options, AdminClien
       out.Line(PublicationText(publication, out));
     }
     if (history->publications.empty()) {
-      out.Note(options.since.empty() ? "nothing is kept of this channel"
-                                     : "nothing came after that position");
+      out.Note(options.since.empty() ? "no publications of this channel are kept"
+                                     : "no publications after that position");
     }
   }
   if (!options.since.empty() && query.since.epoch != history->head.epoch &&
       !history->publications.empty()) {
     out.Note(absl::StrCat("epoch ", EscapeControls(query.since.epoch),
-                          " is over: this is all that is kept of ", history->head.epoch));
+                          " has ended; these publications are of epoch ", history->head.epoch));
   }
   if (history->more && !history->publications.empty()) {
     const Position& last = history->publications.back().position;
-    out.Note(options.reverse
-                 ? "there are older ones: a larger --limit shows more, up to 1000"
-                 : absl::StrCat("there are more: --since ", last.epoch, ":", last.offset));
+    out.Note(
+        options.reverse
+            ? "there are older publications; a larger --limit (up to 1000) shows more"
+            : absl::StrCat("there are more; continue with --since ", last.epoch, ":", last.offset));
   }
   return absl::OkStatus();
 }
@@ -135,22 +138,23 @@ void AddChannelCommands(Command root) {
 
   auto list = std::make_shared<ChannelListOptions>();
   channels
-      .AddCommand("list", "List channels with state",
+      .AddCommand("list", "List the channels that control has state of",
                   "wsctl channels list --service mahavishnu --pattern 'workflow:*' --sort recent",
                   [list](Invocation& run) {
                     return run.WithAdmin([&](AdminClient& admin) {
                       return RunChannelsList(*list, admin, run.out());
                     });
                   })
-      .Text("--service", "NAME", &list->service, "Of this service; default all", Values::kServices)
-      .Text("--pattern", "PATTERN", &list->pattern, "Whose names match: 'workflow:*'")
+      .Text("--service", "NAME", &list->service, "Only this service; default all",
+            Values::kServices)
+      .Text("--pattern", "PATTERN", &list->pattern, "Only names that match, such as 'workflow:*'")
       .Choice<ChannelSort>("--sort", &list->sort,
                            {{"name", ChannelSort::kName},
                             {"subscribers", ChannelSort::kSubscribers},
                             {"publications", ChannelSort::kPublications},
                             {"recent", ChannelSort::kRecent}},
-                           "Order; default name")
-      .Number("--limit", &list->limit, 0, 100'000'000, "At most so many; 0: all; default 1000");
+                           "Sort order; default name")
+      .Number("--limit", &list->limit, 0, 100'000'000, "List at most N; 0 lists all; default 1000");
 
   auto show = std::make_shared<ChannelShowOptions>();
   channels
@@ -160,8 +164,8 @@ void AddChannelCommands(Command root) {
                       return RunChannelsShow(*show, admin, run.out());
                     });
                   })
-      .Argument("SERVICE", &show->service, "Its service", Values::kServices)
-      .Argument("CHANNEL", &show->channel, "Its name");
+      .Argument("SERVICE", &show->service, "Service of the channel", Values::kServices)
+      .Argument("CHANNEL", &show->channel, "Name of the channel");
 
   auto history = std::make_shared<ChannelHistoryOptions>();
   channels
@@ -172,12 +176,12 @@ void AddChannelCommands(Command root) {
                       return RunChannelsHistory(*history, admin, run.out());
                     });
                   })
-      .Argument("SERVICE", &history->service, "Its service", Values::kServices)
-      .Argument("CHANNEL", &history->channel, "Its name")
-      .Number("--limit", &history->limit, 1, 1000, "At most so many; default 100")
+      .Argument("SERVICE", &history->service, "Service of the channel", Values::kServices)
+      .Argument("CHANNEL", &history->channel, "Name of the channel")
+      .Number("--limit", &history->limit, 1, 1000, "Show at most N; default 100")
       .Text("--since", "POSITION", &history->since,
-            "Only what came after: EPOCH:OFFSET, or an offset")
-      .Flag("--reverse", &history->reverse, "Newest first");
+            "Only what follows this position: EPOCH:OFFSET, or an offset")
+      .Flag("--reverse", &history->reverse, "Show the newest first");
 }
 
 }  // namespace fanwire::cli

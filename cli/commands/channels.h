@@ -1,4 +1,5 @@
-// `wsctl channels list|show|history`: channels with state, and what they hold.
+// `wsctl channels list|show|history`: the channels that control has state of, and their recent
+// publications.
 #pragma once
 
 #include <string>
@@ -31,15 +32,15 @@ struct ChannelHistoryOptions {
   std::string service;
   std::string channel;
   uint32_t limit = 100;
-  std::string since;  // "EPOCH:OFFSET", or an offset of the epoch in force
+  std::string since;  // "EPOCH:OFFSET", or an offset in the current epoch
   bool reverse = false;
 };
 
 absl::Status RunChannelsHistory(const ChannelHistoryOptions& options, AdminClient& admin,
                                 Output& out);
 
-// "9f86d081884c7d65:42"; without an epoch, "42", the epoch stays empty.
-//   a usage error if it is neither
+// Parses "9f86d081884c7d65:42", or "42", which gives a position with an empty epoch.
+//   a usage error  `text` is neither
 absl::StatusOr<Position> ParsePosition(absl::string_view text);
 
 }  // namespace fanwire::cli

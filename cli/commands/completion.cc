@@ -103,8 +103,7 @@ absl::StatusOr<std::string> CompletionScript(absl::string_view shell) {
   if (shell == "bash") return std::string(kBash);
   if (shell == "zsh") return std::string(kZsh);
   if (shell == "fish") return std::string(kFish);
-  return UsageError(
-      absl::StrCat("no completion for \"", shell, "\": there are bash, zsh and fish"));
+  return UsageError(absl::StrCat("unknown shell \"", shell, "\"; known are bash, zsh and fish"));
 }
 
 absl::Status RunComplete(const std::vector<std::string>& words, const CommandTree& tree,

@@ -1,5 +1,5 @@
-// `wsctl completion bash|zsh|fish`: a shell's completion script.  The scripts ask wsctl itself what
-// could stand at the cursor (`wsctl __complete WORDS…`), so that they never fall behind it.
+// `wsctl completion bash|zsh|fish`: a shell's completion script.  The scripts call
+// `wsctl __complete WORDS…` for the completions, so that they never lag behind wsctl.
 #pragma once
 
 #include <string>
@@ -13,11 +13,13 @@
 
 namespace fanwire::cli {
 
-//   a usage error  for no or another shell
+// Returns the completion script of `shell`.
+//   a usage error  `shell` is not bash, zsh or fish
 absl::StatusOr<std::string> CompletionScript(absl::string_view shell);
 
-// Prints what could stand for the last of `words`, one a line; ":files" asks the shell for its own
-// file names.  Without control it knows less, and does not fail.
+// Prints the completions of the last of `words`, one a line.  The line ":files" tells the shell to
+// offer file names.  If control cannot be reached, leaves out the values that only control knows
+// and returns OK.
 absl::Status RunComplete(const std::vector<std::string>& words, const CommandTree& tree,
                          Invocation& run);
 

@@ -32,7 +32,8 @@ absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, Adm
     if (absl::IsUnavailable(verdict.status())) {
       return absl::UnavailableError(absl::StrCat(away, "\n", verdict.status().message()));
     }
-    out.Note("control is out of reach: checked here, with this environment's variables");
+    out.Note(
+        "control is not reachable; checked on this machine, with this environment's variables");
   }
   if (!verdict.ok()) return verdict.status();
   if (out.json()) {
@@ -97,7 +98,7 @@ absl::Status RunConfigReload(AdminClient& admin, Output& out) {
   }
   if (!refused.empty()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("refused by workers, which keep what they had:\n", refused));
+        absl::StrCat("refused by workers, which keep their previous configuration:\n", refused));
   }
   return absl::OkStatus();
 }
@@ -107,7 +108,7 @@ void AddConfigCommands(Command root) {
 
   auto check = std::make_shared<ConfigCheckOptions>();
   config
-      .AddCommand("check", "Check a configuration file as a start would",
+      .AddCommand("check", "Check a configuration file without using it",
                   "wsctl config check deploy/config/fanwire.yaml",
                   [check](Invocation& run) {
                     return run.WithAdmin([&](AdminClient& admin) {
@@ -116,18 +117,20 @@ void AddConfigCommands(Command root) {
                     });
                   })
       .Details(
-          "control does the checking, in its environment: ${NAME} means its variables.  If it\n"
-          "is out of reach, fanwire-control of this machine checks, in this environment.")
+          "Control checks the file with its own environment variables for ${NAME}.  If control\n"
+          "cannot be reached, the fanwire-control program of this machine checks the file with\n"
+          "the variables of this environment.")
       .Argument("FILE", &check->file, "The file, or - for standard input", Values::kFiles)
-      .Flag("--resolved", &check->resolved, "Print what would be in force, defaults and all");
+      .Flag("--resolved", &check->resolved, "Print the resulting configuration, with defaults");
 
   config.AddCommand(
-      "show", "Show what is in force, secrets as ***", "wsctl config show", [](Invocation& run) {
+      "show", "Show the configuration in force, with secrets as ***", "wsctl config show",
+      [](Invocation& run) {
         return run.WithAdmin([&](AdminClient& admin) { return RunConfigShow(admin, run.out()); });
       });
 
   config.AddCommand(
-      "reload", "Read the file again and put in force what can change live", "wsctl config reload",
+      "reload", "Read the file again and apply what needs no restart", "wsctl config reload",
       [](Invocation& run) {
         return run.WithAdmin([&](AdminClient& admin) { return RunConfigReload(admin, run.out()); });
       });

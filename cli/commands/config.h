@@ -12,20 +12,22 @@ namespace fanwire::cli {
 
 struct ConfigCheckOptions {
   std::string file;       // "-": standard input
-  bool resolved = false;  // print what would be in force
+  bool resolved = false;  // print the resulting configuration, with defaults
 };
 
-// Asks control, in whose environment the file will be read; `here` checks if it is out of reach.
-//   INVALID_ARGUMENT  the configuration has faults; they are on stdout
-//   UNAVAILABLE       neither control nor its program is there
+// Lets control check the file, because control's environment gives the values of ${NAME}.  If
+// control cannot be reached, `here` checks the file.
+//   INVALID_ARGUMENT  the configuration has faults, which are printed on stdout
+//   UNAVAILABLE       control cannot be reached and `here` cannot check either
 absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, AdminClient& admin,
                             const LocalCheck& here, Output& out);
 
 absl::Status RunConfigShow(AdminClient& admin, Output& out);
 
-//   INVALID_ARGUMENT     the file has faults; the old configuration stays
-//   FAILED_PRECONDITION  a worker refuses what is in force, or refused what was to be: then the old
-//                        configuration stays
+// Makes control read its file again, and prints what changed.
+//   INVALID_ARGUMENT     the file has faults; the old configuration stays in force
+//   FAILED_PRECONDITION  a worker refused the new configuration, so the old one stays in force; or
+//                        a worker refuses the configuration in force
 absl::Status RunConfigReload(AdminClient& admin, Output& out);
 
 }  // namespace fanwire::cli

@@ -27,11 +27,13 @@ void NoteSilentWorkers(int answered, int total, Output& out) {
 }
 
 void AddFilterFlags(Command& command, ConnectionFilter* filter) {
-  command.Text("--service", "NAME", &filter->service, "Of this service", Values::kServices)
-      .Text("--user", "USER", &filter->user, "Of this user")
-      .Text("--address", "ADDR", &filter->address, "From this host, or host:port")
-      .Text("--channel", "CHANNEL", &filter->channel, "Subscribed to this channel or pattern")
-      .Flag("--slow", &filter->slow, "With a backlog");
+  command
+      .Text("--service", "NAME", &filter->service, "Only clients of this service",
+            Values::kServices)
+      .Text("--user", "USER", &filter->user, "Only clients of this user")
+      .Text("--address", "ADDR", &filter->address, "Only clients from this host, or host:port")
+      .Text("--channel", "CHANNEL", &filter->channel, "Only subscribers of this channel or pattern")
+      .Flag("--slow", &filter->slow, "Only clients with a backlog");
 }
 
 }  // namespace
@@ -58,7 +60,8 @@ absl::Status RunConnectionsList(const ConnectionQuery& options, AdminClient& adm
   }
   const int64_t shown = static_cast<int64_t>(list->connections.size());
   if (shown < list->total) {
-    out.Note(absl::StrCat(shown, " of ", list->total, " connections: more with --limit"));
+    out.Note(absl::StrCat("showing ", shown, " of ", list->total,
+                          " connections; a larger --limit shows more"));
   }
   NoteSilentWorkers(list->workers_answered, list->workers_total, out);
   return absl::OkStatus();
@@ -91,7 +94,7 @@ absl::Status RunConnectionsShow(const std::string& id, AdminClient& admin, Outpu
 
 absl::Status RunDisconnect(const DisconnectRequest& options, AdminClient& admin, Output& out) {
   if (options.filter.empty()) {
-    return UsageError("whom? Give an ID, --service, --user, --address, --channel or --slow");
+    return UsageError("no filter: give an ID, --service, --user, --address, --channel or --slow");
   }
   const absl::StatusOr<DisconnectResult> result = admin.Disconnect(options);
   if (!result.ok()) return result.status();
@@ -112,7 +115,7 @@ void AddConnectionCommands(Command root) {
 
   auto list = std::make_shared<ConnectionQuery>();
   Command list_command = connections.AddCommand(
-      "list", "List connections over all workers",
+      "list", "List the connections of all workers",
       "wsctl connections list --service mahavishnu --slow --sort backlog", [list](Invocation& run) {
         return run.WithAdmin(
             [&](AdminClient& admin) { return RunConnectionsList(*list, admin, run.out()); });
@@ -123,8 +126,8 @@ void AddConnectionCommands(Command root) {
                               {{"age", ConnectionSort::kAge},
                                {"backlog", ConnectionSort::kBacklog},
                                {"drops", ConnectionSort::kDrops}},
-                              "Order; default age, the oldest first")
-      .Number("--limit", &list->limit, 1, 1'000'000, "At most so many; default 1000");
+                              "Sort order; default age, the oldest first")
+      .Number("--limit", &list->limit, 1, 1'000'000, "List at most N; default 1000");
 
   auto id = std::make_shared<std::string>();
   connections
@@ -135,22 +138,23 @@ void AddConnectionCommands(Command root) {
                       return RunConnectionsShow(*id, admin, run.out());
                     });
                   })
-      .Argument("ID", id.get(), "connection_id of its welcome");
+      .Argument("ID", id.get(), "The connection_id in the client's welcome");
 
   auto request = std::make_shared<DisconnectRequest>();
   Command disconnect = connections.AddCommand(
-      "disconnect", "Close connections that fit every filter given",
+      "disconnect", "Close the connections that match all given filters",
       "wsctl connections disconnect --user ana --reason 'maintenance'", [request](Invocation& run) {
         return run.WithAdmin(
             [&](AdminClient& admin) { return RunDisconnect(*request, admin, run.out()); });
       });
-  disconnect.OptionalArgument("ID", &request->filter.id, "connection_id of its welcome");
+  disconnect.OptionalArgument("ID", &request->filter.id,
+                              "The connection_id in the client's welcome");
   AddFilterFlags(disconnect, &request->filter);
   disconnect
       .Number("--code", &request->code, 0, 65535,
-              "Close code; default 4500, which tells clients to stay away")
+              "Close code; default 4500, which tells clients not to reconnect")
       .Text("--reason", "TEXT", &request->reason,
-            "At most 123 bytes; default \"disconnected by operator\"");
+            "Close reason, at most 123 bytes; default \"disconnected by operator\"");
 }
 
 }  // namespace fanwire::cli

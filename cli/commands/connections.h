@@ -1,4 +1,4 @@
-// `wsctl connections list|show|disconnect`: the clients that are connected, over all workers.
+// `wsctl connections list|show|disconnect`: the connected clients of all workers.
 #pragma once
 
 #include <string>
@@ -13,7 +13,8 @@ absl::Status RunConnectionsList(const ConnectionQuery& options, AdminClient& adm
 
 absl::Status RunConnectionsShow(const std::string& id, AdminClient& admin, Output& out);
 
-// Demands at least one filter: nobody disconnects everyone by a slip.
+// Closes the connections that match all given filters.
+//   a usage error  no filter is given: it would disconnect everyone
 absl::Status RunDisconnect(const DisconnectRequest& options, AdminClient& admin, Output& out);
 
 }  // namespace fanwire::cli

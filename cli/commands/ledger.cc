@@ -31,16 +31,17 @@ absl::Status RunLedger(const std::string& service, AdminClient& admin, Output& o
 
 void AddLedgerCommand(Command root) {
   auto service = std::make_shared<std::string>();
-  root.AddCommand("ledger", "Show what became of every delivery",
+  root.AddCommand("ledger", "Count the deliveries of each service by their outcome",
                   "wsctl ledger --service mahavishnu",
                   [service](Invocation& run) {
                     return run.WithAdmin(
                         [&](AdminClient& admin) { return RunLedger(*service, admin, run.out()); });
                   })
       .Details(
-          "matched = written + dropped + lost + expired + queued.  A difference that stays is "
-          "a bug.")
-      .Text("--service", "NAME", service.get(), "Of this service; default all", Values::kServices);
+          "matched = written + dropped + lost + expired + queued.  DIFFERENCE is matched minus\n"
+          "that sum.  A difference that does not go away is a bug.")
+      .Text("--service", "NAME", service.get(), "Only this service; default all",
+            Values::kServices);
 }
 
 }  // namespace fanwire::cli

@@ -1,4 +1,4 @@
-// `wsctl ledger`: what became of every delivery, per service.
+// `wsctl ledger`: counts the deliveries of each service by their outcome.
 #pragma once
 
 #include <string>

@@ -22,7 +22,7 @@ absl::Status RunLogLevel(const std::string& level, AdminClient& admin, Output& o
 
 void AddLogLevelCommand(Command root) {
   auto level = std::make_shared<std::string>();
-  root.AddCommand("log-level", "Set how much control logs", "wsctl log-level debug",
+  root.AddCommand("log-level", "Change control's log level", "wsctl log-level debug",
                   [level](Invocation& run) {
                     return run.WithAdmin(
                         [&](AdminClient& admin) { return RunLogLevel(*level, admin, run.out()); });

@@ -1,4 +1,4 @@
-// `wsctl log-level LEVEL`: how much control logs from now on.
+// `wsctl log-level LEVEL`: changes control's log level.
 #pragma once
 
 #include <string>

@@ -14,7 +14,7 @@ namespace fanwire::cli {
 
 namespace {
 
-// The envelope's data as it is written there; the whole envelope if it has none.
+// Returns the bytes of the envelope's `data`; the whole envelope if it has no data.
 std::string DataOf(const std::string& envelope) {
   const simdjson::padded_string padded(envelope);
   simdjson::ondemand::parser parser;

@@ -1,4 +1,4 @@
-// One publication as a line for people: time, channel, event, offset, data.
+// Formats one publication as a line for people: time, channel, event, offset, data.
 #pragma once
 
 #include <string>
@@ -8,7 +8,8 @@
 
 namespace fanwire::cli {
 
-// In a table cut to the terminal's width; plain: tab-separated and whole.
+// In format table the line is cut to the terminal's width; in format plain it is tab-separated and
+// complete.
 std::string PublicationText(const Publication& publication, const Output& out);
 
 }  // namespace fanwire::cli

@@ -38,9 +38,9 @@ void PrintReceipt(const Receipt& receipt, Output& out) {
     fields.emplace_back("workers", absl::StrCat(delivery.workers_reported, " of ",
                                                 delivery.workers_total, " reported"));
   }
-  if (receipt.duplicate) fields.emplace_back("duplicate", "yes: published before");
+  if (receipt.duplicate) fields.emplace_back("duplicate", "yes: this event was published before");
   if (receipt.timed_out) {
-    fields.emplace_back("timed out", Cell("yes: the counts are those so far", Tone::kWarning));
+    fields.emplace_back("timed out", Cell("yes: the counts are not final", Tone::kWarning));
   }
   out.Print(fields);
 }
@@ -59,6 +59,9 @@ absl::Status RunBatchFile(const PublishOptions& options, int stdin_fd, PublishCl
   return status;
 }
 
+constexpr absl::string_view kBatchAlone =
+    "--batch reads whole events from its lines: give no arguments or options of one event with it";
+
 absl::Status CheckUsage(const PublishOptions& options) {
   const Event& event = options.event;
   const bool single = !event.service.empty() || !event.channel.empty() || !options.data.empty() ||
@@ -66,11 +69,11 @@ absl::Status CheckUsage(const PublishOptions& options) {
                       event.ttl.has_value() || event.skip_history;
   if (!options.batch.empty()) {
     if (!single) return absl::OkStatus();
-    return UsageError("--batch takes everything about an event from its line");
+    return UsageError(kBatchAlone);
   }
   if (event.service.empty() || event.channel.empty()) {
     return UsageError(
-        "SERVICE, CHANNEL and EVENT are needed, or --batch\n"
+        "give SERVICE, CHANNEL and EVENT, or --batch FILE\n"
         "Try `wsctl publish --help`.");
   }
   return absl::OkStatus();
@@ -98,18 +101,18 @@ absl::Status RunPublish(const PublishOptions& options, int stdin_fd, PublishClie
 
 void AddPublishCommand(Command root) {
   auto options = std::make_shared<PublishOptions>();
-  // EVENT is the one that may be empty, which control then refuses.
+  // Tell a missing EVENT, which is a usage error, from an empty one, which control refuses.
   auto event_given = std::make_shared<std::string>(1, '\0');
   Command publish = root.AddCommand(
-      "publish", "Publish an event, or a stream of them",
+      "publish", "Publish one event, or with --batch a stream of events",
       "wsctl publish mahavishnu workflow:wf_1 workflow.started '{\"workflow_id\": \"wf_1\"}' "
       "--receipt written",
       [options, event_given](Invocation& run) -> absl::Status {
         const bool has_event = *event_given != std::string(1, '\0');
         absl::Status status = CheckUsage(*options);
         if (status.ok() && options->batch.empty() != has_event) {
-          status = UsageError(has_event ? "--batch takes everything about an event from its line"
-                                        : "EVENT is missing\nTry `wsctl publish --help`.");
+          status =
+              UsageError(has_event ? kBatchAlone : "EVENT is missing\nTry `wsctl publish --help`.");
         }
         if (!status.ok()) return status;
         if (has_event) options->event.event = *event_given;
@@ -119,28 +122,31 @@ void AddPublishCommand(Command root) {
       });
   publish
       .Details(
-          "With --batch, JSON lines in, a receipt a line out, in the order of the lines:\n"
+          "With --batch, reads one event a line and prints one receipt a line, in the same order:\n"
           "  {\"service\": …, \"channel\": …, \"event\": …, \"data\": {…}, \"id\": …,\n"
           "   \"idempotency_key\": …, \"ttl\": \"30s\", \"skip_history\": false}\n"
-          "Refused events have {\"status\": {\"code\", \"message\"}}.")
-      .OptionalArgument("SERVICE", &options->event.service, "Declared service", Values::kServices)
-      .OptionalArgument("CHANNEL", &options->event.channel, "Channel: workflow:wf_1")
-      .OptionalArgument("EVENT", event_given.get(), "Name of the event: workflow.started")
+          "The receipt of a refused event is {\"status\": {\"code\", \"message\"}}.")
+      .OptionalArgument("SERVICE", &options->event.service, "Service that the channel belongs to",
+                        Values::kServices)
+      .OptionalArgument("CHANNEL", &options->event.channel,
+                        "Name of the channel, such as workflow:wf_1")
+      .OptionalArgument("EVENT", event_given.get(), "Name of the event, such as workflow.started")
       .OptionalArgument("JSON", &options->data,
                         "Data, a JSON object; @FILE reads a file, - standard input; default {}")
-      .Text("--batch", "FILE", &options->batch, "Publish the events of a file, - standard input",
+      .Text("--batch", "FILE", &options->batch, "Publish the events in FILE; - for standard input",
             Values::kFiles)
       .Choice<ReceiptLevel>("--receipt", &options->receipt.level,
                             {{"accepted", ReceiptLevel::kAccepted},
                              {"routed", ReceiptLevel::kRouted},
                              {"written", ReceiptLevel::kWritten}},
                             "What the receipt waits for; default accepted")
-      .Duration("--wait", &options->receipt.wait, "How long written may take; default 5s")
+      .Duration("--wait", &options->receipt.wait, "Longest wait for a written receipt; default 5s")
       .Text("--id", "ID", &options->event.id, "The event's id; default a UUID")
       .Text("--idempotency-key", "KEY", &options->event.idempotency_key,
-            "The same key again publishes nothing")
-      .Duration("--ttl", &options->event.ttl, "Not delivered any more after this")
-      .Flag("--skip-history", &options->event.skip_history, "Fan out, but keep nothing");
+            "Publish nothing if an event with this key was published before")
+      .Duration("--ttl", &options->event.ttl, "Do not deliver the event after this time")
+      .Flag("--skip-history", &options->event.skip_history,
+            "Deliver the event, but do not keep it in history");
 }
 
 }  // namespace fanwire::cli

@@ -1,4 +1,5 @@
-// `wsctl publish SERVICE CHANNEL EVENT [JSON | @FILE | -]`: one event and its receipt.
+// `wsctl publish SERVICE CHANNEL EVENT [JSON | @FILE | -]`: publishes one event and prints its
+// receipt.  With --batch it publishes many (cli/batch.h).
 #pragma once
 
 #include <optional>
@@ -15,7 +16,7 @@ struct PublishOptions {
   Event event;
   std::string data;  // a JSON object, "@FILE", or "-" for standard input; empty: {}
   ReceiptRequest receipt;
-  std::string batch;  // set: a file of events, or "-"
+  std::string batch;  // a file of events, or "-" for standard input; empty: publish one event
 };
 
 absl::Status RunPublish(const PublishOptions& options, int stdin_fd, PublishClient& client,

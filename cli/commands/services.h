@@ -1,4 +1,4 @@
-// `wsctl services list`: the services of this deployment, their listeners and load.
+// `wsctl services list`: lists the services of this deployment with their listeners and load.
 #pragma once
 
 #include "absl/status/status.h"

@@ -12,7 +12,7 @@
 namespace fanwire::cli {
 
 absl::Status RunTail(const TailRequest& options, AdminClient& admin, Output& out) {
-  // Ctrl-C is how a tail ends, and no failure.
+  // Ctrl-C is the normal end of a tail, not a failure.
   const InterruptScope interrupt([&admin] { admin.Cancel(); });
   const absl::Status status = admin.Tail(options, [&](const TailUpdate& update) {
     std::string text;
@@ -23,7 +23,7 @@ absl::Status RunTail(const TailRequest& options, AdminClient& admin, Output& out
     }
     if (!text.empty()) out.Raw(text);
     if (update.left_out > 0) {
-      out.Note(absl::StrCat("(", update.left_out, " left out: too many for --rate)"));
+      out.Note(absl::StrCat("(", update.left_out, " publications left out: too many for --rate)"));
     }
     return !out.broken();
   });
@@ -39,12 +39,14 @@ void AddTailCommand(Command root) {
                     return run.WithAdmin(
                         [&](AdminClient& admin) { return RunTail(*options, admin, run.out()); });
                   })
-      .Argument("SERVICE", &options->service, "Whose publications", Values::kServices)
+      .Argument("SERVICE", &options->service, "Service whose publications are shown",
+                Values::kServices)
       .OptionalArgument("PATTERN", &options->pattern,
-                        "Channel or pattern: 'workflow:*'; default all")
-      .Texts("--event", "NAME", &options->events, "Only this event; give it several times")
+                        "Channel or pattern, such as 'workflow:*'; default all")
+      .Texts("--event", "NAME", &options->events,
+             "Only events of this name; may be given several times")
       .Number("--rate", &options->max_per_second, 1, 1'000'000,
-              "At most so many a second; default 1000");
+              "Show at most N publications a second; default 1000");
 }
 
 }  // namespace fanwire::cli

@@ -1,4 +1,4 @@
-// `wsctl tail SERVICE [PATTERN]`: publications as control accepts them, until Ctrl-C.
+// `wsctl tail SERVICE [PATTERN]`: shows publications as control accepts them, until Ctrl-C.
 #pragma once
 
 #include "absl/status/status.h"
@@ -7,8 +7,8 @@
 
 namespace fanwire::cli {
 
-// Under --output json one publication a line.  What control left out because this was too slow is
-// counted on stderr.
+// Prints each publication on one line, also under --output json.  Prints to stderr how many
+// publications control left out because they exceeded the rate or wsctl read too slowly.
 absl::Status RunTail(const TailRequest& options, AdminClient& admin, Output& out);
 
 }  // namespace fanwire::cli

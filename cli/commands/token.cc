@@ -36,9 +36,11 @@ std::string TimeText(const std::optional<absl::Time>& time, const Output& out,
 }
 
 void AddSecretFlags(Command& command, SecretOptions* secret) {
-  command.Text("--secret-env", "VARIABLE", &secret->secret_env, "The secret is in this variable")
+  command
+      .Text("--secret-env", "VARIABLE", &secret->secret_env,
+            "Read the secret from this environment variable")
       .Text("--secret-file", "FILE", &secret->secret_file,
-            "The secret is in this file, - for standard input", Values::kFiles)
+            "Read the secret from this file; - for standard input", Values::kFiles)
       .Text("--secret", "TEXT", &secret->secret, "The secret itself; other users can see it in ps");
 }
 
@@ -49,7 +51,7 @@ absl::StatusOr<std::string> ReadSecret(const SecretOptions& options, const Envir
   const int given =
       !options.secret.empty() + !options.secret_env.empty() + !options.secret_file.empty();
   if (given == 0) return std::string();
-  if (given > 1) return UsageError("more than one of --secret-env, --secret-file and --secret");
+  if (given > 1) return UsageError("give only one of --secret-env, --secret-file and --secret");
   std::string secret = options.secret;
   if (!options.secret_env.empty()) {
     const char* value = environment(options.secret_env);
@@ -82,7 +84,7 @@ absl::Status RunTokenMint(const MintOptions& options, const Environment& environ
   claims.user = options.user;
   claims.permissions = options.permissions;
   claims.audience = options.audience;
-  // Whole seconds, as the claims have them.
+  // Claims hold whole seconds.
   claims.issued_at = absl::FromUnixSeconds(absl::ToUnixSeconds(out.now()));
   claims.expires_at = *claims.issued_at + options.expires.value_or(kDefaultLife);
   const std::string token = MintJwt(claims, {.id = options.key_id, .secret = *secret});
@@ -158,14 +160,14 @@ void AddTokenCommands(Command root) {
       });
   AddSecretFlags(mint_command, &mint->secret);
   mint_command.Text("--key-id", "ID", &mint->key_id, "The key's id in the configuration (kid)")
-      .Text("--user", "USER", &mint->user, "user_id")
-      .Texts("--permission", "NAME", &mint->permissions, "A permission; give it several times")
-      .Texts("--audience", "SERVICE", &mint->audience, "Only for this service (aud)")
-      .Duration("--expires", &mint->expires, "How long it holds; default 1h");
+      .Text("--user", "USER", &mint->user, "The client's user id (user_id)")
+      .Texts("--permission", "NAME", &mint->permissions, "A permission; may be given several times")
+      .Texts("--audience", "SERVICE", &mint->audience, "Accepted only by this service (aud)")
+      .Duration("--expires", &mint->expires, "How long the token is valid; default 1h");
 
   auto inspect = std::make_shared<InspectOptions>();
   Command inspect_command = token.AddCommand(
-      "inspect", "Show what a token says, and whether it holds up",
+      "inspect", "Show what a token contains, and whether it is valid",
       "wsctl token inspect eyJhbGciOiJIUzI1NiJ9.e30.c2ln --secret-env MAHAVISHNU_JWT_SECRET",
       [inspect](Invocation& run) {
         return RunTokenInspect(*inspect, run.environment(), run.stdin_fd(), run.out());
@@ -173,7 +175,7 @@ void AddTokenCommands(Command root) {
   inspect_command.Argument("TOKEN", &inspect->token, "The token, or - for standard input");
   AddSecretFlags(inspect_command, &inspect->secret);
   inspect_command.Text("--audience", "SERVICE", &inspect->audience,
-                       "The service that it must be for, if it says one", Values::kServices);
+                       "The service that a token with an audience must name", Values::kServices);
 }
 
 }  // namespace fanwire::cli

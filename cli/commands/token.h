@@ -1,4 +1,4 @@
-// `wsctl token mint|inspect`: HS256 tokens, made and taken apart here, without control.
+// `wsctl token mint|inspect`: makes and decodes HS256 tokens, without asking control.
 #pragma once
 
 #include <optional>
@@ -13,19 +13,19 @@
 
 namespace fanwire::cli {
 
-// Where the shared secret comes from; at most one.
+// The source of the shared secret.  At most one field is set.
 struct SecretOptions {
-  std::string secret;       // on the command line, where others of this machine can see it
-  std::string secret_env;   // an environment variable's name
-  std::string secret_file;  // its content, without white space around it; "-": standard input
+  std::string secret;       // the secret itself; other users of this machine can see it in `ps`
+  std::string secret_env;   // the environment variable that holds the secret
+  std::string secret_file;  // the file that holds it; surrounding white space is cut; "-": stdin
 
   bool given() const { return !secret.empty() || !secret_env.empty() || !secret_file.empty(); }
 };
 
-// Empty if none is given.
-//   a usage error     more than one
-//   NOT_FOUND         the variable or file is not there
-//   INVALID_ARGUMENT  shorter than 16 bytes, which no configuration accepts
+// Returns the secret; empty if no source is given.
+//   a usage error     more than one source is given
+//   NOT_FOUND         the variable or file does not exist
+//   INVALID_ARGUMENT  the secret is shorter than 16 bytes, which no configuration accepts
 absl::StatusOr<std::string> ReadSecret(const SecretOptions& options, const Environment& environment,
                                        int stdin_fd);
 
@@ -35,7 +35,7 @@ struct MintOptions {
   std::string user;
   std::vector<std::string> permissions;
   std::vector<std::string> audience;
-  std::optional<absl::Duration> expires;  // absent: an hour
+  std::optional<absl::Duration> expires;  // how long the token is valid; absent: one hour
 };
 
 absl::Status RunTokenMint(const MintOptions& options, const Environment& environment, int stdin_fd,
@@ -47,9 +47,9 @@ struct InspectOptions {
   std::string audience;
 };
 
-// Says whether the signature was checked and holds; never leaves that open.
-//   INVALID_ARGUMENT  no token
-//   UNAUTHENTICATED   a secret was given and the token does not hold up
+// Prints what the token contains, and whether its signature was verified.
+//   INVALID_ARGUMENT  the text is not a token
+//   UNAUTHENTICATED   a secret was given and the token is not valid
 absl::Status RunTokenInspect(const InspectOptions& options, const Environment& environment,
                              int stdin_fd, Output& out);
 

@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What the original tools say of host and port when they cannot ask anybody.
+// The host and port that the original tools report when they cannot reach the server.
 constexpr char kDefaultHost[] = "127.0.0.1";
 constexpr int kDefaultPort = 8690;
 constexpr char kDefaultService[] = "mahavishnu";
@@ -27,13 +27,13 @@ std::string Dump(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// A field as a cell: texts bare, the rest as JSON, "-" if it is not there.
+// Formats a field as a cell: strings without quotes, other values as JSON, "-" if it is absent.
 Cell Field(const Json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return "-";
   if (found->is_string()) return found->get<std::string>();
   if (found->is_number_integer()) return found->get<int64_t>();
-  // People want no sixteen digits of a rate.
+  // One decimal is enough for a rate.
   Cell cell(found->is_number_float() ? absl::StrFormat("%.1f", found->get<double>())
                                      : found->dump());
   cell.number = found->is_number();
@@ -59,7 +59,7 @@ void PrintHealth(const Answers& answers, Output& out) {
   out.Print(table);
 }
 
-// `after`: below another table, and so with a line between.
+// `after`: another table precedes this one, so an empty line separates them.
 void PrintRooms(const Answers& answers, Output& out, bool after = false) {
   Table table({"SERVICE", "SUBSCRIBERS", "ROOM"});
   for (const auto& [service, answer] : answers) {
@@ -111,7 +111,7 @@ void PrintForPeople(Tool tool, const Answers& answers, Output& out) {
   }
 }
 
-// The exit code's status for what the answers tell inside.
+// Returns an error if an answer contains one or reports an unhealthy service.
 absl::Status Verdict(Tool tool, const Answers& answers) {
   for (const auto& [service, answer] : answers) {
     if (const auto error = answer.find("error"); error != answer.end() && error->is_string()) {
@@ -127,7 +127,7 @@ absl::Status Verdict(Tool tool, const Answers& answers) {
 
 absl::StatusOr<Json> ParseAnswer(const std::string& text) {
   Json answer = ParseOrderedJson(text);
-  if (!answer.is_object()) return absl::InternalError("control's answer is no JSON object");
+  if (!answer.is_object()) return absl::InternalError("control's answer is not a JSON object");
   return answer;
 }
 
@@ -148,7 +148,7 @@ std::string ToolErrorJson(const ToolOptions& options, const absl::Status& status
   const std::string error(status.message());
   switch (options.tool) {
     case Tool::kHealthCheck: {
-      // Only of the default service are host and port known without asking.
+      // Without asking control, only the default service's host and port are known.
       const bool known = options.service.empty() || options.service == kDefaultService;
       return Dump({{"status", "error"},
                    {"error", error},
@@ -206,7 +206,7 @@ absl::Status TakeRoom(TestEventOptions* options) {
   const absl::string_view data = absl::StripLeadingAsciiWhitespace(options->room);
   if (!options->data.empty() || (!data.empty() && data[0] != '{')) {
     return UsageError(absl::StrCat("the room is given with ", by_room ? "--room" : "--channel",
-                                   ": after EVENT_TYPE only JSON may follow, not \"", options->room,
+                                   ": only JSON may follow EVENT_TYPE, not \"", options->room,
                                    "\""));
   }
   options->data = options->room;
@@ -254,8 +254,8 @@ void AddTool(Command root, Tool tool, const std::string& command, const std::str
               [&](AdminClient& admin) { return RunTool(*options, admin, run.out()); });
         });
     added.Text("--service", "NAME", &options->service,
-               by_tool_name ? "Which service; default the configured default_service"
-                            : "Which service; default all",
+               by_tool_name ? "Ask this service; default the configured default_service"
+                            : "Only this service; default all",
                Values::kServices);
     if (by_tool_name) added.Hidden();
   }
@@ -265,7 +265,7 @@ void AddTool(Command root, Tool tool, const std::string& command, const std::str
 
 void AddToolCommands(Command root) {
   AddTool(root, Tool::kHealthCheck, "health-check", "websocket_health_check",
-          "Say whether services are healthy");
+          "Show whether services are healthy");
   AddTool(root, Tool::kGetStatus, "get-status", "websocket_get_status",
           "Show connections and rooms of services");
   AddTool(root, Tool::kListRooms, "list-rooms", "websocket_list_rooms",
@@ -285,12 +285,13 @@ void AddToolCommands(Command root) {
               [&](AdminClient& admin) { return RunTestEvent(*options, admin, run.out()); });
         });
     added.Argument("EVENT_TYPE", &options->event_type, "Name of the event")
-        .OptionalArgument("ROOM", &options->room, "Channel; left out with --room or --channel")
+        .OptionalArgument("ROOM", &options->room,
+                          "Channel to publish to; omitted with --room or --channel")
         .OptionalArgument("JSON", &options->data, "Data, a JSON object; default {}")
         .Text("--room", "ROOM", &options->room_flag, "The channel, instead of the argument")
-        .Text("--channel", "ROOM", &options->channel_flag, "The same as --room")
+        .Text("--channel", "ROOM", &options->channel_flag, "A synonym of --room")
         .Text("--service", "NAME", &options->service,
-              "Which service; default the configured default_service", Values::kServices);
+              "Publish as this service; default the configured default_service", Values::kServices);
     if (absl::string_view(name) == "websocket_broadcast_test_event") added.Hidden();
   }
 }

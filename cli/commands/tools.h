@@ -1,8 +1,8 @@
-// The five tools, by command and by tool name: `wsctl health-check`, `wsctl
-// websocket_health_check`.
+// The five tools.  Each has a command and its tool name: `wsctl health-check` and
+// `wsctl websocket_health_check`.
 //
-// Under --output json they print the tool's object exactly as control made it (docs/protocol.md);
-// if control cannot be asked, the tool's error object, and the reason on stderr.
+// Under --output json they print the tool's object exactly as control wrote it (docs/protocol.md).
+// If control cannot be asked, they print the tool's error object, and the reason on stderr.
 #pragma once
 
 #include <string>
@@ -16,11 +16,12 @@ namespace fanwire::cli {
 struct ToolOptions {
   Tool tool = Tool::kHealthCheck;
   std::string service;
-  bool by_tool_name = false;  // then an empty service means the default one
+  bool by_tool_name = false;  // called by tool name: an empty service means the default one
 };
 
-// Exits with the call's status; an answer that tells of an error is UNKNOWN, a service that is not
-// healthy UNAVAILABLE.
+// Calls the tool and prints its answer.  Fails as the call does, and with
+//   UNKNOWN      the answer contains an error
+//   UNAVAILABLE  a service is not healthy
 absl::Status RunTool(const ToolOptions& options, AdminClient& admin, Output& out);
 
 struct TestEventOptions {
@@ -29,17 +30,17 @@ struct TestEventOptions {
   std::string room;
   std::string data;
   std::string room_flag;     // --room
-  std::string channel_flag;  // --channel, which is the same
+  std::string channel_flag;  // --channel, a synonym of --room
 };
 
-// Puts the room in its place, wherever it was given: with --room or --channel what follows the
-// event type is the data.
+// Moves a room given with --room or --channel to `room`.  The argument after the event type, parsed
+// as ROOM, is then the data.
 //   a usage error  no room, or more than one
 absl::Status TakeRoom(TestEventOptions* options);
 
 absl::Status RunTestEvent(const TestEventOptions& options, AdminClient& admin, Output& out);
 
-// What the tools answer when there is no control to ask; compact JSON.
+// The tools' error objects for when control cannot be asked, as compact JSON.
 std::string ToolErrorJson(const ToolOptions& options, const absl::Status& status);
 std::string TestEventErrorJson(const TestEventOptions& options, const absl::Status& status);
 

@@ -57,7 +57,7 @@ void AddVersionCommand(Command root) {
   auto options = std::make_shared<VersionOptions>();
   root.AddCommand("version", "Show the versions of wsctl and of control", "wsctl version",
                   [options](Invocation& run) { return RunVersion(*options, run); })
-      .Flag("--client", &options->client_only, "Only wsctl's; asks no control");
+      .Flag("--client", &options->client_only, "Show only wsctl's version, without asking control");
 }
 
 }  // namespace fanwire::cli

@@ -1,4 +1,4 @@
-// `wsctl version`: this program's version and control's.
+// `wsctl version`: shows the versions of wsctl and of control.
 #pragma once
 
 #include "absl/status/status.h"
@@ -10,7 +10,7 @@ struct VersionOptions {
   bool client_only = false;
 };
 
-// Shows the client's version even if control cannot be asked.
+// Prints wsctl's version even if control cannot be asked; then returns the call's error.
 absl::Status RunVersion(const VersionOptions& options, Invocation& run);
 
 }  // namespace fanwire::cli

@@ -35,7 +35,8 @@ absl::Status RunWorkersList(AdminClient& admin, Output& out) {
   for (const WorkerInfo& worker : list->workers) {
     Cell cpu(absl::StrFormat("%.1f", worker.cpu_percent));
     cpu.number = true;
-    const Cell pid = worker.pid == 0 ? Cell("-") : Cell(worker.pid);  // a stopped one has none
+    const Cell pid =
+        worker.pid == 0 ? Cell("-") : Cell(worker.pid);  // a stopped worker has no process
     table.Add({worker.id, pid, worker.address, StateCell(worker.state), worker.sessions,
                worker.subscriptions, cpu, out.Bytes(worker.rss_bytes), worker.queue_publications,
                worker.restarts, out.Time(worker.attached_at)});
@@ -62,7 +63,7 @@ absl::Status RunDrain(const DrainRequest& options, AdminClient& admin, Output& o
     out.Json({{"id", options.worker}, {"drained", true}, {"sessions", sessions}});
   } else {
     out.Line(absl::StrCat(options.worker,
-                          " drained: it stays stopped until `wsctl workers restart ",
+                          " is drained and stays stopped until `wsctl workers restart ",
                           options.worker, "`"));
   }
   return absl::OkStatus();
@@ -95,28 +96,29 @@ void AddWorkerCommands(Command root) {
 
   auto drain = std::make_shared<DrainRequest>();
   workers
-      .AddCommand("drain", "Send a worker's clients away in order, and stop it",
+      .AddCommand("drain", "Close a worker's connections gradually, then stop it",
                   "wsctl workers drain worker-0 --window 10s",
                   [drain](Invocation& run) {
                     return run.WithAdmin(
                         [&](AdminClient& admin) { return RunDrain(*drain, admin, run.out()); });
                   })
-      .Argument("WORKER", &drain->worker, "Its id: worker-0", Values::kWorkers)
+      .Argument("WORKER", &drain->worker, "Id of the worker, such as worker-0", Values::kWorkers)
       .Duration("--window", &drain->window,
-                "Over how long the goodbyes are spread; default worker.drain_window")
+                "Spread the closing over this time; default worker.drain_window")
       .Duration("--deadline", &drain->deadline,
-                "When it ends at the latest; default worker.drain_deadline");
+                "Close what is left after this time; default worker.drain_deadline");
 
   auto restart = std::make_shared<RestartRequest>();
   workers
-      .AddCommand("restart", "Replace workers one after another, and start stopped ones",
+      .AddCommand("restart", "Replace workers one after another and start stopped ones",
                   "wsctl workers restart worker-0",
                   [restart](Invocation& run) {
                     return run.WithAdmin(
                         [&](AdminClient& admin) { return RunRestart(*restart, admin, run.out()); });
                   })
-      .Arguments("WORKER", &restart->workers, "Ids; default all", Values::kWorkers)
-      .Flag("--only-stopped", &restart->only_stopped, "Start stopped ones, touch no running one");
+      .Arguments("WORKER", &restart->workers, "Ids of the workers; default all", Values::kWorkers)
+      .Flag("--only-stopped", &restart->only_stopped,
+            "Only start stopped workers; do not replace running ones");
 }
 
 }  // namespace fanwire::cli

@@ -1,4 +1,4 @@
-// `wsctl workers list|drain|restart`: the fan-out processes.
+// `wsctl workers list|drain|restart`: lists, drains and restarts the fan-out processes.
 #pragma once
 
 #include "absl/status/status.h"
@@ -9,10 +9,10 @@ namespace fanwire::cli {
 
 absl::Status RunWorkersList(AdminClient& admin, Output& out);
 
-// Returns when the worker is gone; its slot stays stopped until a restart.
+// Returns when the worker has exited.  It stays stopped until it is restarted.
 absl::Status RunDrain(const DrainRequest& options, AdminClient& admin, Output& out);
 
-// Returns when every worker asked for is ready again.
+// Returns when every requested worker is ready again.
 absl::Status RunRestart(const RestartRequest& options, AdminClient& admin, Output& out);
 
 }  // namespace fanwire::cli

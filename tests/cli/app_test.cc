@@ -22,7 +22,7 @@ using ::testing::IsSupersetOf;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-// The words of an example as a shell would take them apart.
+// Splits an example into words as a shell does.
 std::vector<std::string> ShellWords(const std::string& line) {
   std::vector<std::string> words(1);
   bool quoted = false;
@@ -68,7 +68,7 @@ TEST(AppTest, EveryCommandHasHelp) {
     const Outcome outcome = wsctl.Run(path);
     EXPECT_EQ(outcome.code, 0);
     EXPECT_THAT(outcome.out, HasSubstr("Usage: wsctl")) << absl::StrJoin(path, " ");
-    // It ends with the example: one line.
+    // The help ends with the example, which is one line.
     const size_t example = outcome.out.rfind("\nExample:\n  wsctl ");
     ASSERT_NE(example, std::string::npos) << absl::StrJoin(path, " ");
     EXPECT_EQ(outcome.out.find('\n', example + 12), outcome.out.size() - 1);
@@ -216,7 +216,7 @@ TEST(AppTest, CompletionAsksTheControlOfTheLine) {
   EXPECT_EQ(wsctl.Run({"__complete", "--", "--server=b:2", "workers", "drain", "w"}).out,
             "worker-0\nworker-1\n");
   EXPECT_EQ(wsctl.server.address, "b:2");
-  // The words that are being typed choose no control yet.
+  // A --server or --context that is still being typed does not choose a control.
   wsctl.Run({"__complete", "--", "workers", "drain", "--server", "c"});
   EXPECT_EQ(wsctl.server.address, "b:2");
 }

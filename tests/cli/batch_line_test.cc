@@ -60,23 +60,24 @@ TEST(BatchLineTest, FaultsNameTheKey) {
     const char* line;
     const char* message;
   } cases[] = {
-      {"{nonsense", "no JSON object: "},
-      {"{} {}", "no JSON object: "},
-      {"", "no JSON object: "},
-      {"{\"a\": \"\xff\"}", "no JSON object: "},
-      {"[1]", "no JSON object"},
-      {"1", "no JSON object"},
+      {"{nonsense", "not a JSON object: "},
+      {"{} {}", "not a JSON object: "},
+      {"", "not a JSON object: "},
+      {"{\"a\": \"\xff\"}", "not a JSON object: "},
+      {"[1]", "not a JSON object"},
+      {"1", "not a JSON object"},
       {R"({})", "service: missing"},
       {R"({"service": "s"})", "channel: missing"},
       {R"({"service": "s", "channel": null, "event": "e"})", "channel: missing"},
-      {R"({"service": 1, "channel": "c", "event": "e"})", "service: not a text"},
+      {R"({"service": 1, "channel": "c", "event": "e"})", "service: not a string"},
       {R"({"service": "s", "channel": "c", "event": "e", "data": [1]})", "data: not a JSON object"},
       {R"({"service": "s", "channel": "c", "event": "e", "data": "{}"})",
        "data: not a JSON object"},
       {R"({"service": "s", "channel": "c", "event": "e", "skip_history": 1})",
        "skip_history: neither true nor false"},
       {R"({"service": "s", "room": "c", "event": "e"})", "room: no such key; known are service"},
-      {R"({"service": "s", "service": "t", "channel": "c", "event": "e"})", "service: given twice"},
+      {R"({"service": "s", "service": "t", "channel": "c", "event": "e"})",
+       "service: duplicate key"},
       {R"({"a\u001bb": 1})", "a\\x1bb: no such key"},
   };
   BatchLineParser parser;

@@ -30,7 +30,7 @@ using ::testing::SizeIs;
 constexpr char kGood[] = R"({"service": "s", "channel": "c", "event": "e"})"
                          "\n";
 
-// A sink that another thread may look at.
+// A sink that other threads may read.
 class WatchedSink : public Sink {
  public:
   absl::Status Write(absl::string_view bytes) override {
@@ -54,7 +54,7 @@ class WatchedSink : public Sink {
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
 };
 
-// Runs a batch on a thread of its own, so that the test can talk to both of its ends.
+// Runs a batch on its own thread, so that the test can feed its input and act as control.
 class BatchTest : public testing::Test {
  protected:
   BatchTest() { EXPECT_EQ(pipe(ends_), 0); }
@@ -81,7 +81,7 @@ class BatchTest : public testing::Test {
     thread_.join();
     return status_;
   }
-  // All of `text` at once.
+  // Runs a batch whose input is `text`.
   absl::Status Run(const std::string& text, const BatchOptions& options = {}) {
     Feed(text);
     EndInput();
@@ -89,7 +89,7 @@ class BatchTest : public testing::Test {
     return Join();
   }
 
-  // Position's offset, or the status code, of each receipt.
+  // The offset or the status code of each receipt.
   std::vector<std::string> Receipts() {
     std::vector<std::string> shown;
     for (const absl::string_view line : absl::StrSplit(results_.text(), '\n', absl::SkipEmpty())) {
@@ -100,7 +100,7 @@ class BatchTest : public testing::Test {
     return shown;
   }
 
-  // Answers each item with its receipt, in reverse order.
+  // Sends the receipts of the items in reverse order.
   static void AnswerBackwards(const std::vector<StreamItem>& items, PublishStreamHandler* handler) {
     for (auto item = items.rbegin(); item != items.rend(); ++item) {
       handler->OnReceipts({{item->seq, FakePublishClient::Accepted(item->seq)}});

@@ -1,4 +1,5 @@
-// Runs wsctl in the test's process: arguments in; exit code, stdout and stderr out.
+// CliRunner runs wsctl in the test's process: it takes the arguments and returns the exit code,
+// stdout and stderr.
 #pragma once
 
 #include <unistd.h>
@@ -26,10 +27,10 @@ class StringSink : public Sink {
     return absl::OkStatus();
   }
   std::string text;
-  absl::Status failure;  // what a write answers
+  absl::Status failure;  // the status that every write returns
 };
 
-// 2026-02-10T12:00:00Z, for ever.
+// A clock that always shows 2026-02-10T12:00:00Z.
 class FixedClock : public Clock {
  public:
   absl::Duration Now() const override { return absl::ZeroDuration(); }
@@ -38,7 +39,7 @@ class FixedClock : public Clock {
   }
 };
 
-// A client that a run owns: begins as the runner's fake is, and leaves it as it ends.
+// The client that a run owns: a copy of the runner's fake, which is copied back at the end.
 template <typename Fake>
 class Lent : public Fake {
  public:
@@ -84,7 +85,7 @@ class CliRunner {
     return {code, results.text, notes_.text};
   }
 
-  // With `text` as standard input; at most what a pipe holds.
+  // Runs with `text` as standard input.  `text` must fit into a pipe's buffer.
   Outcome RunWithInput(const std::vector<std::string>& arguments, const std::string& text) {
     int ends[2];
     if (pipe(ends) != 0) return {-1, "", "no pipe"};
@@ -99,7 +100,7 @@ class CliRunner {
     return outcome;
   }
 
-  // Connects as wsctl does, not to the fakes.
+  // Makes the run connect to a real control over gRPC, not to the fakes.
   void UseGrpc() { grpc_ = true; }
 
   absl::StatusOr<ConfigVerdict> verdict_here = absl::UnavailableError("no program here");
@@ -112,7 +113,7 @@ class CliRunner {
   std::map<std::string, std::string> environment = {{"HOME", "/nonexistent"},
                                                     {"XDG_RUNTIME_DIR", "/nonexistent"}};
   StringSink results;
-  // Of the last run that connected.
+  // The target and options of the last run that connected.
   ServerTarget server;
   std::optional<absl::Duration> timeout;
 

@@ -140,7 +140,7 @@ TEST_F(CommandTest, HelpEndsWithAnExample) {
   const CommandTree::Parsed root = tree_.Parse({"--help"});
   EXPECT_EQ(root.kind, Kind::kHelp);
   EXPECT_THAT(root.text, HasSubstr("Usage: wsctl"));
-  EXPECT_THAT(root.text, HasSubstr("Exit: 0 done, 2 usage"));
+  EXPECT_THAT(root.text, HasSubstr("Exit code: 0 done, 2 usage error"));
   const CommandTree::Parsed put = tree_.Parse({"things", "put", "-h"});
   EXPECT_EQ(put.kind, Kind::kHelp);
   EXPECT_THAT(put.text, HasSubstr("Usage: wsctl things put [OPTIONS] NAME [FILE]"));
@@ -171,18 +171,20 @@ TEST_F(CommandTest, UsageErrorsSayWhatAndWhereToLook) {
        "wsctl: unknown command \"thing\"; did you mean \"things\"?\nTry `wsctl --help`."},
       {{"xyzzy"}, "wsctl: unknown command \"xyzzy\"\n"},
       {{"things", "lsit"}, "did you mean \"list\"?\nTry `wsctl things --help`."},
-      {{"olds-top"}, "unknown command \"olds-top\"\n"},  // hidden ones are not suggested
-      {{"things", "list", "--nope"}, "not understood: --nope\nTry `wsctl things list --help`."},
+      {{"olds-top"}, "unknown command \"olds-top\"\n"},  // hidden commands are not suggested
+      {{"things", "list", "--nope"},
+       "unexpected argument: --nope\nTry `wsctl things list --help`."},
       {{"things", "put"}, "NAME is required"},
-      {{"things", "put", "a", "b", "c"}, "not understood: c"},
-      {{"things", "list", "--limit", "11"}, "--limit: \"11\" is no number from 1 to 10\n"},
-      {{"things", "list", "--limit", "many"}, "--limit: \"many\" is no number from 1 to 10\n"},
-      {{"things", "list", "--limit", "-1"}, "--limit: \"-1\" is no number from 1 to 10\n"},
+      {{"things", "put", "a", "b", "c"}, "unexpected argument: c"},
+      {{"things", "list", "--limit", "11"}, "--limit: \"11\" is not a number from 1 to 10\n"},
+      {{"things", "list", "--limit", "many"}, "--limit: \"many\" is not a number from 1 to 10\n"},
+      {{"things", "list", "--limit", "-1"}, "--limit: \"-1\" is not a number from 1 to 10\n"},
       {{"things", "list", "--limit"}, "wsctl: --limit needs N\n"},
       {{"stop", "--at"}, "wsctl: --at needs PLACE\n"},
-      {{"stop", "--at", "a", "--at", "b"}, "wsctl: --at is given 2 times; once is enough\n"},
-      {{"things", "list", "--size", "huge"}, "--size: \"huge\" is none of small, large"},
-      {{"things", "list", "--wait", "soon"}, "--wait: \"soon\": no duration"},
+      {{"stop", "--at", "a", "--at", "b"}, "wsctl: --at is given 2 times; give it once\n"},
+      {{"things", "list", "--size", "huge"}, "--size: \"huge\" is not one of small, large\n"},
+      {{"things", "list", "--wait", "soon"},
+       "--wait: \"soon\" is not a duration; write 250ms, 5s, 10m or 24h\n"},
   };
   for (const auto& [words, text] : cases) EXPECT_THAT(UsageErrorOf(words), HasSubstr(text));
 }

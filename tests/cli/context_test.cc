@@ -48,7 +48,8 @@ TEST(ParseContextsTest, ReadsServersWithTheirCredentials) {
   EXPECT_EQ(production.target.source, "context production");
   EXPECT_TRUE(production.target.tls);
   EXPECT_EQ(production.target.ca_file, "/etc/ca.pem");
-  EXPECT_EQ(production.target.cert_file, "/home/ana/wsctl.pem");  // beside the contexts file
+  EXPECT_EQ(production.target.cert_file,
+            "/home/ana/wsctl.pem");  // in the folder of the contexts file
   EXPECT_EQ(production.target.key_file, "/home/ana/wsctl.key");
   EXPECT_EQ(production.token_env, "PRODUCTION_TOKEN");
   EXPECT_EQ(contexts->servers[2].token_file, "/home/ana/token");
@@ -73,9 +74,9 @@ TEST(ParseContextsTest, FaultsNameFileLineAndColumn) {
       {"servers: [{address: a:1}]", "servers: an entry without `name`"},
       {"servers: [{name: a}]", "servers: a has no `address`"},
       {"servers: [{name: a, adress: b}]", "f:1:21: servers: adress: no such key"},
-      {"servers: [{name: [a]}]", "name: not a text"},
+      {"servers: [{name: [a]}]", "name: not a string"},
       {"servers: [{name: a, address: b:1, tls: yes}]", "tls: neither true nor false"},
-      {"servers: [{name: a, address: b:1}, {name: a, address: c:1}]", "servers: a twice"},
+      {"servers: [{name: a, address: b:1}, {name: a, address: c:1}]", "servers: duplicate name a"},
       {"servers: [{name: a, address: b:1, ca_file: c}]",
        "servers: a has TLS files, but not `tls: true`"},
       {"servers: [{name: a, address: b:1, tls: true, cert_file: c}]",
@@ -91,7 +92,7 @@ TEST(ParseContextsTest, FaultsNameFileLineAndColumn) {
   }
 }
 
-// A home of one's own.
+// Runs with an empty home folder of its own.
 class ChooseServerTest : public testing::Test {
  protected:
   ChooseServerTest() {
@@ -158,7 +159,7 @@ TEST_F(ChooseServerTest, TheVariablePrevailsOverTheCurrentContext) {
 }
 
 TEST_F(ChooseServerTest, TheCurrentContextNeedsNoCredentialsOfOthers) {
-  WriteContexts(kTwoServers);  // PRODUCTION_TOKEN and staging's token file are not there
+  WriteContexts(kTwoServers);  // PRODUCTION_TOKEN and staging's token file do not exist
   const auto target = Choose();
   ASSERT_OK(target);
   EXPECT_EQ(target->address, "unix:/run/x.sock");
@@ -193,7 +194,7 @@ TEST_F(ChooseServerTest, AnUnknownContextNamesThoseThereAre) {
   WriteContexts(kTwoServers);
   EXPECT_THAT(
       Choose({.server = "", .context = "prod"}),
-      StatusIs(absl::StatusCode::kNotFound, HasSubstr("there are: local, production, staging")));
+      StatusIs(absl::StatusCode::kNotFound, HasSubstr("known are: local, production, staging")));
 }
 
 TEST_F(ChooseServerTest, AContextWithoutContextsFileIsAnError) {

@@ -1,4 +1,5 @@
-// A control for tests: remembers what it was asked, answers what it was told to.
+// FakeAdminClient is an AdminClient for tests: it records the requests and returns prepared
+// answers.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,7 @@ namespace fanwire::cli {
 
 class FakeAdminClient : public AdminClient {
  public:
-  // Not OK: what every call answers.
+  // If not OK, every call returns this.
   absl::Status failure;
 
   std::string tool_json = "{}";

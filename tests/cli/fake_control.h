@@ -1,5 +1,5 @@
-// A control for tests, at the far end of real gRPC: remembers what it was asked, answers what it
-// was told to.
+// FakeControl is a real gRPC server that stands in for control in tests: it records the requests
+// and returns prepared answers.
 //
 // Threading: safe from every thread.
 #pragma once
@@ -25,33 +25,34 @@ class FakeControl {
   using PublishStreamServer =
       grpc::ServerReaderWriter<v1::PublishStreamResponse, v1::PublishStreamRequest>;
 
-  // Listens on a free port of 127.0.0.1, or on `address`, with `credentials` if any.
+  // Listens on a free port of 127.0.0.1 or on `address`, with `credentials` if they are given.
   explicit FakeControl(const std::string& address = "127.0.0.1:0",
                        std::shared_ptr<grpc::ServerCredentials> credentials = nullptr);
   ~FakeControl();
   FakeControl(const FakeControl&) = delete;
   FakeControl& operator=(const FakeControl&) = delete;
 
-  // For --server.
+  // The address to pass to --server.
   const std::string& address() const { return address_; }
 
-  // Every call under way and later ones end with UNAVAILABLE or fail to connect.
+  // Stops the server: current calls end with UNAVAILABLE, later ones fail to connect.
   void Stop();
 
-  // The next call that returns this type returns this one; the last one stays.  A stream sends all.
+  // Appends an answer.  Each call with this response type returns the next answer; the last one is
+  // repeated.  A stream sends all answers.
   template <typename Message>
   void Answer(const Message& message) {
     MutexLock lock(&mu_);
     answers_[Message::descriptor()->full_name()].push_back(message.SerializeAsString());
   }
-  // What every call ends with.
+  // Makes every call end with this status.
   void Fail(const grpc::Status& status);
-  // Calls give no answer, streams do not end, until the caller gives up.
+  // Makes calls give no answer and streams not end until the caller gives up.
   void Hang();
-  // What PublishStream does instead of answering each item with its receipt.
+  // Replaces what PublishStream does; by default it answers each item with its receipt.
   void OnPublishStream(std::function<grpc::Status(PublishStreamServer*)> run);
 
-  // The requests of this type so far.
+  // The requests of this type that have been received.
   template <typename Message>
   std::vector<Message> Asked() {
     MutexLock lock(&mu_);
@@ -61,8 +62,8 @@ class FakeControl {
     }
     return messages;
   }
-  // Of the last call: its method, its `authorization`, its user agent, what it may take (absent:
-  // without end).
+  // Properties of the last call: its method, `authorization`, user agent and the time until its
+  // deadline (absent: no deadline).
   std::string method();
   std::string authorization();
   std::string user_agent();
@@ -73,7 +74,7 @@ class FakeControl {
   class PublisherFace;
 
   void Note(const grpc::ServerContext& context, const std::string& method);
-  // Waits out a Hang(); returns what the call ends with.
+  // Returns the status that the call ends with.  After Hang(), waits until the caller gives up.
   grpc::Status End(const grpc::ServerContext& context);
 
   template <typename Message>

@@ -1,4 +1,5 @@
-// A publisher's control for tests: gives offsets in order and receipts at once, or as it is told.
+// FakePublishClient is a PublishClient for tests.  By default it assigns offsets in order and sends
+// receipts at once; a test can replace that.
 #pragma once
 
 #include <functional>
@@ -13,21 +14,21 @@ namespace fanwire::cli {
 
 class FakePublishClient : public PublishClient {
  public:
-  absl::Status failure;  // not OK: Publish() answers it
+  absl::Status failure;  // if not OK, Publish() returns it
   Receipt receipt;
   Event event;
   ReceiptRequest request;
 
   uint32_t credit = 100;
-  bool welcomes = true;  // false: a stream says nothing at first
-  // Called with the handler of a stream that was opened.
+  bool welcomes = true;  // false: a stream starts without a call of OnCredit()
+  // Called with the handler when a stream is opened.
   std::function<void(PublishStreamHandler*)> on_open;
-  // Receives every message of a stream; answers through the handler.  Default: a receipt an item,
-  // in order.
+  // Receives every message of a stream and answers through the handler.  By default it sends one
+  // receipt for each item, in order.
   std::function<void(const std::vector<StreamItem>&, PublishStreamHandler*)> on_items;
-  // Called when the sender is done.  Default: the stream ends with OK.
+  // Called when the sender is done.  By default the stream ends with OK.
   std::function<void(PublishStreamHandler*)> on_closed;
-  std::vector<size_t> message_sizes;  // items of each message
+  std::vector<size_t> message_sizes;  // number of items in each message
   std::vector<Event> events;
   bool cancelled = false;
 
@@ -46,7 +47,7 @@ class FakePublishClient : public PublishClient {
     return std::make_unique<Stream>(this, handler);
   }
 
-  // The receipt of the stream's item `seq`, which is the offset as well.
+  // The receipt of the stream's item `seq`; its offset is `seq` too.
   static Receipt Accepted(uint64_t seq) {
     Receipt receipt;
     receipt.id = "id-" + std::to_string(seq);

@@ -1,4 +1,4 @@
-// A check by a program of this machine: what it is given, and what is made of its answer.
+// Tests the local check: what the program is given, and how its answer is read.
 #include "cli/local_check.h"
 
 #include <sys/stat.h>
@@ -22,7 +22,7 @@ class LocalCheckTest : public testing::Test {
  protected:
   ~LocalCheckTest() override { unlink(program_.c_str()); }
 
-  // The program is this shell script.
+  // Makes the program a shell script with these lines.
   void Write(const std::string& script) {
     std::ofstream(program_) << "#!/bin/sh\n" << script;
     ASSERT_EQ(chmod(program_.c_str(), 0700), 0);
@@ -68,7 +68,7 @@ TEST_F(LocalCheckTest, AProgramThatIsNotThereOrSaysNothingIsNoVerdict) {
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("/nonexistent")));
   Write("exit 1\n");
   EXPECT_THAT(CheckConfigWith(program_, "x", "f.yaml"),
-              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no verdict")));
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ended without a result")));
 }
 
 TEST_F(LocalCheckTest, ControlsProgramIsNamed) {

@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 using ::testing::Pair;
 using ::testing::SizeIs;
 
-// Keeps what a stream says.
+// Records the calls of a stream.
 class Listener : public PublishStreamHandler {
  public:
   void OnCredit(uint32_t credit) override {
@@ -203,7 +203,7 @@ TEST_F(PublishClientTest, RefusalsCreditAndGoAwayReachTheHandler) {
     v1::PublishStreamResponse response;
     response.mutable_welcome()->set_credit(5);
     stream->Write(response);
-    stream->Write(v1::PublishStreamResponse());  // of a newer control
+    stream->Write(v1::PublishStreamResponse());  // a kind of message that only newer controls send
     response.mutable_credit()->set_credit(7);
     stream->Write(response);
     v1::ItemReceipt* receipt = response.mutable_receipts()->add_receipts();
@@ -246,7 +246,7 @@ TEST_F(PublishClientTest, WithoutControlAStreamEndsAndSaysWhy) {
   EXPECT_FALSE(stream->Send({{.seq = 1, .event = {}}}));
 }
 
-// The program from its arguments to the wire and back.
+// Runs the whole program, from its arguments to the wire and back.
 class WholeTest : public testing::Test {
  protected:
   WholeTest() {

@@ -20,14 +20,14 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-// What one call to `target` answers.
+// Makes one call to `target` and returns its status.
 absl::Status Ask(const ServerTarget& target, absl::Duration timeout = absl::Seconds(20)) {
   auto channel = RpcChannel::Make(target, timeout, std::nullopt);
   if (!channel.ok()) return channel.status();
   return MakeAdminClient(*std::move(channel))->ListServices().status();
 }
 
-// A folder that is gone with the test.
+// Provides a folder that is removed after the test.
 class RpcChannelTest : public testing::Test {
  protected:
   RpcChannelTest() {
@@ -41,7 +41,7 @@ class RpcChannelTest : public testing::Test {
     text << std::ifstream(folder_ + "/" + name).rdbuf();
     return text.str();
   }
-  // A certificate of its own authority for localhost: folder_/NAME.pem and NAME.key.
+  // Makes a self-signed certificate for localhost: folder_/NAME.pem and NAME.key.
   void MakeCertificate(const std::string& name) {
     const std::string base = folder_ + "/" + name;
     ASSERT_EQ(std::system(absl::StrCat("openssl req -x509 -newkey ec -pkeyopt "
@@ -160,7 +160,7 @@ TEST_F(RpcChannelTest, TlsWithAnAuthorityOfOnesOwn) {
                  .tls = true,
                  .ca_file = folder_ + "/control.pem"}));
   EXPECT_EQ(control.authorization(), "Bearer abc");
-  // Of an authority that it does not know, and in the clear, it gets nowhere.
+  // With an authority that the client does not know, and without TLS, the call fails.
   MakeCertificate("other");
   EXPECT_THAT(Ask({.address = control.address(),
                    .source = "--server",

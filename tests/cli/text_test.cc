@@ -17,7 +17,7 @@ TEST(TextTest, WidthCountsColumnsNotBytes) {
   EXPECT_EQ(DisplayWidth("日本"), 4);
   EXPECT_EQ(DisplayWidth("🎉"), 2);
   EXPECT_EQ(DisplayWidth("e\u0301"), 1);  // a combining accent
-  EXPECT_EQ(DisplayWidth("a\xff"), 2);    // broken UTF-8: a column a byte
+  EXPECT_EQ(DisplayWidth("a\xff"), 2);    // broken UTF-8: one column for each byte
   EXPECT_EQ(DisplayWidth("\xe6\x97"), 2);
 }
 
@@ -81,12 +81,12 @@ TEST(TextTest, DurationsAsPeopleWriteThem) {
 TEST(TextTest, WhatIsNoDurationIsRefusedByName) {
   for (const char* text : {"", "soon", "5 parsecs", "1h1", "inf", "nan", "1e300"}) {
     EXPECT_THAT(ParseDuration(text),
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no duration")))
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not a duration")))
         << text;
   }
   for (const char* text : {"-5s", "-1", "-inf"}) {
     EXPECT_THAT(ParseDuration(text),
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("below zero")))
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is negative")))
         << text;
   }
 }

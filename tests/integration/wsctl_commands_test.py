@@ -1,4 +1,4 @@
-"""Every other command of wsctl: its JSON, its table and its exit code."""
+"""The commands of wsctl except the tools and --batch: JSON, tables and exit codes."""
 import asyncio
 import json
 import os
@@ -13,7 +13,7 @@ from harness.token import SECRET
 
 
 def rows(answer, key):
-    """A list, whether it comes bare or under its name."""
+    """Returns the list in `answer`, which is the list or an object with the list under `key`."""
     return answer if isinstance(answer, list) else answer[key]
 
 
@@ -209,7 +209,7 @@ class Commands(Case):
                                str(self.server.config_file), "--check-config"],
                               capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, 0, done.stderr)
-        # wsctl has it done by the same program.
+        # Without control, wsctl runs the same program.
         def check(*arguments):
             return subprocess.run([str(BIN / "wsctl"), "--server", "127.0.0.1:1", "config", "check",
                                    *arguments], capture_output=True, text=True, timeout=PATIENCE,
@@ -217,7 +217,7 @@ class Commands(Case):
         done = check(str(bad))
         self.assertEqual(done.returncode, 67, done.stderr)
         self.assertRegex(done.stdout, r"bad2\.yaml:1:\d+: .*services")
-        self.assertIn("control is out of reach", done.stderr)
+        self.assertIn("control is not reachable; checked on this machine", done.stderr)
         good = str(self.server.config_file)
         self.assertEqual(check(good).stdout, f"{good}: fine\n")
         self.assertEqual(check(good, "--resolved").stdout, self.wsctl("config", "check", good, "--resolved").stdout)

@@ -82,7 +82,7 @@ TEST_F(ChannelsTest, ListAsksForWhatTheFlagsSay) {
 TEST_F(ChannelsTest, AListThatWasCutSaysSo) {
   wsctl_.admin.channels.total = 5;
   EXPECT_THAT(wsctl_.Run({"channels", "list", "--limit", "1"}).err,
-              HasSubstr("1 of 5 channels: all with --limit 0"));
+              "showing 1 of 5 channels; --limit 0 shows all\n");
 }
 
 TEST_F(ChannelsTest, ShowForPeopleAndAsJson) {
@@ -147,24 +147,25 @@ TEST_F(ChannelsTest, AnEmptyHistorySaysSoToPeople) {
   wsctl_.admin.history.publications.clear();
   const Outcome all = wsctl_.Run({"channels", "history", "s", "c"});
   EXPECT_EQ(all.out, "");
-  EXPECT_EQ(all.err, "nothing is kept of this channel\n");
+  EXPECT_EQ(all.err, "no publications of this channel are kept\n");
   EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "e1:9"}).err,
-            "nothing came after that position\n");
+            "no publications after that position\n");
   EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--output", "json"}).err, "");
 }
 
 TEST_F(ChannelsTest, HistoryAfterAPositionOfAnotherEpochSaysThatItIsAll) {
   wsctl_.admin.history.head = {.epoch = "e1", .offset = 2};
   EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "e0:1"}).err,
-            "epoch e0 is over: this is all that is kept of e1\n");
+            "epoch e0 has ended; these publications are of epoch e1\n");
   EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "e1:0"}).err, "");
 }
 
 TEST_F(ChannelsTest, MoreHistorySaysHowToGetIt) {
   wsctl_.admin.history.more = true;
-  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c"}).err, "there are more: --since e1:2\n");
-  EXPECT_THAT(wsctl_.Run({"channels", "history", "s", "c", "--reverse"}).err,
-              HasSubstr("a larger --limit"));
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c"}).err,
+            "there are more; continue with --since e1:2\n");
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--reverse"}).err,
+            "there are older publications; a larger --limit (up to 1000) shows more\n");
 }
 
 TEST_F(ChannelsTest, ABadPositionIsAUsageError) {

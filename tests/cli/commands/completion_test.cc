@@ -26,7 +26,7 @@ TEST(CompletionTest, EachShellHasItsScript) {
 TEST(CompletionTest, OtherShellsAreUsageErrors) {
   CliRunner wsctl;
   EXPECT_THAT(wsctl.Run({"completion", "tcsh"}).err,
-              HasSubstr("no completion for \"tcsh\": there are bash, zsh and fish"));
+              HasSubstr("unknown shell \"tcsh\"; known are bash, zsh and fish"));
   EXPECT_EQ(wsctl.Run({"completion", "tcsh"}).code, 2);
   EXPECT_EQ(wsctl.Run({"completion"}).code, 2);
 }
@@ -39,7 +39,8 @@ TEST(CompletionTest, FixedValuesNeedNoControl) {
   EXPECT_EQ(wsctl.server.address, "");
 }
 
-// Runs the script in bash, with a wsctl that answers `answer` and shows what it was asked.
+// Runs the completion script in bash, with a fake wsctl that prints `answer` and records its
+// arguments.
 class BashTest : public testing::Test {
  protected:
   BashTest() {
@@ -48,7 +49,7 @@ class BashTest : public testing::Test {
   }
   ~BashTest() override { unlink(path_.c_str()); }
 
-  // `words` as bash cuts `line`; gives "<asked><words> => completions".
+  // Completes `line`, which bash splits into `words`.  Returns "<asked><words> => completions".
   std::string Complete(const std::string& line, const std::string& words,
                        const std::string& answer) {
     const std::string command = absl::StrCat(

@@ -69,7 +69,7 @@ TEST_F(ConfigTest, WithoutControlItIsCheckedHere) {
   Outcome outcome = wsctl_.Run({"config", "check", path_});
   EXPECT_EQ(outcome.code, 0);
   EXPECT_EQ(outcome.out, path_ + ": fine\n");
-  EXPECT_THAT(outcome.err, HasSubstr("control is out of reach: checked here"));
+  EXPECT_THAT(outcome.err, HasSubstr("control is not reachable; checked on this machine"));
   wsctl_.verdict_here = ConfigVerdict{.errors = {"bad.yaml:3:5: two"}};
   outcome = wsctl_.Run({"config", "check", path_});
   EXPECT_EQ(outcome.code, 67);
@@ -79,7 +79,7 @@ TEST_F(ConfigTest, WithoutControlItIsCheckedHere) {
   EXPECT_EQ(outcome.code, 78);
   EXPECT_THAT(outcome.err, HasSubstr("away"));
   EXPECT_THAT(outcome.err, HasSubstr("no program"));
-  // What control says counts, if it says anything.
+  // The local check is used only if control cannot be reached.
   wsctl_.verdict_here = ConfigVerdict{.ok = true};
   wsctl_.admin.failure = absl::PermissionDeniedError("no");
   EXPECT_EQ(wsctl_.Run({"config", "check", path_}).code, 71);
@@ -131,7 +131,9 @@ TEST_F(ConfigTest, AWorkerThatRefusesFailsTheReload) {
   const Outcome outcome = wsctl_.Run({"config", "reload"});
   EXPECT_EQ(outcome.code, 73);
   EXPECT_THAT(outcome.out, HasSubstr("refused  worker-1"));
-  EXPECT_THAT(outcome.err, HasSubstr("worker-1: port 80: in use"));
+  EXPECT_EQ(outcome.err,
+            "wsctl: FAILED_PRECONDITION: refused by workers, which keep their previous "
+            "configuration:\nworker-1: port 80: in use\n");
 }
 
 TEST_F(ConfigTest, ABadFileLeavesTheOldOneAndFails) {

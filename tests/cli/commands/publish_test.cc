@@ -85,8 +85,8 @@ TEST_F(PublishTest, TheReceiptForPeople) {
             "lost connection  1\n"
             "expired          2\n"
             "workers          1 of 2 reported\n"
-            "duplicate        yes: published before\n"
-            "timed out        yes: the counts are those so far\n");
+            "duplicate        yes: this event was published before\n"
+            "timed out        yes: the counts are not final\n");
 }
 
 TEST_F(PublishTest, TheReceiptAsJsonIsOneLine) {
@@ -153,7 +153,7 @@ TEST_F(PublishTest, ABatchTakesNothingElse) {
     words.insert(words.end(), more.begin(), more.end());
     const Outcome outcome = wsctl_.Run(words);
     EXPECT_EQ(outcome.code, 2);
-    EXPECT_THAT(outcome.err, HasSubstr("--batch takes everything about an event from its line"));
+    EXPECT_THAT(outcome.err, HasSubstr("--batch reads whole events from its lines"));
   }
 }
 

@@ -54,7 +54,7 @@ TEST_F(TailTest, OnATerminalALineFitsIt) {
   wsctl_.terminal = true;
   const Outcome outcome = wsctl_.Run({"tail", "mahavishnu", "--no-color"});
   EXPECT_THAT(outcome.out.substr(0, outcome.out.find('\n')), EndsWith("…"));
-  wsctl_.width = 10;  // too narrow even for what stands before the data
+  wsctl_.width = 10;  // too narrow even for the fields before the data
   EXPECT_EQ(wsctl_.Run({"tail", "mahavishnu", "--no-color"}).code, 0);
 }
 
@@ -91,7 +91,7 @@ TEST_F(TailTest, WhatWasLeftOutIsCountedOnStderr) {
   wsctl_.admin.tail_updates[1].left_out = 12;
   wsctl_.admin.tail_updates[1].publications.clear();
   const Outcome outcome = wsctl_.Run({"tail", "mahavishnu"});
-  EXPECT_EQ(outcome.err, "(12 left out: too many for --rate)\n");
+  EXPECT_EQ(outcome.err, "(12 publications left out: too many for --rate)\n");
   EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 2);
 }
 

@@ -25,7 +25,7 @@ class TokenTest : public testing::Test {
   TokenTest() { wsctl_.environment["SECRET"] = kSecret; }
   ~TokenTest() override { unlink(path_.c_str()); }
 
-  // A token made by wsctl, without its newline.
+  // Returns a token that wsctl made, without the newline.
   std::string Mint(std::vector<std::string> more = {}) {
     more.insert(more.begin(), {"token", "mint", "--secret-env", "SECRET", "--user", "ana"});
     Outcome outcome = wsctl_.Run(more);

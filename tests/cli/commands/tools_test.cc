@@ -82,7 +82,7 @@ TEST(ToolsTest, AServiceThatIsNotHealthyFailsTheCheckAfterShowingIt) {
   const Outcome outcome = wsctl.Run({"health-check"});
   EXPECT_EQ(outcome.code, 78);
   EXPECT_THAT(outcome.out, HasSubstr("stopped"));
-  EXPECT_THAT(outcome.out, HasSubstr("-"));  // no max_connections
+  EXPECT_THAT(outcome.out, HasSubstr("-"));  // max_connections is absent
   EXPECT_THAT(outcome.err, HasSubstr("a is not healthy"));
   EXPECT_EQ(wsctl.Run({"health-check", "--output", "json"}).code, 78);
 }
@@ -187,7 +187,7 @@ TEST(ToolsTest, ATestEventCarriesItsArguments) {
     EXPECT_EQ(wsctl.Run({name, "a.b", "c:d", "--output", "json"}).out,
               wsctl.admin.tool_json + "\n");
     EXPECT_EQ(wsctl.admin.test_event.data, "");
-    EXPECT_EQ(wsctl.admin.test_event.service, "");  // control's default, never all
+    EXPECT_EQ(wsctl.admin.test_event.service, "");  // control's default service, never all of them
   }
 }
 
@@ -218,9 +218,9 @@ TEST(ToolsTest, ATestEventHasOneRoom) {
   const std::pair<std::vector<std::string>, const char*> cases[] = {
       {{"a.b"}, "ROOM is missing"},
       {{"a.b", "--room", "r", "--channel", "r"}, "--room and --channel mean the same"},
-      {{"a.b", "r", "--channel", "r"}, "given with --channel: after EVENT_TYPE only JSON"},
-      {{"a.b", "r", "{}", "--room", "s"}, "given with --room: after EVENT_TYPE only JSON"},
-      {{"a.b", "{}", "{}", "--room", "s"}, "given with --room: after EVENT_TYPE only JSON"}};
+      {{"a.b", "r", "--channel", "r"}, "given with --channel: only JSON may follow EVENT_TYPE"},
+      {{"a.b", "r", "{}", "--room", "s"}, "given with --room: only JSON may follow EVENT_TYPE"},
+      {{"a.b", "{}", "{}", "--room", "s"}, "given with --room: only JSON may follow EVENT_TYPE"}};
   for (const auto& [words, message] : cases) {
     std::vector<std::string> all = {"broadcast-test-event"};
     all.insert(all.end(), words.begin(), words.end());

@@ -87,7 +87,7 @@ TEST_F(WorkersTest, ADrainShowsItsProgressAndWhatComesThen) {
   const Outcome outcome =
       wsctl_.Run({"workers", "drain", "worker-0", "--window", "10s", "--deadline", "1m"});
   EXPECT_EQ(outcome.out,
-            "worker-0 drained: it stays stopped until `wsctl workers restart worker-0`\n");
+            "worker-0 is drained and stays stopped until `wsctl workers restart worker-0`\n");
   EXPECT_THAT(outcome.err, HasSubstr("worker-0: 2 sessions left"));
   EXPECT_EQ(wsctl_.admin.drain_request.worker, "worker-0");
   EXPECT_EQ(wsctl_.admin.drain_request.window, absl::Seconds(10));
