@@ -43,7 +43,7 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   static constexpr size_t kMaxQueuedBytes = 64 << 20;
   static constexpr size_t kMaxQueuedRequests = 16'384;
 
-  // `config` is resolved and checked (config_rules.h).
+  // `config` is resolved and checked (config_loader.h).
   explicit StatusRequests(const v1::Config& config);
   // Answers waiting requests with UNAVAILABLE.  No other call may be running.
   ~StatusRequests() override;

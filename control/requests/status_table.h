@@ -32,7 +32,7 @@ class StatusTable {
   // Longest answer, so that the reply around it stays under clients' 1 MiB.
   static constexpr size_t kMaxAnswerBytes = (1 << 20) - (8 << 10);
 
-  // `request` is resolved and checked (config_rules.h).
+  // `request` is resolved and checked (config_loader.h).
   static std::unique_ptr<StatusTable> Make(const v1::StatusRequest& request);
 
   virtual ~StatusTable() = default;
