@@ -43,7 +43,11 @@
 #include "control/reload.h"
 #include "control/requests/history_request.h"
 #include "control/requests/status_requests.h"
+#include "control/routing/channel_directory.h"
+#include "control/routing/channel_queries.h"
+#include "control/routing/receipt_tracker.h"
 #include "control/routing/router.h"
+#include "control/routing/subscriptions.h"
 #include "control/workers/ledger.h"
 #include "control/workers/worker_registry.h"
 #include "control/workers/worker_service.h"
@@ -148,7 +152,7 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
     return registry_->ConfigStates();
   }
   void AdmitServices(std::shared_ptr<const ServiceTable> services) override {
-    router_->SetServices(std::move(services));
+    directory_->SetServices(std::move(services));
   }
   void PutInForce(std::shared_ptr<const v1::Config> config, uint64_t version) override;
   void SetVersion(uint64_t version) override {
@@ -180,6 +184,10 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   // In the order in which they are made.
   std::unique_ptr<TimerQueue> timers_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ChannelDirectory> directory_;
+  std::unique_ptr<ReceiptTracker> receipts_;
+  std::unique_ptr<Subscriptions> subscriptions_;
+  std::unique_ptr<ChannelQueries> queries_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<WorkerRegistry> registry_;
@@ -232,23 +240,31 @@ void ServerImpl::MakeParts() {
   }
   timers_ = std::make_unique<TimerQueue>(clock_);
   engine_ = MakeMemoryEngine(config->engine().max_history_bytes());
-  router_ = Router::Make({.idempotency_window = ToDuration(control.idempotency_window()),
-                          .idempotency_max_keys = control.idempotency_max_keys(),
-                          .max_receipt_wait = ToDuration(control.max_receipt_wait()),
-                          .channel_idle_ttl = ToDuration(config->engine().channel_idle_ttl())},
-                         engine_.get(), clock_, timers_.get(), services);
+  directory_ = std::make_unique<ChannelDirectory>(
+      ChannelDirectory::Options{
+          .idempotency_window = ToDuration(control.idempotency_window()),
+          .idempotency_max_keys = control.idempotency_max_keys(),
+          .channel_idle_ttl = ToDuration(config->engine().channel_idle_ttl())},
+      engine_.get(), clock_);
+  directory_->SetServices(services);
+  receipts_ = std::make_unique<ReceiptTracker>(clock_, timers_.get());
+  subscriptions_ = Subscriptions::Make(directory_.get(), receipts_.get(), clock_);
+  queries_ = ChannelQueries::Make(directory_.get(), clock_);
+  router_ = Router::Make({.max_receipt_wait = ToDuration(control.max_receipt_wait())},
+                         directory_.get(), receipts_.get(), engine_.get(), clock_);
   ledger_ = std::make_unique<Ledger>();
   registry_ = WorkerRegistry::Make(
       {.heartbeat_interval = ToDuration(control.heartbeat_interval()),
        .control_incarnation = static_cast<uint64_t>(absl::ToUnixNanos(clock_->WallNow()))},
-      router_.get(), ledger_.get(), clock_, timers_.get());
+      subscriptions_.get(), receipts_.get(), ledger_.get(), clock_, timers_.get());
   retained_ = std::make_unique<StatusRequests>(*config);
-  feed_ = std::make_unique<SessionBuddyFeed>(router_.get(), timers_.get(), clock_);
+  feed_ = std::make_unique<SessionBuddyFeed>(router_.get(), queries_.get(), timers_.get(), clock_);
   feed_->SetServices(*services);
-  history_ = MakeHistoryRequestHandler(router_.get());
+  history_ = MakeHistoryRequestHandler(queries_.get());
   tail_ = std::make_unique<TailHub>(clock_, timers_.get());
   tools_ = std::make_unique<AgentTools>(
       AgentTools::Parts{.router = router_.get(),
+                        .queries = queries_.get(),
                         .registry = registry_.get(),
                         .ledger = ledger_.get(),
                         .clock = clock_,
@@ -273,12 +289,13 @@ void ServerImpl::MakeParts() {
 
   publish_service_ = PublishService::Make(
       {.max_batch = [this] { return this->services()->max_batch(); }}, router_.get());
-  worker_service_ = MakeWorkerService({.max_queued_bytes = control.worker_queue_bytes(),
-                                       .max_queued_items = control.worker_queue_publications(),
-                                       .window_bytes = control.worker_window_bytes(),
-                                       .window_items = control.worker_window_publications()},
-                                      router_.get(), registry_.get(), clock_);
-  admin_service_ = MakeAdminService({.router = router_.get(),
+  worker_service_ =
+      MakeWorkerService({.max_queued_bytes = control.worker_queue_bytes(),
+                         .max_queued_items = control.worker_queue_publications(),
+                         .window_bytes = control.worker_window_bytes(),
+                         .window_items = control.worker_window_publications()},
+                        subscriptions_.get(), receipts_.get(), registry_.get(), clock_);
+  admin_service_ = MakeAdminService({.queries = queries_.get(),
                                      .registry = registry_.get(),
                                      .ledger = ledger_.get(),
                                      .tools = tools_.get(),
@@ -291,7 +308,7 @@ void ServerImpl::MakeParts() {
                                .overrides = options_.overrides},
       this, clock_);
   timers_->Every(ToDuration(control.heartbeat_interval()), [this] { registry_->Tick(); });
-  timers_->Every(absl::Seconds(1), [this] { router_->Sweep(); });
+  timers_->Every(absl::Seconds(1), [this] { directory_->Sweep(); });
   timers_->Start();
 }
 
@@ -338,7 +355,7 @@ absl::Status ServerImpl::StartOps() {
   if (!address.ok()) return address.status();
   metrics_.Add(CollectProcess);
   metrics_.Add([this](MetricSink& sink) {
-    CollectControl({.router = router_.get(),
+    CollectControl({.queries = queries_.get(),
                     .registry = registry_.get(),
                     .ledger = ledger_.get(),
                     .engine = engine_.get(),
@@ -397,7 +414,7 @@ void ServerImpl::PutInForce(std::shared_ptr<const v1::Config> config, uint64_t v
   LogLevel level;
   if (ParseLogLevel(config->log().level(), &level)) SetLogLevel(level);
   SetLogFormat(config->log().format() == "json" ? LogFormat::kJson : LogFormat::kText);
-  router_->SetServices(services);
+  directory_->SetServices(services);
   retained_->SetServices(*config);
   feed_->SetServices(*services);
   supervisor_->Apply(SettingsOf(*config));

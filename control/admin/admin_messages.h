@@ -1,4 +1,4 @@
-// What the admin API says, made of what Router, the registry and the ledger know.
+// What the admin API says, made of what ChannelQueries, the registry and the ledger know.
 //
 // Threading: pure functions.
 #pragma once

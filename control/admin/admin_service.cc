@@ -22,7 +22,7 @@
 #include "control/config/service_table.h"
 #include "control/processes/worker_processes.h"
 #include "control/routing/channel_info.h"
-#include "control/routing/router.h"
+#include "control/routing/channel_queries.h"
 #include "control/workers/ledger.h"
 #include "control/workers/query_all_workers.h"
 #include "control/workers/worker_registry.h"
@@ -110,7 +110,7 @@ class AdminService final : public v1::Admin::CallbackService {
                       v1::ListServicesResponse* response) override {
     const ConfigInForce in_force = parts_.host->config();
     for (const v1::ServiceConfig& service : in_force.config->services()) {
-      ToProto(service, parts_.router->Counts(service.name()), parts_.ledger->Get(service.name()),
+      ToProto(service, parts_.queries->Counts(service.name()), parts_.ledger->Get(service.name()),
               response->add_services());
     }
     return Finish(context->DefaultReactor());
@@ -128,7 +128,7 @@ class AdminService final : public v1::Admin::CallbackService {
     }
     for (const auto& [service, each] : counts) {
       if (!request->service().empty() && service != request->service()) continue;
-      ToProto(service, parts_.router->Counts(service), each, response->add_entries());
+      ToProto(service, parts_.queries->Counts(service), each, response->add_entries());
     }
     return Finish(context->DefaultReactor());
   }
@@ -163,7 +163,7 @@ class AdminService final : public v1::Admin::CallbackService {
                     v1::ChannelInfo* response) override {
     Unary* const reactor = context->DefaultReactor();
     const absl::StatusOr<ChannelSummary> channel =
-        parts_.router->GetChannel(request->service(), request->channel());
+        parts_.queries->GetChannel(request->service(), request->channel());
     if (!channel.ok()) return Finish(reactor, channel.status());
     ToProto(*channel, *parts_.host->config().services, response);
     QueryAllWorkers(parts_.registry, RoomsOf(request->service()),
@@ -192,7 +192,7 @@ class AdminService final : public v1::Admin::CallbackService {
       if (!Epoch::Parse(request->since().epoch(), &since.epoch)) since.epoch = Epoch();
       asked.since = since;
     }
-    const absl::StatusOr<HistorySlice> slice = parts_.router->ReadHistory(asked);
+    const absl::StatusOr<HistorySlice> slice = parts_.queries->ReadHistory(asked);
     if (!slice.ok()) return Finish(reactor, slice.status());
     ToProto(slice->head, response->mutable_head());
     for (const PublicationPtr& publication : slice->publications) {
@@ -380,7 +380,7 @@ class AdminService final : public v1::Admin::CallbackService {
                             const SubscriberCounts& subscribers,
                             v1::ListChannelsResponse* response) {
     absl::StatusOr<std::vector<ChannelSummary>> channels =
-        parts_.router->ListChannels(request.service(), request.pattern());
+        parts_.queries->ListChannels(request.service(), request.pattern());
     if (!channels.ok()) return channels.status();
     return MakeChannelPage(request, *std::move(channels), subscribers,
                            *parts_.host->config().services, response);

@@ -1,5 +1,5 @@
-// The gRPC service for operators.  It asks the router, the workers, the ledger and the process, and
-// puts their answers into messages.
+// The gRPC service for operators.  It asks ChannelQueries, the workers, the ledger and the process,
+// and puts their answers into messages.
 //
 // Threading: safe from every thread; calls are handled on gRPC's callback threads without blocking.
 // Ownership: borrows all parts; they outlive the server.
@@ -18,14 +18,14 @@ class Service;
 namespace fanwire::control {
 
 class ControlProcess;
+class ChannelQueries;
 class Ledger;
-class Router;
 class TailHub;
 class AgentTools;
 class WorkerRegistry;
 
 struct AdminParts {
-  Router* router = nullptr;
+  ChannelQueries* queries = nullptr;
   WorkerRegistry* registry = nullptr;
   const Ledger* ledger = nullptr;
   AgentTools* tools = nullptr;

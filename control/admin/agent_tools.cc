@@ -13,6 +13,7 @@
 #include "common/time_format.h"
 #include "control/config/service_table.h"
 #include "control/events/event.h"
+#include "control/routing/channel_queries.h"
 #include "control/routing/router.h"
 #include "control/workers/ledger.h"
 #include "control/workers/query_all_workers.h"
@@ -133,7 +134,7 @@ Json ListRooms(const ToolCall& call, const Held& held) {
 }
 
 Json GetMetrics(const ToolCall& call, const ServiceSpec& spec, const Held& held) {
-  const int64_t broadcasts = call.parts.router->Counts(spec.name).accepted;
+  const int64_t broadcasts = call.parts.queries->Counts(spec.name).accepted;
   const double uptime = absl::ToDoubleSeconds(call.uptime);
   Json json = Json::object();
   if (!call.error.ok()) json["error"] = std::string(call.error.message());
@@ -320,8 +321,8 @@ void AgentTools::BroadcastTestEvent(const TestEvent& event, Done done) {
   view.channel = room;
   view.event = event.event_type;
   view.json = json;
-  PublishRun run(parts_.router);
-  run.Publish(view, {.level = ReceiptLevel::kWritten, .wait = kTestEventWait}, call, 0);
+  parts_.router->MakeRun()->Publish(view, {.level = ReceiptLevel::kWritten, .wait = kTestEventWait},
+                                    call, 0);
 }
 
 }  // namespace fanwire::control

@@ -31,6 +31,7 @@
 
 namespace fanwire::control {
 
+class ChannelQueries;
 class Ledger;
 class Router;
 class ServiceTable;
@@ -42,6 +43,7 @@ class AgentTools {
  public:
   struct Parts {
     Router* router = nullptr;
+    ChannelQueries* queries = nullptr;
     WorkerRegistry* registry = nullptr;
     const Ledger* ledger = nullptr;
     const Clock* clock = nullptr;

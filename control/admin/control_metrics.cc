@@ -6,8 +6,8 @@
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
 #include "control/requests/status_requests.h"
+#include "control/routing/channel_queries.h"
 #include "control/routing/publish_counts.h"
-#include "control/routing/router.h"
 #include "control/workers/ledger.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"
@@ -107,7 +107,7 @@ void CollectControl(const MetricsParts& parts, MetricSink& sink) {
                Number(parts.retained->dropped()));
   const std::shared_ptr<const ServiceTable> services = parts.services();
   for (const std::unique_ptr<ServiceSpec>& service : services->services()) {
-    CollectService(*service, parts.router->Counts(service->name), parts.ledger->Get(service->name),
+    CollectService(*service, parts.queries->Counts(service->name), parts.ledger->Get(service->name),
                    sink);
   }
   for (const v1::WorkerInfo& worker : parts.registry->Workers()) CollectWorker(worker, sink);

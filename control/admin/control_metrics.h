@@ -13,13 +13,12 @@ namespace fanwire::control {
 class Engine;
 class Ledger;
 class StatusRequests;
-class Router;
 class ServiceTable;
 class TailHub;
 class WorkerRegistry;
 
 struct MetricsParts {
-  Router* router = nullptr;
+  ChannelQueries* queries = nullptr;
   WorkerRegistry* registry = nullptr;
   const Ledger* ledger = nullptr;
   const Engine* engine = nullptr;

@@ -15,6 +15,7 @@
 #include "common/time_format.h"
 #include "common/timer_queue.h"
 #include "control/config/service_table.h"
+#include "control/routing/channel_queries.h"
 #include "control/routing/router.h"
 #include "proto/policies.h"
 
@@ -106,8 +107,8 @@ struct Numbers {
 
 class SessionBuddyFeed::State : public std::enable_shared_from_this<State> {
  public:
-  State(Router* router, TimerQueue* timers, const Clock* clock)
-      : router_(router), timers_(timers), clock_(clock) {}
+  State(Router* router, ChannelQueries* queries, TimerQueue* timers, const Clock* clock)
+      : router_(router), queries_(queries), timers_(timers), clock_(clock) {}
 
   void Stop() {
     MutexLock making(&making_mu_);
@@ -181,7 +182,7 @@ class SessionBuddyFeed::State : public std::enable_shared_from_this<State> {
   void Publish(const std::string& name, const PublicationPtr& newest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(making_mu_) {
     const std::vector<std::string> channels =
-        router_->InterestedChannels(name, Dialect::kSessionBuddy);
+        queries_->InterestedChannels(name, Dialect::kSessionBuddy);
     if (channels.empty()) return;
     Numbers& numbers = numbers_[name];
     if (numbers.all.empty() || !(numbers.source == newest)) numbers.Take(newest);
@@ -197,6 +198,7 @@ class SessionBuddyFeed::State : public std::enable_shared_from_this<State> {
   }
 
   Router* const router_;
+  ChannelQueries* const queries_;
   TimerQueue* const timers_;
   const Clock* const clock_;
 
@@ -209,8 +211,9 @@ class SessionBuddyFeed::State : public std::enable_shared_from_this<State> {
   uint64_t last_series_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-SessionBuddyFeed::SessionBuddyFeed(Router* router, TimerQueue* timers, const Clock* clock)
-    : state_(std::make_shared<State>(router, timers, clock)) {}
+SessionBuddyFeed::SessionBuddyFeed(Router* router, ChannelQueries* queries, TimerQueue* timers,
+                                   const Clock* clock)
+    : state_(std::make_shared<State>(router, queries, timers, clock)) {}
 
 SessionBuddyFeed::~SessionBuddyFeed() { state_->Stop(); }
 

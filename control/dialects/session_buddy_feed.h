@@ -5,8 +5,8 @@
 //
 // Threading: safe from every thread.  Frames are made on the timer thread; OnPublication() keeps a
 //            pointer under a leaf mutex.
-// Ownership: borrows router, timers and clock, which outlive it.  A timer that is still set when
-//            this object is destroyed does nothing.
+// Ownership: borrows router, queries, timers and clock, which outlive it.  A timer that is still
+//            set when this object is destroyed does nothing.
 // Source:    docs/protocol.md "session-buddy's dialect"
 #pragma once
 
@@ -21,12 +21,13 @@ class TimerQueue;
 
 namespace fanwire::control {
 
+class ChannelQueries;
 class Router;
 class ServiceTable;
 
 class SessionBuddyFeed final : public PublicationObserver {
  public:
-  SessionBuddyFeed(Router* router, TimerQueue* timers, const Clock* clock);
+  SessionBuddyFeed(Router* router, ChannelQueries* queries, TimerQueue* timers, const Clock* clock);
   // Waits until no frame is being made.
   ~SessionBuddyFeed() override;
 

@@ -46,7 +46,7 @@ class BatchWriter;
 class WorkerLink;
 struct ChannelState;
 
-// Owns the channels of the links: Router.  Called without any lock.
+// Who owns the links: Subscriptions.  Called without any lock.
 class LinkOwner {
  public:
   virtual ~LinkOwner() = default;

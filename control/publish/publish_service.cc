@@ -131,8 +131,7 @@ class PublishServiceImpl final : public PublishService, public RawService {
       reactor->Finish(ToGrpcStatus(status));
       return reactor;
     }
-    PublishRun run(router_);
-    run.Publish(event.event(), params, new UnaryCall(response, reactor), 0);
+    router_->MakeRun()->Publish(event.event(), params, new UnaryCall(response, reactor), 0);
     return reactor;
   }
 
@@ -155,17 +154,17 @@ class PublishServiceImpl final : public PublishService, public RawService {
     }
     auto* const call = new BatchCall(events.size(), response, reactor);
     {
-      PublishRun run(router_);
+      const std::unique_ptr<PublishRun> run = router_->MakeRun();
       EventReader event;
       for (size_t i = 0; i < events.size(); ++i) {
         PublishOutcome refusal;
         refusal.status = event.Read(events[i]);
         if (refusal.status.ok()) {
-          run.Publish(event.event(), params, call, i);
+          run->Publish(event.event(), params, call, i);
         } else {
           refusal.id = event.event().id;
           call->OnReceipt(i, refusal);
-          run.Interrupted();
+          run->Interrupted();
         }
       }
     }

@@ -207,13 +207,13 @@ absl::Status PublishStreams::Call::Publish(size_t items,
     holds_ += items;
   }
   const Call* const outer = std::exchange(being_read, this);
-  PublishRun run(owner_->router_);
+  const std::unique_ptr<PublishRun> run = owner_->router_->MakeRun();
   EventReader event;  // not kept: a large event would be, too
   for (size_t i = 0; i < items; ++i) {
     if (receipts_of_reading_.empty()) receipts_of_reading_.Reserve(items - i);
-    PublishItem(next(), &event, &run);
+    PublishItem(next(), &event, run.get());
   }
-  run.Flush();
+  run->Flush();
   being_read = outer;
   HandOverReceipts();
   return absl::OkStatus();

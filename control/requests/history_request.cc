@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "control/events/envelope.h"
 #include "control/routing/channel_info.h"
-#include "control/routing/router.h"
+#include "control/routing/channel_queries.h"
 #include "fanwire/v1/worker.pb.h"
 
 namespace fanwire::control {
@@ -44,7 +44,7 @@ absl::string_view ErrorCode(const absl::Status& status) {
 
 class HistoryHandler final : public ClientRequestHandler {
  public:
-  explicit HistoryHandler(Router* router) : router_(router) {}
+  explicit HistoryHandler(ChannelQueries* queries) : queries_(queries) {}
 
   void Handle(const v1::ClientRequest& request, Reply reply) override {
     v1::ClientReply answer;
@@ -102,7 +102,7 @@ class HistoryHandler final : public ClientRequestHandler {
       }
       asked.reverse = reverse.get<bool>();
     }
-    const absl::StatusOr<HistorySlice> slice = router_->ReadHistory(asked);
+    const absl::StatusOr<HistorySlice> slice = queries_->ReadHistory(asked);
     if (!slice.ok()) {
       const absl::string_view code = ErrorCode(slice.status());
       if (code != kInternalError) {
@@ -161,13 +161,13 @@ class HistoryHandler final : public ClientRequestHandler {
     reply->set_data(std::move(text));
   }
 
-  Router* const router_;
+  ChannelQueries* const queries_;
 };
 
 }  // namespace
 
-std::unique_ptr<ClientRequestHandler> MakeHistoryRequestHandler(Router* router) {
-  return std::make_unique<HistoryHandler>(router);
+std::unique_ptr<ClientRequestHandler> MakeHistoryRequestHandler(ChannelQueries* queries) {
+  return std::make_unique<HistoryHandler>(queries);
 }
 
 }  // namespace fanwire::control

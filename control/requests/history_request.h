@@ -4,7 +4,7 @@
 // The worker has already checked that the session may read the channel.
 //
 // Threading: safe from every thread; the reply is given before Handle() returns.
-// Ownership: the handler borrows the router.
+// Ownership: the handler borrows the queries.
 // Cost:      one pass over the requested part of the history, at most 1 MiB.
 // Source:    docs/protocol.md "Requests"
 #pragma once
@@ -15,7 +15,7 @@
 
 namespace fanwire::control {
 
-class Router;
+class ChannelQueries;
 
 // Replies with {channel, epoch, offset, events}, and with `more: true` if the limit or the largest
 // message that clients take cut the list.  Errors:
@@ -25,6 +25,6 @@ class Router;
 //   LIMIT_EXCEEDED   a single event is longer than an answer may be
 //   UNAVAILABLE      the engine cannot read the history at present
 //   INTERNAL_ERROR   the engine failed; only the log gives the reason
-std::unique_ptr<ClientRequestHandler> MakeHistoryRequestHandler(Router* router);
+std::unique_ptr<ClientRequestHandler> MakeHistoryRequestHandler(ChannelQueries* queries);
 
 }  // namespace fanwire::control

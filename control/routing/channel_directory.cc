@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/links/worker_link.h"
-#include "control/routing/router_options.h"
 #include "proto/policies.h"
 
 namespace fanwire::control {
@@ -25,7 +24,7 @@ std::vector<std::string> MirrorPrefixes(const ServiceSpec& spec) {
 
 }  // namespace
 
-ChannelDirectory::ChannelDirectory(const RouterOptions& options, Engine* engine, const Clock* clock)
+ChannelDirectory::ChannelDirectory(const Options& options, Engine* engine, const Clock* clock)
     : options_(options), engine_(engine), clock_(clock) {}
 
 void ChannelDirectory::SetServices(std::shared_ptr<const ServiceTable> services) {

@@ -23,11 +23,10 @@
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
 #include "control/routing/channel_table.h"
-#include "control/routing/router_options.h"
 
 namespace fanwire::control {
 
-// A service's configuration beside what Router keeps of it.
+// A service's configuration beside what is kept of it.
 struct ServiceEntry {
   const ServiceSpec* spec = nullptr;
   ServiceState* state = nullptr;
@@ -48,10 +47,17 @@ struct ServiceSnapshot {
 
 class ChannelDirectory {
  public:
-  ChannelDirectory(const RouterOptions& options, Engine* engine, const Clock* clock);
+  struct Options {
+    absl::Duration idempotency_window = absl::Minutes(10);
+    uint32_t idempotency_max_keys = 100'000;  // per service
+    absl::Duration channel_idle_ttl = absl::Hours(24);
+  };
+
+  ChannelDirectory(const Options& options, Engine* engine, const Clock* clock);
 
   ChannelTable& table() { return table_; }
 
+  // Puts another configuration in force.  Channels take their new rules when they are next used.
   void SetServices(std::shared_ptr<const ServiceTable> services);
   std::shared_ptr<const ServiceSnapshot> snapshot() const;
 
@@ -66,8 +72,8 @@ class ChannelDirectory {
       ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
       const ServiceSpec& spec, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
 
-  // Lets ChannelState::links hold every link that wants the channel by a pattern.  What that
-  // releases leaves with the link's next write, after the next heartbeat at the latest.
+  // Lets ChannelState::links hold every link that wants the channel by a pattern.  Freed handles
+  // are announced to the worker with the next batch, after the next heartbeat at the latest.
   void RefreshPatterns(ChannelState* channel);
 
   // The first offset that the link's worker cannot have although it wants the channel, as far as is
@@ -93,7 +99,7 @@ class ChannelDirectory {
   bool IsIdle(const ChannelState& channel, bool history_empty, absl::Duration now) const;
   void TrimToBudget();
 
-  const RouterOptions options_;
+  const Options options_;
   Engine* const engine_;
   const Clock* const clock_;
   ChannelTable table_;

@@ -1,4 +1,4 @@
-// What Router keeps of one channel: its log, the links that want it, and how far each of them is.
+// What is kept of one channel: its log, the links that want it, and how far each of them is.
 //
 // Threading: guarded by the channel's shard (channel_table.h), `service`, `dialect`, `name` and
 //            `hash` excepted, which never change.

@@ -33,7 +33,7 @@ inline constexpr double kPublishBounds[] = {0.000005, 0.00001, 0.000025, 0.00005
                                             0.0005,   0.001,   0.0025,   0.005,   0.01,   0.025,
                                             0.1,      0.5,     1,        5};
 
-// What Router keeps of one service; made when a configuration first names it, never deleted.
+// What is kept of one service; made when a configuration first names it, never deleted.
 struct ServiceState {
   ServiceState(std::string service_name, absl::Duration window, uint32_t max_keys)
       : name(std::move(service_name)), idempotency(window, max_keys) {}

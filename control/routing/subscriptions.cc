@@ -5,10 +5,11 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/str_cat.h"
 #include "common/log.h"
-#include "control/links/subscribe.h"
-#include "control/routing/interest_view.h"
+#include "control/config/service_table.h"
+#include "control/routing/channel_directory.h"
+#include "control/routing/delivery_report.h"
+#include "control/routing/receipt_tracker.h"
 #include "proto/channel_name.h"
 #include "proto/interest_hash.h"
 #include "proto/policies.h"
@@ -37,12 +38,59 @@ uint64_t HashOf(const InterestView& interest) {
   return InterestHash(interest.service, interest.dialect, interest.channel);
 }
 
-}  // namespace
+class SubscriptionsImpl final : public Subscriptions {
+ public:
+  SubscriptionsImpl(ChannelDirectory* directory, ReceiptTracker* receipts, const Clock* clock)
+      : directory_(directory), receipts_(receipts), clock_(clock) {}
+
+  void AddInterest(const std::shared_ptr<WorkerLink>& link, const InterestView& interest) override;
+  void RemoveInterest(const std::shared_ptr<WorkerLink>& link,
+                      const InterestView& interest) override;
+  void ClearInterest(const std::shared_ptr<WorkerLink>& link) override;
+  void BeginSnapshot(const std::shared_ptr<WorkerLink>& link) override;
+  void EndSnapshot(const std::shared_ptr<WorkerLink>& link) override;
+  void Resume(const std::shared_ptr<WorkerLink>& link, absl::string_view service,
+              absl::string_view channel, absl::string_view epoch, int64_t offset) override;
+  void Subscribe(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request) override;
+
+  // ---- LinkOwner
+
+  void OnRoom(const std::shared_ptr<WorkerLink>& link) override { Repair(link); }
+  void OnExpired(WorkerLink* link, uint64_t tracking_id) override {
+    receipts_->OnReport(link->id(), {.tracking_id = tracking_id, .counts = {}, .final = true});
+  }
+
+ private:
+  // Lets channels that the worker's patterns match, and of which it knows nothing because they came
+  // while it was away, begin with what it missed.
+  void FindMissed(const std::shared_ptr<WorkerLink>& link);
+  // Finds or makes the channel's entry of this link; the shard must be locked.
+  ChannelLink* Want(const std::shared_ptr<ChannelState>& channel,
+                    const std::shared_ptr<WorkerLink>& link);
+  // A request that comes from its worker follows the interest it needs; one that has waited may
+  // come after the interest's end.
+  enum class Turn { kFirst, kLater };
+  void AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request, Turn turn);
+  // The answer from the channel's state; nothing if history must be fetched first.
+  std::optional<SubscribeAnswer> MakeAnswer(const std::shared_ptr<WorkerLink>& link,
+                                            const SubscribeRequest& request, ChannelState* channel,
+                                            ChannelLink* wanting);
+  // Continues what waits for room in the link's queue: subscribes, then a page of each dirty
+  // channel.
+  void Repair(const std::shared_ptr<WorkerLink>& link);
+  // Queues one page of a dirty channel.
+  void RepairPage(const std::shared_ptr<WorkerLink>& link,
+                  const std::shared_ptr<ChannelState>& channel);
+
+  ChannelDirectory* const directory_;
+  ReceiptTracker* const receipts_;
+  const Clock* const clock_;
+};
 
 // ------------------------------------------------------------------------------- interest
 
-ChannelLink* Subscriptions::Want(const std::shared_ptr<ChannelState>& channel,
-                                 const std::shared_ptr<WorkerLink>& link) {
+ChannelLink* SubscriptionsImpl::Want(const std::shared_ptr<ChannelState>& channel,
+                                     const std::shared_ptr<WorkerLink>& link) {
   if (ChannelLink* known = channel->Find(link.get()); known != nullptr) return known;
   ChannelLink& wanting = channel->links.emplace_back();
   wanting.link = link;
@@ -54,8 +102,8 @@ ChannelLink* Subscriptions::Want(const std::shared_ptr<ChannelState>& channel,
   return &wanting;
 }
 
-void Subscriptions::AddInterest(const std::shared_ptr<WorkerLink>& link,
-                                const InterestView& interest) {
+void SubscriptionsImpl::AddInterest(const std::shared_ptr<WorkerLink>& link,
+                                    const InterestView& interest) {
   const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
   const ServiceEntry* const service = snapshot->Find(interest.service);
   bool fresh = true;
@@ -88,8 +136,8 @@ void Subscriptions::AddInterest(const std::shared_ptr<WorkerLink>& link,
   if (fresh) link->interest_digest().Add(HashOf(interest));
 }
 
-void Subscriptions::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
-                                   const InterestView& interest) {
+void SubscriptionsImpl::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
+                                       const InterestView& interest) {
   // Not the snapshot: a reload may have removed the service.
   ServiceState* const service = directory_->FindService(interest.service);
   if (service == nullptr) {
@@ -123,7 +171,7 @@ void Subscriptions::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
   link->Flush();
 }
 
-void Subscriptions::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
+void SubscriptionsImpl::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
   for (ServiceState* const service : directory_->services()) {
     for (PatternTable& patterns : service->patterns) patterns.RemoveAll(link.get());
   }
@@ -141,19 +189,19 @@ void Subscriptions::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
 
 // ------------------------------------------------------------------------------- resuming
 
-void Subscriptions::BeginSnapshot(const std::shared_ptr<WorkerLink>& link) {
+void SubscriptionsImpl::BeginSnapshot(const std::shared_ptr<WorkerLink>& link) {
   // Before the releases, which the worker cannot have applied.
   link->BeginSnapshot();
   ClearInterest(link);
 }
 
-void Subscriptions::EndSnapshot(const std::shared_ptr<WorkerLink>& link) {
+void SubscriptionsImpl::EndSnapshot(const std::shared_ptr<WorkerLink>& link) {
   FindMissed(link);
   link->SetHeld(false);
   Repair(link);
 }
 
-void Subscriptions::FindMissed(const std::shared_ptr<WorkerLink>& link) {
+void SubscriptionsImpl::FindMissed(const std::shared_ptr<WorkerLink>& link) {
   if (link->missed_since() == absl::InfiniteDuration()) return;
   absl::flat_hash_set<const ServiceState*> services;
   for (ServiceState* const service : directory_->services()) {
@@ -168,9 +216,9 @@ void Subscriptions::FindMissed(const std::shared_ptr<WorkerLink>& link) {
   });
 }
 
-void Subscriptions::Resume(const std::shared_ptr<WorkerLink>& link, absl::string_view service_name,
-                           absl::string_view channel_name, absl::string_view epoch_text,
-                           int64_t offset) {
+void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
+                               absl::string_view service_name, absl::string_view channel_name,
+                               absl::string_view epoch_text, int64_t offset) {
   const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
   const ServiceEntry* const service = snapshot->Find(service_name);
   if (service == nullptr || !CheckChannelName(channel_name).ok()) return;
@@ -209,13 +257,14 @@ void Subscriptions::Resume(const std::shared_ptr<WorkerLink>& link, absl::string
 
 // ------------------------------------------------------------------------------- subscribing
 
-void Subscriptions::Subscribe(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request) {
+void SubscriptionsImpl::Subscribe(const std::shared_ptr<WorkerLink>& link,
+                                  SubscribeRequest request) {
   AnswerOrDefer(link, std::move(request), Turn::kFirst);
   link->Flush();
 }
 
-void Subscriptions::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request,
-                                  Turn turn) {
+void SubscriptionsImpl::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link,
+                                      SubscribeRequest request, Turn turn) {
   const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
   const ServiceEntry* const service = snapshot->Find(request.service);
   SubscribeAnswer refusal;
@@ -270,10 +319,9 @@ void Subscriptions::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, Subsc
   if (answer.has_value()) link->Answer(*std::move(answer));
 }
 
-std::optional<SubscribeAnswer> Subscriptions::MakeAnswer(const std::shared_ptr<WorkerLink>& link,
-                                                         const SubscribeRequest& request,
-                                                         ChannelState* channel,
-                                                         ChannelLink* wanting) {
+std::optional<SubscribeAnswer> SubscriptionsImpl::MakeAnswer(
+    const std::shared_ptr<WorkerLink>& link, const SubscribeRequest& request, ChannelState* channel,
+    ChannelLink* wanting) {
   ChannelDirectory::Introduce(*channel, wanting, channel->routed);
   SubscribeAnswer answer;
   answer.query_id = request.query_id;
@@ -322,7 +370,7 @@ std::optional<SubscribeAnswer> Subscriptions::MakeAnswer(const std::shared_ptr<W
 
 // ------------------------------------------------------------------------------- repairing
 
-void Subscriptions::Repair(const std::shared_ptr<WorkerLink>& link) {
+void SubscriptionsImpl::Repair(const std::shared_ptr<WorkerLink>& link) {
   if (!link->BeginRepair()) return;
   do {
     // Round by round, lest the subscribes of one service wait until another's channels are never
@@ -348,8 +396,8 @@ void Subscriptions::Repair(const std::shared_ptr<WorkerLink>& link) {
   link->Flush();
 }
 
-void Subscriptions::RepairPage(const std::shared_ptr<WorkerLink>& link,
-                               const std::shared_ptr<ChannelState>& channel) {
+void SubscriptionsImpl::RepairPage(const std::shared_ptr<WorkerLink>& link,
+                                   const std::shared_ptr<ChannelState>& channel) {
   const absl::Duration now = clock_->Now();
   ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(*channel));
   MutexLock lock(&shard.mu);
@@ -391,6 +439,13 @@ void Subscriptions::RepairPage(const std::shared_ptr<WorkerLink>& link,
   } else {
     link->MarkDirty(channel);
   }
+}
+
+}  // namespace
+
+std::unique_ptr<Subscriptions> Subscriptions::Make(ChannelDirectory* directory,
+                                                   ReceiptTracker* receipts, const Clock* clock) {
+  return std::make_unique<SubscriptionsImpl>(directory, receipts, clock);
 }
 
 }  // namespace fanwire::control

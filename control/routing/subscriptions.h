@@ -6,58 +6,53 @@
 // the page reaches the head the channel is live again).  Both happen under the channel's lock, so
 // that nothing is lost or sent twice between them.
 //
-// Threading: safe from every thread.
+// It is the owner of the links: they call it when their queues have room again, and when a
+// publication has expired in them.
+//
+// Threading: safe from every thread.  Locks as Router does.
+// Ownership: borrows directory, receipts and clock; shares the links.
+// Cost:      ClearInterest() and both ends of a snapshot visit every channel, a shard locked at a
+//            time; all else is a lookup and, for recoveries, a page of history.
 #pragma once
 
+#include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "absl/strings/string_view.h"
 #include "common/clock.h"
 #include "control/links/subscribe.h"
 #include "control/links/worker_link.h"
-#include "control/routing/channel_directory.h"
 #include "control/routing/interest_view.h"
 
 namespace fanwire::control {
 
-class Subscriptions {
+class ChannelDirectory;
+class ReceiptTracker;
+
+class Subscriptions : public LinkOwner {
  public:
-  Subscriptions(ChannelDirectory* directory, const Clock* clock)
-      : directory_(directory), clock_(clock) {}
+  static std::unique_ptr<Subscriptions> Make(ChannelDirectory* directory, ReceiptTracker* receipts,
+                                             const Clock* clock);
 
-  // As the functions of Router with the same names.
-  void AddInterest(const std::shared_ptr<WorkerLink>& link, const InterestView& interest);
-  void RemoveInterest(const std::shared_ptr<WorkerLink>& link, const InterestView& interest);
-  void ClearInterest(const std::shared_ptr<WorkerLink>& link);
-  void BeginSnapshot(const std::shared_ptr<WorkerLink>& link);
-  void EndSnapshot(const std::shared_ptr<WorkerLink>& link);
-  void Resume(const std::shared_ptr<WorkerLink>& link, absl::string_view service,
-              absl::string_view channel, absl::string_view epoch, int64_t offset);
-  void Subscribe(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request);
-  void Repair(const std::shared_ptr<WorkerLink>& link);
+  virtual void AddInterest(const std::shared_ptr<WorkerLink>& link,
+                           const InterestView& interest) = 0;
+  virtual void RemoveInterest(const std::shared_ptr<WorkerLink>& link,
+                              const InterestView& interest) = 0;
+  // Forgets all interest of a link that has ended.
+  virtual void ClearInterest(const std::shared_ptr<WorkerLink>& link) = 0;
 
- private:
-  // Lets channels that the worker's patterns match, and of which it knows nothing because they came
-  // while it was away, begin with what it missed.
-  void FindMissed(const std::shared_ptr<WorkerLink>& link);
-  // Finds or makes the channel's entry of this link; the shard must be locked.
-  ChannelLink* Want(const std::shared_ptr<ChannelState>& channel,
-                    const std::shared_ptr<WorkerLink>& link);
-  // A request that comes from its worker follows the interest it needs; one that has waited may
-  // come after the interest's end.
-  enum class Turn { kFirst, kLater };
-  void AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request, Turn turn);
-  // The answer from the channel's state; nothing if history must be fetched first.
-  std::optional<SubscribeAnswer> MakeAnswer(const std::shared_ptr<WorkerLink>& link,
-                                            const SubscribeRequest& request, ChannelState* channel,
-                                            ChannelLink* wanting);
-  // Queues one page of a dirty channel.
-  void RepairPage(const std::shared_ptr<WorkerLink>& link,
-                  const std::shared_ptr<ChannelState>& channel);
+  // A worker tells all of its interest between these two.  Until the end nothing is sent on
+  // channels, so that what the worker missed comes before what is live.
+  virtual void BeginSnapshot(const std::shared_ptr<WorkerLink>& link) = 0;
+  virtual void EndSnapshot(const std::shared_ptr<WorkerLink>& link) = 0;
 
-  ChannelDirectory* const directory_;
-  const Clock* const clock_;
+  // The worker has applied the channel up to this position and has subscribers: queues what it
+  // missed, or a ChannelGap, whose reason is "epoch_changed" if the epoch is not the channel's.
+  virtual void Resume(const std::shared_ptr<WorkerLink>& link, absl::string_view service,
+                      absl::string_view channel, absl::string_view epoch, int64_t offset) = 0;
+
+  // Queues the answer on the link, now or when the channel is repaired and the queue has room.
+  virtual void Subscribe(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request) = 0;
 };
 
 }  // namespace fanwire::control

@@ -12,7 +12,8 @@
 #include "common/proto_time.h"
 #include "common/version.h"
 #include "control/links/worker_link.h"
-#include "control/routing/router.h"
+#include "control/routing/receipt_tracker.h"
+#include "control/routing/subscriptions.h"
 #include "control/workers/attached_worker.h"
 #include "control/workers/connection_quota.h"
 #include "control/workers/ledger.h"
@@ -37,10 +38,11 @@ ConnectionQuota::Claim ToClaim(const v1::SlotRequest& request) {
 
 class Registry final : public WorkerRegistry {
  public:
-  Registry(const Options& options, Router* router, Ledger* ledger, const Clock* clock,
-           TimerQueue* timers)
+  Registry(const Options& options, Subscriptions* subscriptions, ReceiptTracker* receipts,
+           Ledger* ledger, const Clock* clock, TimerQueue* timers)
       : options_(options),
-        router_(router),
+        subscriptions_(subscriptions),
+        receipts_(receipts),
         ledger_(ledger),
         clock_(clock),
         queries_(clock, timers) {}
@@ -124,7 +126,8 @@ class Registry final : public WorkerRegistry {
   void TellProgress(Worker* worker, bool done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Options options_;
-  Router* const router_;
+  Subscriptions* const subscriptions_;
+  ReceiptTracker* const receipts_;
   Ledger* const ledger_;
   const Clock* const clock_;
   WorkerQueries queries_;
@@ -226,8 +229,8 @@ void Registry::EndAttachment(Worker* worker, const absl::Status& reason, bool si
           {{"worker", worker->id}, {"pid", worker->pid()}, {"reason", reason}});
   Later(worker, [this, link, reason, id = worker->id, pid = worker->pid(), silent] {
     link->Close(reason);
-    router_->ClearInterest(link);
-    router_->WorkerGone(link->id());
+    subscriptions_->ClearInterest(link);
+    receipts_->WorkerGone(link->id());
     queries_.LinkGone(link->id());
     for (WorkerObserver* const observer : observers_) observer->OnWorkerDetached(id, pid, silent);
   });
@@ -246,8 +249,8 @@ void Registry::Detach(const std::shared_ptr<WorkerLink>& link, const absl::Statu
   // It was replaced or silent, and cleared then; but until now its stream could still tell
   // interest.
   link->Close(reason);
-  router_->ClearInterest(link);
-  router_->WorkerGone(link->id());
+  subscriptions_->ClearInterest(link);
+  receipts_->WorkerGone(link->id());
 }
 
 void Registry::AfterChange() {
@@ -553,10 +556,11 @@ void Registry::OnClientRequest(const std::shared_ptr<WorkerLink>& link,
 
 }  // namespace
 
-std::unique_ptr<WorkerRegistry> WorkerRegistry::Make(const Options& options, Router* router,
-                                                     Ledger* ledger, const Clock* clock,
-                                                     TimerQueue* timers) {
-  return std::make_unique<Registry>(options, router, ledger, clock, timers);
+std::unique_ptr<WorkerRegistry> WorkerRegistry::Make(const Options& options,
+                                                     Subscriptions* subscriptions,
+                                                     ReceiptTracker* receipts, Ledger* ledger,
+                                                     const Clock* clock, TimerQueue* timers) {
+  return std::make_unique<Registry>(options, subscriptions, receipts, ledger, clock, timers);
 }
 
 }  // namespace fanwire::control

@@ -6,11 +6,12 @@
 // was replaced is refused from then on; of two that live at once the later incarnation wins.
 // Incarnations are times of start, and clocks may go back: a process that is gone keeps nobody out.
 //
-// Threading: safe from every thread.  Its mutex is the first in the lock order (before Router's and
-//            WorkerLink's); callbacks run without it.  What concerns one worker happens in order,
-//            on the thread that caused it or on one that is at it already.
-// Ownership: shares the links; borrows router, ledger, clock and timers.  The timers must have
-//            stopped, and observers and handlers be idle, before it is destroyed.
+// Threading: safe from every thread.  Its mutex is the first in the lock order (before those of
+//            the channels' shards and of WorkerLink); callbacks run without it.  What concerns
+//            one worker happens in order, on the thread that caused it or on one that is at it
+//            already.
+// Ownership: shares the links; borrows subscriptions, receipts, ledger, clock and timers.  The
+//            timers must have stopped, and observers and handlers be idle, before it is destroyed.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +48,8 @@ class WorkerInfo;
 namespace fanwire::control {
 
 class Ledger;
-class Router;
+class ReceiptTracker;
+class Subscriptions;
 class WorkerLink;
 
 // Hears of workers coming and going; for the supervisor.  Called without locks, in order per
@@ -95,9 +97,9 @@ class WorkerRegistry {
     uint64_t control_incarnation = 0;
   };
 
-  static std::unique_ptr<WorkerRegistry> Make(const Options& options, Router* router,
-                                              Ledger* ledger, const Clock* clock,
-                                              TimerQueue* timers);
+  static std::unique_ptr<WorkerRegistry> Make(const Options& options, Subscriptions* subscriptions,
+                                              ReceiptTracker* receipts, Ledger* ledger,
+                                              const Clock* clock, TimerQueue* timers);
 
   virtual ~WorkerRegistry() = default;
 
@@ -123,7 +125,7 @@ class WorkerRegistry {
                             const v1::QueryReply& reply) = 0;
   virtual void OnClientRequest(const std::shared_ptr<WorkerLink>& link,
                                const v1::ClientRequest& request) = 0;
-  // All interest was told (after Router::EndSnapshot): the worker catches up from here.
+  // All interest was told (after Subscriptions::EndSnapshot): the worker catches up from here.
   virtual void OnSnapshotDone(const std::shared_ptr<WorkerLink>& link) = 0;
 
   // ------------------------------------------------------------------ configuration

@@ -10,7 +10,8 @@
 #include "common/rpc_status.h"
 #include "control/routing/delivery_report.h"
 #include "control/routing/interest_view.h"
-#include "control/routing/router.h"
+#include "control/routing/receipt_tracker.h"
+#include "control/routing/subscriptions.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/worker.grpc.pb.h"
 #include "proto/policies.h"
@@ -43,11 +44,12 @@ grpc::Slice TakeSlice(std::string text) {
 class AttachStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                            public LinkTransport {
  public:
-  AttachStream(uint64_t id, const WorkerLink::Options& options, Router* router,
-               WorkerRegistry* registry, const Clock* clock)
-      : router_(router),
+  AttachStream(uint64_t id, const WorkerLink::Options& options, Subscriptions* subscriptions,
+               ReceiptTracker* receipts, WorkerRegistry* registry, const Clock* clock)
+      : subscriptions_(subscriptions),
+        receipts_(receipts),
         registry_(registry),
-        link_(std::make_shared<WorkerLink>(id, options, clock, this, router->link_owner())) {}
+        link_(std::make_shared<WorkerLink>(id, options, clock, this, subscriptions)) {}
 
   void Start() { StartRead(&read_); }
 
@@ -97,7 +99,8 @@ class AttachStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   absl::Status Handle(const v1::WorkerItem& item);
 
-  Router* const router_;
+  Subscriptions* const subscriptions_;
+  ReceiptTracker* const receipts_;
   WorkerRegistry* const registry_;
   const std::shared_ptr<WorkerLink> link_;
   grpc::ByteBuffer read_;
@@ -121,18 +124,18 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
       break;
     case v1::WorkerItem::kInterestSnapshot: {
       const v1::InterestSnapshot& snapshot = item.interest_snapshot();
-      if (snapshot.first()) router_->BeginSnapshot(link_);
+      if (snapshot.first()) subscriptions_->BeginSnapshot(link_);
       for (const v1::Interest& interest : snapshot.interests()) {
         if (!IsKnown(interest.dialect()))
           return absl::InvalidArgumentError("interest: unknown dialect");
-        router_->AddInterest(link_, ToView(interest));
+        subscriptions_->AddInterest(link_, ToView(interest));
       }
       for (const v1::ChannelPosition& at : snapshot.positions()) {
-        router_->Resume(link_, at.service(), at.channel(), at.position().epoch(),
-                        at.position().offset());
+        subscriptions_->Resume(link_, at.service(), at.channel(), at.position().epoch(),
+                               at.position().offset());
       }
       if (snapshot.last()) {
-        router_->EndSnapshot(link_);
+        subscriptions_->EndSnapshot(link_);
         registry_->OnSnapshotDone(link_);
       }
       break;
@@ -141,27 +144,27 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
       for (const v1::Interest& interest : item.interest_delta().add()) {
         if (!IsKnown(interest.dialect()))
           return absl::InvalidArgumentError("interest: unknown dialect");
-        router_->AddInterest(link_, ToView(interest));
+        subscriptions_->AddInterest(link_, ToView(interest));
       }
       for (const v1::Interest& interest : item.interest_delta().remove()) {
         if (!IsKnown(interest.dialect()))
           return absl::InvalidArgumentError("interest: unknown dialect");
-        router_->RemoveInterest(link_, ToView(interest));
+        subscriptions_->RemoveInterest(link_, ToView(interest));
       }
       break;
     case v1::WorkerItem::kSubscribeQuery: {
       const v1::SubscribeQuery& query = item.subscribe_query();
       if (!IsKnown(query.dialect()))
         return absl::InvalidArgumentError("subscribe: unknown dialect");
-      router_->Subscribe(link_, {.query_id = query.query_id(),
-                                 .service = query.service(),
-                                 .channel = query.channel(),
-                                 .pattern = query.pattern(),
-                                 .dialect = static_cast<Dialect>(query.dialect()),
-                                 .recover = query.has_recover(),
-                                 .recover_epoch = query.recover().epoch(),
-                                 .recover_offset = query.recover().offset(),
-                                 .page_bytes = query.page_bytes()});
+      subscriptions_->Subscribe(link_, {.query_id = query.query_id(),
+                                        .service = query.service(),
+                                        .channel = query.channel(),
+                                        .pattern = query.pattern(),
+                                        .dialect = static_cast<Dialect>(query.dialect()),
+                                        .recover = query.has_recover(),
+                                        .recover_epoch = query.recover().epoch(),
+                                        .recover_offset = query.recover().offset(),
+                                        .page_bytes = query.page_bytes()});
       break;
     }
     case v1::WorkerItem::kAck:
@@ -181,7 +184,7 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
         const auto reason = static_cast<size_t>(dropped.reason());
         out.counts.dropped[reason < kDropReasons ? reason : 0] += dropped.count();
       }
-      router_->OnReport(link_->id(), out);
+      receipts_->OnReport(link_->id(), out);
       break;
     }
     case v1::WorkerItem::kHeartbeat:
@@ -210,21 +213,26 @@ using RawService = v1::Workers::WithRawCallbackMethod_Attach<v1::Workers::Servic
 
 class WorkerServiceImpl final : public RawService {
  public:
-  WorkerServiceImpl(const WorkerLink::Options& options, Router* router, WorkerRegistry* registry,
-                    const Clock* clock)
-      : options_(options), router_(router), registry_(registry), clock_(clock) {}
+  WorkerServiceImpl(const WorkerLink::Options& options, Subscriptions* subscriptions,
+                    ReceiptTracker* receipts, WorkerRegistry* registry, const Clock* clock)
+      : options_(options),
+        subscriptions_(subscriptions),
+        receipts_(receipts),
+        registry_(registry),
+        clock_(clock) {}
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Attach(
       grpc::CallbackServerContext* /*context*/) override {
     auto* const stream = new AttachStream(next_id_.fetch_add(1, std::memory_order_relaxed),
-                                          options_, router_, registry_, clock_);
+                                          options_, subscriptions_, receipts_, registry_, clock_);
     stream->Start();
     return stream;
   }
 
  private:
   const WorkerLink::Options options_;
-  Router* const router_;
+  Subscriptions* const subscriptions_;
+  ReceiptTracker* const receipts_;
   WorkerRegistry* const registry_;
   const Clock* const clock_;
   std::atomic<uint64_t> next_id_{1};
@@ -233,9 +241,11 @@ class WorkerServiceImpl final : public RawService {
 }  // namespace
 
 std::unique_ptr<grpc::Service> MakeWorkerService(const WorkerLink::Options& link_options,
-                                                 Router* router, WorkerRegistry* registry,
+                                                 Subscriptions* subscriptions,
+                                                 ReceiptTracker* receipts, WorkerRegistry* registry,
                                                  const Clock* clock) {
-  return std::make_unique<WorkerServiceImpl>(link_options, router, registry, clock);
+  return std::make_unique<WorkerServiceImpl>(link_options, subscriptions, receipts, registry,
+                                             clock);
 }
 
 }  // namespace fanwire::control

@@ -1,5 +1,5 @@
-// The gRPC face for workers: one Attach stream per worker, whose messages go to WorkerRegistry and
-// Router, and whose WorkerLink writes to it.
+// The gRPC face for workers: one Attach stream per worker, whose messages go to WorkerRegistry,
+// Subscriptions and ReceiptTracker, and whose WorkerLink writes to it.
 //
 // Threading: safe from every thread; messages of one worker are handled in order on gRPC's callback
 //            threads, without blocking.
@@ -17,11 +17,13 @@ class Service;
 
 namespace fanwire::control {
 
-class Router;
+class ReceiptTracker;
+class Subscriptions;
 class WorkerRegistry;
 
 std::unique_ptr<grpc::Service> MakeWorkerService(const WorkerLink::Options& link_options,
-                                                 Router* router, WorkerRegistry* registry,
+                                                 Subscriptions* subscriptions,
+                                                 ReceiptTracker* receipts, WorkerRegistry* registry,
                                                  const Clock* clock);
 
 }  // namespace fanwire::control

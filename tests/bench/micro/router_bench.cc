@@ -15,8 +15,8 @@
 #include "control/config/service_table.h"
 #include "control/engine/memory_engine.h"
 #include "control/links/worker_link.h"
-#include "control/routing/router.h"
 #include "fanwire/v1/worker.pb.h"
+#include "tests/testing/routing.h"
 
 namespace fanwire::control {
 
@@ -57,19 +57,20 @@ class RouterBench {
     const LoadedConfig loaded =
         LoadConfig("services:\n- name: bench\n  port: 8690\n", "bench.yaml", {});
     FANWIRE_CHECK(loaded.ok());
-    router_ = Router::Make({}, engine_.get(), Clock::Real(), &timers_,
-                           ServiceTable::Make(*loaded.config));
+    routing_ = std::make_unique<Routing>(Router::Options(), engine_.get(), Clock::Real(), &timers_,
+                                         ServiceTable::Make(*loaded.config));
     for (int64_t i = 0; i < channels; ++i) channels_.push_back(absl::StrCat("bench:", i));
     for (int64_t i = 0; i < links; ++i) {
       auto attached = std::make_unique<Attached>();
-      attached->link =
-          std::make_shared<WorkerLink>(static_cast<uint64_t>(i + 1), WorkerLink::Options(),
-                                       Clock::Real(), &attached->transport, router_->link_owner());
-      router_->BeginSnapshot(attached->link);
+      attached->link = std::make_shared<WorkerLink>(
+          static_cast<uint64_t>(i + 1), WorkerLink::Options(), Clock::Real(), &attached->transport,
+          routing_->subscriptions.get());
+      routing_->subscriptions->BeginSnapshot(attached->link);
       for (const std::string& channel : channels_) {
-        router_->AddInterest(attached->link, {.service = "bench", .channel = channel});
+        routing_->subscriptions->AddInterest(attached->link,
+                                             {.service = "bench", .channel = channel});
       }
-      router_->EndSnapshot(attached->link);
+      routing_->subscriptions->EndSnapshot(attached->link);
       links_.push_back(std::move(attached));
     }
     Settle();
@@ -77,7 +78,7 @@ class RouterBench {
 
   ~RouterBench() {
     for (const auto& attached : links_) {
-      router_->ClearInterest(attached->link);
+      routing_->subscriptions->ClearInterest(attached->link);
       attached->link->Close(absl::OkStatus());
     }
   }
@@ -85,14 +86,14 @@ class RouterBench {
   // Publishes so many events, round robin over the channels, as one caller's.
   void Publish(int64_t events) {
     {
-      PublishRun run(router_.get());
+      const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
       for (int64_t i = 0; i < events; ++i) {
         Event event;
         event.service = "bench";
         event.channel = channels_[next_++ % channels_.size()];
         event.event = "bench.event";
         event.json = data_;
-        run.Publish(event, {.level = ReceiptLevel::kAccepted}, &sink_, 0);
+        run->Publish(event, {.level = ReceiptLevel::kAccepted}, &sink_, 0);
       }
     }
     Settle();
@@ -119,7 +120,7 @@ class RouterBench {
   const std::string data_ = "{\"text\":\"" + std::string(501, 'x') + "\"}";  // 512 bytes
   const std::unique_ptr<Engine> engine_ = MakeMemoryEngine(256 << 20);
   TimerQueue timers_;
-  std::unique_ptr<Router> router_;
+  std::unique_ptr<Routing> routing_;
   std::vector<std::string> channels_;
   std::vector<std::unique_ptr<Attached>> links_;
   NullSink sink_;

@@ -17,7 +17,6 @@
 #include "control/engine/memory_engine.h"
 #include "control/links/worker_link.h"
 #include "control/routing/delivery_report.h"
-#include "control/routing/router.h"
 #include "control/workers/ledger.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
@@ -26,6 +25,7 @@
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_worker_registry.h"
 #include "tests/testing/link_message.h"
+#include "tests/testing/routing.h"
 #include "tests/testing/status.h"
 
 namespace fanwire::control {
@@ -51,11 +51,11 @@ services:
 // matched by so many sessions.
 class ReportingWorker final : public LinkTransport {
  public:
-  ReportingWorker(uint64_t id, int64_t sessions, const Clock* clock, Router* router)
+  ReportingWorker(uint64_t id, int64_t sessions, const Clock* clock, Routing* routing)
       : sessions_(sessions),
-        router_(router),
+        receipts_(&routing->receipts),
         link_(std::make_shared<WorkerLink>(id, WorkerLink::Options(), clock, this,
-                                           router->link_owner())) {}
+                                           routing->subscriptions.get())) {}
 
   const std::shared_ptr<WorkerLink>& link() const { return link_; }
 
@@ -74,7 +74,7 @@ class ReportingWorker final : public LinkTransport {
       report.counts.matched = sessions_;
       report.counts.written = sessions_;
       report.final = true;
-      router_->OnReport(link_->id(), report);
+      receipts_->OnReport(link_->id(), report);
     }
   }
   void Finish(const absl::Status&) override {}
@@ -83,7 +83,7 @@ class ReportingWorker final : public LinkTransport {
 
  private:
   const int64_t sessions_;
-  Router* const router_;
+  ReceiptTracker* const receipts_;
   const std::shared_ptr<WorkerLink> link_;
 };
 
@@ -101,9 +101,11 @@ class AdminFixture : public ::testing::Test {
     EXPECT_TRUE(loaded.ok()) << loaded.ErrorText();
     config_ = std::move(loaded.config);
     services_ = ServiceTable::Make(*config_);
-    router_ = Router::Make({}, engine_.get(), &clock_, &timers_, services_);
+    routing_ =
+        std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_, services_);
     tools_ =
-        std::make_unique<AgentTools>(AgentTools::Parts{.router = router_.get(),
+        std::make_unique<AgentTools>(AgentTools::Parts{.router = routing_->router.get(),
+                                                       .queries = routing_->queries.get(),
                                                        .registry = &registry_,
                                                        .ledger = &ledger_,
                                                        .clock = &clock_,
@@ -143,8 +145,8 @@ class AdminFixture : public ::testing::Test {
     view.event = event;
     view.json = json;
     KeepReceipt receipt;
-    PublishRun run(router_.get());
-    run.Publish(view, {}, &receipt, 0);
+    const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
+    run->Publish(view, {}, &receipt, 0);
     return receipt.status;
   }
 
@@ -153,7 +155,7 @@ class AdminFixture : public ::testing::Test {
   std::unique_ptr<Engine> engine_ = MakeMemoryEngine(1 << 20);
   std::shared_ptr<const v1::Config> config_;
   std::shared_ptr<const ServiceTable> services_;
-  std::unique_ptr<Router> router_;
+  std::unique_ptr<Routing> routing_;
   FakeWorkerRegistry registry_;
   Ledger ledger_;
   std::unique_ptr<AgentTools> tools_;

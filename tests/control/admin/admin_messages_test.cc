@@ -5,7 +5,6 @@
 
 #include "control/processes/worker_processes.h"
 #include "control/routing/channel_info.h"
-#include "control/routing/router.h"
 #include "fanwire/v1/admin.pb.h"
 #include "tests/control/admin/admin_fixture.h"
 

@@ -38,8 +38,8 @@ class AdminServiceTest : public AdminFixture {
   AdminServiceTest() {
     host_.in_force = {
         .config = config_, .services = services_, .file = "/etc/fanwire.yaml", .version = 6};
-    router_->AddObserver(&tail_);
-    service_ = MakeAdminService({.router = router_.get(),
+    routing_->router->AddObserver(&tail_);
+    service_ = MakeAdminService({.queries = routing_->queries.get(),
                                  .registry = &registry_,
                                  .ledger = &ledger_,
                                  .tools = tools_.get(),
@@ -62,7 +62,7 @@ class AdminServiceTest : public AdminFixture {
   ~AdminServiceTest() override {
     server_->Shutdown(absl::ToChronoTime(absl::Now()));
     server_->Wait();
-    router_->RemoveObserver(&tail_);
+    routing_->router->RemoveObserver(&tail_);
   }
 
   template <typename Request, typename Response>
@@ -145,7 +145,7 @@ TEST_F(AdminServiceTest, ATestEventsDataIsPublishedWithEveryDigitAndInItsOrder) 
   HistoryRequest asked;
   asked.service = "mahavishnu";
   asked.channel = "pool:a";
-  const absl::StatusOr<HistorySlice> history = router_->ReadHistory(asked);
+  const absl::StatusOr<HistorySlice> history = routing_->queries->ReadHistory(asked);
   ASSERT_OK(history);
   ASSERT_EQ(history->publications.size(), 1u);
   EXPECT_THAT(std::string(history->publications[0]->data()),
@@ -348,7 +348,8 @@ TEST_F(AdminHistoryTest, ReadsBackwards) {
 }
 
 TEST_F(AdminHistoryTest, ReadsWhatCameAfterAPosition) {
-  const absl::StatusOr<ChannelSummary> channel = router_->GetChannel("mahavishnu", "pool:h");
+  const absl::StatusOr<ChannelSummary> channel =
+      routing_->queries->GetChannel("mahavishnu", "pool:h");
   ASSERT_OK(channel);
   request_.mutable_since()->set_epoch(channel->history.head.epoch.ToText());
   request_.mutable_since()->set_offset(148);

@@ -116,7 +116,7 @@ TEST_F(AgentToolsTest, ThePeakIsNeverBelowWhatIsConnectedNow) {
 TEST_F(AgentToolsTest, AMirrorCopyIsNoFurtherBroadcast) {
   AddWorkers();
   ASSERT_OK(Publish("mahavishnu", "workflow:t", "workflow.started"));
-  ASSERT_EQ(router_->Counts("mahavishnu").mirrored, 1);
+  ASSERT_EQ(routing_->queries->Counts("mahavishnu").mirrored, 1);
   EXPECT_THAT(Of(Tool::kGetMetrics), HasSubstr(R"("total_broadcasts":1)"));
 }
 
@@ -203,12 +203,13 @@ class TestEventTest : public AgentToolsTest {
     AddWorkers();
     for (uint64_t id = 1; id <= 2; ++id) {
       workers_.push_back(
-          std::make_unique<ReportingWorker>(id, /*sessions=*/id, &clock_, router_.get()));
-      router_->AddInterest(workers_.back()->link(), {.service = "mahavishnu", .channel = "pool:t"});
+          std::make_unique<ReportingWorker>(id, /*sessions=*/id, &clock_, routing_.get()));
+      routing_->subscriptions->AddInterest(workers_.back()->link(),
+                                           {.service = "mahavishnu", .channel = "pool:t"});
     }
   }
   ~TestEventTest() override {
-    for (const auto& worker : workers_) router_->ClearInterest(worker->link());
+    for (const auto& worker : workers_) routing_->subscriptions->ClearInterest(worker->link());
   }
 
   std::vector<std::unique_ptr<ReportingWorker>> workers_;
@@ -243,10 +244,10 @@ TEST_F(TestEventTest, IsAnOrdinaryPublication) {
   HistoryRequest request;
   request.service = "mahavishnu";
   request.channel = "pool:t";
-  const absl::StatusOr<HistorySlice> history = router_->ReadHistory(request);
+  const absl::StatusOr<HistorySlice> history = routing_->queries->ReadHistory(request);
   ASSERT_OK(history);
   EXPECT_EQ(history->publications.size(), 1u);
-  EXPECT_EQ(router_->Counts("mahavishnu").accepted, 1);
+  EXPECT_EQ(routing_->queries->Counts("mahavishnu").accepted, 1);
 }
 
 TEST_F(TestEventTest, WithoutSubscribersItIsStillBroadcast) {
@@ -289,7 +290,7 @@ TEST_F(AgentToolsTest, ATestEventWithoutAWorkerIsNotPublished) {
   EXPECT_EQ(*answer,
             R"({"status":"error","error":"WebSocket server not running","event_type":"x.y",)"
             R"("room":"r"})");
-  EXPECT_EQ(router_->Counts("mahavishnu").accepted, 0);
+  EXPECT_EQ(routing_->queries->Counts("mahavishnu").accepted, 0);
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ class ControlMetricsTest : public AdminFixture {
  protected:
   FakeSink Collect() {
     FakeSink sink;
-    CollectControl({.router = router_.get(),
+    CollectControl({.queries = routing_->queries.get(),
                     .registry = &registry_,
                     .ledger = &ledger_,
                     .engine = engine_.get(),

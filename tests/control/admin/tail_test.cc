@@ -20,8 +20,8 @@ constexpr size_t kAll = 64 << 20;
 
 class TailTest : public AdminFixture {
  protected:
-  TailTest() { router_->AddObserver(&hub_); }
-  ~TailTest() override { router_->RemoveObserver(&hub_); }
+  TailTest() { routing_->router->AddObserver(&hub_); }
+  ~TailTest() override { routing_->router->RemoveObserver(&hub_); }
 
   TailHub::StreamPtr Open(const TailHub::Filter& filter) {
     absl::StatusOr<TailHub::StreamPtr> stream = hub_.Open(filter, [this] { ++wakes_; });

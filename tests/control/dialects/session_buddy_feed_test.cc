@@ -15,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/policies.h"
+#include "tests/fakes/fake_channel_queries.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_router.h"
 
@@ -29,24 +30,6 @@ using ::testing::UnorderedElementsAre;
 using Json = nlohmann::json;
 
 constexpr absl::Duration kInterval = absl::Seconds(1);
-
-// Says that these channels are wanted, and keeps the frames.
-class RecordingRouter : public FakeRouter {
- public:
-  std::vector<std::string> InterestedChannels(absl::string_view service, Dialect dialect) override {
-    EXPECT_EQ(dialect, Dialect::kSessionBuddy);
-    return interest[std::string(service)];
-  }
-
-  void PublishFrame(absl::string_view service, Dialect dialect, absl::string_view channel,
-                    absl::string_view frame) override {
-    EXPECT_EQ(dialect, Dialect::kSessionBuddy);
-    frames[absl::StrCat(service, " ", channel)].emplace_back(frame);
-  }
-
-  std::map<std::string, std::vector<std::string>> interest;
-  std::map<std::string, std::vector<std::string>> frames;
-};
 
 class SessionBuddyFeedTest : public ::testing::Test {
  protected:
@@ -87,9 +70,10 @@ class SessionBuddyFeedTest : public ::testing::Test {
 
   FakeClock clock_;
   TimerQueue timers_{&clock_};
-  RecordingRouter router_;
+  FakeRouter router_;
+  FakeChannelQueries queries_;
   std::unique_ptr<SessionBuddyFeed> feed_ =
-      std::make_unique<SessionBuddyFeed>(&router_, &timers_, &clock_);
+      std::make_unique<SessionBuddyFeed>(&router_, &queries_, &timers_, &clock_);
 };
 
 std::string Skill(int n) {
@@ -108,16 +92,18 @@ std::string Data(int skills, const std::string& anomalies = "[]") {
 }
 
 TEST_F(SessionBuddyFeedTest, ListsAreEmptyBeforeTheFirstPublish) {
-  router_.interest["buddy"] = {"metrics", "metrics:skill-1"};
+  queries_.interest["buddy"] = {"metrics", "metrics:skill-1"};
   Pass(kInterval);
   EXPECT_THAT(Frames("metrics"), ElementsAre(R"({"type": "metrics_update", )"
                                              R"("timestamp": "2026-02-02T02:40:01.000000+00:00", )"
                                              R"("data": {"top_skills": [], "anomalies": []}})"));
   EXPECT_THAT(Frames("metrics:skill-1"), IsEmpty());
+  EXPECT_EQ(queries_.last_dialect, Dialect::kSessionBuddy);
+  EXPECT_EQ(router_.last_dialect, Dialect::kSessionBuddy);
 }
 
 TEST_F(SessionBuddyFeedTest, TheTextIsAsPythonWritesIt) {
-  router_.interest["buddy"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
   Publish(
       R"({"top_skills":[{"skill_name":"caf\u00e9 😀\n\"","total_invocations":3,)"
       R"("completion_rate":1.0,"avg_duration_seconds":null,"list":[1,[],{}]}],"anomalies":[]})");
@@ -131,7 +117,7 @@ TEST_F(SessionBuddyFeedTest, TheTextIsAsPythonWritesIt) {
 }
 
 TEST_F(SessionBuddyFeedTest, TheNewestIsRepeatedEachInterval) {
-  router_.interest["buddy"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
   Publish(Data(1));
   Publish(Data(3, R"([{"skill_name":"skill-1"}])"));
   for (int i = 0; i < 3; ++i) Pass(kInterval);
@@ -151,7 +137,7 @@ TEST_F(SessionBuddyFeedTest, TheNewestIsRepeatedEachInterval) {
 }
 
 TEST_F(SessionBuddyFeedTest, AtMostTenSkillsAndAnomalies) {
-  router_.interest["buddy"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
   Publish(Data(12, Skills(12)));
   Pass(kInterval);
   const Json data = Json::parse(Frames("metrics").back())["data"];
@@ -160,7 +146,7 @@ TEST_F(SessionBuddyFeedTest, AtMostTenSkillsAndAnomalies) {
 }
 
 TEST_F(SessionBuddyFeedTest, OneSkillGetsItsNumbersWithoutAnomalies) {
-  router_.interest["buddy"] = {"metrics:skill-1", "metrics:skill-9", "metrics:skill-10"};
+  queries_.interest["buddy"] = {"metrics:skill-1", "metrics:skill-9", "metrics:skill-10"};
   Publish(Data(12, R"([{"skill_name":"skill-1"}])"));
   Pass(kInterval);
   EXPECT_THAT(Frames("metrics"), IsEmpty());  // nobody wants it
@@ -175,14 +161,14 @@ TEST_F(SessionBuddyFeedTest, NobodyInterestedMeansNoFrames) {
   Publish(Data(3));
   Pass(kInterval);
   EXPECT_THAT(router_.frames, IsEmpty());
-  router_.interest["buddy"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
   Pass(kInterval);
   EXPECT_THAT(Frames("metrics"), SizeIs(1));
 }
 
 TEST_F(SessionBuddyFeedTest, OtherEventsChannelsMirrorsAndServicesAreIgnored) {
-  router_.interest["buddy"] = {"metrics"};
-  router_.interest["other"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
+  queries_.interest["other"] = {"metrics"};
   Publish(Data(1), "elsewhere");
   Publish(Data(1), "metrics", "session.created");
   Publish(Data(1), "metrics", "metrics_update", /*mirror=*/true);
@@ -193,7 +179,7 @@ TEST_F(SessionBuddyFeedTest, OtherEventsChannelsMirrorsAndServicesAreIgnored) {
 }
 
 TEST_F(SessionBuddyFeedTest, DataOfAnotherShapeMakesEmptyLists) {
-  router_.interest["buddy"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
   for (const char* data : {R"({})", R"({"top_skills":5,"anomalies":{"a":1}})",
                            R"({"top_skills":[1,null,"x",[]],"anomalies":null})"}) {
     Publish(data);
@@ -205,7 +191,7 @@ TEST_F(SessionBuddyFeedTest, DataOfAnotherShapeMakesEmptyLists) {
 }
 
 TEST_F(SessionBuddyFeedTest, FramesKeepStepButDoNotMakeUpForALongPause) {
-  router_.interest["buddy"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
   Pass(absl::Milliseconds(1300));  // 0.3 s late
   EXPECT_THAT(Frames("metrics"), SizeIs(1));
   Pass(absl::Milliseconds(700));  // the next is due 2 s after the start
@@ -218,7 +204,7 @@ TEST_F(SessionBuddyFeedTest, FramesKeepStepButDoNotMakeUpForALongPause) {
 }
 
 TEST_F(SessionBuddyFeedTest, AReloadChangesTheIntervalAndKeepsTheNumbers) {
-  router_.interest["buddy"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
   Publish(Data(3));
   SetServices("250ms");
   Pass(kInterval);  // as it was armed
@@ -229,8 +215,8 @@ TEST_F(SessionBuddyFeedTest, AReloadChangesTheIntervalAndKeepsTheNumbers) {
 }
 
 TEST_F(SessionBuddyFeedTest, ARemovedServiceGetsNoFramesAndOneThatComesBackBeginsAnew) {
-  router_.interest["buddy"] = {"metrics"};
-  router_.interest["second"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
+  queries_.interest["second"] = {"metrics"};
   Publish(Data(3));
   SetServices("1s", "second");
   Pass(absl::Milliseconds(500));
@@ -243,7 +229,7 @@ TEST_F(SessionBuddyFeedTest, ARemovedServiceGetsNoFramesAndOneThatComesBackBegin
 }
 
 TEST_F(SessionBuddyFeedTest, ItsTimersDoNothingWhenItIsGone) {
-  router_.interest["buddy"] = {"metrics"};
+  queries_.interest["buddy"] = {"metrics"};
   feed_.reset();
   Pass(kInterval);
   EXPECT_THAT(router_.frames, IsEmpty());

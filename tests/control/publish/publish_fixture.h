@@ -26,10 +26,10 @@ class PublishFixture : public RouterFixture {
   void TearDown() override {
     // Who still waits for a receipt gets it, as when control's links are closed; also for what a
     // cancelled stream had read before the server knew.
-    router_->StopPublishing();
-    router_->WorkerGone(worker_->link->id());
+    routing_->router->StopPublishing();
+    routing_->receipts.WorkerGone(worker_->link->id());
     StopServer();
-    router_->WorkerGone(worker_->link->id());
+    routing_->receipts.WorkerGone(worker_->link->id());
   }
 
   struct Sizes {
@@ -46,7 +46,7 @@ class PublishFixture : public RouterFixture {
     service_ = PublishService::Make({.max_batch = [sizes] { return sizes.max_batch; },
                                      .stream_credit = sizes.stream_credit,
                                      .max_publishers = sizes.max_publishers},
-                                    router_.get());
+                                    routing_->router.get());
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
     builder.RegisterService(service_->service());
@@ -98,8 +98,8 @@ class PublishFixture : public RouterFixture {
   }
   // Data of the newest event of `channel`.
   nlohmann::json Data(const std::string& channel = "x") {
-    const auto slice =
-        router_->ReadHistory({.service = "s", .channel = channel, .limit = 1, .reverse = true});
+    const auto slice = routing_->queries->ReadHistory(
+        {.service = "s", .channel = channel, .limit = 1, .reverse = true});
     EXPECT_OK(slice);
     if (!slice.ok() || slice->publications.empty()) return {};
     const absl::string_view data = slice->publications[0]->data();
@@ -117,12 +117,12 @@ class PublishFixture : public RouterFixture {
       report.counts.dropped[3] = 1;
       report.first_written_us = report.last_written_us = 10;
       report.final = true;
-      router_->OnReport(worker_->link->id(), report);
+      routing_->receipts.OnReport(worker_->link->id(), report);
       ++reported;
     }
     return reported;
   }
-  int64_t Accepted() { return router_->Counts("s").accepted; }
+  int64_t Accepted() { return routing_->queries->Counts("s").accepted; }
 
   std::string folder_;
   std::unique_ptr<PublishService> service_;

@@ -119,7 +119,7 @@ TEST_F(PublishServiceTest, ARefusedEventIsAFailedCall) {
   elsewhere.set_service("none");
   EXPECT_THAT(PublishEvent(elsewhere),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"none\" is not configured")));
-  router_->StopPublishing();
+  routing_->router->StopPublishing();
   EXPECT_THAT(PublishEvent(MakeEvent()),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("control is stopping")));
 }

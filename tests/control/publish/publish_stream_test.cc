@@ -145,8 +145,8 @@ TEST_F(PublishStreamTest, ItemsOfEverySizeAreReadAcrossTheEndsOfGrpcsPieces) {
   for (const v1::ItemReceipt& receipt : receipts) {
     EXPECT_EQ(receipt.receipt().position().offset(), static_cast<int64_t>(receipt.seq()));
   }
-  const auto history =
-      router_->ReadHistory({.service = "s", .channel = "x", .limit = 1000, .max_bytes = 100 << 20});
+  const auto history = routing_->queries->ReadHistory(
+      {.service = "s", .channel = "x", .limit = 1000, .max_bytes = 100 << 20});
   ASSERT_OK(history);
   ASSERT_THAT(history->publications, SizeIs(100));
   for (size_t i = 0; i < 100; ++i) {
@@ -440,7 +440,7 @@ TEST_F(PublishStreamTest, ACancelledStreamsReceiptsComeLaterAndHarmNobody) {
   EXPECT_EQ(again.Greet("me").last_accepted_seq(), 50u);
   again.HalfClose();
   EXPECT_OK(again.Finish());
-  router_->WorkerGone(worker_->link->id());
+  routing_->receipts.WorkerGone(worker_->link->id());
 }
 
 TEST_F(PublishStreamTest, AStreamThatIsCancelledForWantOfCreditEnds) {
@@ -512,7 +512,7 @@ TEST_F(PublishStreamTest, AStreamThatComesAfterTheGoAwayIsToldAtOnce) {
   const std::optional<v1::PublishStreamResponse> response = publisher.Read();
   ASSERT_TRUE(response.has_value());
   EXPECT_TRUE(response->has_go_away());
-  router_->StopPublishing();
+  routing_->router->StopPublishing();
   publisher.Send({1});
   const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(1);
   ASSERT_THAT(receipts, SizeIs(1));

@@ -11,13 +11,13 @@
 #include "control/config/service_table.h"
 #include "control/engine/memory_engine.h"
 #include "control/routing/channel_info.h"
-#include "control/routing/router.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/fake_channel_queries.h"
 #include "tests/fakes/fake_clock.h"
-#include "tests/fakes/fake_router.h"
+#include "tests/testing/routing.h"
 
 namespace fanwire::control {
 
@@ -54,7 +54,7 @@ services:
 
   // Events whose data.n counts from 1.
   void Publish(const std::string& channel, int count, size_t fill = 0) {
-    PublishRun run(router_.get());
+    const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
     for (int n = 1; n <= count; ++n) {
       const std::string data = Json{{"n", n}, {"fill", std::string(fill, 'x')}}.dump();
       Event event;
@@ -62,7 +62,7 @@ services:
       event.channel = channel;
       event.event = "thing.happened";
       event.json = data;
-      run.Publish(event, {}, &sink_, 0);
+      run->Publish(event, {}, &sink_, 0);
     }
   }
 
@@ -98,16 +98,18 @@ services:
   FakeClock clock_;
   TimerQueue timers_{&clock_};
   std::unique_ptr<Engine> engine_ = MakeMemoryEngine(64 << 20);
-  std::unique_ptr<Router> router_ = Router::Make({}, engine_.get(), &clock_, &timers_, Services());
-  std::unique_ptr<ClientRequestHandler> handler_ = MakeHistoryRequestHandler(router_.get());
+  const std::unique_ptr<Routing> routing_ =
+      std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_, Services());
+  std::unique_ptr<ClientRequestHandler> handler_ =
+      MakeHistoryRequestHandler(routing_->queries.get());
   Sink sink_;
 };
 
 TEST_F(HistoryRequestTest, TellsTheEnvelopesThatSubscribersGot) {
   Publish("a:b", 3);
   const Json answer = Answer({{"channel", "a:b"}});
-  const auto kept =
-      router_->ReadHistory({.service = "mahavishnu", .channel = "a:b", .since = std::nullopt});
+  const auto kept = routing_->queries->ReadHistory(
+      {.service = "mahavishnu", .channel = "a:b", .since = std::nullopt});
   ASSERT_THAT(kept->publications, SizeIs(3));
   ASSERT_THAT(answer["events"], SizeIs(3));
   for (size_t i = 0; i < 3; ++i) {
@@ -209,14 +211,9 @@ TEST_F(HistoryRequestTest, AServiceThatIsGoneIsNotFound) {
 }
 
 TEST_F(HistoryRequestTest, AFaultOfOursIsToldWithoutItsDetail) {
-  class FailingRouter final : public FakeRouter {
-   public:
-    absl::StatusOr<HistorySlice> ReadHistory(const HistoryRequest&) override {
-      return absl::DataLossError("block 17 of /var/lib/x is torn");
-    }
-  };
-  FailingRouter router;
-  handler_ = MakeHistoryRequestHandler(&router);
+  FakeChannelQueries queries;
+  queries.history_status = absl::DataLossError("block 17 of /var/lib/x is torn");
+  handler_ = MakeHistoryRequestHandler(&queries);
   const v1::ClientReply reply = Ask({{"channel", "a"}});
   EXPECT_EQ(reply.error_code(), "INTERNAL_ERROR");
   EXPECT_EQ(reply.error_message(), "Internal server error");

@@ -1,5 +1,5 @@
-// What the tests of Router and Subscriptions share: a real Router over a real MemoryEngine, and
-// workers whose links are real and whose streams are not.
+// What the tests of Router, Subscriptions and ChannelQueries share: these over a real
+// MemoryEngine, and workers whose links are real and whose streams are not.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +20,13 @@
 #include "control/config/service_table.h"
 #include "control/engine/memory_engine.h"
 #include "control/links/worker_link.h"
-#include "control/routing/router.h"
-#include "control/routing/router_options.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/testing/link_message.h"
+#include "tests/testing/routing.h"
 #include "tests/testing/status.h"
 
 namespace fanwire::control {
@@ -337,41 +336,46 @@ class RouterFixture : public ::testing::Test {
   }
   // Begins with another service and engine.
   void Use(const std::string& lines, uint64_t max_history_bytes = 64 << 20,
-           const RouterOptions& options = {}) {
-    router_ = nullptr;
+           const Router::Options& options = {}) {
+    routing_ = nullptr;
     engine_ = MakeMemoryEngine(max_history_bytes);
-    router_ = Router::Make(options, engine_.get(), &clock_, &timers_, Services(lines));
+    routing_ =
+        std::make_unique<Routing>(options, engine_.get(), &clock_, &timers_, Services(lines));
   }
 
   RouterFixture() { Use(""); }
 
   std::unique_ptr<FakeWorker> MakeWorker(const WorkerLink::Options& options = {}) {
-    return std::make_unique<FakeWorker>(++last_link_, options, &clock_, router_->link_owner());
+    return std::make_unique<FakeWorker>(++last_link_, options, &clock_,
+                                        routing_->subscriptions.get());
   }
   void Want(const FakeWorker& worker, const std::string& channel) {
-    router_->AddInterest(worker.link, {.service = "s", .channel = channel});
+    routing_->subscriptions->AddInterest(worker.link, {.service = "s", .channel = channel});
   }
   void Unwant(const FakeWorker& worker, const std::string& channel) {
-    router_->RemoveInterest(worker.link, {.service = "s", .channel = channel});
+    routing_->subscriptions->RemoveInterest(worker.link, {.service = "s", .channel = channel});
   }
   void WantPattern(const FakeWorker& worker, const std::string& pattern) {
-    router_->AddInterest(worker.link, {.service = "s", .channel = pattern, .pattern = true});
+    routing_->subscriptions->AddInterest(worker.link,
+                                         {.service = "s", .channel = pattern, .pattern = true});
   }
   void UnwantPattern(const FakeWorker& worker, const std::string& pattern) {
-    router_->RemoveInterest(worker.link, {.service = "s", .channel = pattern, .pattern = true});
+    routing_->subscriptions->RemoveInterest(worker.link,
+                                            {.service = "s", .channel = pattern, .pattern = true});
   }
   void Subscribe(const FakeWorker& worker, uint64_t query_id, const std::string& channel) {
-    router_->Subscribe(worker.link, {.query_id = query_id, .service = "s", .channel = channel});
+    routing_->subscriptions->Subscribe(worker.link,
+                                       {.query_id = query_id, .service = "s", .channel = channel});
   }
   void Recover(const FakeWorker& worker, uint64_t query_id, const std::string& channel,
                const std::string& epoch, int64_t offset, uint64_t page_bytes = 0) {
-    router_->Subscribe(worker.link, {.query_id = query_id,
-                                     .service = "s",
-                                     .channel = channel,
-                                     .recover = true,
-                                     .recover_epoch = epoch,
-                                     .recover_offset = offset,
-                                     .page_bytes = page_bytes});
+    routing_->subscriptions->Subscribe(worker.link, {.query_id = query_id,
+                                                     .service = "s",
+                                                     .channel = channel,
+                                                     .recover = true,
+                                                     .recover_epoch = epoch,
+                                                     .recover_offset = offset,
+                                                     .page_bytes = page_bytes});
   }
 
   // Refers to its texts.
@@ -388,8 +392,8 @@ class RouterFixture : public ::testing::Test {
                                    ReceiptLevel level = ReceiptLevel::kAccepted) {
     FakeReceiptSink sink;
     {
-      PublishRun run(router_.get());
-      run.Publish(event, {.level = level}, &sink, 1);
+      const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
+      run->Publish(event, {.level = level}, &sink, 1);
     }
     EXPECT_EQ(sink.count(), 1u);
     return sink.last();
@@ -397,9 +401,9 @@ class RouterFixture : public ::testing::Test {
   // As many events; the last one's position.
   Position Publish(const std::string& channel, int count = 1) {
     Position last;
-    PublishRun run(router_.get());
+    const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
     FakeReceiptSink sink;
-    for (int i = 0; i < count; ++i) run.Publish(MakeEvent(channel), {}, &sink, 0);
+    for (int i = 0; i < count; ++i) run->Publish(MakeEvent(channel), {}, &sink, 0);
     for (const FakeReceiptSink::Receipt& receipt : sink.receipts()) {
       EXPECT_OK(receipt.outcome.status);
       last = receipt.outcome.position;
@@ -409,7 +413,7 @@ class RouterFixture : public ::testing::Test {
   }
 
   std::string EpochOf(const std::string& channel) {
-    const auto summary = router_->GetChannel("s", channel);
+    const auto summary = routing_->queries->GetChannel("s", channel);
     EXPECT_OK(summary);
     return summary.ok() ? summary->history.head.epoch.ToText() : "";
   }
@@ -422,7 +426,7 @@ class RouterFixture : public ::testing::Test {
   FakeClock clock_;
   TimerQueue timers_{&clock_};
   std::unique_ptr<Engine> engine_;
-  std::unique_ptr<Router> router_;
+  std::unique_ptr<Routing> routing_;
   uint64_t last_link_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// Publishing: what is refused, positions, mirrors, idempotency, receipts, observers, questions.
+// Publishing: what is refused, positions, mirrors, idempotency, receipts, observers.
 // What workers get of it is subscriptions_test.cc; many threads at once, router_threads_test.cc.
 #include "control/routing/router.h"
 
@@ -32,7 +32,7 @@ constexpr char kMirrors[] =
 class RouterTest : public RouterFixture {
  protected:
   std::vector<Json> History(const std::string& channel) {
-    const auto slice = router_->ReadHistory({.service = "s", .channel = channel});
+    const auto slice = routing_->queries->ReadHistory({.service = "s", .channel = channel});
     EXPECT_OK(slice);
     std::vector<Json> envelopes;
     if (slice.ok()) {
@@ -47,8 +47,8 @@ class RouterTest : public RouterFixture {
   void Begin(const Event& event, FakeReceiptSink* sink, uint64_t tag = 0,
              ReceiptLevel level = ReceiptLevel::kWritten,
              absl::Duration wait = absl::ZeroDuration()) {
-    PublishRun run(router_.get());
-    run.Publish(event, {.level = level, .wait = wait}, sink, tag);
+    const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
+    run->Publish(event, {.level = level, .wait = wait}, sink, tag);
   }
   void Report(const FakeWorker& worker, uint64_t tracking_id, int64_t written, bool final = true) {
     DeliveryReport report;
@@ -57,7 +57,7 @@ class RouterTest : public RouterFixture {
     report.first_written_us = 5;
     report.last_written_us = 9;
     report.final = final;
-    router_->OnReport(worker.link->id(), report);
+    routing_->receipts.OnReport(worker.link->id(), report);
   }
 };
 
@@ -77,8 +77,8 @@ TEST_F(RouterTest, PositionsCountFromOneInEachChannelUnderItsEpoch) {
   const FakeReceiptSink::Receipt other = Publish(MakeEvent("y"));
   EXPECT_EQ(other.outcome.position.offset, 1);
   EXPECT_NE(other.outcome.position.epoch, first.outcome.position.epoch);
-  EXPECT_EQ(router_->Counts("s").accepted, 3);
-  EXPECT_EQ(router_->Counts("s").channels, 2);
+  EXPECT_EQ(routing_->queries->Counts("s").accepted, 3);
+  EXPECT_EQ(routing_->queries->Counts("s").channels, 2);
 }
 
 TEST_F(RouterTest, TheEnvelopeIsWhatThePublisherSaid) {
@@ -133,30 +133,30 @@ TEST_F(RouterTest, AnEventWithoutHistoryIsFannedOutWithoutAPosition) {
 TEST_F(RouterTest, ARunOfManyPublicationsReachesTheWorkersWhileItLasts) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
-  PublishRun run(router_.get());
+  const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
   FakeReceiptSink sink;
-  for (int i = 0; i < 32; ++i) run.Publish(MakeEvent("x"), {}, &sink, 0);
+  for (int i = 0; i < 32; ++i) run->Publish(MakeEvent("x"), {}, &sink, 0);
   EXPECT_TRUE(worker->writing());
   worker->Drain();
   EXPECT_EQ(worker->delivered(), 32);
-  run.Publish(MakeEvent("x"), {}, &sink, 0);
+  run->Publish(MakeEvent("x"), {}, &sink, 0);
   EXPECT_FALSE(worker->writing());
-  run.Flush();
+  run->Flush();
   EXPECT_TRUE(worker->writing());
 }
 
 TEST_F(RouterTest, APublicationOfARunIsReceivedWhenTheLastWasAnsweredOrWhenSomethingElseWasDone) {
-  PublishRun run(router_.get());
+  const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
   FakeReceiptSink sink;
   const auto accepted_us = [&] {
-    run.Publish(MakeEvent("x"), {}, &sink, 0);
+    run->Publish(MakeEvent("x"), {}, &sink, 0);
     return sink.last().outcome.stages.accepted;
   };
   EXPECT_EQ(accepted_us(), 1);  // nothing takes less
   clock_.Advance(absl::Milliseconds(5));
   EXPECT_EQ(accepted_us(), 5000);
   clock_.Advance(absl::Milliseconds(5));
-  run.Interrupted();
+  run->Interrupted();
   EXPECT_EQ(accepted_us(), 1);
 }
 
@@ -173,9 +173,9 @@ TEST_F(RouterTest, ARefusedEventLeavesNothingBehind) {
               StatusIs(absl::StatusCode::kInvalidArgument, "data: not a JSON object"));
   EXPECT_EQ(receipt.id, "mine");
   EXPECT_THAT(worker->Take(), IsEmpty());
-  EXPECT_FALSE(router_->GetChannel("s", "x").ok());
-  EXPECT_EQ(router_->Counts("s").refused, 1);
-  EXPECT_EQ(router_->Counts("s").accepted, 0);
+  EXPECT_FALSE(routing_->queries->GetChannel("s", "x").ok());
+  EXPECT_EQ(routing_->queries->Counts("s").refused, 1);
+  EXPECT_EQ(routing_->queries->Counts("s").accepted, 0);
   // The key is free for the corrected one.
   event.json = "{}";
   EXPECT_FALSE(Publish(event).outcome.duplicate);
@@ -223,7 +223,7 @@ TEST_F(RouterTest, WithThousandsOfChannelsEachHasItsOwnSeries) {
   const FakeReceiptSink::Receipt bad = Publish(MakeEvent("c1", "no JSON"));
   EXPECT_THAT(bad.outcome.status, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data")));
   EXPECT_EQ(Publish(MakeEvent("c1")).outcome.position.offset, 4);
-  EXPECT_EQ(router_->Counts("s").channels, kChannels + 30 + 1);  // with global
+  EXPECT_EQ(routing_->queries->Counts("s").channels, kChannels + 30 + 1);  // with global
 }
 
 TEST_F(RouterTest, AServicesChannelsAreLimitedAndNoEventIsHalfPublished) {
@@ -237,22 +237,22 @@ TEST_F(RouterTest, AServicesChannelsAreLimitedAndNoEventIsHalfPublished) {
 }
 
 TEST_F(RouterTest, AStoppingRouterRefusesEverythingThatIsNew) {
-  router_->StopPublishing();
+  routing_->router->StopPublishing();
   EXPECT_THAT(Publish(MakeEvent("x")).outcome.status,
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("stopping")));
-  EXPECT_THAT(router_->Validate(MakeEvent("x")),
+  EXPECT_THAT(routing_->router->Validate(MakeEvent("x")),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("stopping")));
 }
 
 TEST_F(RouterTest, ValidateSaysWhereAnEventWouldGoAndPublishesNothing) {
   Use(absl::StrCat("  catalog_check: warn\n", kMirrors));
-  const auto validation = router_->Validate(MakeEvent("x", R"({"worker":"w"})"));
+  const auto validation = routing_->router->Validate(MakeEvent("x", R"({"worker":"w"})"));
   ASSERT_OK(validation);
   EXPECT_THAT(validation->channels, ElementsAre("x", "global", "worker:w"));
   EXPECT_THAT(validation->warnings, ElementsAre(HasSubstr("not in the catalog")));
-  EXPECT_THAT(router_->Validate(MakeEvent("a:*")),
+  EXPECT_THAT(routing_->router->Validate(MakeEvent("a:*")),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("channel")));
-  EXPECT_EQ(router_->Counts("s").channels, 0);
+  EXPECT_EQ(routing_->queries->Counts("s").channels, 0);
 }
 
 TEST_F(RouterTest, CatalogWarningsAreCountedAndToldOnceWithoutTheData) {
@@ -262,7 +262,7 @@ TEST_F(RouterTest, CatalogWarningsAreCountedAndToldOnceWithoutTheData) {
     EXPECT_OK(Publish(MakeEvent("x", R"({"secret":"payload"})")).outcome.status);
   }
   const std::string log = testing::internal::GetCapturedStderr();
-  EXPECT_EQ(router_->Counts("s").catalog_warnings, 3);
+  EXPECT_EQ(routing_->queries->Counts("s").catalog_warnings, 3);
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
   EXPECT_THAT(log, HasSubstr(" catalog.fault service=s event="));
   EXPECT_THAT(log, HasSubstr("not in the catalog"));
@@ -273,7 +273,7 @@ TEST_F(RouterTest, WhatWasAcceptedIsTimed) {
   Publish("x");
   Publish("x");
   EXPECT_FALSE(Publish(MakeEvent("a:*")).outcome.status.ok());
-  const std::vector<uint64_t> counts = router_->Counts("s").seconds.counts;
+  const std::vector<uint64_t> counts = routing_->queries->Counts("s").seconds.counts;
   EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), uint64_t{0}), 2u);
 }
 
@@ -301,8 +301,8 @@ TEST_F(RouterTest, AMirrorCopyIsAPublicationOfItsOwnWithTheSameIdAndData) {
   EXPECT_EQ(copy["room"], "global");
   EXPECT_EQ(copy["offset"], 2);
   EXPECT_EQ(third["room"], "worker:w");
-  EXPECT_EQ(router_->Counts("s").accepted, 2);
-  EXPECT_EQ(router_->Counts("s").mirrored, 3);
+  EXPECT_EQ(routing_->queries->Counts("s").accepted, 2);
+  EXPECT_EQ(routing_->queries->Counts("s").mirrored, 3);
   // Of mirrored events every number is the sum over the copies.
   EXPECT_EQ(receipt.outcome.delivery.workers_total, 3);
 }
@@ -337,8 +337,8 @@ TEST_F(RouterTest, ASecondEventOfAKeyIsNotPublishedAndGetsTheFirstOnesReceipt) {
   EXPECT_TRUE(second.outcome.duplicate);
   EXPECT_EQ(second.id, first.id);
   EXPECT_EQ(second.outcome.position, first.outcome.position);
-  EXPECT_EQ(router_->Counts("s").accepted, 1);
-  EXPECT_EQ(router_->Counts("s").duplicates, 1);
+  EXPECT_EQ(routing_->queries->Counts("s").accepted, 1);
+  EXPECT_EQ(routing_->queries->Counts("s").duplicates, 1);
   Pass(absl::Minutes(10));
   EXPECT_FALSE(Publish(event).outcome.duplicate);
 }
@@ -452,8 +452,8 @@ TEST_F(RouterTest, AWorkerThatGoesEndsTheWait) {
   FakeReceiptSink sink;
   Begin(MakeEvent("x"), &sink);
   worker->link->Close(absl::UnavailableError("gone"));
-  router_->ClearInterest(worker->link);
-  router_->WorkerGone(worker->link->id());
+  routing_->subscriptions->ClearInterest(worker->link);
+  routing_->receipts.WorkerGone(worker->link->id());
   ASSERT_EQ(sink.count(), 1u);
   EXPECT_FALSE(sink.last().outcome.timed_out);
   EXPECT_EQ(sink.last().outcome.delivery.workers_total, 1);
@@ -522,116 +522,13 @@ class Watcher final : public PublicationObserver {
 TEST_F(RouterTest, ObserversSeeEveryCopyUntilTheyAreRemoved) {
   Use(kMirrors);
   Watcher watcher;
-  router_->AddObserver(&watcher);
+  routing_->router->AddObserver(&watcher);
   Publish(MakeEvent("x", R"({"worker":"w"})"));
   Publish(MakeEvent("x", "[]"));
   EXPECT_THAT(watcher.seen, ElementsAre("s/x#1", "s/global#1 mirror", "s/worker:w#1 mirror"));
-  router_->RemoveObserver(&watcher);
+  routing_->router->RemoveObserver(&watcher);
   Publish("x");
   EXPECT_THAT(watcher.seen, SizeIs(3));
-}
-
-// ------------------------------------------------------------------------------- questions
-
-TEST_F(RouterTest, SummariesSayWhatAChannelHolds) {
-  const auto one = MakeWorker(), two = MakeWorker();
-  Want(*one, "x");
-  WantPattern(*two, "x");
-  Publish("x", 3);
-  const auto summary = router_->GetChannel("s", "x");
-  ASSERT_OK(summary);
-  EXPECT_EQ(summary->service, "s");
-  EXPECT_EQ(summary->channel, "x");
-  EXPECT_EQ(summary->history.head.offset, 3);
-  EXPECT_EQ(summary->history.oldest_offset, 1);
-  EXPECT_EQ(summary->history.publications, 3);
-  EXPECT_GT(summary->history.bytes, 3 * 200);
-  EXPECT_EQ(summary->publications, 3);
-  EXPECT_EQ(summary->last_published, clock_.WallNow());
-  EXPECT_EQ(summary->workers, 2);
-  EXPECT_THAT(router_->GetChannel("s", "none"),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no channel \"none\"")));
-  EXPECT_THAT(router_->GetChannel("none", "x"),
-              StatusIs(absl::StatusCode::kNotFound, "service \"none\" is not configured"));
-}
-
-TEST_F(RouterTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot) {
-  const auto worker = MakeWorker();
-  router_->AddInterest(worker->link,
-                       {.service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
-  Want(*worker, "quiet");
-  Publish("a:1");
-  Publish("a:b:c");
-  const auto names = [this](const std::string& service, const std::string& pattern) {
-    const auto channels = router_->ListChannels(service, pattern);
-    EXPECT_OK(channels);
-    std::vector<std::string> names;
-    for (const ChannelSummary& channel : *channels) names.push_back(channel.channel);
-    std::sort(names.begin(), names.end());
-    return names;
-  };
-  EXPECT_THAT(names("", ""), ElementsAre("a:1", "a:b:c", "quiet"));
-  EXPECT_THAT(names("s", "a:*"), ElementsAre("a:1"));
-  EXPECT_THAT(names("none", ""), IsEmpty());
-  EXPECT_THAT(router_->ListChannels("", "a:**:b"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("**")));
-  const auto quiet = router_->GetChannel("s", "quiet");
-  ASSERT_OK(quiet);
-  EXPECT_EQ(quiet->last_published, absl::InfinitePast());
-  EXPECT_THAT(router_->InterestedChannels("s", Dialect::kSessionBuddy), ElementsAre("metrics"));
-  EXPECT_THAT(router_->InterestedChannels("s", Dialect::kCommon), ElementsAre("quiet"));
-  EXPECT_THAT(router_->InterestedChannels("none", Dialect::kCommon), IsEmpty());
-}
-
-TEST_F(RouterTest, HistoryIsReadOverAPagesBoundsInBothDirections) {
-  Publish("x", 10);
-  const auto offsets = [this](HistoryRequest request, bool more) {
-    request.service = "s";
-    request.channel = "x";
-    const auto slice = router_->ReadHistory(request);
-    EXPECT_OK(slice);
-    EXPECT_EQ(slice->more, more);
-    EXPECT_EQ(slice->head.offset, 10);
-    std::vector<int64_t> offsets;
-    for (const PublicationPtr& each : slice->publications) offsets.push_back(each->offset());
-    return offsets;
-  };
-  const auto slice = router_->ReadHistory({.service = "s", .channel = "x"});
-  const Epoch epoch = slice->head.epoch;
-  const size_t each = slice->publications[0]->envelope().size();
-  EXPECT_THAT(offsets({.limit = 3}, true), ElementsAre(1, 2, 3));
-  EXPECT_THAT(offsets({.limit = 3, .reverse = true}, true), ElementsAre(10, 9, 8));
-  EXPECT_THAT(offsets({.since = Position{epoch, 8}}, false), ElementsAre(9, 10));
-  EXPECT_THAT(offsets({.since = Position{epoch, 8}, .reverse = true}, false), ElementsAre(10, 9));
-  EXPECT_THAT(offsets({.since = Position{epoch, 10}}, false), IsEmpty());
-  EXPECT_THAT(offsets({.since = Position{Epoch::Random(), 8}}, false), SizeIs(10));
-  EXPECT_THAT(offsets({.limit = 0}, true), IsEmpty());
-  EXPECT_THAT(offsets({.max_bytes = 2 * each + 1}, true), ElementsAre(1, 2));
-  EXPECT_THAT(offsets({.max_bytes = 2 * each + 5, .reverse = true}, true), ElementsAre(10, 9));
-  EXPECT_THAT(offsets({.max_bytes = 1}, true), ElementsAre(1));
-}
-
-TEST_F(RouterTest, HistoryOfAChannelWithoutStateIsEmptyAndOfNoServiceAnError) {
-  const auto slice = router_->ReadHistory({.service = "s", .channel = "x"});
-  ASSERT_OK(slice);
-  EXPECT_THAT(slice->publications, IsEmpty());
-  EXPECT_EQ(slice->head.epoch, Epoch());
-  EXPECT_FALSE(router_->GetChannel("s", "x").ok());
-  EXPECT_THAT(router_->ReadHistory({.service = "none", .channel = "x"}),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
-  EXPECT_THAT(router_->ReadHistory({.service = "s", .channel = "x:*"}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("channel")));
-}
-
-TEST_F(RouterTest, ExpiredEventsAreNotInHistory) {
-  Event brief = MakeEvent("x");
-  brief.ttl = absl::Seconds(1);
-  Publish(brief);
-  Publish("x");
-  clock_.Advance(absl::Seconds(1));
-  const std::vector<Json> history = History("x");
-  ASSERT_THAT(history, SizeIs(1));
-  EXPECT_EQ(history[0]["offset"], 2);
 }
 
 // ------------------------------------------------------------------------------- eviction
@@ -639,8 +536,8 @@ TEST_F(RouterTest, ExpiredEventsAreNotInHistory) {
 TEST_F(RouterTest, AForgottenChannelBeginsAgainUnderAnotherEpoch) {
   const Position before = Publish("x", 3);
   clock_.Advance(absl::Hours(25));
-  router_->Sweep();
-  EXPECT_EQ(router_->Counts("s").channels, 0);
+  routing_->directory.Sweep();
+  EXPECT_EQ(routing_->queries->Counts("s").channels, 0);
   const Position after = Publish("x");
   EXPECT_EQ(after.offset, 1);
   EXPECT_NE(after.epoch, before.epoch);
@@ -655,17 +552,17 @@ TEST_F(RouterTest, InterestKeepsAChannelsEpochHoweverLong) {
   const Position before = Publish("x", 3);
   Want(*worker, "x");
   clock_.Advance(absl::Hours(100));
-  router_->Sweep();
+  routing_->directory.Sweep();
   EXPECT_EQ(Publish("x").epoch, before.epoch);
   EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "x#4"));
   // Its idle time begins when the interest ends.
   clock_.Advance(absl::Hours(100));
   Unwant(*worker, "x");
-  router_->Sweep();
-  EXPECT_EQ(router_->Counts("s").channels, 1);
+  routing_->directory.Sweep();
+  EXPECT_EQ(routing_->queries->Counts("s").channels, 1);
   clock_.Advance(absl::Hours(24));
-  router_->Sweep();
-  EXPECT_EQ(router_->Counts("s").channels, 0);
+  routing_->directory.Sweep();
+  EXPECT_EQ(routing_->queries->Counts("s").channels, 0);
 }
 
 TEST_F(RouterTest, TheWholeBudgetHoldsWithTheSweepAndTheNewestStay) {
@@ -674,19 +571,19 @@ TEST_F(RouterTest, TheWholeBudgetHoldsWithTheSweepAndTheNewestStay) {
   for (int i = 0; i < 400; ++i) {
     Publish(MakeEvent(absl::StrCat("c", i % 100), data));
     clock_.Advance(absl::Milliseconds(1));
-    if (i % 10 == 0) router_->Sweep();
+    if (i % 10 == 0) routing_->directory.Sweep();
     ASSERT_LE(engine_->history_bytes(), 115'000);
   }
-  router_->Sweep();
+  routing_->directory.Sweep();
   EXPECT_LE(engine_->history_bytes(), 100'000);
   EXPECT_THAT(History("c99"), SizeIs(1));
   EXPECT_THAT(History("c0"), IsEmpty());
-  EXPECT_EQ(router_->GetChannel("s", "c0")->history.head.offset, 4);
+  EXPECT_EQ(routing_->queries->GetChannel("s", "c0")->history.head.offset, 4);
 }
 
 TEST_F(RouterTest, AReloadsRulesHoldForTheNextPublication) {
   Publish("x", 5);
-  router_->SetServices(Services("  channels: [{pattern: x, history_size: 1}]\n"));
+  routing_->directory.SetServices(Services("  channels: [{pattern: x, history_size: 1}]\n"));
   EXPECT_THAT(History("x"), SizeIs(5));
   Publish("x");
   EXPECT_THAT(History("x"), SizeIs(1));

@@ -42,10 +42,10 @@ class RouterThreadsTest : public RouterFixture {
     Run([this, channels, events, json] {
       FakeReceiptSink sink;
       for (int i = 0; i < events;) {
-        PublishRun run(router_.get());
+        const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
         for (int k = 0; k < 5 && i < events; ++k, ++i) {
-          run.Publish(MakeEvent(channels[static_cast<size_t>(i) % channels.size()], json), {},
-                      &sink, 0);
+          run->Publish(MakeEvent(channels[static_cast<size_t>(i) % channels.size()], json), {},
+                       &sink, 0);
         }
       }
       EXPECT_EQ(sink.count(), static_cast<size_t>(events));
@@ -62,7 +62,7 @@ class RouterThreadsTest : public RouterFixture {
     servers_.clear();
   }
   int64_t Head(const std::string& channel) {
-    const auto summary = router_->GetChannel("s", channel);
+    const auto summary = routing_->queries->GetChannel("s", channel);
     return summary.ok() ? summary->history.head.offset : 0;
   }
 
@@ -124,7 +124,7 @@ TEST_F(RouterThreadsTest, InterestMayComeAndGoWhileOthersPublish) {
       if (i % 3 == 0) WantPattern(*worker, "a:*");
       if (i % 2 == 0) Unwant(*worker, "a:1");
       if (i % 5 == 0) UnwantPattern(*worker, "a:*");
-      if (i % 50 == 0) router_->Sweep();
+      if (i % 50 == 0) routing_->directory.Sweep();
     }
     Want(*worker, "a:1");
     WantPattern(*worker, "a:*");
@@ -185,10 +185,10 @@ TEST_F(RouterThreadsTest, AWorkerThatAttachesAgainAndAgainMissesNothing) {
   for (int attachment = 0; attachment < 40; ++attachment) {
     const auto worker = MakeWorker({.max_queued_items = 64});
     worker->keep_notes = worker->keep_deliveries = false;
-    router_->BeginSnapshot(worker->link);
+    routing_->subscriptions->BeginSnapshot(worker->link);
     Want(*worker, "x");
-    if (!epoch.empty()) router_->Resume(worker->link, "s", "x", epoch, applied);
-    router_->EndSnapshot(worker->link);
+    if (!epoch.empty()) routing_->subscriptions->Resume(worker->link, "s", "x", epoch, applied);
+    routing_->subscriptions->EndSnapshot(worker->link);
     if (epoch.empty()) {
       Recover(*worker, 1, "x", EpochOf("x"), 0, 1 << 20);
       worker->Drain();
@@ -206,7 +206,7 @@ TEST_F(RouterThreadsTest, AWorkerThatAttachesAgainAndAgainMissesNothing) {
     }
     // The stream breaks with a write in flight, or with one that a publisher's thread is about to
     // begin; none holds the link for longer.
-    router_->ClearInterest(worker->link);
+    routing_->subscriptions->ClearInterest(worker->link);
     worker->link->Close(absl::UnavailableError("broken"));
     EXPECT_TRUE(WaitFor([&] {
       worker->Complete(/*ok=*/false);
@@ -215,10 +215,10 @@ TEST_F(RouterThreadsTest, AWorkerThatAttachesAgainAndAgainMissesNothing) {
   }
   JoinThreads();
   const auto worker = MakeWorker();
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   Want(*worker, "x");
-  router_->Resume(worker->link, "s", "x", epoch, applied);
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->Resume(worker->link, "s", "x", epoch, applied);
+  routing_->subscriptions->EndSnapshot(worker->link);
   worker->Drain();
   EXPECT_EQ(delivered + worker->delivered(), 4 * kEvents);
 }
@@ -248,7 +248,7 @@ TEST_F(RouterThreadsTest, PublishersOfManyOriginsIntoTheSameMirrorsNeverWaitForE
   EXPECT_EQ(Head("global"), 3 * kEvents);
   EXPECT_EQ(all->delivered(), copies);
   EXPECT_EQ(small->delivered(), copies);
-  const PublishCounts counts = router_->Counts("s");
+  const PublishCounts counts = routing_->queries->Counts("s");
   EXPECT_EQ(counts.accepted, 3 * kEvents);
   EXPECT_EQ(counts.accepted + counts.mirrored, copies);
   Join();
@@ -266,7 +266,7 @@ TEST_F(RouterThreadsTest, OfManyCallersWithOneKeyOneIsPublishedAndAllGetTheRecei
         report.tracking_id = deliver.publication_id();
         report.counts.matched = report.counts.written = 1;
         report.final = true;
-        router_->OnReport(worker->link->id(), report);
+        routing_->receipts.OnReport(worker->link->id(), report);
       }
       std::this_thread::yield();
     }
@@ -279,8 +279,8 @@ TEST_F(RouterThreadsTest, OfManyCallersWithOneKeyOneIsPublishedAndAllGetTheRecei
         const std::string key = absl::StrCat("key-", i);
         Event event = MakeEvent("x");
         event.idempotency_key = key;
-        PublishRun run(router_.get());
-        run.Publish(event, {.level = ReceiptLevel::kWritten}, sink, i);
+        const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
+        run->Publish(event, {.level = ReceiptLevel::kWritten}, sink, i);
       }
     });
   }
@@ -307,7 +307,7 @@ TEST_F(RouterThreadsTest, OfManyCallersWithOneKeyOneIsPublishedAndAllGetTheRecei
     }
     EXPECT_EQ(originals, 1);
   }
-  EXPECT_EQ(router_->Counts("s").duplicates, (kCallers - 1) * kKeys);
+  EXPECT_EQ(routing_->queries->Counts("s").duplicates, (kCallers - 1) * kKeys);
 }
 
 TEST_F(RouterThreadsTest, ReloadsSweepsAndQuestionsMayMeetPublishers) {
@@ -318,12 +318,12 @@ TEST_F(RouterThreadsTest, ReloadsSweepsAndQuestionsMayMeetPublishers) {
   PublishOn({"c", "b", "a"}, kEvents, "{}");
   Run([&] {
     for (int i = 0; i < 100; ++i) {
-      router_->SetServices(
+      routing_->directory.SetServices(
           Services(absl::StrCat("  channels: [{pattern: '**', history_size: ", i % 20, "}]\n")));
-      router_->Sweep();
-      EXPECT_OK(router_->ListChannels("", ""));
-      EXPECT_OK(router_->ReadHistory({.service = "s", .channel = "a"}));
-      router_->Counts("s");
+      routing_->directory.Sweep();
+      EXPECT_OK(routing_->queries->ListChannels("", ""));
+      EXPECT_OK(routing_->queries->ReadHistory({.service = "s", .channel = "a"}));
+      routing_->queries->Counts("s");
     }
   });
   JoinThreads();

@@ -106,7 +106,7 @@ TEST_F(SubscriptionsTest, ClearedInterestReleasesEverythingAndFreesTheLink) {
   WantPattern(*worker, "a:*");
   Publish("x");
   Publish("a:1");
-  router_->ClearInterest(worker->link);
+  routing_->subscriptions->ClearInterest(worker->link);
   worker->link->Flush();
   Publish("x");
   Publish("a:1");
@@ -125,14 +125,14 @@ TEST_F(SubscriptionsTest, AServiceThatAReloadRemovedKeepsNoLink) {
   WantPattern(*worker, "b:*");
   Publish("a:1");
   const LoadedConfig other = LoadConfig("services: [{name: t, port: 1}]", "t.yaml", {});
-  router_->SetServices(ServiceTable::Make(*other.config));
+  routing_->directory.SetServices(ServiceTable::Make(*other.config));
   Unwant(*worker, "x");
   UnwantPattern(*worker, "a:*");
   EXPECT_EQ(worker->link->interest_digest().value().count, 2u);
-  router_->ClearInterest(worker->link);
-  router_->Sweep();
+  routing_->subscriptions->ClearInterest(worker->link);
+  routing_->directory.Sweep();
   EXPECT_EQ(worker->link.use_count(), 1);
-  router_->SetServices(Services());
+  routing_->directory.SetServices(Services());
   Publish("x");
   Publish("b:1");
   EXPECT_THAT(worker->Take(), ElementsAre("def a:1@0", "a:1#1", "drop a:1"));
@@ -147,20 +147,20 @@ TEST_F(SubscriptionsTest, TheDigestIsOfEverythingThatIsWanted) {
   uint64_t hash = 0;
   uint64_t count = 0;
   for (const InterestView& interest : {name, pattern, dialect, unknown}) {
-    router_->AddInterest(worker->link, interest);
+    routing_->subscriptions->AddInterest(worker->link, interest);
     hash ^= InterestHash(interest.service, interest.dialect, interest.channel);
     EXPECT_THAT(worker->link->interest_digest().value(), FieldsAre(++count, hash));
   }
-  router_->AddInterest(worker->link, name);  // a second time
-  router_->AddInterest(worker->link, pattern);
+  routing_->subscriptions->AddInterest(worker->link, name);  // a second time
+  routing_->subscriptions->AddInterest(worker->link, pattern);
   EXPECT_THAT(worker->link->interest_digest().value(), FieldsAre(count, hash));
   for (const InterestView& interest : {unknown, dialect, pattern, name}) {
-    router_->RemoveInterest(worker->link, interest);
+    routing_->subscriptions->RemoveInterest(worker->link, interest);
     hash ^= InterestHash(interest.service, interest.dialect, interest.channel);
     EXPECT_THAT(worker->link->interest_digest().value(), FieldsAre(--count, hash));
   }
-  router_->RemoveInterest(worker->link, name);  // a second time
-  router_->RemoveInterest(worker->link, pattern);
+  routing_->subscriptions->RemoveInterest(worker->link, name);  // a second time
+  routing_->subscriptions->RemoveInterest(worker->link, pattern);
   EXPECT_THAT(worker->link->interest_digest().value(), FieldsAre(0, 0));
 }
 
@@ -192,8 +192,8 @@ TEST_F(SubscriptionsTest, ASubscribeMakesTheChannelsState) {
 TEST_F(SubscriptionsTest, APatternIsAnsweredWithoutHandleOrHead) {
   const auto worker = MakeWorker();
   WantPattern(*worker, "a:*");
-  router_->Subscribe(worker->link,
-                     {.query_id = 3, .service = "s", .channel = "a:*", .pattern = true});
+  routing_->subscriptions->Subscribe(
+      worker->link, {.query_id = 3, .service = "s", .channel = "a:*", .pattern = true});
   EXPECT_THAT(worker->Take(), ElementsAre("answer 3"));
   EXPECT_FALSE(worker->LastResult().has_head());
   EXPECT_TRUE(worker->LastResult().last_page());
@@ -202,10 +202,11 @@ TEST_F(SubscriptionsTest, APatternIsAnsweredWithoutHandleOrHead) {
 TEST_F(SubscriptionsTest, WhatCannotBeSubscribedIsRefusedWithTheReason) {
   Use("  max_channels: 1\n");
   const auto worker = MakeWorker();
-  router_->Subscribe(worker->link, {.query_id = 1, .service = "none", .channel = "x"});
+  routing_->subscriptions->Subscribe(worker->link,
+                                     {.query_id = 1, .service = "none", .channel = "x"});
   Subscribe(*worker, 2, "a:*");
-  router_->Subscribe(worker->link,
-                     {.query_id = 3, .service = "s", .channel = "a:**:b", .pattern = true});
+  routing_->subscriptions->Subscribe(
+      worker->link, {.query_id = 3, .service = "s", .channel = "a:**:b", .pattern = true});
   Publish("x");
   Subscribe(*worker, 4, "y");
   EXPECT_THAT(worker->Take(), ElementsAre("answer 1 refused 5", "answer 2 refused 3",
@@ -215,13 +216,13 @@ TEST_F(SubscriptionsTest, WhatCannotBeSubscribedIsRefusedWithTheReason) {
 
 TEST_F(SubscriptionsTest, ADialectsChannelIsAnsweredWithoutAPosition) {
   const auto worker = MakeWorker();
-  router_->AddInterest(worker->link,
-                       {.service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
-  router_->Subscribe(
+  routing_->subscriptions->AddInterest(
+      worker->link, {.service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
+  routing_->subscriptions->Subscribe(
       worker->link,
       {.query_id = 1, .service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
-  router_->PublishFrame("s", Dialect::kSessionBuddy, "metrics", R"({"type":"update"})");
-  router_->PublishFrame("s", Dialect::kSessionBuddy, "other", "{}");
+  routing_->router->PublishFrame("s", Dialect::kSessionBuddy, "metrics", R"({"type":"update"})");
+  routing_->router->PublishFrame("s", Dialect::kSessionBuddy, "other", "{}");
   Publish("metrics");
   EXPECT_THAT(worker->Take(), ElementsAre("def metrics@0", "answer 1 metrics@0", "metrics~"));
   EXPECT_THAT(worker->TakeDeliveries(),
@@ -323,7 +324,7 @@ TEST_F(SubscriptionsTest, ARecoveryIsPagedAndTheLastPageIsTheCut) {
   const auto worker = MakeWorker();
   const Position head = Publish("x", 6);
   const std::string epoch = head.epoch.ToText();
-  const auto history = router_->ReadHistory({.service = "s", .channel = "x"});
+  const auto history = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
   ASSERT_OK(history);
   const size_t page_bytes = 2 * history->publications[0]->envelope().size() + 1;
   Want(*worker, "x");
@@ -399,12 +400,12 @@ TEST_F(SubscriptionsTest, WithoutHistoryWhatAFullQueueCouldNotTakeIsAGap) {
 TEST_F(SubscriptionsTest, EventsWithoutPositionThatFindNoRoomAreCountedAndGone) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
-  PublishRun run(router_.get());
+  const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
   FakeReceiptSink sink;
   Event cursor = MakeEvent("x");
   cursor.skip_history = true;
-  for (int i = 0; i < 10; ++i) run.Publish(cursor, {.level = ReceiptLevel::kRouted}, &sink, 0);
-  run.Flush();
+  for (int i = 0; i < 10; ++i) run->Publish(cursor, {.level = ReceiptLevel::kRouted}, &sink, 0);
+  run->Flush();
   EXPECT_EQ(worker->link->stats().dropped, 7);
   EXPECT_EQ(sink.receipts()[2].outcome.delivery.workers_total, 1);
   EXPECT_EQ(sink.receipts()[9].outcome.delivery.workers_total, 0);
@@ -415,13 +416,13 @@ TEST_F(SubscriptionsTest, EventsWithoutPositionThatFindNoRoomAreCountedAndGone) 
 TEST_F(SubscriptionsTest, WhileAChannelIsDirtyItsEventsWithoutPositionDoNotOvertake) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
-  PublishRun run(router_.get());
+  const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
   FakeReceiptSink sink;
   Event cursor = MakeEvent("x");
   cursor.skip_history = true;
-  for (int i = 0; i < 5; ++i) run.Publish(MakeEvent("x"), {}, &sink, 0);
-  run.Publish(cursor, {}, &sink, 0);
-  run.Flush();
+  for (int i = 0; i < 5; ++i) run->Publish(MakeEvent("x"), {}, &sink, 0);
+  run->Publish(cursor, {}, &sink, 0);
+  run->Flush();
   EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2", "x#3", "x#4", "x#5"));
   EXPECT_EQ(worker->link->stats().dropped, 1);
 }
@@ -494,7 +495,7 @@ TEST_F(SubscriptionsTest, ASubscribeThatWaitedDoesNotBringBackInterestThatEndedM
   EXPECT_THAT(notes, ElementsAre("def x@0", "x#1", "x#2", "x#3", "x#4", "x#5", "drop x",
                                  "answer 1 refused 14", "answer 2 refused 14"));
   EXPECT_EQ(worker->link->interest_digest().value().count, 0u);
-  EXPECT_EQ(router_->GetChannel("s", "y")->workers, 0);
+  EXPECT_EQ(routing_->queries->GetChannel("s", "y")->workers, 0);
   // Wanted once more, all is as ever.
   Want(*worker, "y");
   Subscribe(*worker, 3, "y");
@@ -552,23 +553,23 @@ class ReattachTest : public RouterFixture {
   // The worker's snapshot: it wants `x` and has applied up to `offset` of `epoch`.
   void Reattach(const FakeWorker& worker, const std::string& epoch, int64_t offset,
                 const std::string& channel = "x") {
-    router_->BeginSnapshot(worker.link);
+    routing_->subscriptions->BeginSnapshot(worker.link);
     Want(worker, channel);
-    router_->Resume(worker.link, "s", channel, epoch, offset);
-    router_->EndSnapshot(worker.link);
+    routing_->subscriptions->Resume(worker.link, "s", channel, epoch, offset);
+    routing_->subscriptions->EndSnapshot(worker.link);
   }
 };
 
 TEST_F(ReattachTest, WhatTheWorkerMissedComesBeforeWhatIsLive) {
   const std::string epoch = Publish("x", 5).epoch.ToText();
   const auto worker = MakeWorker();
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   Want(*worker, "x");
   Publish("x");
-  router_->Resume(worker->link, "s", "x", epoch, 3);
+  routing_->subscriptions->Resume(worker->link, "s", "x", epoch, 3);
   Publish("x");
   EXPECT_THAT(worker->Take(), IsEmpty());
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
   Publish("x");
   EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "x#4", "x#5", "x#6", "x#7", "x#8"));
 }
@@ -627,12 +628,12 @@ TEST_F(ReattachTest, ChannelsOfAPatternResumeAsWell) {
   const std::string epoch = Publish("a:1", 3).epoch.ToText();
   Publish("a:2");
   const auto worker = MakeWorker();
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   WantPattern(*worker, "a:*");
-  router_->Resume(worker->link, "s", "a:1", epoch, 1);
+  routing_->subscriptions->Resume(worker->link, "s", "a:1", epoch, 1);
   Publish("a:1");
   Publish("a:2");
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
   EXPECT_THAT(worker->Take(),
               UnorderedElementsAre("def a:1@1", "a:1#2", "a:1#3", "a:1#4", "def a:2@1", "a:2#2"));
 }
@@ -646,10 +647,10 @@ TEST_F(ReattachTest, ChannelsThatCameWhileTheWorkerWasAwayBeginWithWhatItMissed)
   Publish("b:new");
   const auto worker = MakeWorker();
   worker->link->SetMissedSince(away);
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   WantPattern(*worker, "a:*");
   Want(*worker, "exact");
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
   Publish("a:new");
   EXPECT_THAT(worker->Take(), UnorderedElementsAre("def a:old@2", "a:old#3", "def a:new@0",
                                                    "a:new#1", "a:new#2", "a:new#3"));
@@ -661,9 +662,9 @@ TEST_F(ReattachTest, WhatHistoryLostOfAChannelThatCameMeanwhileIsAGap) {
   Publish("a:new", 5);
   const auto worker = MakeWorker();
   worker->link->SetMissedSince(away);
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   WantPattern(*worker, "a:*");
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
   EXPECT_THAT(worker->Take(),
               ElementsAre("def a:new@0", "gap a:new 1-3 history_expired", "a:new#4", "a:new#5"));
 }
@@ -673,19 +674,19 @@ TEST_F(ReattachTest, AKnownPositionPrevailsOverWhatMayHaveBeenMissed) {
   const std::string epoch = Publish("a:1", 5).epoch.ToText();
   const auto worker = MakeWorker();
   worker->link->SetMissedSince(away);
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   WantPattern(*worker, "a:*");
-  router_->Resume(worker->link, "s", "a:1", epoch, 4);
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->Resume(worker->link, "s", "a:1", epoch, 4);
+  routing_->subscriptions->EndSnapshot(worker->link);
   EXPECT_THAT(worker->Take(), ElementsAre("def a:1@4", "a:1#5"));
 }
 
 TEST_F(ReattachTest, ANewWorkersPatternsBeginWithWhatIsLive) {
   Publish("a:1", 2);
   const auto worker = MakeWorker();
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   WantPattern(*worker, "a:*");
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
   Publish("a:1");
   EXPECT_THAT(worker->Take(), ElementsAre("def a:1@2", "a:1#3"));
 }
@@ -695,8 +696,8 @@ TEST_F(ReattachTest, ALaterPatternBringsNothingOfBefore) {
   Publish("a:1", 2);
   const auto worker = MakeWorker();
   worker->link->SetMissedSince(away);
-  router_->BeginSnapshot(worker->link);
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
   WantPattern(*worker, "a:*");
   Publish("a:1");
   EXPECT_THAT(worker->Take(), ElementsAre("def a:1@2", "a:1#3"));
@@ -711,14 +712,14 @@ class UnappliedTest : public ReattachTest {
                                      const WorkerLink::Options& options = {}) {
     auto worker = MakeWorker(options);
     worker->link->SetMissedSince(missed_since);
-    router_->BeginSnapshot(worker->link);
+    routing_->subscriptions->BeginSnapshot(worker->link);
     WantPattern(*worker, "a:*");
-    router_->EndSnapshot(worker->link);
+    routing_->subscriptions->EndSnapshot(worker->link);
     return worker;
   }
   // The attachment breaks as it is; since when the next one must look.
   absl::Duration Break(FakeWorker* worker) {
-    router_->ClearInterest(worker->link);
+    routing_->subscriptions->ClearInterest(worker->link);
     worker->link->Close(absl::UnavailableError("broken"));
     return worker->link->unapplied_since();
   }
@@ -771,9 +772,9 @@ TEST_F(UnappliedTest, WhatARepairQueuedBehindYoungerEventsCounts) {
   Want(*worker, "live");
   Publish("live");  // in flight
   Publish("live");
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   WantPattern(*worker, "a:*");
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
   EXPECT_LE(worker->link->unapplied_since(), missed);
   // Also in one batch with it.
   worker->acks = false;
@@ -819,7 +820,7 @@ TEST_F(UnappliedTest, AnAttachmentThatToldNothingLeavesWhatWasMissedBeforeIt) {
   // Nor does one that has told a part.
   const auto second = MakeWorker();
   second->link->SetMissedSince(absl::Seconds(5));
-  router_->BeginSnapshot(second->link);
+  routing_->subscriptions->BeginSnapshot(second->link);
   EXPECT_LE(Break(second.get()), absl::Seconds(5));
   // Of a new worker nothing was missed.
   const auto fresh = MakeWorker();
@@ -835,9 +836,9 @@ TEST_F(UnappliedTest, ASecondSnapshotBringsWhatTheFirstHadNotDelivered) {
   Publish("b:1");  // in flight
   Publish("a:new", 5);
   clock_.Advance(absl::Minutes(10));
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   WantPattern(*worker, "a:*");
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
   worker->acks = true;
   worker->Drain();
   worker->Ack();
@@ -848,11 +849,11 @@ TEST_F(UnappliedTest, ASecondSnapshotBringsWhatTheFirstHadNotDelivered) {
 TEST_F(ReattachTest, APositionWithoutInterestOrOfAnUnknownServiceIsPassedOver) {
   const std::string epoch = Publish("x", 3).epoch.ToText();
   const auto worker = MakeWorker();
-  router_->BeginSnapshot(worker->link);
-  router_->Resume(worker->link, "s", "x", epoch, 1);
-  router_->Resume(worker->link, "none", "x", epoch, 1);
-  router_->Resume(worker->link, "s", "a:*", epoch, 1);
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
+  routing_->subscriptions->Resume(worker->link, "s", "x", epoch, 1);
+  routing_->subscriptions->Resume(worker->link, "none", "x", epoch, 1);
+  routing_->subscriptions->Resume(worker->link, "s", "a:*", epoch, 1);
+  routing_->subscriptions->EndSnapshot(worker->link);
   Publish("x");
   EXPECT_THAT(worker->Take(), IsEmpty());
 }
@@ -874,12 +875,12 @@ TEST_F(ReattachTest, ANewSnapshotTakesThePlaceOfTheFirst) {
 TEST_F(ReattachTest, ASubscribeDuringTheSnapshotIsAnsweredBehindIt) {
   const std::string epoch = Publish("x", 3).epoch.ToText();
   const auto worker = MakeWorker();
-  router_->BeginSnapshot(worker->link);
+  routing_->subscriptions->BeginSnapshot(worker->link);
   Want(*worker, "x");
   Subscribe(*worker, 9, "x");
-  router_->Resume(worker->link, "s", "x", epoch, 1);
+  routing_->subscriptions->Resume(worker->link, "s", "x", epoch, 1);
   EXPECT_THAT(worker->Take(), IsEmpty());
-  router_->EndSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
   EXPECT_THAT(worker->Take(), ElementsAre("def x@1", "x#2", "x#3", "answer 9 x@3"));
 }
 

@@ -1,5 +1,5 @@
 // What the tests of WorkerRegistry share: workers whose stream is a fake, and a registry between
-// them and a fake Router.
+// them and fake Subscriptions.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include "common/mutex.h"
 #include "common/timer_queue.h"
 #include "control/links/worker_link.h"
+#include "control/routing/receipt_tracker.h"
 #include "control/workers/ledger.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"
@@ -19,7 +20,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
-#include "tests/fakes/fake_router.h"
+#include "tests/fakes/fake_subscriptions.h"
 #include "tests/testing/link_message.h"
 #include "tests/testing/status.h"
 
@@ -29,8 +30,8 @@ namespace fanwire::control {
 class FakeStream final : public LinkTransport {
  public:
   FakeStream(uint64_t id, const WorkerLink::Options& options, const Clock* clock,
-             FakeRouter* router)
-      : link(std::make_shared<WorkerLink>(id, options, clock, this, router)) {}
+             FakeSubscriptions* subscriptions)
+      : link(std::make_shared<WorkerLink>(id, options, clock, this, subscriptions)) {}
 
   void Write(LinkMessage message) override {
     {
@@ -121,7 +122,7 @@ class WorkerRegistryTest : public ::testing::Test {
   WorkerRegistryTest() { registry_->AddObserver(&watcher_); }
 
   std::unique_ptr<FakeStream> MakeStream(const WorkerLink::Options& options = {}) {
-    auto stream = std::make_unique<FakeStream>(next_link_++, options, &clock_, &router_);
+    auto stream = std::make_unique<FakeStream>(next_link_++, options, &clock_, &subscriptions_);
     stream->on_write = [this] { registry_->attached_count(); };  // hangs under the mutex
     return stream;
   }
@@ -146,9 +147,19 @@ class WorkerRegistryTest : public ::testing::Test {
     return Attach(MakeHello(id, incarnation));
   }
 
+  // Whether a receipt that waits for the worker's report has been given.
+  std::shared_ptr<const bool> AwaitReport(const FakeStream& worker) {
+    auto given = std::make_shared<bool>(false);
+    const uint64_t record = receipts_.Open();
+    receipts_.AddPart(record, worker.link->id());
+    receipts_.Await(record, absl::InfiniteDuration(),
+                    [given](const ReceiptTracker::Result&) { *given = true; });
+    return given;
+  }
+
   // All interest told.
   void Snapshot(const FakeStream& worker) {
-    router_.EndSnapshot(worker.link);
+    subscriptions_.EndSnapshot(worker.link);
     registry_->OnSnapshotDone(worker.link);
   }
 
@@ -186,11 +197,12 @@ class WorkerRegistryTest : public ::testing::Test {
 
   FakeClock clock_;
   TimerQueue timers_{&clock_};
-  FakeRouter router_;
+  FakeSubscriptions subscriptions_;
+  ReceiptTracker receipts_{&clock_, &timers_};
   Ledger ledger_;
   uint64_t next_link_ = 1;
-  std::unique_ptr<WorkerRegistry> registry_ =
-      WorkerRegistry::Make({.control_incarnation = 42}, &router_, &ledger_, &clock_, &timers_);
+  std::unique_ptr<WorkerRegistry> registry_ = WorkerRegistry::Make(
+      {.control_incarnation = 42}, &subscriptions_, &receipts_, &ledger_, &clock_, &timers_);
   Watcher watcher_{registry_.get()};
 };
 

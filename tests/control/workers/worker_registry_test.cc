@@ -64,12 +64,13 @@ TEST_F(WorkerRegistryTest, RefusesASecondHelloOnOneLink) {
 
 TEST_F(WorkerRegistryTest, ALaterIncarnationReplacesTheEarlierWhichIsRefusedFromThenOn) {
   const auto first = Attach("worker-0", 5);
+  const auto receipt = AwaitReport(*first);
   const auto second = Attach("worker-0", 7);
   EXPECT_TRUE(first->finished());
   EXPECT_THAT(first->finish_status(), StatusIs(absl::StatusCode::kFailedPrecondition, _));
   EXPECT_FALSE(second->finished());
-  EXPECT_THAT(router_.cleared(), ElementsAre(first->link->id()));
-  EXPECT_THAT(router_.gone(), ElementsAre(first->link->id()));
+  EXPECT_THAT(subscriptions_.cleared(), ElementsAre(first->link->id()));
+  EXPECT_TRUE(*receipt);
   EXPECT_EQ(registry_->attached_count(), 1);
   EXPECT_EQ(Info("worker-0").restarts(), 1);
 
@@ -135,7 +136,7 @@ TEST_F(WorkerRegistryTest, TheSameProcessMayAttachAgainAndReplacesItsOldLink) {
   const auto second = Attach("worker-0", 5);
   EXPECT_TRUE(first->finished());
   EXPECT_FALSE(second->finished());
-  EXPECT_THAT(router_.cleared(), ElementsAre(first->link->id()));
+  EXPECT_THAT(subscriptions_.cleared(), ElementsAre(first->link->id()));
   EXPECT_EQ(Info("worker-0").restarts(), 0);
 }
 
@@ -144,7 +145,7 @@ TEST_F(WorkerRegistryTest, TheEndOfAReplacedStreamClearsWhatItToldLateAndChanges
   const auto second = Attach("worker-0", 7);
   watcher_.Take();
   registry_->Detach(first->link, absl::UnavailableError("ended"));
-  EXPECT_THAT(router_.cleared(), ElementsAre(first->link->id(), first->link->id()));
+  EXPECT_THAT(subscriptions_.cleared(), ElementsAre(first->link->id(), first->link->id()));
   EXPECT_EQ(registry_->attached_count(), 1);
   EXPECT_FALSE(second->finished());
   EXPECT_THAT(watcher_.Take(), IsEmpty());
@@ -167,10 +168,11 @@ TEST_F(WorkerRegistryTest, MessagesOfAReplacedStreamAreIgnored) {
 
 TEST_F(WorkerRegistryTest, TheEndOfAStreamEndsTheAttachment) {
   const auto worker = Attach("worker-0");
+  const auto receipt = AwaitReport(*worker);
   registry_->Detach(worker->link, absl::UnavailableError("ended"));
   EXPECT_TRUE(worker->finished());
-  EXPECT_THAT(router_.cleared(), ElementsAre(worker->link->id()));
-  EXPECT_THAT(router_.gone(), ElementsAre(worker->link->id()));
+  EXPECT_THAT(subscriptions_.cleared(), ElementsAre(worker->link->id()));
+  EXPECT_TRUE(*receipt);
   EXPECT_EQ(registry_->attached_count(), 0);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_DEAD);
 }
@@ -243,13 +245,13 @@ TEST_F(WorkerRegistryTest, IsReadyWhenItsPortsAreOpenItsInterestToldAndNoChannel
   const auto worker = Attach("worker-0");
   OpenPorts(*worker);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
-  router_.BeginSnapshot(worker->link);
+  subscriptions_.BeginSnapshot(worker->link);
   worker->link->MarkDirty(nullptr);
   Snapshot(*worker);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
   worker->link->NextDirty();
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_READY);
-  router_.BeginSnapshot(worker->link);
+  subscriptions_.BeginSnapshot(worker->link);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
 }
 
@@ -408,6 +410,7 @@ TEST_F(WorkerRegistryTest, AWorkerThatMissesThreeHeartbeatsIsDead) {
   v1::ServiceLoad* const load = heartbeat.add_services();
   load->set_service("akosha");
   load->set_sessions(12);
+  const auto receipt = AwaitReport(*silent);
   Beat(*silent, heartbeat);
   watcher_.Take();
   for (int i = 0; i < 3; ++i) Pass({alive.get()});
@@ -418,8 +421,8 @@ TEST_F(WorkerRegistryTest, AWorkerThatMissesThreeHeartbeatsIsDead) {
   EXPECT_THAT(silent->finish_status(),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("silent for 4s")));
   EXPECT_THAT(watcher_.Take(), ElementsAre("-worker-0 pid=101 silent"));
-  EXPECT_THAT(router_.cleared(), ElementsAre(silent->link->id()));
-  EXPECT_THAT(router_.gone(), ElementsAre(silent->link->id()));
+  EXPECT_THAT(subscriptions_.cleared(), ElementsAre(silent->link->id()));
+  EXPECT_TRUE(*receipt);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_DEAD);
   EXPECT_EQ(ledger_.Get("akosha").sessions, 0);
   EXPECT_FALSE(alive->finished());
@@ -496,7 +499,7 @@ TEST_F(DriftTest, NothingIsComparedBeforeAndWhileInterestIsTold) {
   for (int i = 0; i < 3; ++i) Beat(*fresh, other_);
   EXPECT_THAT(fresh->TakeKinds(), IsEmpty());
   EXPECT_FALSE(Asks(other_));
-  router_.BeginSnapshot(worker_->link);
+  subscriptions_.BeginSnapshot(worker_->link);
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(Asks(other_));
   Snapshot(*worker_);
   EXPECT_FALSE(Asks(other_));

@@ -126,12 +126,13 @@ class WorkerServiceTest : public RouterFixture {
     ASSERT_NE(mkdtemp(folder), nullptr);
     folder_ = folder;
     const std::string address = absl::StrCat("unix:", folder_, "/s");
-    registry_ = WorkerRegistry::Make({.control_incarnation = 42}, router_.get(), &ledger_, &clock_,
-                                     &timers_);
+    registry_ = WorkerRegistry::Make({.control_incarnation = 42}, routing_->subscriptions.get(),
+                                     &routing_->receipts, &ledger_, &clock_, &timers_);
     auto config = std::make_shared<v1::WorkerConfig>();
     config->set_version(3);
     registry_->SetConfig(std::move(config));
-    service_ = MakeWorkerService(options, router_.get(), registry_.get(), &clock_);
+    service_ = MakeWorkerService(options, routing_->subscriptions.get(), &routing_->receipts,
+                                 registry_.get(), &clock_);
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
     builder.RegisterService(service_.get());
@@ -246,8 +247,8 @@ TEST_F(WorkerServiceTest, DeltasAddAndRemoveInterest) {
   *item.mutable_interest_delta()->add_add() = Attachment::Interest("y");
   *item.mutable_interest_delta()->add_remove() = Attachment::Interest("x");
   worker->Say(item);
-  EXPECT_TRUE(WaitFor([&] { return router_->GetChannel("s", "y").ok(); }));
-  EXPECT_TRUE(WaitFor([&] { return router_->GetChannel("s", "x")->workers == 0; }));
+  EXPECT_TRUE(WaitFor([&] { return routing_->queries->GetChannel("s", "y").ok(); }));
+  EXPECT_TRUE(WaitFor([&] { return routing_->queries->GetChannel("s", "x")->workers == 0; }));
   Publish("x");
   Publish("y");
   EXPECT_EQ(worker->AwaitItem().channel_def().channel(), "y");
@@ -317,8 +318,8 @@ TEST_F(WorkerServiceTest, ADeliveryReportEndsTheReceipt) {
   const auto worker = Attach({"x"});
   FakeReceiptSink sink;
   {
-    PublishRun run(router_.get());
-    run.Publish(MakeEvent("x"), {.level = ReceiptLevel::kWritten}, &sink, 0);
+    const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
+    run->Publish(MakeEvent("x"), {.level = ReceiptLevel::kWritten}, &sink, 0);
   }
   worker->AwaitItem();
   worker->AwaitItem();
@@ -420,8 +421,8 @@ TEST_F(WorkerServiceTest, AWorkerThatGoesTakesItsInterestWithItAndEndsItsReceipt
   const auto worker = Attach({"x", "a:*"});
   FakeReceiptSink sink;
   {
-    PublishRun run(router_.get());
-    run.Publish(MakeEvent("x"), {.level = ReceiptLevel::kWritten}, &sink, 0);
+    const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
+    run->Publish(MakeEvent("x"), {.level = ReceiptLevel::kWritten}, &sink, 0);
   }
   EXPECT_EQ(sink.count(), 0u);
   worker->Cancel();
@@ -429,7 +430,7 @@ TEST_F(WorkerServiceTest, AWorkerThatGoesTakesItsInterestWithItAndEndsItsReceipt
   EXPECT_TRUE(WaitFor([&] { return registry_->attached_count() == 0; }));
   EXPECT_TRUE(WaitFor([&] { return sink.count() == 1; }));
   EXPECT_EQ(sink.last().outcome.delivery.workers_reported, 0);
-  EXPECT_TRUE(WaitFor([&] { return router_->GetChannel("s", "x")->workers == 0; }));
+  EXPECT_TRUE(WaitFor([&] { return routing_->queries->GetChannel("s", "x")->workers == 0; }));
 }
 
 TEST_F(WorkerServiceTest, AClosingControlTellsItsWorkersWhy) {
@@ -462,8 +463,8 @@ TEST_F(WorkerServiceTest, AttachmentsMayComeAndGoWhileOthersPublish) {
   std::thread publishing([&] {
     FakeReceiptSink sink;
     while (!over) {
-      PublishRun run(router_.get());
-      for (int i = 0; i < 10; ++i) run.Publish(MakeEvent("x"), {}, &sink, 0);
+      const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
+      for (int i = 0; i < 10; ++i) run->Publish(MakeEvent("x"), {}, &sink, 0);
     }
   });
   for (int i = 0; i < 40; ++i) {
@@ -481,7 +482,7 @@ TEST_F(WorkerServiceTest, AttachmentsMayComeAndGoWhileOthersPublish) {
   EXPECT_TRUE(WaitFor([&] { return registry_->attached_count() == 0; }));
   over = true;
   publishing.join();
-  EXPECT_TRUE(WaitFor([&] { return router_->GetChannel("s", "x")->workers == 0; }));
+  EXPECT_TRUE(WaitFor([&] { return routing_->queries->GetChannel("s", "x")->workers == 0; }));
 }
 
 }  // namespace

@@ -1,0 +1,169 @@
+#include "control/routing/channel_queries.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "control/config/service_table.h"
+#include "control/routing/channel_directory.h"
+#include "control/routing/channel_table.h"
+#include "proto/channel_name.h"
+
+namespace fanwire::control {
+
+namespace {
+
+class ChannelQueriesImpl final : public ChannelQueries {
+ public:
+  ChannelQueriesImpl(ChannelDirectory* directory, const Clock* clock)
+      : directory_(directory), clock_(clock) {}
+
+  absl::StatusOr<std::vector<ChannelSummary>> ListChannels(absl::string_view service,
+                                                           absl::string_view pattern) override {
+    absl::StatusOr<ChannelPattern> wanted = ChannelPattern::Parse(pattern.empty() ? "**" : pattern);
+    if (!wanted.ok()) return wanted.status();
+    std::vector<ChannelSummary> channels;
+    directory_->ForEach([&](ChannelState* channel) {
+      if (channel->dialect != Dialect::kCommon) return;
+      if (!service.empty() && channel->service->name != service) return;
+      if (!wanted->Matches(channel->name)) return;
+      channels.push_back(Summarize(channel));
+    });
+    return channels;
+  }
+
+  absl::StatusOr<ChannelSummary> GetChannel(absl::string_view service_name,
+                                            absl::string_view channel_name) override {
+    ServiceState* const service = directory_->FindService(service_name);
+    if (service == nullptr) return directory_->snapshot()->table->NoSuchService(service_name);
+    const ChannelKey key(service, Dialect::kCommon, channel_name);
+    ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
+    MutexLock lock(&shard.mu);
+    const std::shared_ptr<ChannelState>* const channel = ChannelTable::Find(shard, key);
+    if (channel == nullptr) {
+      return absl::NotFoundError(absl::StrCat("service \"", service_name, "\" has no channel \"",
+                                              channel_name, "\" with state"));
+    }
+    return Summarize(channel->get());
+  }
+
+  absl::StatusOr<HistorySlice> ReadHistory(const HistoryRequest& request) override;
+
+  PublishCounts Counts(absl::string_view service) override {
+    const ServiceState* const state = directory_->FindService(service);
+    if (state == nullptr) return {};
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    return {.accepted = state->accepted.load(kRelaxed),
+            .mirrored = state->mirrored.load(kRelaxed),
+            .refused = state->refused.load(kRelaxed),
+            .duplicates = state->duplicates.load(kRelaxed),
+            .evicted_keys = state->idempotency.evicted(),
+            .catalog_warnings = state->catalog_warnings.load(kRelaxed),
+            .channels = state->channels.load(kRelaxed),
+            .seconds = state->publish_seconds.snapshot()};
+  }
+
+  std::vector<std::string> InterestedChannels(absl::string_view service, Dialect dialect) override {
+    std::vector<std::string> channels;
+    const ServiceState* const state = directory_->FindService(service);
+    if (state == nullptr || (dialect != Dialect::kCommon &&
+                             state->dialect_channels.load(std::memory_order_relaxed) == 0)) {
+      return channels;
+    }
+    directory_->ForEach([&](ChannelState* channel) {
+      if (channel->service != state || channel->dialect != dialect) return;
+      if (std::any_of(channel->links.begin(), channel->links.end(),
+                      [](const ChannelLink& link) { return link.exact; })) {
+        channels.push_back(channel->name);
+      }
+    });
+    return channels;
+  }
+
+ private:
+  ChannelSummary Summarize(ChannelState* channel) {
+    directory_->RefreshPatterns(channel);
+    return {.service = channel->service->name,
+            .channel = channel->name,
+            .history = channel->log->Describe(clock_->Now()),
+            .publications = channel->publications,
+            .last_published = channel->last_published_us == 0
+                                  ? absl::InfinitePast()
+                                  : absl::FromUnixMicros(channel->last_published_us),
+            .workers = static_cast<int32_t>(channel->links.size())};
+  }
+
+  ChannelDirectory* const directory_;
+  const Clock* const clock_;
+};
+
+absl::StatusOr<HistorySlice> ChannelQueriesImpl::ReadHistory(const HistoryRequest& request) {
+  const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
+  const ServiceEntry* const service = snapshot->Find(request.service);
+  if (service == nullptr) return snapshot->table->NoSuchService(request.service);
+  if (absl::Status status = CheckChannelName(request.channel, service->spec->max_channel_bytes);
+      !status.ok()) {
+    return status;
+  }
+  const absl::Duration now = clock_->Now();
+  const ChannelKey key(service->state, Dialect::kCommon, request.channel);
+  ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
+  HistorySlice slice;
+  MutexLock lock(&shard.mu);
+  const std::shared_ptr<ChannelState>* const found = ChannelTable::Find(shard, key);
+  if (found == nullptr) return slice;
+  ChannelState& channel = **found;
+  const HistoryState state = channel.log->Describe(now);
+  slice.head = state.head;
+  if (state.oldest_offset == 0) return slice;
+  int64_t after = state.oldest_offset - 1;
+  if (request.since.has_value() && request.since->epoch == state.head.epoch) {
+    after = std::max(after, request.since->offset);
+  }
+  const auto limit = static_cast<int64_t>(request.limit);
+  int64_t until = state.head.offset;
+  if (after >= until || limit == 0) {
+    slice.more = after < until;
+    return slice;
+  }
+  if (request.reverse) {
+    slice.more = until - after > limit;
+    after = std::max(after, until - limit);
+  } else {
+    slice.more = until - after > limit;
+    until = std::min(until, after + limit);
+  }
+  // In reverse all of the limit is read first: the newest are what counts.
+  std::vector<PublicationPtr> page;
+  const ReadOutcome outcome =
+      channel.log->ReadAfter(after, until, request.reverse ? SIZE_MAX : request.max_bytes, now,
+                             &page, []() -> EngineCallback { return [](const absl::Status&) {}; });
+  if (outcome != ReadOutcome::kOk) {
+    return absl::UnavailableError("history is being fetched: try again");
+  }
+  if (request.reverse) std::reverse(page.begin(), page.end());
+  if (!request.reverse && page.back()->offset() < until) slice.more = true;
+  size_t bytes = 0;
+  for (PublicationPtr& publication : page) {
+    if (publication->expires_at() <= now) continue;
+    bytes += publication->envelope().size();
+    if (bytes > request.max_bytes && !slice.publications.empty()) {
+      slice.more = true;
+      break;
+    }
+    slice.publications.push_back(std::move(publication));
+  }
+  return slice;
+}
+
+}  // namespace
+
+std::unique_ptr<ChannelQueries> ChannelQueries::Make(ChannelDirectory* directory,
+                                                     const Clock* clock) {
+  return std::make_unique<ChannelQueriesImpl>(directory, clock);
+}
+
+}  // namespace fanwire::control

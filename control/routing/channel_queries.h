@@ -1,0 +1,54 @@
+// ChannelQueries answers questions about channels: which there are, what their histories hold, and
+// what was published to a service.  It changes nothing.
+//
+// Threading: safe from every thread.  Locks one shard at a time.
+// Ownership: borrows directory and clock.
+// Cost:      GetChannel() and Counts() are a lookup; ReadHistory() is one pass over the asked part
+//            of the history; ListChannels() visits every channel.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/clock.h"
+#include "control/routing/channel_info.h"
+#include "control/routing/publish_counts.h"
+#include "proto/policies.h"
+
+namespace fanwire::control {
+
+class ChannelDirectory;
+
+class ChannelQueries {
+ public:
+  static std::unique_ptr<ChannelQueries> Make(ChannelDirectory* directory, const Clock* clock);
+
+  virtual ~ChannelQueries() = default;
+
+  // Returns the channels that have state, in no order.  An empty service or pattern means all.
+  //   INVALID_ARGUMENT  malformed pattern
+  virtual absl::StatusOr<std::vector<ChannelSummary>> ListChannels(absl::string_view service,
+                                                                   absl::string_view pattern) = 0;
+
+  //   NOT_FOUND  no such service, or the channel has no state
+  virtual absl::StatusOr<ChannelSummary> GetChannel(absl::string_view service,
+                                                    absl::string_view channel) = 0;
+
+  // Returns a part of a channel's history.  A channel without state has an empty history and a head
+  // without epoch.
+  //   NOT_FOUND         no such service
+  //   INVALID_ARGUMENT  malformed name
+  virtual absl::StatusOr<HistorySlice> ReadHistory(const HistoryRequest& request) = 0;
+
+  // Returns the counts of a service; all are 0 if nothing was ever published to it.
+  virtual PublishCounts Counts(absl::string_view service) = 0;
+
+  // Returns the channels of this dialect that some worker wants by their exact names.
+  virtual std::vector<std::string> InterestedChannels(absl::string_view service,
+                                                      Dialect dialect) = 0;
+};
+
+}  // namespace fanwire::control

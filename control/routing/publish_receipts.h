@@ -1,0 +1,62 @@
+// PublishReceipts gives publishers their receipts: at once, or when the workers have reported.  It
+// also settles the idempotency key, so that publishers of the same key get the same receipt.
+//
+// Threading: safe from every thread.  Sinks are called without any lock held.
+// Ownership: borrows tracker and clock.
+// Cost:      allocates nothing, unless the receipt waits for the workers' reports.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "control/events/event.h"
+#include "control/routing/channel_table.h"
+#include "control/routing/receipt_tracker.h"
+
+namespace fanwire::control {
+
+// A publication whose receipt is not given yet: all that the receipt needs.
+struct PendingReceipt {
+  ReceiptSink* sink = nullptr;
+  uint64_t tag = 0;
+  std::string id;
+  std::string idempotency_key;      // empty: none is claimed
+  ServiceState* service = nullptr;  // null: no such service
+  PublishOutcome outcome;
+
+  // Makes it the receipt of another publication.  The strings keep their memory.
+  void Begin(ReceiptSink* to, uint64_t with) {
+    sink = to;
+    tag = with;
+    id.clear();
+    idempotency_key.clear();
+    service = nullptr;
+    outcome = {};
+  }
+};
+
+class PublishReceipts {
+ public:
+  PublishReceipts(ReceiptTracker* tracker, const Clock* clock) : tracker_(tracker), clock_(clock) {}
+
+  // Gives the receipt of an event that was accepted and routed, or, for WRITTEN, moves `pending`
+  // away and gives it when the workers have reported, at `deadline` at the latest.  `record` is the
+  // tracker's for WRITTEN, `received` and `now` are of Clock::Now().
+  void Answer(PendingReceipt* pending, ReceiptLevel level, uint64_t record, absl::Duration received,
+              absl::Duration now, absl::Duration deadline);
+
+  // Gives the receipt of an event that was not published, with `status` as the reason, and frees
+  // its idempotency key.
+  void Refuse(const PendingReceipt& pending, const absl::Status& status);
+
+ private:
+  void Finish(const PendingReceipt& pending);
+
+  ReceiptTracker* const tracker_;
+  const Clock* const clock_;
+};
+
+}  // namespace fanwire::control

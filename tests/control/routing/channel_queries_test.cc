@@ -1,0 +1,126 @@
+#include "control/routing/channel_queries.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "control/routing/channel_info.h"
+#include "proto/policies.h"
+#include "tests/control/routing/router_fixture.h"
+
+namespace fanwire::control {
+
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class ChannelQueriesTest : public RouterFixture {};
+
+TEST_F(ChannelQueriesTest, SummariesSayWhatAChannelHolds) {
+  const auto one = MakeWorker(), two = MakeWorker();
+  Want(*one, "x");
+  WantPattern(*two, "x");
+  Publish("x", 3);
+  const auto summary = routing_->queries->GetChannel("s", "x");
+  ASSERT_OK(summary);
+  EXPECT_EQ(summary->service, "s");
+  EXPECT_EQ(summary->channel, "x");
+  EXPECT_EQ(summary->history.head.offset, 3);
+  EXPECT_EQ(summary->history.oldest_offset, 1);
+  EXPECT_EQ(summary->history.publications, 3);
+  EXPECT_GT(summary->history.bytes, 3 * 200);
+  EXPECT_EQ(summary->publications, 3);
+  EXPECT_EQ(summary->last_published, clock_.WallNow());
+  EXPECT_EQ(summary->workers, 2);
+  EXPECT_THAT(routing_->queries->GetChannel("s", "none"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no channel \"none\"")));
+  EXPECT_THAT(routing_->queries->GetChannel("none", "x"),
+              StatusIs(absl::StatusCode::kNotFound, "service \"none\" is not configured"));
+}
+
+TEST_F(ChannelQueriesTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot) {
+  const auto worker = MakeWorker();
+  routing_->subscriptions->AddInterest(
+      worker->link, {.service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
+  Want(*worker, "quiet");
+  Publish("a:1");
+  Publish("a:b:c");
+  const auto names = [this](const std::string& service, const std::string& pattern) {
+    const auto channels = routing_->queries->ListChannels(service, pattern);
+    EXPECT_OK(channels);
+    std::vector<std::string> names;
+    for (const ChannelSummary& channel : *channels) names.push_back(channel.channel);
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  EXPECT_THAT(names("", ""), ElementsAre("a:1", "a:b:c", "quiet"));
+  EXPECT_THAT(names("s", "a:*"), ElementsAre("a:1"));
+  EXPECT_THAT(names("none", ""), IsEmpty());
+  EXPECT_THAT(routing_->queries->ListChannels("", "a:**:b"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("**")));
+  const auto quiet = routing_->queries->GetChannel("s", "quiet");
+  ASSERT_OK(quiet);
+  EXPECT_EQ(quiet->last_published, absl::InfinitePast());
+  EXPECT_THAT(routing_->queries->InterestedChannels("s", Dialect::kSessionBuddy),
+              ElementsAre("metrics"));
+  EXPECT_THAT(routing_->queries->InterestedChannels("s", Dialect::kCommon), ElementsAre("quiet"));
+  EXPECT_THAT(routing_->queries->InterestedChannels("none", Dialect::kCommon), IsEmpty());
+}
+
+TEST_F(ChannelQueriesTest, HistoryIsReadOverAPagesBoundsInBothDirections) {
+  Publish("x", 10);
+  const auto offsets = [this](HistoryRequest request, bool more) {
+    request.service = "s";
+    request.channel = "x";
+    const auto slice = routing_->queries->ReadHistory(request);
+    EXPECT_OK(slice);
+    EXPECT_EQ(slice->more, more);
+    EXPECT_EQ(slice->head.offset, 10);
+    std::vector<int64_t> offsets;
+    for (const PublicationPtr& each : slice->publications) offsets.push_back(each->offset());
+    return offsets;
+  };
+  const auto slice = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  const Epoch epoch = slice->head.epoch;
+  const size_t each = slice->publications[0]->envelope().size();
+  EXPECT_THAT(offsets({.limit = 3}, true), ElementsAre(1, 2, 3));
+  EXPECT_THAT(offsets({.limit = 3, .reverse = true}, true), ElementsAre(10, 9, 8));
+  EXPECT_THAT(offsets({.since = Position{epoch, 8}}, false), ElementsAre(9, 10));
+  EXPECT_THAT(offsets({.since = Position{epoch, 8}, .reverse = true}, false), ElementsAre(10, 9));
+  EXPECT_THAT(offsets({.since = Position{epoch, 10}}, false), IsEmpty());
+  EXPECT_THAT(offsets({.since = Position{Epoch::Random(), 8}}, false), SizeIs(10));
+  EXPECT_THAT(offsets({.limit = 0}, true), IsEmpty());
+  EXPECT_THAT(offsets({.max_bytes = 2 * each + 1}, true), ElementsAre(1, 2));
+  EXPECT_THAT(offsets({.max_bytes = 2 * each + 5, .reverse = true}, true), ElementsAre(10, 9));
+  EXPECT_THAT(offsets({.max_bytes = 1}, true), ElementsAre(1));
+}
+
+TEST_F(ChannelQueriesTest, HistoryOfAChannelWithoutStateIsEmptyAndOfNoServiceAnError) {
+  const auto slice = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  ASSERT_OK(slice);
+  EXPECT_THAT(slice->publications, IsEmpty());
+  EXPECT_EQ(slice->head.epoch, Epoch());
+  EXPECT_FALSE(routing_->queries->GetChannel("s", "x").ok());
+  EXPECT_THAT(routing_->queries->ReadHistory({.service = "none", .channel = "x"}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
+  EXPECT_THAT(routing_->queries->ReadHistory({.service = "s", .channel = "x:*"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("channel")));
+}
+
+TEST_F(ChannelQueriesTest, ExpiredEventsAreNotInHistory) {
+  Event brief = MakeEvent("x");
+  brief.ttl = absl::Seconds(1);
+  Publish(brief);
+  Publish("x");
+  clock_.Advance(absl::Seconds(1));
+  const auto slice = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  ASSERT_OK(slice);
+  ASSERT_THAT(slice->publications, SizeIs(1));
+  EXPECT_EQ(slice->publications[0]->offset(), 2);
+}
+
+}  // namespace
+}  // namespace fanwire::control

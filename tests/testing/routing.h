@@ -1,0 +1,40 @@
+// Routing holds the parts that a publication passes, wired as server.cc does, for tests and
+// benchmarks.
+//
+// Ownership: borrows engine, clock and timers.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "common/clock.h"
+#include "common/timer_queue.h"
+#include "control/config/service_table.h"
+#include "control/engine/engine.h"
+#include "control/routing/channel_directory.h"
+#include "control/routing/channel_queries.h"
+#include "control/routing/receipt_tracker.h"
+#include "control/routing/router.h"
+#include "control/routing/subscriptions.h"
+
+namespace fanwire::control {
+
+struct Routing {
+  Routing(const Router::Options& options, Engine* engine, const Clock* clock, TimerQueue* timers,
+          std::shared_ptr<const ServiceTable> services)
+      : directory({}, engine, clock),
+        receipts(clock, timers),
+        subscriptions(Subscriptions::Make(&directory, &receipts, clock)),
+        queries(ChannelQueries::Make(&directory, clock)),
+        router(Router::Make(options, &directory, &receipts, engine, clock)) {
+    directory.SetServices(std::move(services));
+  }
+
+  ChannelDirectory directory;
+  ReceiptTracker receipts;
+  const std::unique_ptr<Subscriptions> subscriptions;
+  const std::unique_ptr<ChannelQueries> queries;
+  const std::unique_ptr<Router> router;
+};
+
+}  // namespace fanwire::control
