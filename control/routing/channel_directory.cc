@@ -82,6 +82,7 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
   channel->service = key.service;
   channel->dialect = key.dialect;
   channel->name = std::string(key.name);
+  channel->pattern_counters = PatternTable::CountersOf(key.name);
   channel->hash = key.hash;
   channel->created = channel->last_used = now;
   ApplyPolicy(channel.get(), snapshot, spec);
@@ -110,9 +111,9 @@ void ChannelDirectory::ApplyPolicy(ChannelState* channel, const ServiceSnapshot&
 
 void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
   PatternTable& patterns = channel->service->patterns_of(channel->dialect);
-  const uint64_t version = patterns.version();
-  if (version == channel->pattern_version) return;
-  channel->pattern_version = version;
+  const uint64_t generation = patterns.generation(channel->pattern_counters);
+  if (generation == channel->pattern_generation) return;
+  channel->pattern_generation = generation;
   std::vector<std::shared_ptr<WorkerLink>> matching;
   patterns.Match(channel->name, &matching);
   for (ChannelLink& wanting : channel->links) wanting.by_pattern = false;

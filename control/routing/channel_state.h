@@ -1,7 +1,7 @@
 // What is kept of one channel: its log, the links that want it, and how far each of them is.
 //
-// Threading: guarded by the channel's shard (channel_table.h), `service`, `dialect`, `name` and
-//            `hash` excepted, which never change.
+// Threading: guarded by the channel's shard (channel_table.h), except for `service`, `dialect`,
+//            `pattern_counters`, `name` and `hash`, which never change.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
 #include "control/links/link_handle.h"
+#include "control/routing/pattern_table.h"
 #include "proto/policies.h"
 
 namespace fanwire::control {
@@ -25,7 +26,7 @@ struct ChannelLink {
   std::shared_ptr<WorkerLink> link;
   LinkHandle handle = {};
   bool exact = false;       // by the channel's name
-  bool by_pattern = false;  // as of ChannelState::pattern_version
+  bool by_pattern = false;  // as of ChannelState::pattern_generation
   // Dirty: live publications are not queued; what comes from `next_offset` on is read from history.
   bool dirty = false;
   int64_t next_offset = 0;
@@ -34,6 +35,7 @@ struct ChannelLink {
 struct ChannelState {
   ServiceState* service = nullptr;
   Dialect dialect = Dialect::kCommon;
+  PatternTable::Counters pattern_counters;
   std::string name;
   uint64_t hash = 0;
 
@@ -46,7 +48,7 @@ struct ChannelState {
   BacklogPolicy backlog = BacklogPolicy::kClose;
   GapPolicy gap = GapPolicy::kNotify;
 
-  uint64_t pattern_version = 0;
+  uint64_t pattern_generation = 0;  // as of which `links` has those that want it by patterns
   std::vector<ChannelLink> links;
 
   absl::Duration created;  // monotonic

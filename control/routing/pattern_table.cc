@@ -3,72 +3,170 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/hash/hash.h"
+
 namespace fanwire::control {
 
-absl::string_view PatternTable::FirstSegment(absl::string_view pattern) {
-  const absl::string_view first = ChannelKind(pattern);
-  return first == "**" ? absl::string_view("*") : first;
+namespace {
+
+constexpr absl::string_view kOne = "*";    // matches one segment
+constexpr absl::string_view kRest = "**";  // matches the rest, of one segment or more
+
+// RemoveAll() holds the mutex for so many patterns at a time.
+constexpr size_t kRemovedAtOnce = 256;
+
+// Takes the first segment off `*rest`, which is null after the last one.
+absl::string_view TakeSegment(absl::string_view* rest) {
+  const size_t end = rest->find(':');
+  const absl::string_view segment = rest->substr(0, end);
+  *rest = end == absl::string_view::npos ? absl::string_view() : rest->substr(end + 1);
+  return segment;
+}
+
+// Whether TakeSegment() has taken the last segment.  An empty last segment is not null.
+bool IsOver(absl::string_view rest) { return rest.data() == nullptr; }
+
+bool IsWildcard(absl::string_view segment) { return segment == kOne || segment == kRest; }
+
+// The first two segments; all of a shorter text.
+absl::string_view FirstTwo(absl::string_view text) {
+  const size_t first = text.find(':');
+  return first == absl::string_view::npos ? text : text.substr(0, text.find(':', first + 1));
+}
+
+}  // namespace
+
+// A beginning of patterns: the segments on the way here from the root.
+struct PatternTable::Node {
+  using Links = std::vector<std::shared_ptr<WorkerLink>>;
+
+  absl::flat_hash_map<std::string, std::unique_ptr<Node>> literals;
+  std::unique_ptr<Node> one;  // after "*"
+  Links ends;                 // of patterns that end here
+  Links rests;                // of patterns that end after this with "**"
+
+  bool empty() const { return literals.empty() && one == nullptr && ends.empty() && rests.empty(); }
+
+  // Appends the links whose patterns go on from here as `rest` does.
+  void Match(absl::string_view rest, Links* links) const {
+    if (IsOver(rest)) return Append(ends, links);
+    Append(rests, links);
+    const absl::string_view segment = TakeSegment(&rest);
+    if (const auto it = literals.find(segment); it != literals.end()) {
+      it->second->Match(rest, links);
+    }
+    if (one != nullptr) one->Match(rest, links);
+  }
+
+  void Insert(absl::string_view rest, const std::shared_ptr<WorkerLink>& link) {
+    if (IsOver(rest)) return ends.push_back(link);
+    if (rest == kRest) return rests.push_back(link);
+    const absl::string_view segment = TakeSegment(&rest);
+    std::unique_ptr<Node>& next = segment == kOne ? one : literals[segment];
+    if (next == nullptr) next = std::make_unique<Node>();
+    next->Insert(rest, link);
+  }
+
+  // The pattern must be there.  Nodes that become empty are removed.
+  void Erase(absl::string_view rest, const WorkerLink* link) {
+    if (IsOver(rest)) return EraseLink(link, &ends);
+    if (rest == kRest) return EraseLink(link, &rests);
+    const absl::string_view segment = TakeSegment(&rest);
+    if (segment == kOne) {
+      one->Erase(rest, link);
+      if (one->empty()) one = nullptr;
+      return;
+    }
+    const auto it = literals.find(segment);
+    it->second->Erase(rest, link);
+    if (it->second->empty()) literals.erase(it);
+  }
+
+ private:
+  static void Append(const Links& found, Links* links) {
+    for (const std::shared_ptr<WorkerLink>& link : found) {
+      if (std::find(links->begin(), links->end(), link) == links->end()) links->push_back(link);
+    }
+  }
+
+  static void EraseLink(const WorkerLink* link, Links* links) {
+    const auto it =
+        std::find_if(links->begin(), links->end(),
+                     [&](const std::shared_ptr<WorkerLink>& each) { return each.get() == link; });
+    std::swap(*it, links->back());
+    links->pop_back();
+  }
+};
+
+PatternTable::PatternTable() : root_(std::make_unique<Node>()) {}
+
+PatternTable::~PatternTable() = default;
+
+uint16_t PatternTable::CounterOf(absl::string_view beginning) {
+  return static_cast<uint16_t>(absl::HashOf(beginning) % kCounters);
+}
+
+PatternTable::Counters PatternTable::CountersOf(absl::string_view channel) {
+  return {.first = CounterOf(ChannelKind(channel)), .first_two = CounterOf(FirstTwo(channel))};
+}
+
+void PatternTable::Changed(absl::string_view pattern) {
+  absl::string_view rest = pattern;
+  if (IsWildcard(TakeSegment(&rest))) {
+    any_.fetch_add(1, std::memory_order_release);
+    return;
+  }
+  const bool one_literal = IsOver(rest) || IsWildcard(TakeSegment(&rest));
+  std::atomic<uint64_t>& counter = one_literal ? by_first_[CounterOf(ChannelKind(pattern))]
+                                               : by_first_two_[CounterOf(FirstTwo(pattern))];
+  counter.fetch_add(1, std::memory_order_release);
 }
 
 bool PatternTable::Add(const ChannelPattern& pattern, const std::shared_ptr<WorkerLink>& link) {
   MutexLock lock(&mu_);
-  List& list = by_first_[FirstSegment(pattern.text())];
-  for (const Wanted& wanted : list) {
-    if (wanted.link == link && wanted.pattern.text() == pattern.text()) return false;
-  }
-  list.push_back({pattern, link});
-  version_.fetch_add(1, std::memory_order_release);
+  if (!patterns_of_[link.get()].insert(pattern.text()).second) return false;
+  root_->Insert(pattern.text(), link);
+  Changed(pattern.text());
   return true;
 }
 
 bool PatternTable::Remove(const ChannelPattern& pattern, const WorkerLink* link) {
   MutexLock lock(&mu_);
-  const auto it = by_first_.find(FirstSegment(pattern.text()));
-  if (it == by_first_.end()) return false;
-  const size_t removed = std::erase_if(it->second, [&](const Wanted& wanted) {
-    return wanted.link.get() == link && wanted.pattern.text() == pattern.text();
-  });
-  if (it->second.empty()) by_first_.erase(it);
-  if (removed > 0) version_.fetch_add(1, std::memory_order_release);
-  return removed > 0;
+  const auto it = patterns_of_.find(link);
+  if (it == patterns_of_.end() || it->second.erase(pattern.text()) == 0) return false;
+  if (it->second.empty()) patterns_of_.erase(it);
+  root_->Erase(pattern.text(), link);
+  Changed(pattern.text());
+  return true;
 }
 
 void PatternTable::RemoveAll(const WorkerLink* link) {
-  MutexLock lock(&mu_);
-  size_t removed = 0;
-  for (auto it = by_first_.begin(); it != by_first_.end();) {
-    removed +=
-        std::erase_if(it->second, [&](const Wanted& wanted) { return wanted.link.get() == link; });
-    if (it->second.empty()) {
-      by_first_.erase(it++);
-    } else {
-      ++it;
+  absl::flat_hash_set<std::string> patterns;
+  {
+    MutexLock lock(&mu_);
+    const auto it = patterns_of_.find(link);
+    if (it == patterns_of_.end()) return;
+    patterns = std::move(it->second);
+    patterns_of_.erase(it);
+  }
+  for (auto it = patterns.begin(); it != patterns.end();) {
+    MutexLock lock(&mu_);
+    for (size_t n = 0; n < kRemovedAtOnce && it != patterns.end(); ++n, ++it) {
+      root_->Erase(*it, link);
+      Changed(*it);
     }
   }
-  if (removed > 0) version_.fetch_add(1, std::memory_order_release);
 }
 
 bool PatternTable::Wants(const WorkerLink* link) const {
   MutexLock lock(&mu_);
-  return std::any_of(by_first_.begin(), by_first_.end(), [&](const auto& entry) {
-    return std::any_of(entry.second.begin(), entry.second.end(),
-                       [&](const Wanted& wanted) { return wanted.link.get() == link; });
-  });
+  return patterns_of_.contains(link);
 }
 
 void PatternTable::Match(absl::string_view channel,
                          std::vector<std::shared_ptr<WorkerLink>>* links) const {
   MutexLock lock(&mu_);
-  for (const absl::string_view first : {ChannelKind(channel), absl::string_view("*")}) {
-    const auto it = by_first_.find(first);
-    if (it == by_first_.end()) continue;
-    for (const Wanted& wanted : it->second) {
-      if (wanted.pattern.Matches(channel) &&
-          std::find(links->begin(), links->end(), wanted.link) == links->end()) {
-        links->push_back(wanted.link);
-      }
-    }
-  }
+  root_->Match(channel, links);
 }
 
 }  // namespace fanwire::control

@@ -1,20 +1,30 @@
-// PatternTable holds which links want which patterns of one service and dialect.
+// PatternTable holds which links want which patterns of one service and dialect, and finds the
+// links whose patterns match a channel.
 //
-// A channel's state caches the links that match its name, together with version(); as long as the
-// version stands, publishing does not look here.
+// The patterns are a trie over their segments.  A channel's state caches the links that match its
+// name, together with the generation at which they were looked up; as long as the generation does
+// not change, publishing does not look here.  A pattern that comes or goes changes the generation
+// of the channels that begin as it does: with its first two segments, or with those of them that
+// come before its first wildcard.  (A few other channels share the counter by chance and look
+// their links up once more.)
 //
-// Threading: safe from every thread; its mutex comes after Router's shards and before WorkerLink's.
-// Cost:      Match() looks only at the patterns whose first segment can fit.
+// Threading: safe from every thread; its mutex comes after the channels' shards and before
+//            WorkerLink's.  generation() does not lock.
+// Cost:      Match() visits the nodes of the trie that agree with the beginning of the name: a few
+//            for each segment, however many patterns there are.  Add() and Remove() cost the depth
+//            of the pattern.  RemoveAll() lets others in after every few hundred patterns.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/status/status.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "common/mutex.h"
 #include "proto/channel_name.h"
@@ -25,33 +35,60 @@ class WorkerLink;
 
 class PatternTable {
  public:
-  // Whether the link did not want it already.
+  // Which counters make up a channel's generation.  Depends on its name only.
+  struct Counters {
+    uint16_t first = 0;
+    uint16_t first_two = 0;
+  };
+  static Counters CountersOf(absl::string_view channel);
+
+  PatternTable();
+  ~PatternTable();
+  PatternTable(const PatternTable&) = delete;
+  PatternTable& operator=(const PatternTable&) = delete;
+
+  // Returns whether the link did not want the pattern already.
   bool Add(const ChannelPattern& pattern, const std::shared_ptr<WorkerLink>& link);
-  // Whether the link had wanted it.
+  // Returns whether the link had wanted the pattern.
   bool Remove(const ChannelPattern& pattern, const WorkerLink* link);
+  // Forgets all patterns of the link.
   void RemoveAll(const WorkerLink* link);
 
-  // Whether the link wants any.
+  // Whether the link wants any pattern.
   bool Wants(const WorkerLink* link) const;
   // Appends each link that wants `channel` once.
   void Match(absl::string_view channel, std::vector<std::shared_ptr<WorkerLink>>* links) const;
 
-  // Changes with every change of the table; 0 as long as it was never used.
-  uint64_t version() const { return version_.load(std::memory_order_acquire); }
+  // Changes whenever a pattern that matches a channel with these counters comes or goes.  0 if
+  // there never was one.
+  uint64_t generation(Counters counters) const {
+    return any_.load(std::memory_order_acquire) +
+           by_first_[counters.first].load(std::memory_order_acquire) +
+           by_first_two_[counters.first_two].load(std::memory_order_acquire);
+  }
 
  private:
-  struct Wanted {
-    ChannelPattern pattern;
-    std::shared_ptr<WorkerLink> link;
-  };
-  using List = std::vector<Wanted>;
+  struct Node;
 
-  // The list a pattern belongs to: of its first segment, or "*" if that is a wildcard.
-  static absl::string_view FirstSegment(absl::string_view pattern);
+  static constexpr size_t kCounters = 512;
+  static uint16_t CounterOf(absl::string_view beginning);
+
+  void Insert(absl::string_view pattern, const std::shared_ptr<WorkerLink>& link)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Erase(absl::string_view pattern, const WorkerLink* link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Changes the generation of the channels that the pattern can match.
+  void Changed(absl::string_view pattern);
 
   mutable Mutex mu_;
-  absl::flat_hash_map<std::string, List> by_first_ ABSL_GUARDED_BY(mu_);
-  std::atomic<uint64_t> version_{0};
+  const std::unique_ptr<Node> root_ ABSL_PT_GUARDED_BY(mu_);
+  absl::flat_hash_map<const WorkerLink*, absl::flat_hash_set<std::string>> patterns_of_
+      ABSL_GUARDED_BY(mu_);
+
+  std::atomic<uint64_t> any_{0};  // of patterns that begin with a wildcard
+  // Of patterns whose second segment is a wildcard or missing, by the hash of their first segment.
+  std::array<std::atomic<uint64_t>, kCounters> by_first_{};
+  // Of all others, by the hash of their first two segments.
+  std::array<std::atomic<uint64_t>, kCounters> by_first_two_{};
 };
 
 }  // namespace fanwire::control

@@ -87,15 +87,31 @@ class RouterBench {
   void Publish(int64_t events) {
     {
       const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
+      for (int64_t i = 0; i < events; ++i) PublishNext(run.get());
+    }
+    Settle();
+  }
+
+  // The first link wants so many patterns, of which none matches a channel.
+  enum class Patterns { kOtherKinds, kSameKind, kSameKindThenWildcard };
+  void WantPatterns(int64_t count, Patterns patterns) {
+    patterns_ = patterns;
+    for (last_pattern_ = 0; last_pattern_ < count; ++last_pattern_) ChangePattern(last_pattern_);
+  }
+  // Publishes so many events; before each of them one pattern goes and another one comes.
+  void PublishAmongChanges(int64_t events) {
+    {
+      const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
       for (int64_t i = 0; i < events; ++i) {
-        Event event;
-        event.service = "bench";
-        event.channel = channels_[next_++ % channels_.size()];
-        event.event = "bench.event";
-        event.json = data_;
-        run->Publish(event, {.level = ReceiptLevel::kAccepted}, &sink_, 0);
+        ReplacePattern();
+        PublishNext(run.get());
       }
     }
+    Settle();
+  }
+  // The same changes without events.
+  void ReplacePatterns(int64_t count) {
+    for (int64_t i = 0; i < count; ++i) ReplacePattern();
     Settle();
   }
 
@@ -106,6 +122,40 @@ class RouterBench {
   }
 
  private:
+  void PublishNext(PublishRun* run) {
+    Event event;
+    event.service = "bench";
+    event.channel = channels_[next_++ % channels_.size()];
+    event.event = "bench.event";
+    event.json = data_;
+    run->Publish(event, {.level = ReceiptLevel::kAccepted}, &sink_, 0);
+  }
+
+  void ChangePattern(int64_t number, bool add = true) {
+    std::string pattern;
+    switch (patterns_) {
+      case Patterns::kOtherKinds:
+        pattern = absl::StrCat("kind-", number % 100, ":", number, ":*");
+        break;
+      case Patterns::kSameKind:
+        pattern = absl::StrCat("bench:user-", number, ":*");
+        break;
+      case Patterns::kSameKindThenWildcard:
+        pattern = absl::StrCat("bench:*:", number);
+        break;
+    }
+    const InterestView interest{.service = "bench", .channel = pattern, .pattern = true};
+    if (add) {
+      routing_->subscriptions->AddInterest(links_.front()->link, interest);
+    } else {
+      routing_->subscriptions->RemoveInterest(links_.front()->link, interest);
+    }
+  }
+  void ReplacePattern() {
+    ChangePattern(first_pattern_++, /*add=*/false);
+    ChangePattern(last_pattern_++);
+  }
+
   // Ends the writes that were started until there is none.
   void Settle() {
     for (const auto& attached : links_) {
@@ -125,6 +175,9 @@ class RouterBench {
   std::vector<std::unique_ptr<Attached>> links_;
   NullSink sink_;
   size_t next_ = 0;
+  Patterns patterns_ = Patterns::kOtherKinds;
+  int64_t first_pattern_ = 0;  // those from here to the last are wanted
+  int64_t last_pattern_ = 0;
 };
 
 void BM_RouterPublish(benchmark::State& state) {
@@ -147,6 +200,46 @@ BENCHMARK(BM_RouterPublish)
     ->Args({4, 1, 256})
     ->Args({0, 10000, 256})
     ->Args({1, 10000, 256});
+
+// Publishing to a worker that wants very many patterns.  `place` is RouterBench::Patterns.  With
+// `changes` 1 a pattern goes and another one comes before each event; what that costs publishing is
+// the difference to BM_PatternChanges.
+void BM_RouterPublishAmongPatterns(benchmark::State& state) {
+  constexpr int64_t kEvents = 256;
+  RouterBench bench(/*links=*/1, /*channels=*/100);
+  bench.WantPatterns(state.range(0), static_cast<RouterBench::Patterns>(state.range(1)));
+  bench.Publish(100);  // the channels' states are there
+  for (auto _ : state) {
+    if (state.range(2) == 0) {
+      bench.Publish(kEvents);
+    } else {
+      bench.PublishAmongChanges(kEvents);
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * kEvents);
+}
+BENCHMARK(BM_RouterPublishAmongPatterns)
+    ->ArgNames({"patterns", "place", "changes"})
+    ->Args({1, 0, 1})
+    ->Args({10000, 0, 0})
+    ->Args({10000, 0, 1})
+    ->Args({10000, 1, 0})
+    ->Args({10000, 1, 1})
+    ->Args({10000, 2, 1});
+
+void BM_PatternChanges(benchmark::State& state) {
+  constexpr int64_t kChanges = 256;
+  RouterBench bench(/*links=*/1, /*channels=*/100);
+  bench.WantPatterns(state.range(0), static_cast<RouterBench::Patterns>(state.range(1)));
+  for (auto _ : state) bench.ReplacePatterns(kChanges);
+  state.SetItemsProcessed(state.iterations() * kChanges);
+}
+BENCHMARK(BM_PatternChanges)
+    ->ArgNames({"patterns", "place"})
+    ->Args({1, 0})
+    ->Args({10000, 0})
+    ->Args({10000, 1})
+    ->Args({10000, 2});
 
 }  // namespace
 }  // namespace fanwire::control
