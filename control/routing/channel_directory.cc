@@ -88,9 +88,6 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
   ApplyPolicy(channel.get(), snapshot, spec);
   shard.channels.emplace(channel);
   key.service->channels.fetch_add(1, std::memory_order_relaxed);
-  if (key.dialect != Dialect::kCommon) {
-    key.service->dialect_channels.fetch_add(1, std::memory_order_relaxed);
-  }
   return channel;
 }
 
@@ -167,6 +164,23 @@ void ChannelDirectory::Release(ChannelLink* wanting) {
   wanting->handle = {};
 }
 
+bool ChannelDirectory::SetExact(const ChannelState& channel, ChannelLink* wanting, bool exact) {
+  if (std::exchange(wanting->exact, exact) == exact) return false;
+  if (channel.dialect != Dialect::kCommon) {
+    WantedChannels& wanted = channel.service->wanted_of(channel.dialect);
+    exact ? wanted.Add(channel.name) : wanted.Remove(channel.name);
+  }
+  return true;
+}
+
+void ChannelDirectory::Remove(ChannelState* channel, ChannelLink* wanting, absl::Duration now) {
+  SetExact(*channel, wanting, false);
+  Release(wanting);
+  std::swap(*wanting, channel->links.back());
+  channel->links.pop_back();
+  channel->last_used = now;
+}
+
 void ChannelDirectory::ForEach(absl::FunctionRef<void(ChannelState*)> visit) {
   for (size_t i = 0; i < ChannelTable::kShards; ++i) {
     ChannelTable::Shard& shard = table_.shard(i);
@@ -200,9 +214,6 @@ void ChannelDirectory::Sweep() {
       }
       if (channel.log != nullptr) engine_->Forget(std::move(channel.log));
       channel.service->channels.fetch_sub(1, std::memory_order_relaxed);
-      if (channel.dialect != Dialect::kCommon) {
-        channel.service->dialect_channels.fetch_sub(1, std::memory_order_relaxed);
-      }
       shard.channels.erase(it++);
     }
   }

@@ -84,6 +84,11 @@ class ChannelDirectory {
   // Ends the channel's handle on this link, if it has one.
   static void Release(ChannelLink* wanting);
 
+  // Says whether the link wants the channel by its exact name.  Returns whether that is news.
+  static bool SetExact(const ChannelState& channel, ChannelLink* wanting, bool exact);
+  // Removes the link from those that want the channel; `wanting` is one of its.
+  static void Remove(ChannelState* channel, ChannelLink* wanting, absl::Duration now);
+
   // Trims history by age and size, forgets channels without interest, history or recent use, and
   // old idempotency keys.  Of very many channels each call looks at some, in turn.
   void Sweep();

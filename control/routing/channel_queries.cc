@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/check.h"
 #include "control/config/service_table.h"
 #include "control/routing/channel_directory.h"
 #include "control/routing/channel_table.h"
@@ -67,20 +68,9 @@ class ChannelQueriesImpl final : public ChannelQueries {
   }
 
   std::vector<std::string> InterestedChannels(absl::string_view service, Dialect dialect) override {
-    std::vector<std::string> channels;
-    const ServiceState* const state = directory_->FindService(service);
-    if (state == nullptr || (dialect != Dialect::kCommon &&
-                             state->dialect_channels.load(std::memory_order_relaxed) == 0)) {
-      return channels;
-    }
-    directory_->ForEach([&](ChannelState* channel) {
-      if (channel->service != state || channel->dialect != dialect) return;
-      if (std::any_of(channel->links.begin(), channel->links.end(),
-                      [](const ChannelLink& link) { return link.exact; })) {
-        channels.push_back(channel->name);
-      }
-    });
-    return channels;
+    FANWIRE_CHECK(dialect != Dialect::kCommon);
+    ServiceState* const state = directory_->FindService(service);
+    return state == nullptr ? std::vector<std::string>() : state->wanted_of(dialect).List();
   }
 
  private:

@@ -46,7 +46,8 @@ class ChannelQueries {
   // Returns the counts of a service; all are 0 if nothing was ever published to it.
   virtual PublishCounts Counts(absl::string_view service) = 0;
 
-  // Returns the channels of this dialect that some worker wants by their exact names.
+  // Returns the channels that some worker wants by their exact names, in no order.  `dialect` is
+  // not the common one, of which no list is kept.
   virtual std::vector<std::string> InterestedChannels(absl::string_view service,
                                                       Dialect dialect) = 0;
 };

@@ -25,6 +25,7 @@
 #include "control/routing/channel_state.h"
 #include "control/routing/pattern_table.h"
 #include "control/routing/publication_observer.h"
+#include "control/routing/wanted_channels.h"
 #include "proto/policies.h"
 
 namespace fanwire::control {
@@ -42,6 +43,8 @@ struct ServiceState {
   uint32_t lane = 0;  // of the links: a small number, its own
   IdempotencyWindow idempotency;
   std::array<PatternTable, 2> patterns;  // by dialect
+  // By dialect.  Not of the common one, whose channels are too many to keep a list of.
+  std::array<WantedChannels, 2> wanted;
   // Fixed beginnings of the channels that mirror rules name: "global", "worker:".
   std::vector<std::string> mirror_prefixes;
 
@@ -52,9 +55,9 @@ struct ServiceState {
   std::atomic<int64_t> catalog_warnings{0};
   Histogram publish_seconds{kPublishBounds};  // of those accepted, until the answer could be given
   std::atomic<int64_t> channels{0};
-  std::atomic<int64_t> dialect_channels{0};  // of them, those of other dialects than the common one
 
   PatternTable& patterns_of(Dialect dialect) { return patterns[static_cast<size_t>(dialect)]; }
+  WantedChannels& wanted_of(Dialect dialect) { return wanted[static_cast<size_t>(dialect)]; }
 };
 
 // A channel's identity, with its hash made once.

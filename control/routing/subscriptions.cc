@@ -125,7 +125,7 @@ void SubscriptionsImpl::AddInterest(const std::shared_ptr<WorkerLink>& link,
     status = channel.status();
     if (channel.ok()) {
       ChannelLink* const wanting = Want(*channel, link);
-      fresh = !std::exchange(wanting->exact, true);
+      fresh = ChannelDirectory::SetExact(**channel, wanting, true);
     }
   }
   if (!status.ok()) {
@@ -158,12 +158,9 @@ void SubscriptionsImpl::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
     if (channel != nullptr) {
       directory_->RefreshPatterns(channel->get());
       ChannelLink* const wanting = (*channel)->Find(link.get());
-      known = wanting != nullptr && std::exchange(wanting->exact, false);
+      known = wanting != nullptr && ChannelDirectory::SetExact(**channel, wanting, false);
       if (wanting != nullptr && !wanting->by_pattern) {
-        ChannelDirectory::Release(wanting);
-        std::swap(*wanting, (*channel)->links.back());
-        (*channel)->links.pop_back();
-        (*channel)->last_used = clock_->Now();
+        ChannelDirectory::Remove(channel->get(), wanting, clock_->Now());
       }
     }
   }
@@ -178,11 +175,7 @@ void SubscriptionsImpl::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
   const absl::Duration now = clock_->Now();
   directory_->ForEach([&](ChannelState* channel) {
     ChannelLink* const wanting = channel->Find(link.get());
-    if (wanting == nullptr) return;
-    ChannelDirectory::Release(wanting);
-    std::swap(*wanting, channel->links.back());
-    channel->links.pop_back();
-    channel->last_used = now;
+    if (wanting != nullptr) ChannelDirectory::Remove(channel, wanting, now);
   });
   link->interest_digest().Clear();
 }
@@ -299,7 +292,7 @@ void SubscriptionsImpl::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link,
   ChannelLink* wanting = nullptr;
   if (turn == Turn::kFirst) {
     wanting = Want(*channel, link);
-    wanting->exact = true;
+    ChannelDirectory::SetExact(**channel, wanting, true);
   } else if (wanting = (*channel)->Find(link.get()); wanting == nullptr || !wanting->exact) {
     if (link->held()) {
       link->Defer(std::move(request));  // its interest is told anew

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/routing/channel_info.h"
+#include "control/routing/interest_view.h"
 #include "proto/policies.h"
 #include "tests/control/routing/router_fixture.h"
 
@@ -16,6 +17,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 class ChannelQueriesTest : public RouterFixture {};
 
@@ -64,10 +66,35 @@ TEST_F(ChannelQueriesTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot
   const auto quiet = routing_->queries->GetChannel("s", "quiet");
   ASSERT_OK(quiet);
   EXPECT_EQ(quiet->last_published, absl::InfinitePast());
-  EXPECT_THAT(routing_->queries->InterestedChannels("s", Dialect::kSessionBuddy),
-              ElementsAre("metrics"));
-  EXPECT_THAT(routing_->queries->InterestedChannels("s", Dialect::kCommon), ElementsAre("quiet"));
-  EXPECT_THAT(routing_->queries->InterestedChannels("none", Dialect::kCommon), IsEmpty());
+}
+
+TEST_F(ChannelQueriesTest, ADialectsChannelsAreInterestingAsLongAsALinkWantsThemByName) {
+  const auto one = MakeWorker(), two = MakeWorker();
+  const auto interested = [this] {
+    return routing_->queries->InterestedChannels("s", Dialect::kSessionBuddy);
+  };
+  const auto view = [](absl::string_view channel, bool pattern = false) {
+    return InterestView{
+        .service = "s", .channel = channel, .pattern = pattern, .dialect = Dialect::kSessionBuddy};
+  };
+  Subscriptions& subscriptions = *routing_->subscriptions;
+  Want(*one, "metrics");  // of the common dialect
+  subscriptions.AddInterest(one->link, view("**", true));
+  EXPECT_THAT(interested(), IsEmpty());
+  subscriptions.AddInterest(one->link, view("metrics"));
+  subscriptions.AddInterest(one->link, view("metrics"));
+  subscriptions.AddInterest(two->link, view("metrics"));
+  subscriptions.Subscribe(
+      two->link,
+      {.query_id = 1, .service = "s", .channel = "metrics:a", .dialect = Dialect::kSessionBuddy});
+  EXPECT_THAT(interested(), UnorderedElementsAre("metrics", "metrics:a"));
+  subscriptions.RemoveInterest(one->link, view("metrics"));
+  subscriptions.RemoveInterest(one->link, view("metrics"));
+  EXPECT_THAT(interested(), UnorderedElementsAre("metrics", "metrics:a"));
+  subscriptions.RemoveInterest(one->link, view("**", true));
+  subscriptions.ClearInterest(two->link);
+  EXPECT_THAT(interested(), IsEmpty());
+  EXPECT_THAT(routing_->queries->InterestedChannels("none", Dialect::kSessionBuddy), IsEmpty());
 }
 
 TEST_F(ChannelQueriesTest, HistoryIsReadOverAPagesBoundsInBothDirections) {
