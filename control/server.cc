@@ -28,6 +28,7 @@
 #include "common/version.h"
 #include "control/admin/admin_service.h"
 #include "control/admin/agent_tools.h"
+#include "control/admin/channel_listings.h"
 #include "control/admin/control_metrics.h"
 #include "control/admin/control_process.h"
 #include "control/admin/tail.h"
@@ -196,6 +197,7 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   std::unique_ptr<ClientRequestHandler> history_;
   std::unique_ptr<TailHub> tail_;
   std::unique_ptr<AgentTools> tools_;
+  std::unique_ptr<ChannelListings> listings_;
   std::unique_ptr<ProcessHost> processes_;
   std::unique_ptr<WorkerCommands> orders_;
   std::unique_ptr<Supervisor> supervisor_;
@@ -269,6 +271,7 @@ void ServerImpl::MakeParts() {
                         .ledger = ledger_.get(),
                         .clock = clock_,
                         .services = [this] { return this->services(); }});
+  listings_ = std::make_unique<ChannelListings>(queries_.get(), clock_);
   processes_ = ProcessHost::Make();
   orders_ = WorkerCommands::Make(registry_.get());
   supervisor_ = std::make_unique<Supervisor>(
@@ -296,6 +299,7 @@ void ServerImpl::MakeParts() {
                          .window_items = control.worker_window_publications()},
                         subscriptions_.get(), receipts_.get(), registry_.get(), clock_);
   admin_service_ = MakeAdminService({.queries = queries_.get(),
+                                     .listings = listings_.get(),
                                      .registry = registry_.get(),
                                      .ledger = ledger_.get(),
                                      .tools = tools_.get(),
@@ -308,7 +312,10 @@ void ServerImpl::MakeParts() {
                                .overrides = options_.overrides},
       this, clock_);
   timers_->Every(ToDuration(control.heartbeat_interval()), [this] { registry_->Tick(); });
-  timers_->Every(absl::Seconds(1), [this] { directory_->Sweep(); });
+  timers_->Every(absl::Seconds(1), [this] {
+    directory_->Sweep();
+    listings_->Expire();
+  });
   timers_->Start();
 }
 

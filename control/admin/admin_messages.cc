@@ -4,18 +4,14 @@
 #include <google/protobuf/timestamp.pb.h>
 
 #include <algorithm>
-#include <tuple>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "common/proto_time.h"
 #include "control/config/service_table.h"
 #include "control/events/publication.h"
 #include "control/processes/worker_processes.h"
 #include "control/routing/channel_info.h"
 #include "control/routing/publish_counts.h"
-#include "control/routing/router.h"
 #include "control/workers/ledger.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"
@@ -26,66 +22,8 @@ namespace fanwire::control {
 
 namespace {
 
-constexpr uint32_t kDefaultPageSize = 500;
-constexpr uint32_t kMaxPageSize = 5000;
 constexpr uint32_t kDefaultConnections = 1000;
 constexpr size_t kMaxReasonBytes = 123;  // RFC 6455 section 5.5: 125 with the code
-
-// Where a channel stands in a list: most first, then by name.
-struct Place {
-  int64_t value = 0;
-  std::string service;
-  std::string channel;
-
-  friend bool operator<(const Place& a, const Place& b) {
-    return std::tie(b.value, a.service, a.channel) < std::tie(a.value, b.service, b.channel);
-  }
-};
-
-std::string ToToken(v1::ChannelSort sort, const Place& place) {
-  return absl::StrCat(static_cast<int>(sort), ":", place.value, ":", place.service, ":",
-                      place.channel);
-}
-
-absl::StatusOr<Place> FromToken(const std::string& token, v1::ChannelSort sort) {
-  const std::vector<std::string> parts = absl::StrSplit(token, absl::MaxSplits(':', 3));
-  Place place;
-  int token_sort = 0;
-  if (parts.size() != 4 || !absl::SimpleAtoi(parts[0], &token_sort) || token_sort != sort ||
-      !absl::SimpleAtoi(parts[1], &place.value)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("page_token: \"", token, "\" is none of this list"));
-  }
-  place.service = parts[2];
-  place.channel = parts[3];
-  return place;
-}
-
-int64_t SubscribersOf(const ChannelSummary& channel, const SubscriberCounts& subscribers) {
-  const auto it = subscribers.find({channel.service, channel.channel});
-  return it == subscribers.end() ? 0 : it->second;
-}
-
-Place PlaceOf(const ChannelSummary& channel, v1::ChannelSort sort,
-              const SubscriberCounts& subscribers) {
-  Place place{.value = 0, .service = channel.service, .channel = channel.channel};
-  switch (sort) {
-    case v1::CHANNEL_SORT_SUBSCRIBERS:
-      place.value = SubscribersOf(channel, subscribers);
-      break;
-    case v1::CHANNEL_SORT_PUBLICATIONS:
-      place.value = channel.publications;
-      break;
-    case v1::CHANNEL_SORT_RECENT:
-      if (channel.last_published != absl::InfinitePast()) {
-        place.value = absl::ToUnixMicros(channel.last_published);
-      }
-      break;
-    default:
-      break;
-  }
-  return place;
-}
 
 // What the list is ordered by; the largest first.
 int64_t SortKey(const v1::ConnectionInfo& info, v1::ListConnectionsRequest::Sort sort) {
@@ -238,38 +176,6 @@ SubscriberCounts CountSubscribers(const QueryResult& rooms) {
     }
   }
   return counts;
-}
-
-absl::Status MakeChannelPage(const v1::ListChannelsRequest& request,
-                             const std::vector<ChannelSummary>& channels,
-                             const SubscriberCounts& subscribers, const ServiceTable& services,
-                             v1::ListChannelsResponse* response) {
-  const auto total = static_cast<int64_t>(channels.size());
-  std::vector<std::pair<Place, const ChannelSummary*>> rest;
-  rest.reserve(channels.size());
-  for (const ChannelSummary& channel : channels) {
-    rest.emplace_back(PlaceOf(channel, request.sort(), subscribers), &channel);
-  }
-  if (!request.page_token().empty()) {
-    const absl::StatusOr<Place> before = FromToken(request.page_token(), request.sort());
-    if (!before.ok()) return before.status();
-    std::erase_if(rest, [&](const auto& entry) { return !(*before < entry.first); });
-  }
-  const size_t wanted =
-      request.page_size() == 0 ? kDefaultPageSize : std::min(request.page_size(), kMaxPageSize);
-  const size_t size = std::min(wanted, rest.size());
-  const auto end = rest.begin() + static_cast<std::ptrdiff_t>(size);
-  std::partial_sort(rest.begin(), end, rest.end());
-  response->set_total(total);
-  for (auto it = rest.begin(); it != end; ++it) {
-    v1::ChannelInfo* const info = response->add_channels();
-    ToProto(*it->second, services, info);
-    info->set_subscribers(SubscribersOf(*it->second, subscribers));
-  }
-  if (size > 0 && size < rest.size()) {
-    response->set_next_page_token(ToToken(request.sort(), rest[size - 1].first));
-  }
-  return absl::OkStatus();
 }
 
 void MakeConnectionList(const v1::ListConnectionsRequest& request, QueryResult* result,

@@ -22,8 +22,6 @@ class ConnectionInfo;
 class DisconnectCommand;
 class DisconnectRequest;
 class LedgerEntry;
-class ListChannelsRequest;
-class ListChannelsResponse;
 class ListConnectionsRequest;
 class ListConnectionsResponse;
 class Position;
@@ -58,14 +56,6 @@ void ToProto(absl::string_view service, const PublishCounts& published, const Se
 // Subscribers by (service, channel), exact names only, over all workers.
 using SubscriberCounts = std::map<std::pair<std::string, std::string>, int64_t>;
 SubscriberCounts CountSubscribers(const QueryResult& rooms);
-
-// The page of `channels` that the request asks for.  A token says where the page before ended, so
-// that a channel is missed or shown twice only if it changes its place in between.
-//   INVALID_ARGUMENT  a page_token that is none of this list
-absl::Status MakeChannelPage(const v1::ListChannelsRequest& request,
-                             const std::vector<ChannelSummary>& channels,
-                             const SubscriberCounts& subscribers, const ServiceTable& services,
-                             v1::ListChannelsResponse* response);
 
 // The connections in the order and number asked for; takes them out of `result`.
 void MakeConnectionList(const v1::ListConnectionsRequest& request, QueryResult* result,

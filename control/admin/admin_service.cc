@@ -18,6 +18,7 @@
 #include "control/admin/admin_messages.h"
 #include "control/admin/admin_streams.h"
 #include "control/admin/agent_tools.h"
+#include "control/admin/channel_listings.h"
 #include "control/admin/control_process.h"
 #include "control/config/service_table.h"
 #include "control/processes/worker_processes.h"
@@ -145,14 +146,17 @@ class AdminService final : public v1::Admin::CallbackService {
     if (!IsConfigured(request->service())) {
       return Finish(reactor, NoSuchService(request->service()));
     }
+    if (parts_.listings->Continue(*request, *parts_.host->config().services, response)) {
+      return Finish(reactor);
+    }
     if (request->sort() == v1::CHANNEL_SORT_NAME) {
-      return Finish(reactor, FillChannels(*request, {}, response));
+      return Finish(reactor, BeginListing(*request, {}, response));
     }
     QueryAllWorkers(parts_.registry, RoomsOf(request->service()),
                     [this, reactor, request, response](const absl::StatusOr<QueryResult>& rooms) {
                       absl::Status status = rooms.status();
                       if (rooms.ok()) {
-                        status = FillChannels(*request, CountSubscribers(*rooms), response);
+                        status = BeginListing(*request, CountSubscribers(*rooms), response);
                       }
                       Finish(reactor, status);
                     });
@@ -376,14 +380,10 @@ class AdminService final : public v1::Admin::CallbackService {
     return reactor;
   }
 
-  absl::Status FillChannels(const v1::ListChannelsRequest& request,
-                            const SubscriberCounts& subscribers,
+  absl::Status BeginListing(const v1::ListChannelsRequest& request, SubscriberCounts subscribers,
                             v1::ListChannelsResponse* response) {
-    absl::StatusOr<std::vector<ChannelSummary>> channels =
-        parts_.queries->ListChannels(request.service(), request.pattern());
-    if (!channels.ok()) return channels.status();
-    return MakeChannelPage(request, *std::move(channels), subscribers,
-                           *parts_.host->config().services, response);
+    return parts_.listings->Begin(request, std::move(subscribers), *parts_.host->config().services,
+                                  response);
   }
 
   const AdminParts parts_;

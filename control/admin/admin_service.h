@@ -18,6 +18,7 @@ class Service;
 namespace fanwire::control {
 
 class ControlProcess;
+class ChannelListings;
 class ChannelQueries;
 class Ledger;
 class TailHub;
@@ -26,6 +27,7 @@ class WorkerRegistry;
 
 struct AdminParts {
   ChannelQueries* queries = nullptr;
+  ChannelListings* listings = nullptr;
   WorkerRegistry* registry = nullptr;
   const Ledger* ledger = nullptr;
   AgentTools* tools = nullptr;

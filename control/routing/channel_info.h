@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,14 @@
 #include "control/events/publication.h"
 
 namespace fanwire::control {
+
+// A channel in a list, which may be long: enough to order it and to ask for the rest.
+struct ListedChannel {
+  const std::string* service = nullptr;        // lives as long as the directory
+  std::shared_ptr<const std::string> channel;  // shared with the channel's state
+  int64_t publications = 0;                    // since the state was created
+  int64_t last_published_us = 0;               // wall clock; 0: never
+};
 
 // One channel, for operators.
 struct ChannelSummary {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -22,18 +23,28 @@ class ChannelQueriesImpl final : public ChannelQueries {
   ChannelQueriesImpl(ChannelDirectory* directory, const Clock* clock)
       : directory_(directory), clock_(clock) {}
 
-  absl::StatusOr<std::vector<ChannelSummary>> ListChannels(absl::string_view service,
-                                                           absl::string_view pattern) override {
-    absl::StatusOr<ChannelPattern> wanted = ChannelPattern::Parse(pattern.empty() ? "**" : pattern);
+  absl::StatusOr<std::vector<ListedChannel>> ListChannels(absl::string_view service,
+                                                          absl::string_view pattern) override {
+    const absl::StatusOr<ChannelPattern> wanted =
+        ChannelPattern::Parse(pattern.empty() ? "**" : pattern);
     if (!wanted.ok()) return wanted.status();
-    std::vector<ChannelSummary> channels;
-    directory_->ForEach([&](ChannelState* channel) {
-      if (channel->dialect != Dialect::kCommon) return;
-      if (!service.empty() && channel->service->name != service) return;
-      if (!wanted->Matches(channel->name)) return;
-      channels.push_back(Summarize(channel));
-    });
-    return channels;
+    std::vector<ListedChannel> listed;
+    std::vector<Found> found;
+    for (size_t i = 0; i < ChannelTable::kShards; ++i) {
+      found.clear();
+      CopyShard(directory_->table().shard(i), &found);
+      // Names and services never change: they are looked at without the lock.
+      for (Found& each : found) {
+        const ChannelState& state = *each.state;
+        if (!service.empty() && state.service->name != service) continue;
+        if (!wanted->Matches(state.name)) continue;
+        listed.push_back({.service = &state.service->name,
+                          .channel = {std::move(each.state), &state.name},
+                          .publications = each.publications,
+                          .last_published_us = each.last_published_us});
+      }
+    }
+    return listed;
   }
 
   absl::StatusOr<ChannelSummary> GetChannel(absl::string_view service_name,
@@ -74,6 +85,25 @@ class ChannelQueriesImpl final : public ChannelQueries {
   }
 
  private:
+  // A channel with what of it must be read under its shard's lock.
+  struct Found {
+    std::shared_ptr<const ChannelState> state;
+    int64_t publications;
+    int64_t last_published_us;
+  };
+
+  // Copies the shard's channels, without those of dialects.
+  static void CopyShard(ChannelTable::Shard& shard, std::vector<Found>* found) {
+    MutexLock lock(&shard.mu);
+    found->reserve(shard.channels.size());
+    for (const ChannelTable::Entry& entry : shard.channels) {
+      if (entry.log == nullptr) continue;
+      found->push_back({.state = entry.state,
+                        .publications = entry.state->publications,
+                        .last_published_us = entry.state->last_published_us});
+    }
+  }
+
   ChannelSummary Summarize(ChannelState* channel) {
     directory_->RefreshPatterns(channel);
     return {.service = channel->service->name,

@@ -3,8 +3,10 @@
 //
 // Threading: safe from every thread.  Locks one shard at a time.
 // Ownership: borrows directory and clock.
-// Cost:      GetChannel() and Counts() are a lookup; ReadHistory() is one pass over the asked part
-//            of the history; ListChannels() visits every channel.
+// Cost:      GetChannel(), Counts() and InterestedChannels() are a lookup.  ReadHistory() is one
+//            pass over the asked part of the history.  ListChannels() visits every channel; it
+//            holds a shard while it copies a pointer per channel, a millisecond or two of a million
+//            channels.
 #pragma once
 
 #include <memory>
@@ -30,8 +32,8 @@ class ChannelQueries {
 
   // Returns the channels that have state, in no order.  An empty service or pattern means all.
   //   INVALID_ARGUMENT  malformed pattern
-  virtual absl::StatusOr<std::vector<ChannelSummary>> ListChannels(absl::string_view service,
-                                                                   absl::string_view pattern) = 0;
+  virtual absl::StatusOr<std::vector<ListedChannel>> ListChannels(absl::string_view service,
+                                                                  absl::string_view pattern) = 0;
 
   //   NOT_FOUND  no such service, or the channel has no state
   virtual absl::StatusOr<ChannelSummary> GetChannel(absl::string_view service,

@@ -1,13 +1,16 @@
-// ChannelQueries that know no channel, and the interest and the error that a test says.
+// ChannelQueries that know the channels, the interest and the error that a test says.
 //
 // Threading: confined to one thread.
 #pragma once
 
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "control/routing/channel_info.h"
 #include "control/routing/channel_queries.h"
 #include "proto/policies.h"
 
@@ -15,17 +18,35 @@ namespace fanwire::control {
 
 class FakeChannelQueries : public ChannelQueries {
  public:
+  // The channels that are listed and shown; the history of each is empty.
+  std::vector<ChannelSummary> channels;
+  int lists = 0;  // how often all of them were listed
   // What InterestedChannels() answers, by service.
   std::map<std::string, std::vector<std::string>> interest;
   Dialect last_dialect = Dialect::kCommon;
   // Whether and why reading history fails.
   absl::Status history_status;
 
-  absl::StatusOr<std::vector<ChannelSummary>> ListChannels(absl::string_view,
-                                                           absl::string_view) override {
-    return std::vector<ChannelSummary>();
+  // All, whatever the service and pattern.
+  absl::StatusOr<std::vector<ListedChannel>> ListChannels(absl::string_view,
+                                                          absl::string_view) override {
+    ++lists;
+    std::vector<ListedChannel> listed;
+    for (const ChannelSummary& channel : channels) {
+      listed.push_back({.service = &*services_.insert(channel.service).first,
+                        .channel = std::make_shared<std::string>(channel.channel),
+                        .publications = channel.publications,
+                        .last_published_us = channel.last_published == absl::InfinitePast()
+                                                 ? 0
+                                                 : absl::ToUnixMicros(channel.last_published)});
+    }
+    return listed;
   }
-  absl::StatusOr<ChannelSummary> GetChannel(absl::string_view, absl::string_view) override {
+  absl::StatusOr<ChannelSummary> GetChannel(absl::string_view service,
+                                            absl::string_view name) override {
+    for (const ChannelSummary& channel : channels) {
+      if (channel.service == service && channel.channel == name) return channel;
+    }
     return absl::NotFoundError("no state");
   }
   absl::StatusOr<HistorySlice> ReadHistory(const HistoryRequest&) override {
@@ -37,6 +58,9 @@ class FakeChannelQueries : public ChannelQueries {
     last_dialect = dialect;
     return interest[std::string(service)];
   }
+
+ private:
+  std::set<std::string> services_;
 };
 
 }  // namespace fanwire::control

@@ -19,108 +19,14 @@ using ::testing::IsEmpty;
 
 // ------------------------------------------------------------------------------- channels
 
-class ChannelPageTest : public AdminFixture {
- protected:
-  static ChannelSummary Summary(const std::string& service, const std::string& channel,
-                                int64_t publications = 0, absl::Time last = absl::InfinitePast()) {
-    ChannelSummary summary;
-    summary.service = service;
-    summary.channel = channel;
-    summary.publications = publications;
-    summary.last_published = last;
-    return summary;
-  }
+class ChannelInfoTest : public AdminFixture {};
 
-  // All channels, page after page.
-  std::vector<std::string> Listed(v1::ChannelSort sort, uint32_t page_size) {
-    v1::ListChannelsRequest request;
-    request.set_sort(sort);
-    request.set_page_size(page_size);
-    std::vector<std::string> listed;
-    for (int pages = 0; pages < 100; ++pages) {
-      v1::ListChannelsResponse response;
-      EXPECT_OK(MakeChannelPage(request, channels_, subscribers_, *services_, &response));
-      EXPECT_LE(response.channels_size(), static_cast<int>(page_size));
-      EXPECT_EQ(response.total(), static_cast<int64_t>(channels_.size()));
-      for (const v1::ChannelInfo& info : response.channels()) {
-        listed.push_back(info.service() + "/" + info.channel());
-      }
-      if (response.next_page_token().empty()) return listed;
-      request.set_page_token(response.next_page_token());
-    }
-    ADD_FAILURE() << "no end of pages";
-    return listed;
-  }
-
-  const absl::Time noon_ = absl::FromUnixSeconds(1'770'000'000);
-  std::vector<ChannelSummary> channels_ = {
-      Summary("mahavishnu", "b:x", 5, noon_), Summary("akosha", "c", 5, noon_ + absl::Seconds(1)),
-      Summary("mahavishnu", "a", 9), Summary("akosha", "b", 0, noon_ - absl::Seconds(1)),
-      Summary("mahavishnu", "b", 7, noon_ + absl::Seconds(2))};
-  SubscriberCounts subscribers_ = {
-      {{"akosha", "b"}, 4}, {{"mahavishnu", "b:x"}, 4}, {{"mahavishnu", "b"}, 11}};
-};
-
-TEST_F(ChannelPageTest, EveryOrderIsKeptOverPagesOfEverySize) {
-  for (const uint32_t size : {1u, 2u, 3u, 5u, 100u}) {
-    EXPECT_THAT(
-        Listed(v1::CHANNEL_SORT_NAME, size),
-        ElementsAre("akosha/b", "akosha/c", "mahavishnu/a", "mahavishnu/b", "mahavishnu/b:x"));
-    EXPECT_THAT(
-        Listed(v1::CHANNEL_SORT_SUBSCRIBERS, size),
-        ElementsAre("mahavishnu/b", "akosha/b", "mahavishnu/b:x", "akosha/c", "mahavishnu/a"));
-    EXPECT_THAT(
-        Listed(v1::CHANNEL_SORT_PUBLICATIONS, size),
-        ElementsAre("mahavishnu/a", "mahavishnu/b", "akosha/c", "mahavishnu/b:x", "akosha/b"));
-    EXPECT_THAT(
-        Listed(v1::CHANNEL_SORT_RECENT, size),
-        ElementsAre("mahavishnu/b", "akosha/c", "mahavishnu/b:x", "akosha/b", "mahavishnu/a"));
-  }
-}
-
-TEST_F(ChannelPageTest, AChannelThatCameMeanwhileShiftsNoPage) {
-  v1::ListChannelsRequest request;
-  request.set_page_size(2);
-  v1::ListChannelsResponse first;
-  ASSERT_OK(MakeChannelPage(request, channels_, subscribers_, *services_, &first));
-  channels_.push_back(Summary("akosha", "a"));
-  request.set_page_token(first.next_page_token());
-  v1::ListChannelsResponse second;
-  ASSERT_OK(MakeChannelPage(request, channels_, subscribers_, *services_, &second));
-  EXPECT_EQ(second.channels(0).channel(), "a");
-  EXPECT_EQ(second.channels(0).service(), "mahavishnu");
-}
-
-TEST_F(ChannelPageTest, ATokenOfAnotherListIsRefused) {
-  v1::ListChannelsRequest request;
-  request.set_page_size(1);
-  v1::ListChannelsResponse response;
-  ASSERT_OK(MakeChannelPage(request, channels_, subscribers_, *services_, &response));
-  request.set_page_token(response.next_page_token());
-  request.set_sort(v1::CHANNEL_SORT_RECENT);
-  EXPECT_THAT(MakeChannelPage(request, channels_, subscribers_, *services_, &response),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("page_token")));
-  request.set_page_token("nonsense");
-  EXPECT_THAT(MakeChannelPage(request, channels_, subscribers_, *services_, &response),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nonsense")));
-}
-
-TEST_F(ChannelPageTest, APageHas500UnlessToldAnd5000AtMost) {
-  channels_.clear();
-  for (int i = 0; i < 6000; ++i) channels_.push_back(Summary("akosha", absl::StrCat("c", i)));
-  for (const auto& [asked, got] : {std::pair(0u, 500), {600u, 600}, {1'000'000u, 5000}}) {
-    v1::ListChannelsRequest request;
-    request.set_page_size(asked);
-    v1::ListChannelsResponse response;
-    ASSERT_OK(MakeChannelPage(request, channels_, {}, *services_, &response));
-    EXPECT_EQ(response.channels_size(), got);
-    EXPECT_EQ(response.total(), 6000);
-  }
-}
-
-TEST_F(ChannelPageTest, AChannelShowsTheRuleInForce) {
+TEST_F(ChannelInfoTest, AChannelShowsTheRuleInForce) {
   v1::ChannelInfo info;
-  ToProto(Summary("mahavishnu", "workflow:1"), *services_, &info);
+  ChannelSummary summary;
+  summary.service = "mahavishnu";
+  summary.channel = "workflow:1";
+  ToProto(summary, *services_, &info);
   EXPECT_EQ(info.history_size(), 7u);
   EXPECT_EQ(info.history_ttl().seconds(), 300);
   EXPECT_EQ(info.backlog_policy(), v1::BACKLOG_POLICY_LATEST);

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/rpc_status.h"
 #include "common/version.h"
+#include "control/admin/channel_listings.h"
 #include "control/admin/tail.h"
 #include "control/routing/channel_info.h"
 #include "fanwire/v1/admin.grpc.pb.h"
@@ -40,6 +41,7 @@ class AdminServiceTest : public AdminFixture {
         .config = config_, .services = services_, .file = "/etc/fanwire.yaml", .version = 6};
     routing_->router->AddObserver(&tail_);
     service_ = MakeAdminService({.queries = routing_->queries.get(),
+                                 .listings = &listings_,
                                  .registry = &registry_,
                                  .ledger = &ledger_,
                                  .tools = tools_.get(),
@@ -92,6 +94,7 @@ class AdminServiceTest : public AdminFixture {
     timers_.RunDue();
   }
 
+  ChannelListings listings_{routing_->queries.get(), &clock_};
   TailHub tail_{&clock_, &timers_, /*max_queued_bytes=*/256 << 10};
   FakeControlProcess host_;
   std::unique_ptr<grpc::Service> service_;
@@ -262,6 +265,24 @@ TEST_F(AdminServiceTest, ListsChannelsOfAServiceThatMatch) {
   request.set_pattern("a:**:b");
   EXPECT_THAT(Call(&v1::Admin::Stub::ListChannels, request),
               StatusIs(absl::StatusCode::kInvalidArgument, _));
+}
+
+TEST_F(AdminServiceTest, TheFurtherPagesOfASortedListAskNoWorker) {
+  AddWorker("worker-0");
+  for (const char* channel : {"a", "b", "pool:a"}) ASSERT_OK(Publish("mahavishnu", channel));
+  v1::ListChannelsRequest request;
+  request.set_sort(v1::CHANNEL_SORT_SUBSCRIBERS);
+  request.set_page_size(1);
+  const auto first = Call(&v1::Admin::Stub::ListChannels, request);
+  ASSERT_OK(first);
+  EXPECT_EQ(first->channels(0).channel(), "pool:a");
+  const auto questions = registry_.questions();
+  request.set_page_token(first->next_page_token());
+  const auto second = Call(&v1::Admin::Stub::ListChannels, request);
+  ASSERT_OK(second);
+  ASSERT_EQ(second->channels_size(), 1);
+  EXPECT_EQ(second->channels(0).channel(), "a");
+  EXPECT_EQ(registry_.questions(), questions);
 }
 
 TEST_F(AdminServiceTest, ASortedListHasSubscribersOfAllWorkers) {

@@ -54,7 +54,10 @@ TEST_F(ChannelQueriesTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot
     const auto channels = routing_->queries->ListChannels(service, pattern);
     EXPECT_OK(channels);
     std::vector<std::string> names;
-    for (const ChannelSummary& channel : *channels) names.push_back(channel.channel);
+    for (const ListedChannel& listed : *channels) {
+      EXPECT_EQ(*listed.service, "s");
+      names.push_back(*listed.channel);
+    }
     std::sort(names.begin(), names.end());
     return names;
   };
@@ -66,6 +69,24 @@ TEST_F(ChannelQueriesTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot
   const auto quiet = routing_->queries->GetChannel("s", "quiet");
   ASSERT_OK(quiet);
   EXPECT_EQ(quiet->last_published, absl::InfinitePast());
+}
+
+TEST_F(ChannelQueriesTest, AListSaysWhatItCanBeOrderedByAndOutlivesItsChannels) {
+  const auto worker = MakeWorker();
+  Want(*worker, "quiet");
+  Publish("busy", 3);
+  auto channels = routing_->queries->ListChannels("s", "busy");
+  ASSERT_OK(channels);
+  ASSERT_THAT(*channels, SizeIs(1));
+  EXPECT_EQ(channels->front().publications, 3);
+  EXPECT_EQ(channels->front().last_published_us, absl::ToUnixMicros(clock_.WallNow()));
+  const auto quiet = routing_->queries->ListChannels("s", "quiet");
+  ASSERT_OK(quiet);
+  EXPECT_EQ(quiet->front().last_published_us, 0);
+  clock_.Advance(absl::Hours(25));
+  routing_->directory.Sweep();
+  EXPECT_FALSE(routing_->queries->GetChannel("s", "busy").ok());
+  EXPECT_EQ(*channels->front().channel, "busy");
 }
 
 TEST_F(ChannelQueriesTest, ADialectsChannelsAreInterestingAsLongAsALinkWantsThemByName) {
