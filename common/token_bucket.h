@@ -1,15 +1,16 @@
-// TokenBucket paces things that may come in bursts: it holds at most `burst` tokens, gains `rate`
-// tokens a second, and each thing takes one.
+// TokenBucket limits the rate of things that may come in bursts: it holds at most `burst` tokens,
+// gains `rate` tokens a second, and each thing takes one.
 //
 // Rate and burst belong to the caller's settings and are passed with each call, so that many
-// buckets share them and a change takes effect at once.  A rate must be positive: whoever knows no
-// limit does not ask.
+// buckets share them and a change takes effect at once.  A rate must be positive: a caller without
+// a limit does not call Take().
 //
-// Threading: of its user.
-// Cost:      16 bytes with `float`, 24 with `double`; a few floating-point operations a call.
+// Threading: not safe; confined to its owner.
+// Cost:      16 bytes; a few floating-point operations a call.
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 
 #include "absl/time/time.h"
 
@@ -21,13 +22,14 @@ class TokenBucket {
  public:
   // Begins full.
   TokenBucket(double burst, absl::Duration now)
-      : refilled_(now), tokens_(static_cast<Stored>(burst)) {}
+      : refilled_ns_(absl::ToInt64Nanoseconds(now)), tokens_(static_cast<Stored>(burst)) {}
 
   // Adds what has come in since the last call, then takes a token.  Returns false if there is less
   // than one.
   bool Take(double rate, double burst, absl::Duration now) {
-    const double passed = absl::ToDoubleSeconds(now - refilled_);
-    refilled_ = now;
+    const int64_t now_ns = absl::ToInt64Nanoseconds(now);
+    const double passed = 1e-9 * static_cast<double>(now_ns - refilled_ns_);
+    refilled_ns_ = now_ns;
     tokens_ = static_cast<Stored>(std::min(burst, static_cast<double>(tokens_) + passed * rate));
     if (tokens_ < 1) return false;
     tokens_ -= 1;
@@ -46,7 +48,7 @@ class TokenBucket {
   double SecondsToNext(double rate) const { return (1 - static_cast<double>(tokens_)) / rate; }
 
  private:
-  absl::Duration refilled_;
+  int64_t refilled_ns_;  // of the last Take(); an absl::Duration takes twice the bytes
   Stored tokens_;
 };
 
