@@ -248,8 +248,8 @@ TEST_F(BatchTest, ControlGoingAwayEndsTheBatchWhileTheInputIsOpen) {
   Start();
   Feed(absl::StrCat(kGood, kGood));
   EXPECT_THAT(Join(), StatusIs(absl::StatusCode::kUnavailable,
-                               "control is not reachable\n2 events have no receipt: with an "
-                               "idempotency_key publishing again is safe"));
+                               "control is not reachable\n2 events have no receipt; publishing "
+                               "again is safe with an idempotency_key"));
 }
 
 TEST_F(BatchTest, ControlThatEndsTheStreamTooEarlyIsAFailure) {

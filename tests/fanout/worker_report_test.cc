@@ -252,9 +252,10 @@ TEST(WorkerReportTest, ADeliveryReportCarriesEveryCountAndOnlyReasonsThatOccurre
 }
 
 TEST(WorkerReportTest, ASnapshotOfAServiceIsWhatItCountsNow) {
-  auto settings = std::make_shared<ServiceSettings>();
+  auto settings = std::make_shared<ServiceSettings>(v1::WorkerService());
   settings->name = "akosha";
   settings->server_name = "akosha-server";
+  settings->channel_kinds = {"workflow"};
   Service service(settings);
   service.counts().written = 7;
   service.latencies().events.Observe(0.004);

@@ -88,10 +88,14 @@ TEST(ConfigKeysTest, TheManualSaysOfEveryKeyWhatItsOptionsSay) {
       return found == it->second.end() ? std::string() : found->second;
     };
     EXPECT_NE(cell("default"), "") << key.path;
-    if (IsNumber(key.field)) EXPECT_NE(cell("0 means"), "") << key.path;
+    if (IsNumber(key.field)) {
+      EXPECT_NE(cell("0 means"), "") << key.path;
+    }
     EXPECT_EQ(cell("needs a restart"), KeyOf(key.field).needs_restart() ? "yes" : "") << key.path;
     const std::string& low = KeyOf(RangeKeyOf(key.field)).min();
-    if (low != "0s") EXPECT_THAT(cell("range"), ::testing::HasSubstr(low)) << key.path;
+    if (low != "0s") {
+      EXPECT_THAT(cell("range"), ::testing::HasSubstr(low)) << key.path;
+    }
   }
 }
 

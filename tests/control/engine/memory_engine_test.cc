@@ -12,6 +12,8 @@ namespace fanwire::control {
 
 namespace {
 
+constexpr HistoryPolicy kKeepAll{.size = 1000, .ttl = absl::InfiniteDuration()};
+
 EngineCallback NoCallback() {
   ADD_FAILURE() << "asked for a callback";
   return nullptr;
@@ -27,7 +29,7 @@ PublicationPtr Make() {
 
 TEST(MemoryEngineTest, AnAppendSealsEachCopyInItsOwnChannelAtOnce) {
   const std::unique_ptr<Engine> engine = MakeMemoryEngine(1 << 20);
-  const auto origin = engine->Open("s", "a", {}), mirror = engine->Open("s", "b", {});
+  const auto origin = engine->Open("s", "a", kKeepAll), mirror = engine->Open("s", "b", kKeepAll);
   for (int64_t n = 1; n <= 3; ++n) {
     const PublicationPtr first = Make(), second = Make();
     std::vector<EngineAppend> appends = {{.channel = origin.get(), .publication = first}};
@@ -44,14 +46,14 @@ TEST(MemoryEngineTest, AnAppendSealsEachCopyInItsOwnChannelAtOnce) {
 
 TEST(MemoryEngineTest, AForgottenChannelBeginsAgainUnderAnotherEpoch) {
   const std::unique_ptr<Engine> engine = MakeMemoryEngine(1 << 20);
-  auto channel = engine->Open("s", "a", {});
+  auto channel = engine->Open("s", "a", kKeepAll);
   const Epoch before = channel->head().epoch;
   engine->Append(std::vector<EngineAppend>{{.channel = channel.get(), .publication = Make()}},
                  absl::Seconds(1), NoCallback);
   EXPECT_GT(engine->history_bytes(), 1000);
   engine->Forget(std::move(channel));
   EXPECT_EQ(engine->history_bytes(), 0);
-  channel = engine->Open("s", "a", {});
+  channel = engine->Open("s", "a", kKeepAll);
   EXPECT_NE(channel->head().epoch, before);
   EXPECT_EQ(channel->head().offset, 0);
 }
@@ -61,7 +63,7 @@ TEST(MemoryEngineTest, AskedToTrimItWantsToGoATenthBelowItsBound) {
   const std::unique_ptr<Engine> engine = MakeMemoryEngine(static_cast<uint64_t>(100 * each));
   std::vector<std::unique_ptr<EngineChannel>> channels;
   for (int64_t n = 1; n <= 100; ++n) {
-    channels.push_back(engine->Open("s", "a", {}));
+    channels.push_back(engine->Open("s", "a", kKeepAll));
     engine->Append(
         std::vector<EngineAppend>{{.channel = channels.back().get(), .publication = Make()}},
         absl::Seconds(1), NoCallback);
