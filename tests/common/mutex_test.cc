@@ -37,6 +37,60 @@ TEST(MutexTest, TryLockFailsWhileHeld) {
   mu.Unlock();
 }
 
+TEST(MutexTest, WhoHoldsItMayAssertThat) {
+  Mutex mu;
+  {
+    MutexLock lock(&mu);
+    mu.AssertHeld();
+  }
+  if (mu.TryLock()) {
+    mu.AssertHeld();
+    mu.Unlock();
+  }
+}
+
+#ifndef NDEBUG
+constexpr char kNotHeld[] = "the calling thread does not hold this mutex";
+
+TEST(MutexDeathTest, WhoDoesNotHoldItDiesOfTheAssertion) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Mutex mu;
+  EXPECT_DEATH(mu.AssertHeld(), kNotHeld);
+  mu.Lock();
+  mu.Unlock();
+  EXPECT_DEATH(mu.AssertHeld(), kNotHeld);
+}
+
+TEST(MutexDeathTest, AnotherThreadsLockIsNotOnesOwn) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Mutex mu;
+  MutexLock lock(&mu);
+  EXPECT_DEATH(std::thread([&] { mu.AssertHeld(); }).join(), kNotHeld);
+}
+#endif
+
+TEST(CondVarTest, AfterAWaitTheMutexIsHeldByWhoWaited) {
+  Mutex mu;
+  CondVar changed;
+  bool ready = false;
+  std::thread other([&] {
+    MutexLock lock(&mu);
+    mu.AssertHeld();
+    ready = true;
+    changed.SignalAll();
+  });
+  {
+    MutexLock lock(&mu);
+    while (!ready) {
+      changed.Wait(&mu);
+      mu.AssertHeld();
+    }
+    changed.WaitWithTimeout(&mu, absl::Milliseconds(1));
+    mu.AssertHeld();
+  }
+  other.join();
+}
+
 TEST(CondVarTest, WakesAndTimesOut) {
   Mutex mu;
   CondVar changed;
