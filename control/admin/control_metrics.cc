@@ -17,56 +17,56 @@ namespace fanwire::control {
 
 namespace {
 
-double Number(int64_t value) { return static_cast<double>(value); }
+double ToDouble(int64_t value) { return static_cast<double>(value); }
 
 void CollectService(const ServiceSpec& service, const PublishCounts& published,
                     const ServiceCounts& delivered, MetricSink& sink) {
   const MetricLabels labels = {{"service", service.name}};
   sink.Counter("fanwire_control_publications_total", "Publications accepted, mirrors not counted.",
-               Number(published.accepted), labels);
+               ToDouble(published.accepted), labels);
   sink.Distribution("fanwire_control_publish_duration_seconds",
                     "Of publications accepted: from reception until in history and routed.",
                     published.seconds, labels);
   sink.Counter("fanwire_control_mirrors_total", "Copies that mirror rules made.",
-               Number(published.mirrored), labels);
-  sink.Counter("fanwire_control_refused_total", "Publications refused.", Number(published.refused),
-               labels);
+               ToDouble(published.mirrored), labels);
+  sink.Counter("fanwire_control_refused_total", "Publications refused.",
+               ToDouble(published.refused), labels);
   sink.Counter("fanwire_control_duplicates_total",
                "Publications answered with the receipt of an earlier one of the same key.",
-               Number(published.duplicates), labels);
+               ToDouble(published.duplicates), labels);
   sink.Counter("fanwire_control_idempotency_evicted_total",
                "Idempotency keys forgotten before their time, over idempotency_max_keys.",
-               Number(published.evicted_keys), labels);
+               ToDouble(published.evicted_keys), labels);
   sink.Counter("fanwire_control_catalog_warnings_total",
                "Publications that a stricter catalog would have refused.",
-               Number(published.catalog_warnings), labels);
-  sink.Gauge("fanwire_control_channels", "Channels with state.", Number(published.channels),
+               ToDouble(published.catalog_warnings), labels);
+  sink.Gauge("fanwire_control_channels", "Channels with state.", ToDouble(published.channels),
              labels);
-  sink.Gauge("fanwire_control_sessions", "Sessions over all workers.", Number(delivered.sessions),
+  sink.Gauge("fanwire_control_sessions", "Sessions over all workers.", ToDouble(delivered.sessions),
              labels);
   sink.Gauge("fanwire_control_peak_sessions", "Most sessions at once.",
-             Number(delivered.peak_sessions), labels);
+             ToDouble(delivered.peak_sessions), labels);
   sink.Gauge("fanwire_control_subscriptions", "Subscriptions over all workers.",
-             Number(delivered.subscriptions), labels);
-  sink.Counter("fanwire_ledger_matched_total", "Deliveries wanted.", Number(delivered.matched),
+             ToDouble(delivered.subscriptions), labels);
+  sink.Counter("fanwire_ledger_matched_total", "Deliveries wanted.", ToDouble(delivered.matched),
                labels);
   sink.Counter("fanwire_ledger_written_total", "Deliveries handed to the kernel.",
-               Number(delivered.written), labels);
+               ToDouble(delivered.written), labels);
   for (size_t reason = 1; reason < kDropReasons; ++reason) {
     MetricLabels with_reason = labels;
     with_reason.emplace_back("reason", std::string(DropReasonName(reason)));
     sink.Counter("fanwire_ledger_dropped_total", "Deliveries dropped.",
-                 Number(delivered.dropped[reason]), with_reason);
+                 ToDouble(delivered.dropped[reason]), with_reason);
   }
   sink.Counter("fanwire_ledger_lost_connection_total", "Deliveries lost with their connection.",
-               Number(delivered.lost_connection), labels);
+               ToDouble(delivered.lost_connection), labels);
   sink.Counter("fanwire_ledger_expired_total", "Deliveries whose time was over before.",
-               Number(delivered.expired), labels);
-  sink.Gauge("fanwire_ledger_queued", "Deliveries that wait.", Number(delivered.queued), labels);
+               ToDouble(delivered.expired), labels);
+  sink.Gauge("fanwire_ledger_queued", "Deliveries that wait.", ToDouble(delivered.queued), labels);
   sink.Counter("fanwire_ledger_recovered_total", "Deliveries by recovery.",
-               Number(delivered.recovered), labels);
+               ToDouble(delivered.recovered), labels);
   sink.Gauge("fanwire_ledger_difference", "What the ledger cannot account for; 0 when at rest.",
-             Number(delivered.difference()), labels);
+             ToDouble(delivered.difference()), labels);
 }
 
 void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
@@ -74,37 +74,37 @@ void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
   sink.Gauge("fanwire_control_worker_ready", "Whether the worker serves and has caught up.",
              worker.state() == v1::WORKER_STATE_READY ? 1 : 0, labels);
   sink.Gauge("fanwire_control_worker_sessions", "Sessions of the worker.",
-             Number(worker.sessions()), labels);
+             ToDouble(worker.sessions()), labels);
   sink.Gauge("fanwire_control_worker_queue_publications", "What waits for the worker.",
-             Number(worker.queue_publications()), labels);
+             ToDouble(worker.queue_publications()), labels);
   sink.Gauge("fanwire_control_worker_queue_bytes", "Bytes that wait for the worker.",
-             Number(worker.queue_bytes()), labels);
+             ToDouble(worker.queue_bytes()), labels);
   sink.Gauge("fanwire_control_worker_in_flight_bytes",
-             "Bytes that the worker has not acknowledged.", Number(worker.in_flight_bytes()),
+             "Bytes that the worker has not acknowledged.", ToDouble(worker.in_flight_bytes()),
              labels);
   sink.Counter("fanwire_control_worker_repairs_total", "Overflows repaired from history.",
-               Number(worker.repairs()), labels);
+               ToDouble(worker.repairs()), labels);
   sink.Counter("fanwire_control_worker_dropped_total",
                "Publications without history that found the worker's queue full.",
-               Number(worker.dropped()), labels);
+               ToDouble(worker.dropped()), labels);
 }
 
 }  // namespace
 
 void CollectControl(const MetricsParts& parts, MetricSink& sink) {
   sink.Gauge("fanwire_control_workers_attached", "Workers attached.",
-             Number(parts.registry->attached_count()));
+             ToDouble(parts.registry->attached_count()));
   sink.Gauge("fanwire_control_workers_serving", "Workers to which clients can connect.",
-             Number(parts.registry->serving_count()));
+             ToDouble(parts.registry->serving_count()));
   sink.Gauge("fanwire_control_history_bytes", "Bytes that history holds.",
-             Number(parts.engine->history_bytes()));
+             ToDouble(parts.engine->history_bytes()));
   sink.Gauge("fanwire_control_engine_healthy", "Whether the engine takes publications.",
              parts.engine->Health().ok() ? 1 : 0);
   sink.Gauge("fanwire_control_tail_streams", "Operators who watch publications.",
-             Number(parts.tail->streams()));
+             ToDouble(parts.tail->streams()));
   sink.Counter("fanwire_control_retained_dropped_total",
                "Events that the retained state could not keep up with.",
-               Number(parts.retained->dropped()));
+               ToDouble(parts.retained->dropped()));
   const std::shared_ptr<const ServiceTable> services = parts.services();
   for (const std::unique_ptr<ServiceSpec>& service : services->services()) {
     CollectService(*service, parts.queries->Counts(service->name), parts.ledger->Get(service->name),

@@ -22,10 +22,8 @@ namespace fanwire::control {
 
 namespace {
 
-using Json = OrderedJson;
-
 // The text by which a value names an entity of `kind`; empty if it cannot.
-std::string KeyText(const Json& value, absl::string_view kind = "") {
+std::string KeyText(const OrderedJson& value, absl::string_view kind = "") {
   if (value.is_string()) {
     return std::string(WithoutKind(kind, value.get_ref<const std::string&>()));
   }
@@ -43,9 +41,9 @@ struct ListRule {
   }
 
   // What tells `element` from others of the list.
-  const Json& Identity(const Json& element) const {
+  const OrderedJson& Identity(const OrderedJson& element) const {
     if (!element.is_object()) return element;
-    static const Json kNone;
+    static const OrderedJson kNone;
     const auto it = element.find(by);
     return it == element.end() ? kNone : *it;
   }
@@ -89,7 +87,7 @@ void Refuse(const char* code, std::string message, v1::ClientReply* reply) {
 }
 
 // The request's argument as it was given, or null.
-Json Argument(absl::string_view data, const std::string& name) {
+OrderedJson Argument(absl::string_view data, const std::string& name) {
   JsonDocument document;
   if (!document.Parse(data).ok()) return nullptr;
   return document.Find({name}).value_or(nullptr);
@@ -117,7 +115,7 @@ class EntityTable final : public StatusTable {
       if (!EventMatches(rule.event, event.event)) continue;
       if (!parsed && !document_.Parse(event.data).ok()) return;
       parsed = true;
-      const Json none;
+      const OrderedJson none;
       const std::string key =
           KeyText(rule.key.Evaluate({event, document_, none}).value_or(nullptr), request_.kind());
       if (key.empty() || key.size() > kMaxKeyBytes) continue;
@@ -134,7 +132,7 @@ class EntityTable final : public StatusTable {
   }
 
   void Answer(absl::string_view data, v1::ClientReply* reply) const override {
-    const Json argument = Argument(data, request_.argument());
+    const OrderedJson argument = Argument(data, request_.argument());
     const std::string key = KeyText(argument, request_.kind());
     if (key.empty()) {
       Refuse("INVALID_REQUEST",
@@ -145,7 +143,7 @@ class EntityTable final : public StatusTable {
              reply);
       return;
     }
-    Json answer = Json::object();
+    OrderedJson answer = OrderedJson::object();
     answer[request_.argument()] = argument;
     const auto it = entities_.find(key);
     if (it == entities_.end()) {
@@ -170,11 +168,11 @@ class EntityTable final : public StatusTable {
 
  private:
   struct Entity {
-    Json fields = Json::object();  // what rules said
-    Json merged = Json::object();  // all data of events, the newest winning
-    bool shows_merged = false;     // merge_data
-    size_t bytes = 0;              // at most what it takes
-    size_t measured = 0;           // `bytes` when it was last looked at
+    OrderedJson fields = OrderedJson::object();  // what rules said
+    OrderedJson merged = OrderedJson::object();  // all data of events, the newest winning
+    bool shows_merged = false;                   // merge_data
+    size_t bytes = 0;                            // at most what it takes
+    size_t measured = 0;                         // `bytes` when it was last looked at
     std::list<std::string>::iterator place;
   };
 
@@ -209,12 +207,13 @@ class EntityTable final : public StatusTable {
     if (rule.uses_merged) entity->merged.update(document_.All());
     entity->shows_merged |= rule.merge_data;
     const StatusExpression::Context context{event, document_, entity->merged};
-    Json& fields = entity->fields;
+    OrderedJson& fields = entity->fields;
     for (const auto& [field, value] : rule.set) {
-      if (std::optional<Json> json = value.Evaluate(context)) fields[field] = *std::move(json);
+      if (std::optional<OrderedJson> json = value.Evaluate(context))
+        fields[field] = *std::move(json);
     }
     for (const auto& [field, by] : rule.add) {
-      Json& counter = fields[field];
+      OrderedJson& counter = fields[field];
       if (counter.is_number_float()) {
         counter = counter.get<double>() + static_cast<double>(by);
       } else {
@@ -235,7 +234,7 @@ class EntityTable final : public StatusTable {
     }
     if (rule.remove) {
       if (const auto value = rule.remove->value.Evaluate(context)) {
-        Json& list = List(&fields, rule.remove->list);
+        OrderedJson& list = List(&fields, rule.remove->list);
         for (size_t i = list.size(); i-- > 0;) {
           if (rule.remove->Identity(list[i]) == rule.remove->Identity(*value)) list.erase(i);
         }
@@ -246,21 +245,21 @@ class EntityTable final : public StatusTable {
     if (entity->bytes > 2 * entity->measured + 4096) Measure(entity);
   }
 
-  static Json& List(Json* fields, const std::string& name) {
-    Json& list = (*fields)[name];
-    if (!list.is_array()) list = Json::array();
+  static OrderedJson& List(OrderedJson* fields, const std::string& name) {
+    OrderedJson& list = (*fields)[name];
+    if (!list.is_array()) list = OrderedJson::array();
     return list;
   }
 
-  static void Append(Json value, Json* list) {
+  static void Append(OrderedJson value, OrderedJson* list) {
     list->push_back(std::move(value));
     if (list->size() <= kMaxListElements) return;
     // Several at once: each time all others move.
     list->erase(list->begin(), list->begin() + static_cast<int64_t>(kMaxListElements / 10));
   }
 
-  static void Upsert(const ListRule& rule, Json value, Json* list) {
-    for (Json& element : *list) {
+  static void Upsert(const ListRule& rule, OrderedJson value, OrderedJson* list) {
+    for (OrderedJson& element : *list) {
       if (rule.Identity(element) != rule.Identity(value)) continue;
       element = std::move(value);
       return;
@@ -273,7 +272,7 @@ class EntityTable final : public StatusTable {
   void Measure(Entity* entity) {
     size_t weight = MemoryBytes(entity->fields) + MemoryBytes(entity->merged);
     while (weight > kMaxAnswerBytes) {
-      Json* longest = nullptr;
+      OrderedJson* longest = nullptr;
       for (auto& [key, value] : entity->fields.items()) {
         if (value.is_array() && !value.empty() &&
             (longest == nullptr || value.size() > longest->size())) {
@@ -282,7 +281,7 @@ class EntityTable final : public StatusTable {
       }
       if (longest == nullptr) {
         entity->fields = initial_;
-        entity->merged = Json::object();
+        entity->merged = OrderedJson::object();
         weight = MemoryBytes(initial_);
         break;
       }
@@ -295,8 +294,8 @@ class EntityTable final : public StatusTable {
   }
 
   const v1::StatusRequest request_;
-  const Json initial_;
-  Json missing_;
+  const OrderedJson initial_;
+  OrderedJson missing_;
   const std::vector<Rule> rules_;
   JsonDocument document_;
   absl::flat_hash_map<std::string, Entity> entities_;
@@ -341,7 +340,7 @@ class RecentTable final : public StatusTable {
     std::string wanted;
     std::string text = "{";
     if (!request_.argument().empty()) {
-      const Json argument = Argument(data, request_.argument());
+      const OrderedJson argument = Argument(data, request_.argument());
       wanted = KeyText(argument);
       if (wanted.empty() && !argument.is_null() && !argument.is_string()) {
         Refuse("INVALID_REQUEST",

@@ -16,7 +16,7 @@ using ::testing::Optional;
 using ::testing::Pointee;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
-using Kind = ClientMessage::Kind;
+using MessageKind = ClientMessage::Kind;
 
 ClientMessage Parse(absl::string_view text, bool component_id_is_channel = false) {
   absl::StatusOr<ClientMessage> message = ParseClientMessage(text, component_id_is_channel);
@@ -68,7 +68,7 @@ TEST(ClientMessageTest, NullsAndUnknownMembersAreTaken) {
   const ClientMessage message =
       Parse(R"({"type":"ping","id":"a","correlation_id":null,"event":null,"room":null,)"
             R"("error_code":null,"error_message":null,"data":{},"timestamp":"x","extra":[1]})");
-  EXPECT_EQ(message.kind, Kind::kPing);
+  EXPECT_EQ(message.kind, MessageKind::kPing);
   EXPECT_THAT(message.id, Optional(std::string("a")));
   EXPECT_EQ(message.correlation_id, std::nullopt);
 }
@@ -82,7 +82,7 @@ TEST(ClientMessageTest, EveryFormOfSubscribeIsOne) {
            R"({"type":"subscribe","event":"whatever","data":{"channel":"a:1","room":"b"}})",
        }) {
     const ClientMessage message = Parse(text);
-    EXPECT_EQ(message.kind, Kind::kSubscribe) << text;
+    EXPECT_EQ(message.kind, MessageKind::kSubscribe) << text;
     EXPECT_FALSE(message.many);
     ASSERT_THAT(message.channels, SizeIs(1));
     EXPECT_EQ(message.channels[0].channel, "a:1") << text;
@@ -96,7 +96,7 @@ TEST(ClientMessageTest, EveryFormOfUnsubscribeIsOne) {
            R"({"type":"event","event":"unsubscribe","data":{"room":"a:1"}})",
            R"({"type":"unsubscribe","data":{"channel":"a:1"}})",
        }) {
-    EXPECT_EQ(Parse(text).kind, Kind::kUnsubscribe) << text;
+    EXPECT_EQ(Parse(text).kind, MessageKind::kUnsubscribe) << text;
   }
 }
 
@@ -222,14 +222,14 @@ TEST(ClientMessageTest, ManyChannelsAreAListOfBoundedLength) {
 }
 
 TEST(ClientMessageTest, PingComesAsTypeOrAsRequest) {
-  EXPECT_EQ(Parse(R"({"type":"ping"})").kind, Kind::kPing);
-  EXPECT_EQ(Parse(R"({"type":"request","event":"ping"})").kind, Kind::kPing);
-  EXPECT_EQ(Parse(R"({"type":"event","event":"ping"})").kind, Kind::kIgnored);
+  EXPECT_EQ(Parse(R"({"type":"ping"})").kind, MessageKind::kPing);
+  EXPECT_EQ(Parse(R"({"type":"request","event":"ping"})").kind, MessageKind::kPing);
+  EXPECT_EQ(Parse(R"({"type":"event","event":"ping"})").kind, MessageKind::kIgnored);
 }
 
 TEST(ClientMessageTest, AuthHasATokenIfItIsText) {
   const ClientMessage good = Parse(R"({"type":"request","event":"auth","data":{"token":"t"}})");
-  EXPECT_EQ(good.kind, Kind::kAuth);
+  EXPECT_EQ(good.kind, MessageKind::kAuth);
   EXPECT_THAT(good.token, Optional(std::string("t")));
   EXPECT_EQ(Parse(R"({"type":"request","event":"auth","data":{"token":1}})").token, std::nullopt);
   EXPECT_EQ(Parse(R"({"type":"request","event":"auth"})").token, std::nullopt);
@@ -238,13 +238,13 @@ TEST(ClientMessageTest, AuthHasATokenIfItIsText) {
 TEST(ClientMessageTest, OtherRequestsKeepTheirDataAndOtherTypesAreIgnored) {
   const ClientMessage request =
       Parse(R"({"type":"request","event":"history","data":{"channel":"a", "limit": 5, "n":"ü"}})");
-  EXPECT_EQ(request.kind, Kind::kRequest);
+  EXPECT_EQ(request.kind, MessageKind::kRequest);
   EXPECT_EQ(request.data, R"({"channel":"a","limit":5,"n":"ü"})");
   EXPECT_THAT(request.channel, Optional(std::string("a")));
-  EXPECT_EQ(Parse(R"({"type":"request"})").kind, Kind::kRequest);
+  EXPECT_EQ(Parse(R"({"type":"request"})").kind, MessageKind::kRequest);
   EXPECT_EQ(Parse(R"({"type":"request"})").data, "{}");
   for (const char* type : {"event", "response", "error", "pong", "ack"}) {
-    EXPECT_EQ(Parse(absl::StrCat(R"({"type":")", type, "\"}")).kind, Kind::kIgnored) << type;
+    EXPECT_EQ(Parse(absl::StrCat(R"({"type":")", type, "\"}")).kind, MessageKind::kIgnored) << type;
   }
 }
 

@@ -24,6 +24,9 @@ ABSL_NAMESPACE_END
 
 namespace fanwire {
 
+// The code of a refused argument, which tests name most.
+inline constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
 inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
 template <typename T>
 const absl::Status& StatusOf(const absl::StatusOr<T>& value) {

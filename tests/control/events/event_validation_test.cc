@@ -21,8 +21,6 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-
 class EventCheckTest : public ::testing::Test {
  protected:
   // The service `under` describes, with these lines beside name and port.

@@ -20,8 +20,6 @@ using ::testing::HasSubstr;
 using ::testing::Optional;
 using ::testing::StartsWith;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-
 // An object nested `depth` deep, itself counted: {"a":{"a":…}}.
 std::string Nested(int depth, const std::string& innermost = "{}") {
   std::string json = innermost;

@@ -11,11 +11,11 @@ namespace fanwire::control {
 
 namespace {
 
-struct Item {
+struct Numbered {
   int number = 0;
   size_t bytes = 0;
 };
-using Queue = FairQueue<Item>;
+using Queue = FairQueue<Numbered>;
 
 constexpr auto kAll = [](uint32_t) { return true; };
 constexpr size_t kTurn = static_cast<size_t>(Queue::kTurnCost);
@@ -24,7 +24,7 @@ constexpr size_t kTurn = static_cast<size_t>(Queue::kTurnCost);
 std::string Lanes(Queue* queue, size_t count) {
   std::string lanes;
   uint32_t lane;
-  Item item;
+  Numbered item;
   while (lanes.size() < count && queue->Pop(kAll, &lane, &item)) lanes += std::to_string(lane);
   return lanes;
 }
@@ -36,7 +36,7 @@ TEST(FairQueueTest, OneLaneIsFirstInFirstOut) {
   EXPECT_EQ(queue.size(), 1000u);
   EXPECT_EQ(queue.bytes(), 1'000'000u);
   uint32_t lane = 7;
-  Item item;
+  Numbered item;
   for (int i = 0; i < 1000; ++i) {
     ASSERT_TRUE(queue.Pop(kAll, &lane, &item));
     EXPECT_EQ(item.number, i);
@@ -59,7 +59,7 @@ TEST(FairQueueTest, LanesShareByBytesNotByItems) {
   for (int i = 0; i < 10'000; ++i) queue.Push(2, {.bytes = kTurn / 8});
   size_t bytes[3] = {};
   uint32_t lane;
-  Item item;
+  Numbered item;
   for (int i = 0; i < 900; ++i) {
     ASSERT_TRUE(queue.Pop(kAll, &lane, &item));
     bytes[lane] += item.bytes;
@@ -83,7 +83,7 @@ TEST(FairQueueTest, ALaneThatMayNotGoIsLeftOutAndKeepsItsOrder) {
   queue.Push(1, {.number = 10});
   const auto not_zero = [](uint32_t lane) { return lane != 0; };
   uint32_t lane;
-  Item item;
+  Numbered item;
   EXPECT_TRUE(queue.AnyFor(not_zero));
   ASSERT_TRUE(queue.Pop(not_zero, &lane, &item));
   EXPECT_EQ(item.number, 10);
@@ -106,7 +106,7 @@ TEST(FairQueueTest, CountsItsLanes) {
   EXPECT_EQ(queue.lane_size(0), 0u);
   EXPECT_EQ(queue.lane_size(99), 0u);
   size_t bytes = 0;
-  queue.ForEach([&](const Item& item) { bytes += item.bytes; });
+  queue.ForEach([&](const Numbered& item) { bytes += item.bytes; });
   EXPECT_EQ(bytes, 16u);
   queue.Clear();
   EXPECT_TRUE(queue.empty());

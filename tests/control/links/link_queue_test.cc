@@ -13,13 +13,13 @@ namespace {
 
 using ::testing::SizeIs;
 
-LinkQueueItem Item(size_t bytes = 100, uint32_t handle = 0,
-                   absl::Duration received = absl::InfiniteDuration()) {
+LinkQueueItem MakeItem(size_t bytes = 100, uint32_t handle = 0,
+                       absl::Duration received = absl::InfiniteDuration()) {
   return {.handle = handle, .bytes = bytes, .received = received};
 }
 
 void Push(LinkQueue* queue, int count, uint32_t lane = 0, size_t bytes = 100) {
-  for (int i = 0; i < count; ++i) queue->Push(lane, Item(bytes, lane));
+  for (int i = 0; i < count; ++i) queue->Push(lane, MakeItem(bytes, lane));
 }
 
 // Takes a batch without encoding it.
@@ -56,7 +56,7 @@ void AcknowledgeAll(LinkQueue* queue) { queue->Acknowledge(UINT64_MAX, UINT64_MA
 
 TEST(LinkQueueTest, ALaneIsFirstInFirstOut) {
   LinkQueue queue({});
-  for (uint32_t i = 0; i < 600; ++i) queue.Push(0, Item(100, i));
+  for (uint32_t i = 0; i < 600; ++i) queue.Push(0, MakeItem(100, i));
   uint32_t next = 0;
   while (queue.CanTakeBatch()) {
     for (const LinkQueueItem& item : Send(&queue)) EXPECT_EQ(item.handle, next++);
@@ -256,14 +256,14 @@ TEST(LinkQueueTest, TheOldestReceivedIsOfWhatWaitsAndOfWhatIsNotAcknowledged) {
   EXPECT_EQ(queue.OldestReceived(), absl::InfiniteDuration());
   Push(&queue, 1);  // no publication
   EXPECT_EQ(queue.OldestReceived(), absl::InfiniteDuration());
-  queue.Push(0, Item(100, 0, absl::Seconds(20)));
-  queue.Push(1, Item(100, 1, absl::Seconds(10)));  // a repair, behind a younger one
+  queue.Push(0, MakeItem(100, 0, absl::Seconds(20)));
+  queue.Push(1, MakeItem(100, 1, absl::Seconds(10)));  // a repair, behind a younger one
   EXPECT_EQ(queue.OldestReceived(), absl::Seconds(10));
   Take(&queue);
   EXPECT_EQ(queue.OldestReceived(), absl::Seconds(10));  // while its batch is encoded
   queue.FinishBatch(3, 300);
   EXPECT_EQ(queue.OldestReceived(), absl::Seconds(10));
-  queue.Push(0, Item(100, 0, absl::Seconds(30)));
+  queue.Push(0, MakeItem(100, 0, absl::Seconds(30)));
   queue.Acknowledge(2, 200);
   EXPECT_EQ(queue.OldestReceived(), absl::Seconds(10));  // a part of its batch is not acknowledged
   queue.Acknowledge(3, 300);
@@ -272,15 +272,15 @@ TEST(LinkQueueTest, TheOldestReceivedIsOfWhatWaitsAndOfWhatIsNotAcknowledged) {
 
 TEST(LinkQueueTest, ABatchOfWhichNothingWasSentIsAcknowledgedWithTheOneBefore) {
   LinkQueue queue({});
-  queue.Push(0, Item(100, 0, absl::Seconds(10)));
+  queue.Push(0, MakeItem(100, 0, absl::Seconds(10)));
   Send(&queue);
-  queue.Push(0, Item(100, 0, absl::Seconds(5)));
+  queue.Push(0, MakeItem(100, 0, absl::Seconds(5)));
   Take(&queue);
   queue.FinishBatch(0, 0);
   EXPECT_EQ(queue.OldestReceived(), absl::Seconds(5));
   queue.Acknowledge(1, 100);
   EXPECT_EQ(queue.OldestReceived(), absl::InfiniteDuration());
-  queue.Push(0, Item(100, 0, absl::Seconds(7)));
+  queue.Push(0, MakeItem(100, 0, absl::Seconds(7)));
   Take(&queue);
   queue.FinishBatch(0, 0);
   EXPECT_EQ(queue.OldestReceived(), absl::InfiniteDuration());
@@ -288,9 +288,9 @@ TEST(LinkQueueTest, ABatchOfWhichNothingWasSentIsAcknowledgedWithTheOneBefore) {
 
 TEST(LinkQueueTest, ClearForgetsWhatWaitsAndKeepsWhatIsNotAcknowledged) {
   LinkQueue queue({});
-  queue.Push(0, Item(100, 0, absl::Seconds(10)));
+  queue.Push(0, MakeItem(100, 0, absl::Seconds(10)));
   Send(&queue);
-  queue.Push(0, Item(100, 0, absl::Seconds(5)));
+  queue.Push(0, MakeItem(100, 0, absl::Seconds(5)));
   queue.Clear();
   EXPECT_EQ(queue.queued_items(), 0u);
   EXPECT_EQ(queue.queued_bytes(), 0u);

@@ -19,8 +19,6 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Json = nlohmann::json;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-
 using PublishServiceTest = PublishFixture;
 
 // ------------------------------------------------------------------------------- Publish

@@ -30,8 +30,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-
 // A worker's end of an attachment: says what it is told to, and waits for what it expects.
 class Attachment {
  public:

@@ -21,7 +21,7 @@ namespace fanwire::fanout {
 
 namespace {
 
-constexpr absl::Duration kPatience = absl::Seconds(5);
+constexpr absl::Duration kLongWait = absl::Seconds(5);
 
 // A loop that the test turns itself, and sockets that it keeps.
 class ListenerTest : public ::testing::Test {
@@ -38,7 +38,7 @@ class ListenerTest : public ::testing::Test {
 
   // Turns the loop until `condition`; false after 5 s.
   bool RunUntil(const std::function<bool()>& condition) {
-    const absl::Duration deadline = loop_.Now() + kPatience;
+    const absl::Duration deadline = loop_.Now() + kLongWait;
     while (!condition()) {
       if (loop_.Now() > deadline) return false;
       loop_.RunTurn(absl::Milliseconds(100));
