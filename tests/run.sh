@@ -7,8 +7,8 @@ usage() {
 Usage: tests/run.sh [--full]
 
 Runs all unit and integration tests in a release build and in a build with AddressSanitizer and
-UBSan, and each fuzz target on its corpus and for 20 seconds.  Takes less than 30 minutes on two
-cores.
+UBSan, and each fuzz target of the second on its corpus and for 20 seconds.  Takes less than 30
+minutes on two cores.
 
   --full   also runs ThreadSanitizer, clang-tidy, line coverage of each folder, the benchmarks, and
            deploy/run.sh and tests/run.sh in a bare Debian 12 made with debootstrap (needs root)
@@ -83,24 +83,10 @@ built() {  # Builds; fails if the build failed, because then there is nothing to
   ((failed == before))
 }
 
-# The fuzz targets with clang's libFuzzer, which Debian has; everything else is built with g++.
-step_fuzz_build() {
-  local before=$failed names
-  mapfile -t names < <(basename -a -s .cc tests/fuzz/*_fuzz.cc)
-  build_fuzz() {
-    cmake -G Ninja -B build/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++ \
-      -DFANWIRE_FUZZ=ON -DFANWIRE_BENCH=OFF >build/fuzz.configure.log 2>&1 ||
-      { cat build/fuzz.configure.log; return 1; }
-    cmake --build build/fuzz -j "$jobs" --target "${names[@]}"
-  }
-  step "Build: fuzz targets" build_fuzz
-  ((failed == before))
-}
-
 # Fuzzes one target.  Its findings go to build/fuzz/found; the corpus in the checkout is only read.
 fuzz() {
   mkdir -p "build/fuzz/inputs/$1" build/fuzz/found
-  "build/fuzz/bin/$1_fuzz" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 \
+  "build/asan/bin/$1_fuzz" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 \
     -print_final_stats=0 -verbosity=0 -artifact_prefix=build/fuzz/found/ \
     "build/fuzz/inputs/$1" "tests/fuzz/corpus/$1" >"build/fuzz/$1.log" 2>&1
 }
@@ -143,9 +129,6 @@ fi
 if built asan -DFANWIRE_BENCH=OFF; then
   say "Tests: AddressSanitizer and UBSan"
   run_tests asan -LE scripts
-fi
-
-if step_fuzz_build; then
   mapfile -t targets < <(basename -a -s _fuzz.cc tests/fuzz/*_fuzz.cc)
   step_fuzz "${targets[@]}"
 fi
