@@ -10,6 +10,7 @@
 
 namespace fanwire::control {
 
+class ChannelQueries;
 class Engine;
 class Ledger;
 class StatusRequests;
