@@ -1,5 +1,5 @@
-// ConnectionGroup owns the connections of one listening port and holds what they share: limits,
-// timeouts, the host they belong to, counters.
+// ConnectionGroup owns the connections of one listening port and what they share: limits, timeouts,
+// their host, counters.
 //
 // Threading: loop-confined.
 // Ownership: owns its connections; borrows loop, send table and host, which outlive it.
@@ -23,9 +23,10 @@ namespace fanwire::fanout {
 struct ConnectionOptions {
   WsEngine::Limits limits;
   absl::Duration handshake_timeout = absl::Seconds(10);
-  // A connection that has been silent for this long is pinged.  Zero or infinite: never.
+  // A connection gets a ping when nothing was received for this long.  Zero or infinite: never.
   absl::Duration ping_interval = absl::Seconds(20);
-  // Without a byte for this long after the ping it is closed: 1011 "keepalive ping timeout".
+  // If nothing is received for this long after the ping, the connection is closed with 1011
+  // "keepalive ping timeout".
   absl::Duration pong_timeout = absl::Seconds(20);
   absl::Duration close_timeout = absl::Seconds(10);
   absl::Duration linger_timeout = absl::Seconds(2);
@@ -33,7 +34,7 @@ struct ConnectionOptions {
   int reads_per_turn = 4;
 };
 
-// Cumulative, but for the size of the group.
+// Cumulative counts.
 struct ConnectionCounters {
   uint64_t accepted = 0;
   uint64_t opened = 0;             // upgraded
@@ -41,7 +42,7 @@ struct ConnectionCounters {
   uint64_t http_requests = 0;      // plain ones
   uint64_t handshake_timeouts = 0;
   uint64_t closed_by_peer = 0;   // with a close frame
-  uint64_t lost = 0;             // open, then gone without a close frame
+  uint64_t lost = 0;             // ended without a close frame after they were open
   uint64_t protocol_errors = 0;  // closed 1002, 1007, 1009
   uint64_t pings_sent = 0;
   uint64_t pong_timeouts = 0;
@@ -54,7 +55,7 @@ class ConnectionGroup {
  public:
   ConnectionGroup(const ConnectionOptions& options, EventLoop* loop, SendTable* table,
                   ConnectionHost* host);
-  // Destroys what is left at once, after telling the handlers (1006).
+  // Destroys the remaining connections at once, after OnClosed(1006) of their handlers.
   ~ConnectionGroup();
   ConnectionGroup(const ConnectionGroup&) = delete;
   ConnectionGroup& operator=(const ConnectionGroup&) = delete;
@@ -62,8 +63,8 @@ class ConnectionGroup {
   // Takes over `fd`, a connected non-blocking TCP socket, and awaits its request.
   Connection* Add(int fd, const PeerAddress& peer);
 
-  // Calls `fn` for every open connection (those whose handler has had OnOpen() and that nobody has
-  // closed); `fn` may close any, not destroy.
+  // Calls `fn` for every open connection: OnOpen() was called and nobody has closed it.  `fn` may
+  // close connections, but not destroy them.
   void ForEachOpen(absl::FunctionRef<void(Connection*)> fn);
 
   // Connections in any state; each holds a descriptor.

@@ -1,18 +1,21 @@
-// EventLoop is a worker's one thread: it waits for descriptors, deadlines, timers and functions
-// posted by other threads, and runs them one turn after the other.
+// EventLoop is the one thread of a worker: it waits for descriptors, deadlines, timers and
+// functions that other threads post, and handles them one turn after the other.
 //
-// The loop is a standalone Asio io_context: Post(), RunAfter() and the wait itself are Asio's.
-// Connections, however, are watched by one epoll descriptor of our own, which the io_context waits
-// for like any other.  Asio's descriptor object costs about 300 bytes and a mutex each, and an
-// epoll_ctl() and an allocation for each wait; ours costs 16 bytes and nothing per wait.  The price
-// is two more system calls for each turn (not for each connection) in which one is readable.
+// The loop is a standalone Asio io_context: Asio implements Post(), RunAfter() and the wait.
+// Connections, however, are watched by an epoll descriptor of our own, for which the io_context
+// waits as for any other.  Asio's descriptor object costs about 300 bytes and a mutex, and an
+// epoll_ctl() and an allocation for each wait; ours costs 16 bytes and nothing for a wait.  The
+// price is two more system calls for each turn (not for each connection) in which a connection is
+// readable.
 //
-// A turn is one posted function, one timer, or one batch of up to 256 ready descriptors; turn hooks
-// run at its end.  That is where the hub flushes and where closed connections are destroyed.
+// A turn is one posted function, one timer, or one batch of up to 256 ready descriptors.  Turn
+// hooks run at its end: the hub flushes there, and closed connections are destroyed.
 //
-// Threading: Post() and Stop() from any thread; all else on the loop.  Until Run() begins and after
-//            it has returned, the thread that holds the loop counts as being on it.
-// Ownership: borrows watchers, deadlines; owns posted functions, and destroys those not run.
+// Threading: Post() and Stop() may be called from any thread, all else only on the loop.  Before
+//            Run() begins and after it has returned, the thread that owns the loop counts as being
+//            on it.
+// Ownership: borrows watchers and deadlines.  Owns posted functions, and destroys those that did
+//            not run.
 // Cost:      16 bytes a watched descriptor, 40 a deadline (inside its owner), one read buffer.
 #pragma once
 
@@ -27,14 +30,14 @@
 
 namespace fanwire::fanout {
 
-// What a descriptor is watched for; a set of bits.
+// The bits of what a descriptor is watched for.
 enum IoReadiness : uint32_t { kReadable = 1, kWritable = 2 };
 
-// Told when a descriptor is ready.
+// Watcher is called when a descriptor is ready.
 class Watcher {
  public:
-  // `ready` is a set of IoReadiness bits.  A hang-up or error of the descriptor is told as
-  // kReadable: the next read says what it was.  May unwatch and destroy anything, itself included.
+  // `ready` is a set of IoReadiness bits.  A hang-up or error of the descriptor is reported as
+  // kReadable; the next read returns it.  May unwatch and destroy anything, also this watcher.
   virtual void OnReady(uint32_t ready) = 0;
 
  protected:
@@ -47,7 +50,7 @@ class EventLoop {
     absl::Duration tick = absl::Milliseconds(100);  // resolution of deadlines
     size_t read_buffer_bytes = size_t{64} * 1024;
   };
-  using TimerId = uint64_t;  // 0 is none
+  using TimerId = uint64_t;  // 0: no timer
   using HookId = uint64_t;
 
   EventLoop();
@@ -56,26 +59,27 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // Runs turns until Stop(); then returns without running what is still posted.  May be called
-  // again.
+  // Runs turns until Stop(), then returns without running functions that are still posted.  May be
+  // called again.
   void Run();
 
-  // Ends Run() after the turn it is in.  Any thread.  Before Run() it makes the next one return.
+  // Ends Run() after the present turn.  Called before Run(), it makes the next Run() return at
+  // once.
   void Stop();
 
-  // Runs one turn if there is one within `max_wait`; returns whether there was.  For tests and for
-  // shutting down step by step.
+  // Runs the next turn, if one is due within `max_wait`.  Returns whether it ran.  For tests and
+  // for shutting down step by step.
   bool RunTurn(absl::Duration max_wait);
 
-  // Runs `fn` on the loop, after what was posted before.  Any thread; also from the loop itself,
-  // for "next turn".
+  // Runs `fn` on the loop, after all functions that were posted before.  On the loop itself it
+  // means "in a later turn".
   void Post(absl::AnyInvocable<void()> fn);
 
   // Runs `fn` once, `delay` from now (to the microsecond).  For the few timers of a worker;
-  // sessions have deadlines.
+  // sessions use deadlines.
   TimerId RunAfter(absl::Duration delay, absl::AnyInvocable<void()> fn);
 
-  // Forgets a timer.  One that has run, or 0, is no error.
+  // Cancels a timer.  A timer that has run, or 0, is no error.
   void Cancel(TimerId timer);
 
   // Arms `deadline` (fanout/net/timer_wheel.h) for `delay` from now, rounded up to a tick; moves it
@@ -87,24 +91,25 @@ class EventLoop {
   HookId AddTurnHook(absl::AnyInvocable<void()> hook);
   void RemoveTurnHook(HookId hook);
 
-  // Tells `watcher` each turn that `fd` (not watched yet) is ready for `interest`: level-triggered,
-  // so what is left unread is told again.
+  // Calls `watcher` in each turn in which `fd` is ready for `interest`.  It is level-triggered:
+  // while bytes are left unread, it is called again.  `fd` must not be watched yet.
   void Watch(int fd, uint32_t interest, Watcher* watcher);
   void ChangeInterest(int fd, uint32_t interest);
 
-  // Forgets `fd`; what this turn still had to say of it is dropped.  Before it is closed.
+  // Stops watching `fd`, also for the rest of this turn.  Call it before the descriptor is closed.
   void Unwatch(int fd);
 
-  // Clock::Real()->Now() as of this turn's beginning: monotonic, only differences mean anything.
+  // Clock::Real()->Now() at the beginning of this turn.  It is monotonic; only differences have a
+  // meaning.
   absl::Duration Now() const;
 
-  // Whether the caller is on the loop, see Threading.
+  // Whether the caller is on the loop; see Threading.
   bool OnLoop() const;
 
   // Dies unless the caller is on the loop.
   void AssertOnLoop() const;
 
-  // One buffer for all reads of all sessions: what a turn reads must be consumed before it returns.
+  // One buffer for all reads of all sessions.  What is read must be consumed within the same call.
   absl::Span<uint8_t> read_buffer();
 
  private:

@@ -5,9 +5,7 @@
 // Frames are sent at once; what the kernel does not take is queued, by reference, and goes out when
 // the descriptor is writable.  Bytes of two frames never mix, and nothing follows SendLast().
 //
-// A TLS session (a later issue) will sit in Read() and WriteSome(), the only places where bytes
-// meet the descriptor; such a socket never sets `direct` in its SendTable slot, so the plain
-// fan-out path has no branch and no virtual call for it.
+// Apart from SendTable::Send(), only Read() and WriteSome() move bytes from and to the descriptor.
 //
 // Threading: loop-confined.
 // Ownership: owns the descriptor; shares frames; borrows the SendTable, which outlives it.
@@ -46,39 +44,40 @@ struct PeerAddress {
 
 struct SocketOptions {
   bool no_delay = true;  // TCP_NODELAY: a frame leaves at once
-  // How much unsent data the kernel takes before it says "not now" (TCP_NOTSENT_LOWAT), in bytes.
-  // Keeps a dead reader's cost under 30 kB, and lets the slow policy act in milliseconds.
+  // How many unsent bytes the kernel holds before the socket is no longer writable
+  // (TCP_NOTSENT_LOWAT).  Keeps the cost of a dead reader under 30 kB, and lets the backlog policy
+  // act within milliseconds.
   int notsent_lowat_bytes = 16 * 1024;
   // Bound of the kernel's send buffer (SO_SNDBUF), in bytes.  0 leaves it to the kernel.
   int send_buffer_bytes = 64 * 1024;
 };
 
-// Applies `options` to a TCP descriptor; an option that the kernel refuses is left as it was, for
-// none of them is needed to be correct.
+// Applies `options` to a TCP descriptor.  An option that the kernel refuses stays as it was: all of
+// them only affect speed and memory.
 void ConfigureSocket(int fd, const SocketOptions& options);
 
-// What became of a frame.
+// The outcome of sending a frame.
 enum class SendOutcome {
   kSent,    // the kernel has all of it
-  kQueued,  // some or all waits in the out queue
-  kClosed,  // the connection is closing or broken; the frame is not, and will not be, sent
+  kQueued,  // a part or all of it waits in the out queue
+  kClosed,  // the connection is closing or broken; the frame will not be sent
 };
 
-// What fan-out needs of every socket of a loop, by descriptor.
+// SendTable holds what the fan-out needs to know of each socket of a loop, by descriptor.
 class SendTable {
  public:
   struct Slot {
     uint64_t bytes = 0;     // handed to the kernel since the socket was opened
-    uint64_t messages = 0;  // the same in application messages; one counts with its last byte
+    uint64_t messages = 0;  // application messages; one counts when its last byte was handed over
     bool direct = false;    // open, plain and without backlog: Send() may be used
   };
 
   // Whether a frame may go straight to `fd`, which is a socket's.
   bool direct(int fd) const { return slots_[static_cast<size_t>(fd)].direct; }
 
-  // Hands `frame` to the kernel by one send().  Needs direct(fd).  Returns the bytes taken: all of
-  // them means done; less, or a negative errno, must be given to Connection::Continue(), which
-  // queues the rest or finds the connection broken.
+  // Hands `frame` to the kernel by one send().  direct(fd) must be true.  Returns the number of
+  // bytes that the kernel took, or a negative errno.  Anything but the whole frame must be passed
+  // to Connection::Continue(), which queues the rest or closes a broken connection.
   ssize_t Send(int fd, const Frame& frame);
 
   // Makes a fresh slot for `fd`; Close() ends its use.  Socket calls both.
@@ -115,32 +114,32 @@ class Socket {
   // Takes over `frame` after SendTable::Send() returned `taken` (fewer bytes than all, or -errno).
   SendOutcome Continue(FramePtr frame, ssize_t taken);
 
-  // Sends `frame` ahead of queued frames, behind the one that is partly out, in place of the frame
-  // that the last such call left in the queue, if that is still unsent.  For pongs: a peer that
-  // pings and does not read must not make the queue grow.
+  // Sends `frame` ahead of queued frames, but behind one that is partly sent.  It replaces the
+  // frame of the last such call if that is still unsent.  For pongs: a peer that sends pings and
+  // does not read must not make the queue grow.
   SendOutcome SendUrgent(FramePtr frame);
 
   // Sends or queues a last frame; all later ones are kClosed.
   SendOutcome SendLast(FramePtr frame);
 
-  // Queues what is sent from now on until Flush(), so that it leaves by one system call.
+  // Queues all frames until Flush(), so that they leave by one system call.
   void Hold();
 
-  // Sends what is queued until done or the kernel says "not now".
+  // Sends queued frames until the queue is empty or the kernel takes no more.
   //   kSent    the queue is empty
   //   kQueued  more is left
   //   kClosed  the connection is broken
   SendOutcome Flush();
 
-  // Forgets all queued frames but the one that is partly out.  Returns how many application
-  // messages that were.
+  // Drops all queued frames but one that is partly sent.  Returns how many application messages
+  // were dropped.
   uint64_t DropUnsent();
 
-  // Reads what is there into `buffer`.
+  // Reads available bytes into `buffer`.
   //   > 0  bytes read        0  the peer has finished sending        < 0  -errno (-EAGAIN: nothing)
   ssize_t Read(absl::Span<uint8_t> buffer);
 
-  // Sends FIN (after an empty queue), so that the peer reads all that was sent before the close.
+  // Sends FIN, when the queue is empty, so that the peer reads all bytes before it sees the close.
   void ShutdownSend();
 
   // Breaks the connection: the descriptor becomes readable with an error or the end of the stream.
@@ -149,8 +148,8 @@ class Socket {
   // Allows or forbids SendTable::Send() on this socket while it has no backlog.
   void set_direct_allowed(bool allowed);
 
-  size_t queued_bytes() const;       // exact; what the kernel holds is not counted
-  uint64_t queued_messages() const;  // one partly out counts
+  size_t queued_bytes() const;       // exact, without the bytes that the kernel holds
+  uint64_t queued_messages() const;  // a message that is partly sent counts
   bool has_backlog() const { return queue_ != nullptr; }
   bool broken() const { return broken_; }
 
@@ -159,7 +158,7 @@ class Socket {
 
   enum class Write { kAll, kSome, kBroken };
 
-  // One sendmsg() of the queue's first frames; kSome if the kernel did not take all of those.
+  // One sendmsg() of the first frames in the queue; kSome if the kernel did not take all of them.
   Write WriteSome();
   void MarkSent(size_t sent);
   void UpdateDirect();

@@ -5,7 +5,7 @@
 // Threading: loop-confined; only EventLoop uses the wheel itself.
 // Ownership: borrows deadlines.
 // Cost:      Add() O(1); Advance() O(ticks passed + deadlines in their slots); 4 kB a wheel, 32
-// bytes a deadline.
+//            bytes a deadline.
 #pragma once
 
 #include <array>
@@ -27,7 +27,8 @@ class Deadline {
  protected:
   ~Deadline() { Disarm(); }
 
-  // The time has come; the deadline is disarmed.  May arm itself again, and destroy anything.
+  // Called when the time has come; the deadline is disarmed by then.  May arm it again, and destroy
+  // anything.
   virtual void OnDeadline() = 0;
 
   void Disarm() {
@@ -40,7 +41,7 @@ class Deadline {
  private:
   friend class TimerWheel;
 
-  Deadline** previous_ = nullptr;  // whatever points to this one; null when disarmed
+  Deadline** previous_ = nullptr;  // the pointer that points here; null when disarmed
   Deadline* next_ = nullptr;
   uint64_t tick_ = 0;
 };
@@ -54,8 +55,8 @@ class TimerWheel {
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
 
-  // Arms `deadline` for `tick`, which is raised to the one after the last Advance();
-  // moves it if it is armed.
+  // Arms `deadline` for `tick`, but for the tick after the last Advance() at the earliest.  Moves a
+  // deadline that is armed.
   void Add(Deadline* deadline, uint64_t tick);
 
   // Fires every deadline due up to and including `tick`, earliest first.
@@ -64,8 +65,8 @@ class TimerWheel {
   // The tick that an armed `deadline` is set to.
   static uint64_t TickOf(const Deadline& deadline) { return deadline.tick_; }
 
-  // A tick by which Advance() should be called next: that of the nearest slot in use, kNever if
-  // there is none.  May be early for a deadline further away than the wheel goes round.
+  // The tick by which Advance() must be called next: that of the nearest slot in use, or kNever.
+  // May be too early for a deadline that is further away than one turn of the wheel.
   uint64_t NextTick() const;
 
  private:

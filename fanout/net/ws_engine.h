@@ -2,14 +2,14 @@
 // WebSocket frames (RFC 6455).  websocketpp's hybi13 processor does the protocol; ws_engine.cc is
 // the only file that includes it, and guards against what version 0.8.2 gets wrong (see there).
 //
-// It is pulled: Next() gives one event at a time, so the caller may close between two messages of
-// one read.  After kReject, kClose or kFail it gives nothing more.
+// Next() returns one event at a time, so that the caller can close between two messages of one
+// read. After kReject, kClose or kFail there are no more events.
 //
 // Threading: loop-confined, with its Context.
-// Ownership: an engine borrows its Context; an event's views last until the next Next() of any
-//            engine of that Context.
-// Cost:      16 bytes while between messages.  A frame parser (170 bytes and the payload so far)
-//            belongs to a connection only while a message is incomplete; the others share one.
+// Ownership: an engine borrows its Context.  The views of an event are valid until Next() is called
+//            for any engine of that Context.
+// Cost:      16 bytes between messages.  A connection has a frame parser of its own (170 bytes and
+//            the payload so far) only while a message is incomplete; all others share one.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,7 @@ struct WsEvent {
     kReject,    // a bad request: answer with `error` and close
     kText,      // a whole message, UTF-8
     kBinary,    // a whole message
-    kPing,      // `payload` wants to come back as a pong
+    kPing,      // answer with a pong that has the same `payload`
     kPong,
     kClose,  // the peer's close frame: `code` (1005 if it had none) and `payload`, its reason
     kFail,   // the peer broke the protocol: close with `code` and the reason in `payload`
@@ -53,7 +53,7 @@ class WsEngine {
     std::vector<std::string> subprotocols = {"fanwire.v1.json"};  // in order of preference
   };
 
-  // What the engines of one loop share.
+  // State that all engines of one loop share.
   class Context;
   struct ContextDeleter {
     void operator()(Context* context) const;
@@ -67,14 +67,14 @@ class WsEngine {
   WsEngine(const WsEngine&) = delete;
   WsEngine& operator=(const WsEngine&) = delete;
 
-  // Takes bytes from the front of `input` (and unmasks them in place) until there is an event.
+  // Consumes bytes from the front of `input`, which it unmasks in place, until there is an event.
   WsEvent Next(absl::Span<uint8_t>* input);
 
-  // Answers the request of the kUpgrade event that Next() has just given: the 101 response, with
-  // the first of Limits::subprotocols that the client offers.  Frames may follow.
+  // Returns the 101 response to the request of the kUpgrade event that Next() has just returned,
+  // with the first of Limits::subprotocols that the client offers.  Frames follow.
   std::string AcceptUpgrade(const HttpRequest& request);
 
-  // Whether a message (or request) has begun and not ended.
+  // Whether a message or request is incomplete.
   bool mid_message() const { return partial_ != nullptr; }
 
  private:
