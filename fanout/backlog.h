@@ -1,6 +1,6 @@
-// Backlog is what waits for one session: publications whose turn has not come because the client
-// reads too slowly, or because a confirmation must go first.  It applies the slow-subscriber
-// policies and remembers which notices are due.
+// Backlog holds the publications that wait for one session, because its client reads too slowly or
+// because a confirmation must be sent first.  It applies the backlog policies and remembers which
+// skip notices are due.
 //
 // Threading: loop-confined.
 // Ownership: shares frames and channels; borrows tracks.
@@ -43,7 +43,7 @@ class Backlog {
     Kind kind = Kind::kEvent;
   };
 
-  // Something left otherwise than by being sent.
+  // Called for an item that leaves without being sent.
   using Dropped = absl::FunctionRef<void(const Item& item, DropReason reason)>;
 
   enum class PushOutcome {
@@ -54,20 +54,20 @@ class Backlog {
   // Appends an item, whatever the budget.
   void Append(Item item);
 
-  // Appends an item as its channel's policy wants it; `budget` bounds bytes().
+  // Appends an item by its channel's policy; `budget` bounds bytes().
   PushOutcome Push(Item item, size_t budget, Dropped dropped);
 
-  // Stretches of one channel's positions that are remembered apart; beyond, the oldest are merged.
+  // How many skipped stretches of one channel are kept apart; of more, the oldest are merged.
   static constexpr size_t kMaxStretches = 64;
 
-  // Publications `from` to `to` of the channel do not come: a notice is due before its next event
-  // behind them.  What is skipped between two events is told by one notice, which covers neither,
-  // unless stretches had to be merged.  `reason` is a literal.
+  // Publications `from` to `to` of the channel will not be sent: a notice becomes due, which is
+  // sent before the channel's next event.  One notice covers all positions skipped between two
+  // events and none of these events, unless stretches had to be merged.  `reason` is a literal.
   void Skip(const ChannelRef& channel, int64_t from, int64_t to, const char* reason);
 
-  // Takes from the front, until the frames exceed `max_bytes`, with notices where they are due; all
-  // that wait with the last item.  What has expired is dropped.  `make_notice` makes a notice's
-  // frame.
+  // Takes items from the front until their frames exceed `max_bytes`, with the notices that are due
+  // before them; with the last item all remaining notices.  Drops expired items.  `make_notice`
+  // makes the frame of a notice.
   using MakeNotice = absl::FunctionRef<FramePtr(const Channel& channel, int64_t from, int64_t to,
                                                 const char* reason)>;
   void Take(size_t max_bytes, absl::Duration now, std::vector<Item>* out, MakeNotice make_notice,
@@ -75,10 +75,10 @@ class Backlog {
 
   // Drops everything.
   void Clear(absl::FunctionRef<void(const Item&)> dropped);
-  // Drops what waits of a channel, notices included.
+  // Drops the items and notices of one channel.
   void ClearChannel(const Channel* channel, absl::FunctionRef<void(const Item&)> dropped);
 
-  // The first position that waits of a channel, or that a notice due tells of; 0: none.
+  // The first position of a channel that waits or that a due notice covers; 0: none.
   int64_t FirstOffset(const Channel* channel) const;
 
   // Whether no item waits; a notice may still be due.
@@ -103,11 +103,11 @@ class Backlog {
   // Makes `stretch` include the later one.
   static void Extend(Stretch* stretch, const Stretch& later);
   void PopFront();
-  // Forgets the item, whose place stays as a hole.
+  // Removes the item; its place stays as a hole.
   void Forget(Item* item);
-  // Closes the holes, and forgets keys of what has left, when they are many.
+  // Closes the holes and removes unused keys, when there are many.
   void Compact();
-  // Drops the oldest item whose policy lets it; false if there is none.
+  // Drops the oldest item whose policy allows it.  Returns false if there is none.
   bool DropOldest(Dropped dropped);
 
   std::deque<Item> items_;  // those without a frame are holes

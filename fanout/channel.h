@@ -2,11 +2,11 @@
 // PatternTable, with those that subscribe to a pattern.
 //
 // A subscriber is 16 bytes in a contiguous array, so that a large fan-out touches neither sessions
-// nor connections.  While a fan-out walks a table, what leaves it becomes a hole; what joins is put
-// at the end, where a fan-out that began earlier does not look.
+// nor connections.  While a fan-out walks a table, the place of a subscriber that leaves becomes a
+// hole, and a new subscriber is added at the end, behind the part that the fan-out visits.
 //
 // Threading: loop-confined.
-// Ownership: a table borrows its sessions, which leave before they are destroyed.  ChannelRef
+// Ownership: a table borrows its sessions.  A session leaves before it is destroyed.  ChannelRef
 //            counts references to a Channel; Service owns PatternTables.
 #pragma once
 
@@ -30,10 +30,11 @@ class Session;
 struct KindCounts;
 struct FanOutRun;  // hub.cc
 
-// Why a subscriber's session must be asked.
+// Why the session of a subscriber must be asked before something is sent to it.
 enum SubscriberFlag : uint8_t {
   kSessionDecides = 1,  // it has filters, or subscriptions that overlap
-  // It is on several channels, or on a pattern, which may be: one send for all that a turn brings.
+  // It subscribes to several channels or to a pattern, and gathers a turn's publications for one
+  // send.
   kSessionGathers = 2,
 };
 
@@ -45,7 +46,7 @@ struct Subscriber {
 };
 static_assert(sizeof(Subscriber) == 16);
 
-// Most subscriptions of one session that the index has room for.
+// The most subscriptions of one session for which the index has room.
 inline constexpr size_t kMaxSubscriptions = (size_t{1} << 24) - 1;
 
 class SubscriberTable {
@@ -57,11 +58,12 @@ class SubscriberTable {
 
   // Returns its index.
   uint32_t Add(const Subscriber& subscriber);
-  // The last entry takes its place, and its session is told, unless the table is being walked.
+  // Removes an entry.  The last entry moves to its place, and that session is told its new place,
+  // unless the table is being walked: then the place stays as a hole.
   void Remove(uint32_t index);
   Subscriber& at(uint32_t index) { return entries_[index]; }
 
-  // Between these nothing moves.
+  // Between BeginWalk() and EndWalk() no entry moves.
   void BeginWalk() { ++walks_; }
   void EndWalk();
   bool walked() const { return walks_ > 0; }

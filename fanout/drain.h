@@ -1,5 +1,5 @@
-// Drain says goodbye to all sessions of a worker, spread over a window, so that clients that come
-// back do not come back at once; whoever has not gone by the deadline is cut off.
+// Drain closes all sessions of a worker, spread over a window, so that not all clients reconnect at
+// the same time.  Connections that still exist at the deadline are cut.
 //
 // Threading: loop-confined.
 // Ownership: borrows loop and ports.
@@ -22,7 +22,7 @@ struct DrainOrder {
   absl::Duration reconnect_after_min = absl::Milliseconds(100);
   absl::Duration reconnect_after_max = absl::Seconds(5);
   CloseCode code = CloseCode::kServiceRestart;
-  std::string reason;  // told in server.draining and in the close frame
+  std::string reason;  // sent in server.draining and in the close frame
 };
 
 class Drain {
@@ -30,8 +30,8 @@ class Drain {
   Drain(EventLoop* loop, ServicePorts* ports);
   ~Drain();
 
-  // Begins; a second call is ignored.  `progress` is told now and then how many sessions are left,
-  // and at last, with `done`, that none is.
+  // Begins the drain; a second call is ignored.  `progress` is called from time to time with the
+  // number of remaining sessions, and a last time with `done` when there are none.
   void Start(const DrainOrder& order,
              absl::AnyInvocable<void(int64_t remaining, bool done)> progress);
 

@@ -1,14 +1,15 @@
-// Hub carries publications to the sessions that subscribe: what arrives for a channel in one turn
-// of the loop becomes one run, whose frames are joined, so that each subscriber costs one send.
+// Hub delivers publications to the sessions that subscribe.  The publications that arrive for one
+// channel in one turn of the loop become one run.  Their frames are joined, so that each subscriber
+// costs one send.
 //
-// A run is walked in slices: after so much time, or so many sends, other work of the loop gets its
-// turn, so that one huge channel holds up nobody.  Within a slice services take turns, and the
-// channels of a service: a flood on one service costs the others no more than their share.  Runs of
-// one channel go one after the other.
+// A run is walked in slices: after a time, or a number of sends, the loop does other work, so that
+// a huge channel delays nobody.  Within a slice services take turns, and so do the channels of a
+// service: a flood on one service takes no more than its share.  The runs of one channel are walked
+// one after the other.
 //
-// Sessions whose entry says so (filters, several channels) decide and gather what a slice brings
-// them for one send; all others get the joined frame straight into their socket, without being
-// touched.
+// Sessions with filters or several channels (SubscriberFlag) choose from a slice's publications and
+// gather them for one send.  For all others Hub writes the joined frame into the socket and does
+// not touch the session.
 //
 // Threading: loop-confined, no locks.
 // Ownership: borrows loop, send table, services, sessions and clock.
@@ -44,48 +45,50 @@ class Hub {
   Hub(const Hub&) = delete;
   Hub& operator=(const Hub&) = delete;
 
-  // When a fan-out lets other work have its turn: after so many sends, or after so long.
+  // Sets the length of a slice: at most so many sends and so much time.
   void set_slice(size_t sends, absl::Duration time = absl::InfiniteDuration());
 
-  // Adds a publication to what goes to the channel's subscribers with the next Commit().
+  // Adds a publication that the channel's subscribers get with the next Commit().
   void Deliver(Channel* channel, Delivery delivery);
 
-  // Makes a run of what arrived for the channel, for those who subscribe now.  Who subscribes to a
-  // channel calls it first, so that nothing older comes after the confirmation.
+  // Makes a run of the publications that arrived for the channel, for its present subscribers.
+  // Call it before a session subscribes to the channel, so that no older publication follows the
+  // confirmation.
   void Commit(Channel* channel);
   // The same for all channels.
   void CommitAll();
 
-  // Walks runs until the slice is used up; goes on in a later turn by itself.
+  // Walks runs until the slice is used up, and continues in a later turn by itself.
   void Run();
 
   // Walks all runs to their end, however long they are.
   void Drain();
-  // Gives the session what the runs under way still have for it, ahead of the others: before
-  // something changes that decides which of its subscriptions brings a publication, or how.  Costs
-  // O(runs under way * its subscriptions).
+  // Delivers to one session what unfinished runs still have for it, ahead of other subscribers.
+  // Call it before the session's subscriptions or filters change.  Costs O(unfinished runs * its
+  // subscriptions).
   void Settle(Session* session);
 
-  // The session has something to send at the end of this slice, or of a later one.
+  // Asks for a call of the session at the end of this slice, or of a later one, because it has
+  // something to send.
   void MarkDirty(Session* session);
-  // The session is gone.
+  // The session is about to be destroyed.
   void Forget(Session* session);
 
-  // Bytes of runs that are not walked to the end: what control has sent and nobody got yet.
+  // Bytes of the publications in unfinished runs.
   size_t pending_bytes() const { return pending_bytes_; }
 
   EventLoop* loop() const { return loop_; }
   SendTable* sockets() const { return sockets_; }
   TrackTable* tracks() const { return tracks_; }
 
-  // ---- names of events, by the handles of the attachment
+  // ---- names of events, by the handles of this attachment
 
   void DefineEvent(uint32_t handle, absl::string_view name);
-  // Empty if it is not known.
+  // Returns an empty text for an unknown handle.
   absl::string_view EventName(uint32_t handle) const;
 
  private:
-  // What may still be done before other work gets its turn.
+  // The work that may still be done before the loop gets its turn.
   class Slice {
    public:
     explicit Slice(const Clock* clock) : clock_(clock) {}
@@ -93,16 +96,16 @@ class Hub {
     bool over() const { return over_; }
     size_t sends() const { return sends_; }
     void CountSend();
-    // What sends nothing yet: a publication that a session takes, for example.
+    // Cost of a step that sends nothing, such as handing a publication to a session.
     void CountVisit(size_t cost);
-    // No end: for what must be done at once.
+    // A slice without an end, for work that must be done at once.
     static Slice Endless() { return Slice(nullptr); }
-    // A part of it, of at most so many sends and so long; Use() counts it as used.
+    // A part of this slice, of at most so many sends and so much time; Use() counts it as used.
     Slice Part(size_t sends, absl::Duration time) const;
     void Use(const Slice& part, size_t sends);
 
    private:
-    static constexpr size_t kSendCost = 16;   // some microseconds against some tenths of one
+    static constexpr size_t kSendCost = 16;   // a send takes some 16 times as long as another step
     static constexpr size_t kLookCost = 256;  // between two looks at the clock
 
     const Clock* clock_;
@@ -111,30 +114,30 @@ class Hub {
     absl::Duration end_;
     bool over_ = false;
   };
-  // A service with channels that have runs, in the order in which they get their turn.
+  // A service with channels that have runs, in the order of their turns.
   struct Busy {
     const Service* service;
     std::deque<Channel*> channels;
   };
 
-  // Makes runs of what arrived; walks short ones at once while the slice lasts.
+  // Makes runs of arrived publications, and walks short runs at once while the slice lasts.
   void Commit(Channel* channel, bool walk);
   void Enqueue(std::unique_ptr<FanOutRun> run);
-  // Walks on until the run or the slice is over.
+  // Continues the walk until the run or the slice is over.
   void Walk(FanOutRun* run, Slice* slice);
   enum class Offered {
-    kSent,        // straight into the socket, all of it: the caller counts it
+    kSent,        // the socket took all of it: the caller counts it
     kPartlySent,  // the session has the rest
     kAsked,       // the session decides, or gathers
   };
   Offered Offer(FanOutRun* run, PatternTable* pattern, const Subscriber& subscriber, bool gathers);
-  // Gives the session, whose places in tables are these, what the run still has for it.
+  // Delivers to the session, which has these places in tables, what the run still has for it.
   void ServeAhead(FanOutRun* run, Session* session,
                   const absl::flat_hash_map<const SubscriberTable*, uint32_t>& places);
   void CountDirect(const FanOutRun& run, int64_t sends);
   void Finish(FanOutRun* run);
   void ReadClocks();
-  // Its duration, and its publications' latency.
+  // Measures the duration of the run and the latency of its publications.
   void Measure(const FanOutRun& run);
   // Finishes and deletes the channel's first run.
   void FinishFirst(Channel* channel);
@@ -149,7 +152,7 @@ class Hub {
   absl::Duration slice_time_ = absl::InfiniteDuration();
 
   std::vector<ChannelRef> arrived_;  // channels with something to commit, or committed since
-  std::deque<Busy> busy_;            // services, in the order in which they get their turn
+  std::deque<Busy> busy_;            // services, in the order of their turns
   size_t pending_bytes_ = 0;
   Slice slice_;                // that CommitAll() began and the Run() after it goes on with
   absl::Duration looked_at_;   // when Clock::Real() was read last, for measuring

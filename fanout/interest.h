@@ -1,10 +1,11 @@
-// Interest tells control what this worker wants: channels and patterns gained and lost, sessions'
-// subscribes and requests; after each attachment all of it again.  It finds the session again when
-// an answer comes.
+// Interest tells control which channels and patterns this worker gains and loses, and sends the
+// subscribes and requests of its sessions.  After each attachment it sends all of this again.  It
+// hands each answer to the session that asked.
 //
 // Threading: loop-confined.
-// Ownership: borrows link, services and sessions; a session forgets its asks before it is
-// destroyed. Cost:      a message item per channel gained or lost, and per ask.
+// Ownership: borrows link, services and sessions.  A session calls Forget() for its open questions
+//            before it is destroyed.
+// Cost:      a message item for each channel gained or lost, and for each question.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,7 @@ class Interest {
   // `services` lists the services of this worker.
   Interest(ControlLink* link, std::function<std::vector<Service*>()> services);
 
-  // As the functions of Upstream.
+  // See Upstream.
   void Want(Channel* channel);
   void Unwant(Channel* channel);
   void Want(PatternTable* table);
@@ -43,15 +44,16 @@ class Interest {
   uint64_t Request(Session* session, absl::string_view request, absl::string_view data);
   void Forget(uint64_t ask);
 
-  // Sends all interest with the positions applied, then what is still without an answer.
+  // Sends all interest with the positions applied, then all questions without an answer.
   void TellAll();
-  // Sends the interest alone: control has lost track.
+  // Sends all interest, without the questions, because control's digest differs.
   void TellInterest();
 
   void OnSubscribeResult(const v1::SubscribeResult& result);
   void OnClientReplies(const v1::ClientReplies& replies);
 
-  // Count and xor of the hashes of all that is wanted.
+  // The number of wanted channels and patterns, and the xor of their hashes
+  // (proto/interest_hash.h).
   std::pair<uint64_t, uint64_t> digest() const { return {count_, hash_}; }
   size_t asks() const { return asks_.size(); }
 

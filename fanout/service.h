@@ -48,7 +48,7 @@ class Service {
 
   void AddSession(absl::string_view id, Session* session);
   void RemoveSession(absl::string_view id);
-  // Null if there is none.
+  // Returns null if there is none.
   Session* FindSession(absl::string_view id) const;
   const absl::flat_hash_map<absl::string_view, Session*>& sessions() const { return sessions_; }
 
@@ -59,8 +59,8 @@ class Service {
 
   Channel* FindChannel(Dialect dialect, absl::string_view name) const;
   Channel* FindOrMakeChannel(Dialect dialect, absl::string_view name);
-  // Forgets the channel unless it is of use: subscribers, a handle, work under way, or a position
-  // from which a pattern's subscribers go on after the next attachment.
+  // Destroys the channel unless it is in use: it has subscribers, a handle, unfinished work, or a
+  // position from which subscribers of a pattern continue after the next attachment.
   void ForgetIfIdle(Channel* channel);
   const Channels& channels(Dialect dialect) const {
     return channels_[static_cast<size_t>(dialect)];
@@ -73,7 +73,7 @@ class Service {
     return patterns_[static_cast<size_t>(dialect)];
   }
 
-  // The tables of patterns that match the channel; brings its cache up to date.
+  // The tables of the patterns that match the channel.  Updates the channel's cache of them.
   const std::vector<PatternTable*>& PatternsOf(Channel* channel);
 
  private:
@@ -87,7 +87,7 @@ class Service {
   std::array<Channels, kDialects> channels_;
   std::array<Patterns, kDialects> patterns_;
 
-  // A table came or went; `table` is null if it came and is gone again.
+  // A table was added or removed; `table` is null if it was added and is gone again.
   struct PatternChange {
     PatternTable* table = nullptr;
     bool added = false;

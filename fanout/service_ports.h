@@ -1,8 +1,8 @@
-// ServicePorts opens the listeners of the services as the configuration wants them, and makes a
-// Session of each connection.
+// ServicePorts opens the listeners that the configuration names, and makes a Session for each
+// connection.
 //
-// Apply() puts a configuration in force as a whole: first every new port is opened, and if one
-// cannot be, nothing has changed.
+// Apply() puts a configuration in force as a whole: it opens all new ports first, and changes
+// nothing if one cannot be opened.
 //
 // Threading: loop-confined.
 // Ownership: owns services, listeners and, through their groups, connections.
@@ -32,10 +32,10 @@ namespace fanwire::fanout {
 
 class ServicePorts {
  public:
-  // What plain HTTP requests on a service port are told.
+  // What `GET /health` on a service port reports.
   struct Health {
     bool ready = false;
-    bool control = false;  // attached
+    bool control = false;  // this worker is attached
     absl::Duration uptime;
   };
 
@@ -44,20 +44,20 @@ class ServicePorts {
   ServicePorts(const ServicePorts&) = delete;
   ServicePorts& operator=(const ServicePorts&) = delete;
 
-  // On success the bound listeners are added to `ack`.
+  // Puts `config` in force.  On success adds the bound listeners to `ack`.
   //   UNAVAILABLE, INVALID_ARGUMENT, ALREADY_EXISTS  a port cannot be opened
   absl::Status Apply(const v1::WorkerConfig& config, v1::ConfigAck* ack);
 
-  // Accepts nothing more.
+  // Stops accepting connections.
   void CloseListeners();
   bool listening() const;
 
-  // Services that were ever configured, by name.
+  // All services that were ever configured, by name.
   std::vector<Service*> services() const;
-  // Null if there is none.
+  // Returns null if there is none.
   Service* Find(absl::string_view name) const;
 
-  // Destroys groups of former configurations that have no connections any more.
+  // Destroys the groups of former configurations that have no connections left.
   void Sweep();
 
   // Sums over all ports of a service.
@@ -69,7 +69,7 @@ class ServicePorts {
  private:
   class Port;
 
-  // Where `text` is kept; null if it is empty or too many different ones are.
+  // Returns a kept copy of `text`, or null if it is empty or too many different texts are kept.
   const std::string* Agent(absl::string_view text);
 
   const SessionContext* const sessions_;
@@ -78,7 +78,7 @@ class ServicePorts {
   absl::flat_hash_map<std::string, std::unique_ptr<Service>> services_;
   std::vector<std::unique_ptr<Port>> ports_;
   std::vector<std::unique_ptr<Port>> former_;  // closed, with connections left
-  // What groups and listeners that are gone had counted.
+  // Counts of groups and listeners that were destroyed.
   absl::flat_hash_map<const Service*, ConnectionCounters> retired_;
   ListenerCounters retired_listened_;
   // User agents that sessions refer to.

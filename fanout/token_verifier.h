@@ -1,5 +1,5 @@
-// TokenVerifier decides who may connect to a service and what they may subscribe to, alone, with
-// the keys and rules that control pushed.
+// TokenVerifier decides who may connect to a service and which channels they may subscribe to.  It
+// uses the keys and rules that control pushed, and asks nobody.
 //
 // Threading: immutable.
 // Source:    docs/protocol.md "Authentication"
@@ -21,7 +21,7 @@ class WorkerService;
 
 namespace fanwire::fanout {
 
-// Who a session is.
+// The identity that a token gives to a session.
 struct Identity {
   std::string user;  // may be empty
   std::vector<std::string> permissions;
@@ -32,14 +32,14 @@ class TokenVerifier {
  public:
   explicit TokenVerifier(const v1::WorkerService& service);
 
-  // Whether there is any key to check tokens with.
+  // Whether the service has a key with which tokens can be checked.
   bool has_keys() const { return verifier_.has_keys(); }
 
-  //   UNAUTHENTICATED
+  //   UNAUTHENTICATED  the token is malformed, has expired, or no key verifies it
   absl::StatusOr<Identity> Verify(absl::string_view token, absl::Time now) const;
 
-  // Whether `identity` may subscribe to `channel`, a name or a pattern: of a pattern every channel
-  // that it can match must be allowed.
+  // Whether `identity` may subscribe to `channel`, a name or a pattern.  A pattern is allowed if
+  // every channel that it can match is allowed.
   bool MaySubscribe(const Identity& identity, absl::string_view channel) const;
 
  private:

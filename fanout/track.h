@@ -1,9 +1,10 @@
-// TrackTable follows the publications whose publisher waits for WRITTEN, and reports what became of
-// them: once when the fan-out is over, then while something changes, and at last finally.
+// TrackTable follows the publications whose publisher waits for WRITTEN, and reports their
+// deliveries to control: when the fan-out is over, then whenever counts have changed, and a last
+// time when no delivery is left.
 //
 // Threading: loop-confined.
-// Ownership: owns the tracks.  A track lives until its fan-out is over and nothing of it waits in a
-//            session any more.
+// Ownership: owns the tracks.  A track lives until its fan-out is over and no session has a
+//            delivery of it waiting.
 // Cost:      nothing for publications that nobody waits for.
 #pragma once
 
@@ -58,16 +59,16 @@ class TrackTable {
   void Written(Track* track, int64_t count);
   // The fan-out has visited every subscriber.
   void FannedOut(Track* track);
-  // One delivery that waited (Track::waiting) has ended otherwise or as Written(); counts are set
-  // by the caller.  May end the track.
+  // One of the waiting deliveries (Track::waiting) has ended; the caller has counted how.  May end
+  // the track.
   void Settled(Track* track);
 
-  // Reports what has changed; for a timer.
+  // Reports the tracks that have changed.  Called by a timer.
   void ReportChanges();
 
   bool empty() const { return tracks_.empty(); }
 
-  // Forgets what is not over: the attachment that wanted it is gone.
+  // Drops all unfinished tracks, because the attachment that asked for them has ended.
   void Disown();
 
  private:

@@ -1,4 +1,4 @@
-// Upstream is what a session asks of control, through the worker's one stream.
+// Upstream carries what a session asks of control over the worker's one stream.
 //
 // Threading: loop-confined.
 #pragma once
@@ -57,19 +57,20 @@ class Upstream {
  public:
   virtual ~Upstream() = default;
 
-  // A subscription, or a subscribe under way, begins or ends: control is told of the first and of
-  // the last one.  May forget the channel or table.
+  // A subscription to the channel or pattern, or an unfinished subscribe, begins or ends.  Control
+  // hears of the first and of the last one.  May destroy the channel or table.
   virtual void Want(Channel* channel) = 0;
   virtual void Unwant(Channel* channel) = 0;
   virtual void Want(PatternTable* table) = 0;
   virtual void Unwant(PatternTable* table) = 0;
 
-  // The answer comes as Session::OnSubscribeReply() with the number returned here, when control is
-  // there: never before this returns, unless Forget() was called.
+  // Asks control and returns the number of the question.  The answer comes as
+  // Session::OnSubscribeReply() with this number, after this call has returned, as soon as control
+  // is attached; after Forget() it does not come.
   virtual uint64_t Ask(Session* session, const SubscribeAsk& ask) = 0;
-  // A client's request; answered by Session::OnRequestReply().
+  // Sends a client's request; the answer comes as Session::OnRequestReply().
   virtual uint64_t Request(Session* session, absl::string_view request, absl::string_view data) = 0;
-  // No answer is wanted any more.
+  // Drops the question: no answer will come.
   virtual void Forget(uint64_t ask) = 0;
 
   // The session needs one of its service's slots and none is free: Session::OnSlot() is called when
