@@ -117,7 +117,7 @@ class OutQueue {
   // Whether anything waits or is in flight; what was only gathered does not count.
   bool slow() const { return slow_; }
   // Whether the queue may be destroyed: it is empty and not paused.
-  bool idle() const { return !slow_ && !paused_ && turn_.empty(); }
+  bool idle() const { return !slow_ && !paused_ && turn_.empty() && !waits(); }
   size_t backlog_bytes() const { return backlog_ == nullptr ? 0 : backlog_->bytes(); }
   // Items in the backlog and in flight.
   size_t waiting_items() const {

@@ -495,6 +495,11 @@ void SubscribeQueue::CancelRecovery(const Channel* channel) {
     return true;
   });
   subscriptions_->CountRecovering(-static_cast<int>(cancelled));
+  if (cancelled == 0) return;
+  // If the first recovery was cancelled, nobody has asked for the next one's page yet.  A client
+  // that reads everything would never cause it: its queue is always empty.
+  OnProgress();
+  RequestNextPage();
 }
 
 // ------------------------------------------------------------------------------- the end

@@ -628,6 +628,18 @@ TEST_F(SubscribeQueueTest, AnUnsubscribeEndsARecovery) {
   EXPECT_TRUE(queue_.empty());
 }
 
+TEST_F(SubscribeQueueTest, WhenARecoveryEndsEarlyTheNextOneContinues) {
+  Subscribe({{"channels", {From(0, "a"), From(0, "b")}}});
+  Answer(Page(1, 1, 3));
+  Answer(Page(1, 1, 3));
+  host_.log.clear();
+  Unsubscribe("a");
+  EXPECT_THAT(host_.log, ElementsAre("drop a", "ask b after 1", "reply u"));
+  host_.log.clear();
+  Answer(Page(2, 3, 3));
+  EXPECT_THAT(host_.log, ElementsAre("b 2", "b 3", "subscribe b"));
+}
+
 TEST_F(SubscribeQueueTest, ARecoveryWithoutProgressForLongIsTold) {
   Subscribe(From(0));
   host_.waiting = kBudget;
