@@ -46,6 +46,13 @@ class ChannelDirectoryTest : public ::testing::Test {
     MutexLock lock(&shard.mu);
     return directory_.FindOrCreate(shard, key, *snapshot, *entry->spec, clock_.Now());
   }
+
+  // Locks the channel's shard, as every caller must.
+  void RefreshPatterns(ChannelState* channel) {
+    ChannelTable& table = directory_.table();
+    MutexLock lock(&table.shard(table.IndexOf(*channel)).mu);
+    directory_.RefreshPatterns(channel);
+  }
   std::vector<std::string> Channels() {
     std::vector<std::string> names;
     directory_.ForEach([&](ChannelState* channel) {
@@ -278,13 +285,13 @@ TEST_F(ChannelDirectoryTest, AChannelsLinksFollowThePatterns) {
   channel->links.push_back({.link = one, .exact = true});
   patterns.Add(*ChannelPattern::Parse("p:*"), one);
   patterns.Add(*ChannelPattern::Parse("**"), two);
-  directory_.RefreshPatterns(channel.get());
+  RefreshPatterns(channel.get());
   ASSERT_THAT(channel->links, SizeIs(2));
   EXPECT_TRUE(channel->Find(one.get())->by_pattern);
   EXPECT_FALSE(channel->Find(two.get())->exact);
   patterns.RemoveAll(two.get());
   patterns.RemoveAll(one.get());
-  directory_.RefreshPatterns(channel.get());
+  RefreshPatterns(channel.get());
   ASSERT_THAT(channel->links, SizeIs(1));
   EXPECT_EQ(channel->links[0].link, one);
   EXPECT_FALSE(channel->links[0].by_pattern);
@@ -295,7 +302,7 @@ TEST_F(ChannelDirectoryTest, APatternsLinkIsIntroducedAndReleasedOnce) {
   const auto link = MakeLink(1);
   PatternTable& patterns = directory_.FindService("a")->patterns_of(Dialect::kCommon);
   patterns.Add(*ChannelPattern::Parse("p:*"), link);
-  directory_.RefreshPatterns(channel.get());
+  RefreshPatterns(channel.get());
   ChannelDirectory::Introduce(*channel, &channel->links[0], 0);
   const uint32_t handle = channel->links[0].handle.number;
   EXPECT_NE(handle, 0u);
@@ -303,7 +310,7 @@ TEST_F(ChannelDirectoryTest, APatternsLinkIsIntroducedAndReleasedOnce) {
   EXPECT_EQ(channel->links[0].handle.number, handle);
   EXPECT_EQ(link->stats().queued_items, 1);
   patterns.RemoveAll(link.get());
-  directory_.RefreshPatterns(channel.get());
+  RefreshPatterns(channel.get());
   EXPECT_THAT(channel->links, IsEmpty());
   EXPECT_EQ(link->stats().queued_items, 2);
 }
@@ -316,7 +323,7 @@ TEST_F(ChannelDirectoryTest, APatternsLinkThatIsHeldBeginsDirtyAfterWhatWasRoute
   directory_.FindService("a")
       ->patterns_of(Dialect::kCommon)
       .Add(*ChannelPattern::Parse("p:*"), link);
-  directory_.RefreshPatterns(channel.get());
+  RefreshPatterns(channel.get());
   ASSERT_THAT(channel->links, SizeIs(1));
   EXPECT_TRUE(channel->links[0].dirty);
   EXPECT_EQ(channel->links[0].next_offset, 8);
