@@ -91,12 +91,18 @@ void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out) {
     service->set_correlation(in.correlation());
     service->set_subscribe_by_component_id(in.subscribe_by_component_id());
     for (const v1::StatusRequest& request : in.status_requests()) {
-      service->add_requests(request.request());
+      v1::ServiceRequest* const told = service->add_requests();
+      told->set_name(request.request());
+      told->set_argument(request.argument());
+      told->set_kind(request.kind());
+      *told->mutable_feeds() = request.feeds();
+      *told->mutable_any_of() = request.any_of();
     }
     service->set_read_permission_reads_all(in.read_permission_reads_all());
     service->set_token_in_header(in.token_in_header());
     service->set_token_in_query(in.token_in_query());
     *service->mutable_update_interval() = in.update_interval();
+    *service->mutable_leeway() = config.auth().leeway();
     for (const std::string& kind : ChannelKinds(config, in)) service->add_channel_kinds(kind);
     service->set_recoverable(KeepsHistory(config, in));
   }

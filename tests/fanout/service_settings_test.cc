@@ -18,7 +18,7 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   service.set_subscribe_by_component_id(true);
   service.set_token_in_header(true);
   service.set_token_in_query(false);
-  service.add_requests("get_patterns");
+  service.add_requests()->set_name("get_patterns");
   service.add_channel_kinds("patterns");
   service.set_recoverable(true);
   v1::LimitsConfig& limits = *service.mutable_limits();
@@ -63,7 +63,7 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
 
 TEST(ServiceSettingsTest, HistoryIsAlwaysAnsweredAndOthersIfNamed) {
   v1::WorkerService service;
-  service.add_requests("get_patterns");
+  service.add_requests()->set_name("get_patterns");
   const ServiceSettings settings(service);
   EXPECT_TRUE(settings.Answers("history"));
   EXPECT_TRUE(settings.Answers("get_patterns"));

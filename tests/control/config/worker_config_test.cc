@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Property;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
@@ -51,7 +52,7 @@ services:
   ASSERT_THAT(service.keys(), SizeIs(2));
   EXPECT_EQ(service.keys(0).id(), "own");
   EXPECT_EQ(service.keys(1).id(), "all");
-  EXPECT_THAT(service.requests(), ElementsAre("get_x"));
+  EXPECT_THAT(service.requests(), ElementsAre(Property(&v1::ServiceRequest::name, "get_x")));
   EXPECT_THAT(service.channel_kinds(),
               UnorderedElementsAre("workflow", "noise", "secret", "global"));
   EXPECT_EQ(config.heartbeat_interval().seconds(), 1);
