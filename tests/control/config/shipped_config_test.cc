@@ -139,7 +139,9 @@ TEST(ShippedConfigTest, WorkersGetLimitsAndRequestsOfEachService) {
     EXPECT_FALSE(service.permissions().empty()) << service.name();
     if (service.name() == "mahavishnu") {
       EXPECT_EQ(service.welcome_message(), "Connected to Mahavishnu orchestration");
-      EXPECT_THAT(service.requests(), ElementsAre(Property(&v1::ServiceRequest::name, "get_workflow_status"), Property(&v1::ServiceRequest::name, "get_pool_status")));
+      EXPECT_THAT(service.requests(),
+                  ElementsAre(Property(&v1::ServiceRequest::name, "get_workflow_status"),
+                              Property(&v1::ServiceRequest::name, "get_pool_status")));
     }
   }
 }
