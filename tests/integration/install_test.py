@@ -1,15 +1,34 @@
-"""`cmake --install` into an empty folder installs everything, and the programs run from there."""
+"""`cmake --install` into an empty folder installs everything, and the programs run from there.  From
+a tree that lacks a program it installs nothing."""
+import os
 import pathlib
 import re
 import shutil
 import subprocess
 import tempfile
+import unittest
 
 import harness.server
 from harness import Case, Client, Publisher, Server, main, small_config
 from harness.config import ROOT, SHIPPED
 
 BUILD = harness.server.BIN.parent
+
+
+# All installed files, except for the pages of docs/.
+PROGRAMS = ("fanwire-control", "fanwire-fanout", "wsctl")
+EVERYTHING = {
+    *(f"bin/{name}" for name in PROGRAMS),
+    "lib/systemd/system/fanwire-control.service", "lib/sysusers.d/fanwire.conf",
+    "share/bash-completion/completions/wsctl", "share/zsh/site-functions/_wsctl",
+    "share/fish/vendor_completions.d/wsctl.fish", "share/fanwire/fanwire.yaml",
+    "share/doc/fanwire/CHANGELOG.md", "share/doc/fanwire/LICENSE", "share/doc/fanwire/README.md",
+    *(f"share/doc/fanwire/{path.relative_to(ROOT)}" for path in (ROOT / "docs").rglob("*")
+      if path.suffix in (".md", ".svg"))}
+
+
+def files_below(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 class Install(Case):
@@ -29,18 +48,19 @@ class Install(Case):
                               capture_output=True, timeout=harness.server.PATIENCE)
 
     async def test_what_is_installed(self):
-        files = {str(path.relative_to(self.prefix))
-                 for path in self.prefix.rglob("*") if path.is_file()}
-        self.assertEqual(files, {
-            "bin/fanwire-control", "bin/fanwire-fanout", "bin/wsctl",
-            "lib/systemd/system/fanwire-control.service", "lib/sysusers.d/fanwire.conf",
-            "share/bash-completion/completions/wsctl", "share/zsh/site-functions/_wsctl",
-            "share/fish/vendor_completions.d/wsctl.fish", "share/fanwire/fanwire.yaml",
-            "share/doc/fanwire/CHANGELOG.md", "share/doc/fanwire/LICENSE",
-            "share/doc/fanwire/README.md"})
+        self.assertEqual(files_below(self.prefix), EVERYTHING)
+
+    async def test_the_documents_link_only_to_what_is_installed(self):
+        for page in sorted(self.prefix.rglob("*.md")):
+            for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+                if not re.match(r"[a-z]+:", link):
+                    self.assertTrue((page.parent / link).exists(), f"{page.name}: {link}")
+        readme = (self.prefix / "share/doc/fanwire/README.md").read_text()
+        self.assertIn("[wsctl](docs/cli.md)", readme)
+        self.assertIn("the configuration (`deploy/config/fanwire.yaml`)", readme)
 
     async def test_each_program_tells_its_version(self):
-        for name in ("fanwire-control", "fanwire-fanout", "wsctl"):
+        for name in PROGRAMS:
             done = self.run_program(name, "--version")
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertRegex(done.stdout, rf"^{name} \d+\.\d+\.\d+\n$")
@@ -84,6 +104,60 @@ class Install(Case):
             publisher.publish("i:a", data={"n": 1})
             self.assertEqual((await client.event())["data"], {"n": 1})
             server.wsctl("workers", "list")
+
+
+class PartOfTheTree(unittest.TestCase):
+    """A tree like the one that deploy/run.sh leaves: it holds the programs and nothing else."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="fanwire-install-", dir="/tmp"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.tree = self.folder / "tree"
+        subprocess.run(["cmake", "-S", str(ROOT), "-B", str(self.tree), "-G", "Ninja",
+                        "-DFANWIRE_TESTS=OFF", "-DFANWIRE_BENCH=OFF"],
+                       check=True, stdout=subprocess.DEVNULL)
+        (self.tree / "bin").mkdir(exist_ok=True)
+        for name in PROGRAMS:
+            shutil.copy2(harness.server.BIN / name, self.tree / "bin" / name)
+
+    def install(self):
+        """Installs below the folder `staged`, as the build of a package does."""
+        return subprocess.run(["cmake", "--install", str(self.tree), "--prefix", "/usr"], text=True,
+                              capture_output=True,
+                              env={**os.environ, "DESTDIR": str(self.folder / "staged")})
+
+    def test_an_installation_is_complete(self):
+        files_before = files_below(self.tree)
+        done = self.install()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        staged = self.folder / "staged/usr"
+        self.assertEqual(files_below(staged), EVERYTHING)
+        unit = (staged / "lib/systemd/system/fanwire-control.service").read_text()
+        self.assertIn("ExecStart=/usr/bin/fanwire-control ", unit)
+        manifest = (self.tree / "install_manifest.txt").read_text().splitlines()
+        self.assertEqual({str(pathlib.Path(path).relative_to("/usr")) for path in manifest},
+                         EVERYTHING)
+        # The tree may belong to another user than the one who installs.
+        self.assertEqual(files_below(self.tree) - files_before, {"install_manifest.txt"})
+
+    def test_without_a_program_nothing_is_copied(self):
+        for name in PROGRAMS:
+            with self.subTest(missing=name):
+                program = self.tree / "bin" / name
+                program.rename(self.folder / name)
+                done = self.install()
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn("nothing is installed", done.stderr)
+                self.assertIn(f"bin/{name}", done.stderr)
+                self.assertFalse((self.folder / "staged").exists())
+                (self.folder / name).rename(program)
+
+    def test_with_a_wsctl_that_does_not_run_nothing_is_copied(self):
+        (self.tree / "bin/wsctl").write_text("#!/bin/sh\necho broken >&2\nexit 5\n")
+        done = self.install()
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"nothing is installed(.|\n)*broken")
+        self.assertFalse((self.folder / "staged").exists())
 
 
 if __name__ == "__main__":
