@@ -9,10 +9,22 @@ events that it missed.
 """
 import asyncio
 import json
+import os
 import signal
 import sys
 
 import websockets
+
+
+def say(line):
+    """Prints a line.  Ends the program if that fails: without a word if the reader went away."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        # Ends at once: an orderly end would first wait for the server, and write the line again.
+        if not isinstance(error, BrokenPipeError):
+            os.write(2, f"cannot write the output: {error.strerror}\n".encode())
+        os._exit(0 if isinstance(error, BrokenPipeError) else 1)
 
 
 async def follow(url, channels):
@@ -21,7 +33,7 @@ async def follow(url, channels):
         try:
             async with websockets.connect(url) as socket:
                 welcome = json.loads(await socket.recv())
-                print(f"connected to {url} as {welcome['data']['connection_id']}", flush=True)
+                say(f"connected to {url} as {welcome['data']['connection_id']}")
                 for channel in channels:
                     data = {"channel": channel}
                     if channel in positions:
@@ -31,24 +43,27 @@ async def follow(url, channels):
                 async for text in socket:
                     message = json.loads(text)
                     if message["type"] == "error":
-                        print(f"{message['error_code']}: {message['error_message']}", flush=True)
+                        say(f"{message['error_code']}: {message['error_message']}")
                     elif message["type"] == "response":
-                        print(f"subscribed to {message['data']['channel']}", flush=True)
+                        say(f"subscribed to {message['data']['channel']}")
                     else:
                         if message["room"] in channels and "offset" in message:
                             positions[message["room"]] = {"epoch": message["epoch"],
                                                           "offset": message["offset"]}
-                        print(f"{message['timestamp'][11:23]}  {message['room'] or ''}  "
-                              f"{message['event']}  {json.dumps(message['data'])}", flush=True)
+                        say(f"{message['timestamp'][11:23]}  {message['room'] or ''}  "
+                            f"{message['event']}  {json.dumps(message['data'])}")
         except (OSError, asyncio.TimeoutError, websockets.WebSocketException) as error:
-            print(f"not connected ({error}); reconnecting", flush=True)
+            say(f"not connected ({error}); reconnecting")
         await asyncio.sleep(1)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.stdout is None:
+        sys.exit("standard output is closed")
     arguments = sys.argv[1:]
     if arguments[:1] in (["-h"], ["--help"]):
-        sys.exit(__doc__)
+        say(__doc__.strip())
+        sys.exit()
     asyncio.run(follow(arguments[0] if arguments else "ws://127.0.0.1:8690",
                        arguments[1:] or ["workflow:*"]))

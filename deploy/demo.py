@@ -15,7 +15,9 @@ import datetime
 import heapq
 import itertools
 import json
+import os
 import random
+import signal
 import sys
 import time
 
@@ -404,6 +406,8 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, help="end after this many events, without pauses")
     parser.add_argument("--seed", type=int, help="random seed; the same seed gives the same stream")
+    if sys.stdout is None:
+        sys.exit("standard output is closed")
     arguments = parser.parse_args()
     started = time.monotonic()
     events = stream(random.Random(arguments.seed))
@@ -414,9 +418,14 @@ def main():
                 if "timestamp" in made["data"]:
                     made["data"]["timestamp"] = now()
             print(json.dumps(made), flush=arguments.events is None)
-    except (BrokenPipeError, KeyboardInterrupt):
-        sys.stderr.close()  # the reader went away, which is no error; print no traceback
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        sys.exit(f"cannot write the events: {error.strerror}")
 
 
 if __name__ == "__main__":
+    # The reader may go away at any time, and Ctrl-C is the way to end: neither is an error.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     main()

@@ -63,28 +63,28 @@ refused=false
 
 # Stops all started processes and exits with $1, or without $1 with fanwire-control's exit code.
 stop() {
-  trap '' INT TERM HUP
+  trap '' INT TERM HUP PIPE
   if [[ -n $demo_pid ]]; then kill -TERM -- "-$demo_pid" 2>/dev/null || true; fi
   local status=0
   if [[ -n $control_pid ]]; then
-    printf '\nStopping\n'
+    printf '\nStopping\n' 2>/dev/null || true  # perhaps nobody reads it
     kill -TERM "$control_pid" 2>/dev/null || true
     wait "$control_pid" || status=$?
-    echo "Stopped"
+    echo "Stopped" 2>/dev/null || true
   fi
   exit "${1:-$status}"
 }
-trap stop INT TERM HUP
+trap stop INT TERM HUP PIPE
 
 # Succeeds if every worker listens.  Sets `refused` if a worker refused the configuration.
 ready() {
   local workers
   workers=$("$wsctl" --output json workers list 2>/dev/null) || return 1
   refused=false
-  if grep -q '"config_error": "[^"]' <<<"$workers"; then refused=true; fi
+  if grep -q '"config_error": *"[^"]' <<<"$workers"; then refused=true; fi
   # "ready" is the only state that begins with r.
-  ! $refused && grep -q '"state": "r' <<<"$workers" && ! grep -q '"state": "[^r]' <<<"$workers" &&
-    ! grep -q '"listeners": \[\]' <<<"$workers"
+  ! $refused && grep -q '"state": *"r' <<<"$workers" && ! grep -q '"state": *"[^r]' <<<"$workers" &&
+    ! grep -q '"listeners": *\[\]' <<<"$workers"
 }
 
 # Prints the state of the workers and what to do, then stops everything.

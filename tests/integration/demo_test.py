@@ -57,10 +57,21 @@ class Demo(Case):
                          shape(demo("--events", "300", "--seed", "3")))
 
     async def test_it_ends_quietly_when_its_reader_does(self):
-        done = subprocess.run(
-            ["bash", "-c", f"{sys.executable} {ROOT}/deploy/demo.py --events 100000 | head -n 1"],
-            capture_output=True, text=True)
-        self.assertEqual(done.stderr, "")
+        for arguments in ("--events 100000", "--events 1", "--help", ""):
+            for reader in ("head -n 1", "true"):
+                with self.subTest(arguments=arguments, reader=reader):
+                    done = subprocess.run(
+                        ["bash", "-c", f"{sys.executable} {ROOT}/deploy/demo.py {arguments} | {reader}"],
+                        capture_output=True, text=True)
+                    self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    async def test_output_that_cannot_be_written_is_one_line_on_stderr(self):
+        for redirection, error in [(">/dev/full", "cannot write the events: No space left on device\n"),
+                                   (">&-", "standard output is closed\n")]:
+            done = subprocess.run(
+                ["bash", "-c", f"{sys.executable} {ROOT}/deploy/demo.py --events 9 {redirection}"],
+                stderr=subprocess.PIPE, text=True)
+            self.assertEqual((done.returncode, done.stderr), (1, error))
 
 
 if __name__ == "__main__":

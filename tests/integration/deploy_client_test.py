@@ -35,6 +35,33 @@ class DeployClient(Case):
             process.terminate()
             await process.wait()
 
+    async def test_it_ends_quietly_when_its_reader_does(self):
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-c", 'set -o pipefail; "$0" "$1" "$2" reader:gone | head -n 1', sys.executable,
+            str(ROOT / "deploy/client.py"), self.server.url(),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        self.assertIn(b"connected to", out)
+        self.assertEqual((process.returncode, err), (0, b""))
+
+    async def test_output_that_cannot_be_written_is_one_line_on_stderr(self):
+        for redirection, error in [(">/dev/full", b"cannot write the output: No space left on device\n"),
+                                   (">&-", b"standard output is closed\n")]:
+            process = await asyncio.create_subprocess_exec(
+                "bash", "-c", f'"$0" "$1" "$2" {redirection}', sys.executable,
+                str(ROOT / "deploy/client.py"), self.server.url(),
+                stderr=asyncio.subprocess.PIPE)
+            _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+            self.assertEqual((process.returncode, err), (1, error))
+
+    async def test_help_is_a_result(self):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(ROOT / "deploy/client.py"), "--help",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        self.assertIn(b"deploy/client.py [URL [CHANNEL...]]", out)
+        self.assertEqual((process.returncode, err), (0, b""))
+
 
 if __name__ == "__main__":
     main()

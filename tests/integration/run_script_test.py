@@ -230,6 +230,12 @@ class RunScript(unittest.TestCase):
         self.assertRegex(run.text(), r"bad\.yaml:3:5: .*prot")
         self.assert_nothing_is_left()
 
+    def test_it_stops_everything_when_its_reader_goes_away(self):
+        run = Process(self, ["bash", "-c", "deploy/run.sh | sed '/^== Start/q'"])
+        self.assertEqual(run.process.wait(PATIENCE * 10), 0, run.text())
+        self.assertNotIn("write error", run.text())
+        self.assert_nothing_is_left()
+
     def test_arguments_that_are_none(self):
         run = Process(self, ["deploy/run.sh", "--no-such-option"])
         self.assertEqual(run.exit_code(), 2)
