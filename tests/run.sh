@@ -65,12 +65,12 @@ build() {
 
 # Runs a preset's tests, each counted: run_tests PRESET CTEST-OPTION...
 run_tests() {
-  local preset=$1 report=build/$1/report.xml
+  local preset=$1 report=build/$1/report.xml unit=build/$1/unit
   shift
-  rm -f "$report"
+  rm -rf "$report" "$unit"
   ctest --preset "$preset" -j "$jobs" --output-junit "$PWD/$report" "$@"
   local status=$? counts
-  counts=$(/usr/bin/python3 tests/scripts/junit_counts "$report") || counts="0 1"
+  counts=$(/usr/bin/python3 tests/scripts/junit_counts "$report" "$unit") || counts="0 1"
   passed=$((passed + ${counts% *}))
   failed=$((failed + ${counts#* }))
   ((status == 0)) || broken+=("tests of $preset")
