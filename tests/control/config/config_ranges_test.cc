@@ -72,9 +72,9 @@ TEST(ConfigRangesTest, ANumberBesideItsRangeIsRefusedWithKeyValueAndRange) {
     const auto refused = [&](int64_t value) {
       return Contains(AllOf(
           StartsWith("f.yaml:1:"), HasSubstr(absl::StrCat(": ", key.path, ": ")),
-          AnyOf(
-              HasSubstr(absl::StrCat(value, range)),
-              HasSubstr(absl::StrCat("\"", value, "\" is no whole number from 0 to 4294967295")))));
+          AnyOf(HasSubstr(absl::StrCat(value, range)),
+                HasSubstr(absl::StrCat("\"", value, "\" is no whole number from 0 to 4294967295")),
+                HasSubstr(absl::StrCat("\"", value, "\" is no size")))));
     };
     // A service's 0 takes the value of `limits`.
     const bool zero_inherits = ranged != key.field && low == 1;
