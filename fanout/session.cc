@@ -7,7 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "common/log.h"
 #include "common/uuid.h"
-#include "proto/channel_name.h"
+#include "fanout/buddy_dialect.h"
 #include "proto/policies.h"
 
 namespace fanwire::fanout {
@@ -26,8 +26,6 @@ constexpr size_t kMaxEarlyBytes = 64 << 10;
 // Channels that Describe() lists.
 constexpr size_t kListedChannels = 1000;
 
-constexpr absl::string_view kBuddyChannel = "metrics";
-
 constexpr absl::string_view kBadToken = "Invalid or expired token";
 constexpr absl::string_view kNoToken = "Missing or malformed auth token";
 
@@ -43,6 +41,7 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
       bad_token_(start.bad_token),
       messages_(service->settings().message_rate_burst, context->loop->Now()),
       identity_(std::move(start.identity)),
+      output_(context, service, connection),
       user_agent_(start.user_agent),
       connected_us_(absl::ToUnixMicros(context->clock->WallNow())) {
   const std::string id = NewUuid();
@@ -107,8 +106,7 @@ void Session::Welcome(const ReplyContext* auth_context) {
     Reply(AuthenticatedText(*auth_context, identity_->user, WallNow()));
   }
   if (dialect_ == Dialect::kSessionBuddy) {
-    Reply(BuddyConnectedText(identity_ != nullptr, WallNow()));
-    MoveBuddyTo(kBuddyChannel);
+    buddy().Welcome(identity_ != nullptr);
     return Rearm();
   }
   WelcomeFacts facts;
@@ -181,7 +179,10 @@ void Session::OnMessage(absl::string_view payload) {
   if (state_ == State::kAuthenticating) return Authenticate(payload);
   FlushTurn();  // what it was sent before comes before the answer
   if (state_ != State::kActive) return;
-  if (dialect_ == Dialect::kSessionBuddy) return OnBuddyMessage(payload);
+  if (dialect_ == Dialect::kSessionBuddy) {
+    // The dialect has no errors: what comes too fast is ignored.
+    return TakeToken() ? buddy().OnMessage(payload) : void();
+  }
   absl::StatusOr<ClientMessage> message =
       ParseClientMessage(payload, settings().subscribe_by_component_id);
   if (!message.ok()) {
@@ -264,54 +265,12 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
 
 // ------------------------------------------------------------------------------- session-buddy
 
-void Session::OnBuddyMessage(absl::string_view payload) {
-  const BuddyMessage message = ParseBuddyMessage(payload);
-  if (!TakeToken()) return;  // the dialect has no errors: what comes too fast is ignored
-  switch (message.kind) {
-    case BuddyMessage::Kind::kSubscribe:
-      MoveBuddyTo(message.skill.has_value() ? absl::StrCat(kBuddyChannel, ":", *message.skill)
-                                            : std::string(kBuddyChannel));
-      return Reply(BuddyConfirmedText(message.skill, WallNow()));
-    case BuddyMessage::Kind::kUnsubscribe:
-      return MoveBuddyTo(kBuddyChannel);
-    case BuddyMessage::Kind::kPing:
-      return Reply("{\"type\": \"pong\"}");
-    case BuddyMessage::Kind::kToken:
-    case BuddyMessage::Kind::kIgnored:
-      return;
-  }
-}
-
-void Session::MoveBuddyTo(absl::string_view name) {
-  if (!subscriptions_.empty()) {
-    Channel* const left = subscriptions_.back().channel;
-    if (left->name == name) return;
-    if (out_ != nullptr) out_->DropChannel(left, DropReason::kConflated);
-    subscriptions_.Remove(&subscriptions_.back());
-    context_->upstream->Unwant(left);
-  }
-  // A skill that makes no channel's name can never be among the top ten.
-  if (!CheckChannelName(name).ok()) return;
-  Channel* const channel = service_->FindOrMakeChannel(Dialect::kSessionBuddy, name);
-  context_->upstream->Want(channel);
-  Subscribe(channel, nullptr, nullptr);
+BuddyDialect Session::buddy() {
+  return BuddyDialect(this, &subscriptions_, &output_, service_, context_->upstream,
+                      context_->clock);
 }
 
 // ------------------------------------------------------------------------------- sending
-
-OutQueue& Session::out() {
-  if (out_ == nullptr) {
-    out_ = std::make_unique<OutQueue>(connection_, service_, context_->hub->tracks(),
-                                      context_->loop, context_->clock);
-  }
-  return *out_;
-}
-
-void Session::ReleaseOut() {
-  if (out_ == nullptr || !out_->idle() || subscriptions_.size() > 1) return;
-  dropped_ += out_->dropped();
-  out_ = nullptr;
-}
 
 bool Session::Passes(const EventFilter* filter, const Delivery& delivery) const {
   return filter == nullptr || delivery.notice ||
@@ -338,18 +297,19 @@ void Session::Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t
       continue;
     }
     if (!PassesAny(filters, delivery)) continue;
-    switch (out().Add({.frame = delivery.frame,
-                       .channel = channel,
-                       .offset = delivery.offset,
-                       .conflate_key = delivery.conflate_key,
-                       .expires_at = delivery.expires_at,
-                       .track = delivery.track,
-                       .kind = delivery.notice ? Backlog::Kind::kNotice : Backlog::Kind::kEvent})) {
+    switch (
+        output_.Add({.frame = delivery.frame,
+                     .channel = channel,
+                     .offset = delivery.offset,
+                     .conflate_key = delivery.conflate_key,
+                     .expires_at = delivery.expires_at,
+                     .track = delivery.track,
+                     .kind = delivery.notice ? Backlog::Kind::kNotice : Backlog::Kind::kEvent})) {
       case OutQueue::Added::kGathered:
         context_->hub->MarkDirty(this);
         break;
       case OutQueue::Added::kDone:
-        ReleaseOut();
+        ReleaseOutput();
         break;
       case OutQueue::Added::kTooSlow:
         return CloseSlow();
@@ -360,25 +320,24 @@ void Session::Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t
 void Session::OnPartlySent(const ChannelRef& /*channel*/, absl::Span<const Delivery> deliveries,
                            const FramePtr& joined, ssize_t taken) {
   if (state_ != State::kActive) return;
-  out().TakeOver(deliveries, joined, taken);
-  ReleaseOut();
+  output_.TakeOver(deliveries, joined, taken);
+  ReleaseOutput();
 }
 
 void Session::FlushTurn() {
-  if (out_ == nullptr) return;
-  if (out_->FlushTurn() == OutQueue::Outcome::kTooSlow) return CloseSlow();
-  ReleaseOut();
+  if (output_.FlushTurn() == OutQueue::Outcome::kTooSlow) return CloseSlow();
+  ReleaseOutput();
 }
 
 void Session::OnDrained() {
-  if (out_ != nullptr) out_->OnDrained();
+  output_.OnDrained();
   if (subscribes_ != nullptr) subscribes_->OnProgress();
   Flush();
 }
 
 void Session::CloseSlow() {
   if (state_ == State::kClosed) return;
-  if (out_ != nullptr) out_->CloseSlow();
+  output_.CloseSlow();
   Close(CloseCode::kSlowSubscriber, DefaultReason(CloseCode::kSlowSubscriber),
         Connection::Backlog::kDrop);
 }
@@ -427,42 +386,25 @@ void Session::Subscribe(Channel* channel, PatternTable* pattern,
 void Session::Settle() { context_->hub->Settle(this); }
 
 void Session::SetPaused(bool paused) {
-  if (paused) return out().SetPaused(true);
-  if (out_ == nullptr || !out_->paused()) return;
-  out_->SetPaused(false);
-  Flush();
+  if (output_.SetPaused(paused)) Flush();
 }
 
-void Session::Append(Backlog::Item item) { out().Append(std::move(item)); }
-
 void Session::Flush() {
-  if (out_ != nullptr && state_ == State::kActive) out_->Flush();
-  ReleaseOut();
+  if (state_ == State::kActive) output_.Flush();
+  ReleaseOutput();
   if (subscribes_ != nullptr && state_ == State::kActive) subscribes_->RequestNextPage();
 }
 
-size_t Session::waiting_bytes() const {
-  return (out_ == nullptr ? 0 : out_->backlog_bytes()) + connection_->queued_bytes();
-}
-
-int64_t Session::FirstWaiting(const Channel* channel) const {
-  return out_ == nullptr ? 0 : out_->FirstOffset(channel);
-}
-
 void Session::DropWaiting(const Channel* channel) {
-  if (out_ == nullptr) return;
-  out_->DropChannel(channel, DropReason::kClosing);
-  ReleaseOut();
+  output_.DropChannel(channel, DropReason::kClosing);
+  ReleaseOutput();
 }
 
 // ------------------------------------------------------------------------------- replies
 
 void Session::Reply(const std::string& text) {
-  if (state_ == State::kClosed || !connection_->open()) return;
-  ++replies_;
-  ++counts().replies;
-  if (connection_->SendText(text) != SendOutcome::kQueued) return;
-  if (out().AddQueuedReply() == OutQueue::Outcome::kTooSlow) CloseSlow();
+  if (state_ == State::kClosed) return;
+  if (output_.Reply(text) == OutQueue::Outcome::kTooSlow) CloseSlow();
 }
 
 void Session::ReplyError(const ReplyContext& context, absl::string_view code,
@@ -535,11 +477,8 @@ void Session::Close(CloseCode code, absl::string_view reason, Connection::Backlo
   if (backlog == Connection::Backlog::kSend) FlushTurn();
   if (state_ == State::kClosed) return;
   LeaveEverything();
-  const uint64_t queued = connection_->queued_messages();
-  connection_->Close(code, reason, backlog);
-  if (out_ == nullptr) return;
-  out_->DropWaiting(queued - connection_->queued_messages());
-  ReleaseOut();
+  output_.Close(code, reason, backlog);
+  ReleaseOutput();
 }
 
 void Session::LeaveEverything() {
@@ -565,7 +504,7 @@ void Session::LeaveEverything() {
 void Session::OnClosed(const CloseInfo& info) {
   counts().CountDisconnect(info.code);
   LeaveEverything();
-  if (out_ != nullptr) out_->OnClosed(info.unsent_messages);
+  output_.OnClosed(info.unsent_messages);
   if (has_slot_) {
     service_->RemoveSession(id());
     service_->slots().Give();
@@ -588,7 +527,7 @@ void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
   if (state_ == State::kActive) context_->hub->Settle(this);
   if (state_ == State::kClosed) return;
   // All that waits goes out before the goodbye, as far as the close timeout lets it.
-  if (out_ != nullptr) out_->SendAll();
+  output_.SendAll();
   if (state_ == State::kActive && dialect_ == Dialect::kCommon) {
     Reply(std::string(draining_text));
   }
@@ -622,17 +561,7 @@ SessionInfo Session::Describe() const {
     info.channels.emplace_back(subscription.name());
   }
   info.channel_count = static_cast<int64_t>(subscriptions_.size());
-  info.backlog_bytes = connection_->queued_bytes();
-  int64_t replies = replies_;  // that the kernel has
-  info.dropped = dropped_;
-  if (out_ != nullptr) {
-    info.backlog_bytes += out_->backlog_bytes();
-    info.backlog_frames = out_->waiting_items();
-    replies -= out_->replies_in_flight();
-    info.dropped += out_->dropped();
-  }
-  info.delivered =
-      std::max<int64_t>(static_cast<int64_t>(connection_->messages_sent()) - replies, 0);
+  output_.Describe(&info);
   info.received = received_;
   info.connected_at = absl::FromUnixMicros(connected_us_);
   if (user_agent_ != nullptr) info.user_agent = *user_agent_;

@@ -5,15 +5,12 @@
 //   waiting for a connection slot -> authenticating, if the listener demands it -> active -> closed
 //
 // Parts with a job of their own: SubscriptionSet is what the session subscribes to, SubscribeQueue
-// orders subscribes and recoveries, ClientRequests are what control was asked, OutQueue holds what
-// is on its way to the client.  The source is over 500 lines long because authentication, the
-// commands of both dialects, deadlines and the end all act on the same state.
+// orders subscribes and recoveries, ClientRequests are what control was asked, SessionOutput sends.
 //
 // Threading: loop-confined.
 // Ownership: deletes itself in OnClosed(); owns its parts; borrows everything else.
-// Cost:      256 bytes while idle and anonymous, and 40 for each subscription.  SubscribeQueue and
-//            OutQueue exist only while there is something in them; a session on several channels
-//            keeps its OutQueue, because it gathers.
+// Cost:      280 bytes while idle and anonymous, and 40 for each subscription.  SubscribeQueue
+//            exists only while something is in it.
 // Source:    docs/protocol.md
 #pragma once
 
@@ -21,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -33,15 +31,17 @@
 #include "fanout/hub.h"
 #include "fanout/net/connection.h"
 #include "fanout/net/event_loop.h"
-#include "fanout/out_queue.h"
 #include "fanout/reply.h"
 #include "fanout/service.h"
+#include "fanout/session_output.h"
 #include "fanout/subscribe_queue.h"
 #include "fanout/subscription_set.h"
 #include "fanout/upstream.h"
 #include "proto/policies.h"
 
 namespace fanwire::fanout {
+
+class BuddyDialect;
 
 // What all sessions of a worker share.
 struct SessionContext {
@@ -137,7 +137,7 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   bool active() const override { return state_ == State::kActive; }
   // Whether nobody has closed it from this side.
   bool open() const { return state_ != State::kClosed; }
-  bool slow() const { return out_ != nullptr && out_->slow(); }
+  bool slow() const { return output_.slow(); }
   bool SubscribesTo(absl::string_view name) const;
   absl::string_view user() const;
   const PeerAddress& peer() const { return connection_->peer(); }
@@ -178,8 +178,7 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   // Takes a token of the message rate; returns whether there was one, and counts if not.
   bool TakeToken();
   void OnMessage(absl::string_view payload);
-  void OnBuddyMessage(absl::string_view payload);
-  void MoveBuddyTo(absl::string_view channel);
+  BuddyDialect buddy();
   void OnAuth(const ClientMessage& message, const ReplyContext& context);
   void OnSubscribe(ClientMessage message, ReplyContext context);
   void OnRequest(const ClientMessage& message, const ReplyContext& context);
@@ -194,17 +193,18 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   void Reply(const std::string& text) override;
   void Settle() override;
   void SetPaused(bool paused) override;
-  void Append(Backlog::Item item) override;
+  void Append(Backlog::Item item) override { output_.Append(std::move(item)); }
   void Flush() override;
-  size_t waiting_bytes() const override;
-  int64_t FirstWaiting(const Channel* channel) const override;
+  size_t waiting_bytes() const override { return output_.waiting_bytes(); }
+  int64_t FirstWaiting(const Channel* channel) const override {
+    return output_.FirstOffset(channel);
+  }
   void DropWaiting(const Channel* channel) override;
 
   // ---- sending
 
-  OutQueue& out();
-  // Frees an idle out_, unless the session is on several channels and so will gather again.
-  void ReleaseOut();
+  // Frees what output_ does not need for now.  Of a session on several channels it gathers.
+  void ReleaseOutput() { output_.Release(/*gathers=*/subscriptions_.size() > 1); }
   // Whether a filter (null: none), or one of several, lets the delivery through.
   bool Passes(const EventFilter* filter, const Delivery& delivery) const;
   bool PassesAny(const SubscriptionSet::Filters& filters, const Delivery& delivery) const;
@@ -226,11 +226,9 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   SubscriptionSet subscriptions_;
   std::unique_ptr<SubscribeQueue> subscribes_;  // null: none is under way
   std::unique_ptr<Pending> pending_;            // null: it would be empty
-  std::unique_ptr<OutQueue> out_;               // null: nothing waits
+  SessionOutput output_;
   const std::string* user_agent_;
   int64_t connected_us_;
-  int64_t replies_ = 0;
-  int64_t dropped_ = 0;  // by earlier queues; out_ has its own count
   int64_t received_ = 0;
 };
 

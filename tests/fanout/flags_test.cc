@@ -27,7 +27,7 @@ struct Parsed {
   int exit = -1;
 };
 
-Parsed Parse(std::vector<std::string> arguments) {
+Parsed ParseArguments(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "fanwire-fanout");
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -37,7 +37,7 @@ Parsed Parse(std::vector<std::string> arguments) {
 }
 
 TEST(FlagsTest, WithoutArgumentsItIsTheFirstWorkerOfThisUsersControl) {
-  const Parsed parsed = Parse({});
+  const Parsed parsed = ParseArguments({});
   EXPECT_EQ(parsed.exit, -1);
   EXPECT_EQ(parsed.flags.worker_id, "worker-0");
   EXPECT_EQ(parsed.flags.slot, 0u);
@@ -49,8 +49,8 @@ TEST(FlagsTest, WithoutArgumentsItIsTheFirstWorkerOfThisUsersControl) {
 
 TEST(FlagsTest, EveryFlagIsTaken) {
   const Parsed parsed =
-      Parse({"--control", "127.0.0.1:8701", "--worker-id", "west-3", "--slot", "3", "--runtime-dir",
-             "/run/here", "--supervised", "--log-level", "debug"});
+      ParseArguments({"--control", "127.0.0.1:8701", "--worker-id", "west-3", "--slot", "3",
+                      "--runtime-dir", "/run/here", "--supervised", "--log-level", "debug"});
   EXPECT_EQ(parsed.exit, -1);
   EXPECT_EQ(parsed.flags.control, "127.0.0.1:8701");
   EXPECT_EQ(parsed.flags.worker_id, "west-3");
@@ -61,15 +61,15 @@ TEST(FlagsTest, EveryFlagIsTaken) {
 }
 
 TEST(FlagsTest, TheIdFollowsTheSlot) {
-  EXPECT_EQ(Parse({"--slot", "12"}).flags.worker_id, "worker-12");
+  EXPECT_EQ(ParseArguments({"--slot", "12"}).flags.worker_id, "worker-12");
 }
 
 TEST(FlagsTest, HelpAndVersionEndWell) {
   ::testing::internal::CaptureStdout();
-  EXPECT_EQ(Parse({"--help"}).exit, 0);
+  EXPECT_EQ(ParseArguments({"--help"}).exit, 0);
   EXPECT_THAT(::testing::internal::GetCapturedStdout(), HasSubstr("--control"));
   ::testing::internal::CaptureStdout();
-  EXPECT_EQ(Parse({"--version"}).exit, 0);
+  EXPECT_EQ(ParseArguments({"--version"}).exit, 0);
   EXPECT_THAT(::testing::internal::GetCapturedStdout(), StartsWith("fanwire-fanout "));
 }
 
@@ -81,7 +81,7 @@ TEST(FlagsTest, AFaultNamesItsFlagAndEndsWithTwo) {
       {{"--control", "no port"}, "--control"}};
   for (const auto& [arguments, named] : faults) {
     ::testing::internal::CaptureStderr();
-    EXPECT_EQ(Parse(arguments).exit, 2) << named;
+    EXPECT_EQ(ParseArguments(arguments).exit, 2) << named;
     EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr(named));
   }
 }
