@@ -136,6 +136,7 @@ void Interest::Send(uint64_t ask, const Open& open) {
     query->mutable_recover()->set_offset(open.subscribe.offset);
   }
   query->set_page_bytes(open.subscribe.page_bytes);
+  query->set_address(open.session->peer().Host());
   link_->Send(std::move(item));
 }
 

@@ -95,6 +95,7 @@ std::shared_ptr<const ServiceTable> ServiceTable::Make(const v1::Config& config)
     spec->message_rate_limit = in.message_rate_limit();
     spec->max_channel_bytes = config.limits().max_channel_bytes();
     spec->max_channels = in.max_channels();
+    spec->max_unpublished_channels = in.max_unpublished_channels();
     spec->max_event_bytes = in.max_event_bytes();
     spec->update_interval = ToDuration(in.update_interval());
     AddRules(in.channels(), spec.get());

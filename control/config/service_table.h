@@ -53,6 +53,7 @@ struct ServiceSpec {
   double message_rate_limit = 0;  // 0: unlimited
   size_t max_channel_bytes = 0;
   size_t max_channels = 0;
+  size_t max_unpublished_channels = 0;
   size_t max_event_bytes = 0;
   std::vector<MirrorRule> mirrors;
   Catalog catalog;

@@ -24,7 +24,8 @@ struct SubscribeRequest {
   bool recover = false;
   std::string recover_epoch = {};  // as the client sent it, unchecked
   int64_t recover_offset = 0;
-  uint64_t page_bytes = 0;  // 0: 256 KiB
+  uint64_t page_bytes = 0;   // 0: 256 KiB
+  std::string address = {};  // the client's host; empty: not known
 };
 
 // One page of the answer to a SubscribeRequest.

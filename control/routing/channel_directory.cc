@@ -67,17 +67,132 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
     ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
     const ServiceSpec& spec, absl::Duration now) {
   const auto it = shard.channels.find(key);
+  if (it == shard.channels.end()) {
+    if (absl::Status status = CountPublished(key, spec); !status.ok()) return status;
+    return Create(shard, key, snapshot, spec, now);
+  }
+  ChannelState* const channel = it->state.get();
+  if (channel->unpublished != nullptr) [[unlikely]] {
+    if (absl::Status status = CountPublished(key, spec); !status.ok()) return status;
+    EndUnpublished(shard, channel);
+  }
+  if (channel->services_version != snapshot.version) ApplyPolicy(channel, snapshot, spec);
+  channel->last_used = now;
+  return it->state;
+}
+
+absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreateForReader(
+    ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
+    const ServiceSpec& spec, Reader* reader, absl::Duration now) {
+  const auto it = shard.channels.find(key);
   if (it != shard.channels.end()) {
     ChannelState* const channel = it->state.get();
     if (channel->services_version != snapshot.version) ApplyPolicy(channel, snapshot, spec);
-    channel->last_used = now;
     return it->state;
   }
+  using Outcome = UnpublishedChannels::Outcome;
+  UnpublishedChannels& unpublished = key.service->unpublished;
+  const size_t limit = spec.max_unpublished_channels;
+  Outcome outcome = unpublished.Reserve(reader->address, limit);
+  if (outcome == Outcome::kFull && reader->may_evict && EvictIdle(shard, key.service)) {
+    outcome = unpublished.Reserve(reader->address, limit);
+  }
+  switch (outcome) {
+    case Outcome::kReserved:
+      break;
+    case Outcome::kFull:
+      reader->full = true;
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "service \"", spec.name, "\" has as many channels without a publication as it may: ",
+          limit, " (max_unpublished_channels); subscribe again when others have left"));
+    case Outcome::kAddressFull:
+      return absl::ResourceExhaustedError(
+          absl::StrCat(reader->address, " holds as many channels without a publication as one ",
+                       "address may: ", UnpublishedChannels::AddressLimit(limit),
+                       ", a tenth of max_unpublished_channels; each is given back ",
+                       absl::FormatDuration(kUnpublishedTtl), " after the last unsubscribe"));
+  }
+  std::shared_ptr<ChannelState> channel = Create(shard, key, snapshot, spec, now);
+  channel->unpublished = std::make_unique<UnpublishedChannel>();
+  channel->unpublished->address = std::string(reader->address);
+  UpdateIdle(channel.get());
+  return channel;
+}
+
+absl::Status ChannelDirectory::CountPublished(const ChannelKey& key, const ServiceSpec& spec) {
   if (key.service->channels.load(std::memory_order_relaxed) >=
       static_cast<int64_t>(spec.max_channels)) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "service \"", spec.name, "\" has as many channels as it may: ", spec.max_channels));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("service \"", spec.name,
+                     "\" has as many channels as it may: ", spec.max_channels, " (max_channels)"));
   }
+  key.service->channels.fetch_add(1, std::memory_order_relaxed);
+  return absl::OkStatus();
+}
+
+void ChannelDirectory::EndUnpublished(ChannelTable::Shard& shard, ChannelState* channel) {
+  const std::unique_ptr<UnpublishedChannel> ended = std::move(channel->unpublished);
+  if (ended->idle) {
+    shard.idle[channel->service].erase(ended->place);
+    channel->service->unpublished.idle().fetch_sub(1, std::memory_order_relaxed);
+  }
+  channel->service->unpublished.Release(ended->address);
+}
+
+void ChannelDirectory::UpdateIdle(ChannelState* channel) {
+  if (channel->unpublished == nullptr) return;
+  UnpublishedChannel& unpublished = *channel->unpublished;
+  const bool idle = !channel->wanted_by_name();
+  if (unpublished.idle == idle) return;
+  ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
+  shard.mu.AssertHeld();  // by the caller
+  IdleChannels& list = shard.idle[channel->service];
+  if (idle) {
+    unpublished.place = list.insert(list.end(), channel);
+  } else {
+    list.erase(unpublished.place);
+  }
+  unpublished.idle = idle;
+  channel->service->unpublished.idle().fetch_add(idle ? 1 : -1, std::memory_order_relaxed);
+}
+
+bool ChannelDirectory::EvictIdle(ChannelTable::Shard& shard, const ServiceState* service) {
+  const auto list = shard.idle.find(service);
+  if (list == shard.idle.end() || list->second.empty()) return false;
+  const ChannelState& channel = *list->second.front();
+  Forget(shard, shard.channels.find(ChannelKey(channel.service, channel.dialect, channel.name)));
+  return true;
+}
+
+bool ChannelDirectory::MakeRoom(ServiceState* service, const ServiceSpec& spec) {
+  UnpublishedChannels& unpublished = service->unpublished;
+  for (size_t i = 0; i < ChannelTable::kShards; ++i) {
+    if (unpublished.count() < static_cast<int64_t>(spec.max_unpublished_channels)) return true;
+    if (unpublished.idle().load(std::memory_order_relaxed) == 0) return false;
+    ChannelTable::Shard& shard = table_.shard(next_evicted_++ % ChannelTable::kShards);
+    MutexLock lock(&shard.mu);
+    if (EvictIdle(shard, service)) return true;
+  }
+  return false;
+}
+
+void ChannelDirectory::Forget(ChannelTable::Shard& shard, ChannelTable::Channels::iterator place) {
+  const std::shared_ptr<ChannelState> channel = place->state;
+  while (!channel->links.empty()) Remove(channel.get(), &channel->links.back());
+  if (channel->unpublished != nullptr) {
+    EndUnpublished(shard, channel.get());
+  } else {
+    channel->service->channels.fetch_sub(1, std::memory_order_relaxed);
+  }
+  if (channel->log != nullptr) engine_->Forget(std::move(channel->log));
+  shard.channels.erase(place);
+}
+
+std::shared_ptr<ChannelState> ChannelDirectory::Create(ChannelTable::Shard& shard,
+                                                       const ChannelKey& key,
+                                                       const ServiceSnapshot& snapshot,
+                                                       const ServiceSpec& spec,
+                                                       absl::Duration now) {
   auto channel = std::make_shared<ChannelState>();
   channel->service = key.service;
   channel->dialect = key.dialect;
@@ -87,7 +202,11 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
   channel->created = channel->last_used = now;
   ApplyPolicy(channel.get(), snapshot, spec);
   shard.channels.emplace(channel);
-  key.service->channels.fetch_add(1, std::memory_order_relaxed);
+  if (key.dialect == Dialect::kCommon && !key.service->waiting.empty()) {
+    for (const std::shared_ptr<WorkerLink>& link : key.service->waiting.Take(key.name)) {
+      SetExact(channel.get(), Want(channel, link), true);
+    }
+  }
   return channel;
 }
 
@@ -164,21 +283,35 @@ void ChannelDirectory::Release(ChannelLink* wanting) {
   wanting->handle = {};
 }
 
-bool ChannelDirectory::SetExact(const ChannelState& channel, ChannelLink* wanting, bool exact) {
-  if (std::exchange(wanting->exact, exact) == exact) return false;
-  if (channel.dialect != Dialect::kCommon) {
-    WantedChannels& wanted = channel.service->wanted_of(channel.dialect);
-    exact ? wanted.Add(channel.name) : wanted.Remove(channel.name);
+ChannelLink* ChannelDirectory::Want(const std::shared_ptr<ChannelState>& channel,
+                                    const std::shared_ptr<WorkerLink>& link) {
+  if (ChannelLink* known = channel->Find(link.get()); known != nullptr) return known;
+  ChannelLink& wanting = channel->links.emplace_back();
+  wanting.link = link;
+  if (link->held()) {
+    wanting.dirty = true;
+    wanting.next_offset = FirstMissed(*channel, *link);
+    link->MarkDirty(channel);
   }
+  return &wanting;
+}
+
+bool ChannelDirectory::SetExact(ChannelState* channel, ChannelLink* wanting, bool exact) {
+  if (std::exchange(wanting->exact, exact) == exact) return false;
+  if (channel->dialect != Dialect::kCommon) {
+    WantedChannels& wanted = channel->service->wanted_of(channel->dialect);
+    exact ? wanted.Add(channel->name) : wanted.Remove(channel->name);
+  }
+  channel->last_used = clock_->Now();
+  UpdateIdle(channel);
   return true;
 }
 
-void ChannelDirectory::Remove(ChannelState* channel, ChannelLink* wanting, absl::Duration now) {
-  SetExact(*channel, wanting, false);
+void ChannelDirectory::Remove(ChannelState* channel, ChannelLink* wanting) {
+  SetExact(channel, wanting, false);
   Release(wanting);
   std::swap(*wanting, channel->links.back());
   channel->links.pop_back();
-  channel->last_used = now;
 }
 
 void ChannelDirectory::ForEach(absl::FunctionRef<void(ChannelState*)> visit) {
@@ -191,7 +324,8 @@ void ChannelDirectory::ForEach(absl::FunctionRef<void(ChannelState*)> visit) {
 
 bool ChannelDirectory::IsIdle(const ChannelState& channel, bool history_empty,
                               absl::Duration now) const {
-  if (!channel.links.empty() || channel.appending > 0 || !history_empty) return false;
+  if (channel.wanted_by_name() || channel.appending > 0 || !history_empty) return false;
+  if (channel.unpublished != nullptr) return channel.last_used + kUnpublishedTtl <= now;
   absl::Duration ttl = options_.channel_idle_ttl;
   if (channel.log != nullptr) ttl = std::max(ttl, channel.log->policy().ttl);
   return channel.last_used + ttl <= now;
@@ -212,9 +346,7 @@ void ChannelDirectory::Sweep() {
         ++it;
         continue;
       }
-      if (channel.log != nullptr) engine_->Forget(std::move(channel.log));
-      channel.service->channels.fetch_sub(1, std::memory_order_relaxed);
-      shard.channels.erase(it++);
+      Forget(shard, it++);
     }
   }
   if (engine_->excess_bytes() > 0) TrimToBudget();

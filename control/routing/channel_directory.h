@@ -66,11 +66,31 @@ class ChannelDirectory {
   // All of those services.
   std::vector<ServiceState*> services() const;
 
-  // The channel's state, made if there is none.  `shard` is the channel's, `now` the clock's.
+  // The state of a channel that is about to be published to, made if there is none.  `shard` is the
+  // channel's, `now` the clock's.
   //   RESOURCE_EXHAUSTED  the service has as many channels as it may
   absl::StatusOr<std::shared_ptr<ChannelState>> FindOrCreate(
       ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
       const ServiceSpec& spec, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
+
+  // Who wants the state of a channel that is not published to.
+  struct Reader {
+    absl::string_view address = {};  // of the client; empty: not known
+    // Whether a channel of the same shard that nobody wants may be forgotten to make room.
+    bool may_evict = true;
+    // Set if the budget is used up: MakeRoom() may help.
+    bool full = false;
+  };
+  // The same for a channel that is only subscribed to.  See UnpublishedChannels.
+  //   RESOURCE_EXHAUSTED  the budget of unpublished channels, or the address's part of it, is used
+  //                       up
+  absl::StatusOr<std::shared_ptr<ChannelState>> FindOrCreateForReader(
+      ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
+      const ServiceSpec& spec, Reader* reader, absl::Duration now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
+  // Forgets an unpublished channel of the service that nobody wants by name, in whatever shard, if
+  // the budget is used up.  Returns whether there is room now.  No shard may be locked.
+  bool MakeRoom(ServiceState* service, const ServiceSpec& spec);
 
   // Lets ChannelState::links hold every link that wants the channel by a pattern.  Freed handles
   // are announced to the worker with the next batch, after the next heartbeat at the latest.
@@ -84,13 +104,18 @@ class ChannelDirectory {
   // Ends the channel's handle on this link, if it has one.
   static void Release(ChannelLink* wanting);
 
+  // Finds or makes the entry of a link that wants the channel.
+  ChannelLink* Want(const std::shared_ptr<ChannelState>& channel,
+                    const std::shared_ptr<WorkerLink>& link);
   // Says whether the link wants the channel by its exact name.  Returns whether that is news.
-  static bool SetExact(const ChannelState& channel, ChannelLink* wanting, bool exact);
+  bool SetExact(ChannelState* channel, ChannelLink* wanting, bool exact);
   // Removes the link from those that want the channel; `wanting` is one of its.
-  static void Remove(ChannelState* channel, ChannelLink* wanting, absl::Duration now);
+  void Remove(ChannelState* channel, ChannelLink* wanting);
 
-  // Trims history by age and size, forgets channels without interest, history or recent use, and
-  // old idempotency keys.  Of very many channels each call looks at some, in turn.
+  // Trims history by age and size, forgets channels without interest by name, history or recent
+  // use, and old idempotency keys.  Of very many channels each call looks at some, in turn.
+  //
+  // Interest by a pattern keeps no state: a client that wants all channels would keep all of them.
   void Sweep();
 
   // How many channels a sweep looks at, give or take a shard.
@@ -100,6 +125,25 @@ class ChannelDirectory {
   void ForEach(absl::FunctionRef<void(ChannelState*)> visit);
 
  private:
+  // Makes the state, for the links that wait for it; its kind is not counted yet.
+  std::shared_ptr<ChannelState> Create(ChannelTable::Shard& shard, const ChannelKey& key,
+                                       const ServiceSnapshot& snapshot, const ServiceSpec& spec,
+                                       absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
+  // Counts a channel as one that is published to.
+  absl::Status CountPublished(const ChannelKey& key, const ServiceSpec& spec);
+  // Ends an unpublished channel's time as such.
+  void EndUnpublished(ChannelTable::Shard& shard, ChannelState* channel)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
+  // Brings the channel's place in IdleChannels up to date.
+  void UpdateIdle(ChannelState* channel);
+  // Forgets the unpublished channel of the shard that has been idle longest.  Returns false if no
+  // channel is.
+  bool EvictIdle(ChannelTable::Shard& shard, const ServiceState* service)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
+  // Ends the channel's state.
+  void Forget(ChannelTable::Shard& shard, ChannelTable::Channels::iterator place)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
+
   void ApplyPolicy(ChannelState* channel, const ServiceSnapshot& snapshot, const ServiceSpec& spec);
   bool IsIdle(const ChannelState& channel, bool history_empty, absl::Duration now) const;
   void TrimToBudget();
@@ -108,7 +152,8 @@ class ChannelDirectory {
   Engine* const engine_;
   const Clock* const clock_;
   ChannelTable table_;
-  std::atomic<size_t> next_shard_{0};  // to sweep
+  std::atomic<size_t> next_shard_{0};    // to sweep
+  std::atomic<size_t> next_evicted_{0};  // shard in which MakeRoom() looks
 
   mutable Mutex mu_;  // a leaf
   std::shared_ptr<const ServiceSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);

@@ -74,7 +74,7 @@ class ChannelQueriesImpl final : public ChannelQueries {
             .duplicates = state->duplicates.load(kRelaxed),
             .evicted_keys = state->idempotency.evicted(),
             .catalog_warnings = state->catalog_warnings.load(kRelaxed),
-            .channels = state->channels.load(kRelaxed),
+            .channels = state->channels.load(kRelaxed) + state->unpublished.count(),
             .seconds = state->publish_seconds.snapshot()};
   }
 

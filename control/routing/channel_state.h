@@ -1,9 +1,13 @@
 // What is kept of one channel: its log, the links that want it, and how far each of them is.
 //
+// A publication makes the state, and so does a subscribe.  A state that nothing was ever published
+// to has an UnpublishedChannel, because it has a budget of its own (unpublished_channels.h).
+//
 // Threading: guarded by the channel's shard (channel_table.h), except for `service`, `dialect`,
 //            `pattern_counters`, `name` and `hash`, which never change.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -14,6 +18,7 @@
 #include "control/engine/engine.h"
 #include "control/links/link_handle.h"
 #include "control/routing/pattern_table.h"
+#include "control/routing/unpublished_channels.h"
 #include "proto/policies.h"
 
 namespace fanwire::control {
@@ -51,10 +56,18 @@ struct ChannelState {
   uint64_t pattern_generation = 0;  // as of which `links` has those that want it by patterns
   std::vector<ChannelLink> links;
 
+  std::unique_ptr<UnpublishedChannel> unpublished;  // null: something was published to it
+
   absl::Duration created;  // monotonic
   int64_t publications = 0;
   int64_t last_published_us = 0;  // wall clock; 0: never
-  absl::Duration last_used;       // monotonic
+  // When something was published to it last, or when a worker wanted it by name; monotonic.
+  absl::Duration last_used;
+
+  bool wanted_by_name() const {
+    return std::any_of(links.begin(), links.end(),
+                       [](const ChannelLink& wanting) { return wanting.exact; });
+  }
 
   Epoch epoch() const { return log == nullptr ? Epoch() : log->head().epoch; }
 

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
@@ -25,6 +26,8 @@
 #include "control/routing/channel_state.h"
 #include "control/routing/pattern_table.h"
 #include "control/routing/publication_observer.h"
+#include "control/routing/unpublished_channels.h"
+#include "control/routing/waiting_interest.h"
 #include "control/routing/wanted_channels.h"
 #include "proto/policies.h"
 
@@ -45,6 +48,8 @@ struct ServiceState {
   std::array<PatternTable, 2> patterns;  // by dialect
   // By dialect.  Not of the common one, whose channels are too many to keep a list of.
   std::array<WantedChannels, 2> wanted;
+  // Of the common dialect.
+  WaitingInterest waiting;
   // Fixed beginnings of the channels that mirror rules name: "global", "worker:".
   std::vector<std::string> mirror_prefixes;
 
@@ -54,7 +59,8 @@ struct ServiceState {
   std::atomic<int64_t> duplicates{0};
   std::atomic<int64_t> catalog_warnings{0};
   Histogram publish_seconds{kPublishBounds};  // of those accepted, until the answer could be given
-  std::atomic<int64_t> channels{0};
+  std::atomic<int64_t> channels{0};           // with state, to which something was published
+  UnpublishedChannels unpublished;            // the others
 
   PatternTable& patterns_of(Dialect dialect) { return patterns[static_cast<size_t>(dialect)]; }
   WantedChannels& wanted_of(Dialect dialect) { return wanted[static_cast<size_t>(dialect)]; }
@@ -106,10 +112,15 @@ class ChannelTable {
     bool operator()(const Entry& a, uint64_t hash) const { return a.hash == hash; }
   };
 
+  using Channels = absl::flat_hash_set<Entry, Hash, Equal>;
+
   struct Shard {
     Mutex mu;
-    absl::flat_hash_set<Entry, Hash, Equal> channels ABSL_GUARDED_BY(mu);
+    Channels channels ABSL_GUARDED_BY(mu);
     std::vector<PublicationObserver*> observers ABSL_GUARDED_BY(mu);
+    // By service, the unpublished channels that no worker wants by name: the least recently used
+    // first.
+    absl::flat_hash_map<const ServiceState*, IdleChannels> idle ABSL_GUARDED_BY(mu);
   };
 
   // Index of the shard of a channel.

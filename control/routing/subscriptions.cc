@@ -61,16 +61,23 @@ class SubscriptionsImpl final : public Subscriptions {
   }
 
  private:
+  // Adds interest in a channel by its name, which is good.
+  absl::Status AddExact(const std::shared_ptr<WorkerLink>& link, const InterestView& interest,
+                        const ServiceSnapshot& snapshot, const ServiceEntry& service,
+                        ChannelDirectory::Reader* reader, bool* fresh);
+  static bool WantsByPattern(ServiceState& service, absl::string_view channel,
+                             const std::shared_ptr<WorkerLink>& link);
   // Lets channels that the worker's patterns match, and of which it knows nothing because they came
   // while it was away, begin with what it missed.
   void FindMissed(const std::shared_ptr<WorkerLink>& link);
-  // Finds or makes the channel's entry of this link; the shard must be locked.
-  ChannelLink* Want(const std::shared_ptr<ChannelState>& channel,
-                    const std::shared_ptr<WorkerLink>& link);
   // A request that comes from its worker follows the interest it needs; one that has waited may
   // come after the interest's end.
   enum class Turn { kFirst, kLater };
   void AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request, Turn turn);
+  // The same for a channel whose name is good.  A failure is the reason to refuse it.
+  absl::Status AnswerFromState(const std::shared_ptr<WorkerLink>& link, SubscribeRequest* request,
+                               Turn turn, const ServiceSnapshot& snapshot,
+                               const ServiceEntry& service, ChannelDirectory::Reader* reader);
   // The answer from the channel's state; nothing if history must be fetched first.
   std::optional<SubscribeAnswer> MakeAnswer(const std::shared_ptr<WorkerLink>& link,
                                             const SubscribeRequest& request, ChannelState* channel,
@@ -89,19 +96,6 @@ class SubscriptionsImpl final : public Subscriptions {
 
 // ------------------------------------------------------------------------------- interest
 
-ChannelLink* SubscriptionsImpl::Want(const std::shared_ptr<ChannelState>& channel,
-                                     const std::shared_ptr<WorkerLink>& link) {
-  if (ChannelLink* known = channel->Find(link.get()); known != nullptr) return known;
-  ChannelLink& wanting = channel->links.emplace_back();
-  wanting.link = link;
-  if (link->held()) {
-    wanting.dirty = true;
-    wanting.next_offset = ChannelDirectory::FirstMissed(*channel, *link);
-    link->MarkDirty(channel);
-  }
-  return &wanting;
-}
-
 void SubscriptionsImpl::AddInterest(const std::shared_ptr<WorkerLink>& link,
                                     const InterestView& interest) {
   const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
@@ -117,16 +111,11 @@ void SubscriptionsImpl::AddInterest(const std::shared_ptr<WorkerLink>& link,
       fresh = service->state->patterns_of(interest.dialect).Add(*pattern, link);
     }
   } else if (status = CheckChannelName(interest.channel); status.ok()) {
-    const ChannelKey key(service->state, interest.dialect, interest.channel);
-    ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
-    MutexLock lock(&shard.mu);
-    const auto channel =
-        directory_->FindOrCreate(shard, key, *snapshot, *service->spec, clock_->Now());
-    status = channel.status();
-    if (channel.ok()) {
-      ChannelLink* const wanting = Want(*channel, link);
-      fresh = ChannelDirectory::SetExact(**channel, wanting, true);
-    }
+    ChannelDirectory::Reader reader;
+    do {
+      reader.full = false;
+      status = AddExact(link, interest, *snapshot, *service, &reader, &fresh);
+    } while (reader.full && directory_->MakeRoom(service->state, *service->spec));
   }
   if (!status.ok()) {
     // The worker's sessions learn of it by their subscribe's answer.
@@ -134,6 +123,27 @@ void SubscriptionsImpl::AddInterest(const std::shared_ptr<WorkerLink>& link,
   }
   // What is refused counts as well: the digest says what the worker wants.
   if (fresh) link->interest_digest().Add(HashOf(interest));
+}
+
+absl::Status SubscriptionsImpl::AddExact(const std::shared_ptr<WorkerLink>& link,
+                                         const InterestView& interest,
+                                         const ServiceSnapshot& snapshot,
+                                         const ServiceEntry& service,
+                                         ChannelDirectory::Reader* reader, bool* fresh) {
+  const ChannelKey key(service.state, interest.dialect, interest.channel);
+  ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
+  MutexLock lock(&shard.mu);
+  const std::shared_ptr<ChannelState>* const known = ChannelTable::Find(shard, key);
+  if (known == nullptr && interest.dialect == Dialect::kCommon) {
+    *fresh = service.state->waiting.Add(interest.channel, link);
+    return absl::OkStatus();
+  }
+  // No subscribe follows the interest in a dialect's channel: it makes the state itself.
+  const auto channel =
+      directory_->FindOrCreateForReader(shard, key, snapshot, *service.spec, reader, clock_->Now());
+  if (!channel.ok()) return channel.status();
+  *fresh = directory_->SetExact(channel->get(), directory_->Want(*channel, link), true);
+  return absl::OkStatus();
 }
 
 void SubscriptionsImpl::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
@@ -158,10 +168,10 @@ void SubscriptionsImpl::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
     if (channel != nullptr) {
       directory_->RefreshPatterns(channel->get());
       ChannelLink* const wanting = (*channel)->Find(link.get());
-      known = wanting != nullptr && ChannelDirectory::SetExact(**channel, wanting, false);
-      if (wanting != nullptr && !wanting->by_pattern) {
-        ChannelDirectory::Remove(channel->get(), wanting, clock_->Now());
-      }
+      known = wanting != nullptr && directory_->SetExact(channel->get(), wanting, false);
+      if (wanting != nullptr && !wanting->by_pattern) directory_->Remove(channel->get(), wanting);
+    } else if (interest.dialect == Dialect::kCommon && CheckChannelName(interest.channel).ok()) {
+      known = service->waiting.Remove(interest.channel, link.get());
     }
   }
   if (known) link->interest_digest().Remove(HashOf(interest));
@@ -171,11 +181,11 @@ void SubscriptionsImpl::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
 void SubscriptionsImpl::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
   for (ServiceState* const service : directory_->services()) {
     for (PatternTable& patterns : service->patterns) patterns.RemoveAll(link.get());
+    service->waiting.RemoveAll(link.get());
   }
-  const absl::Duration now = clock_->Now();
   directory_->ForEach([&](ChannelState* channel) {
     ChannelLink* const wanting = channel->Find(link.get());
-    if (wanting != nullptr) ChannelDirectory::Remove(channel, wanting, now);
+    if (wanting != nullptr) directory_->Remove(channel, wanting);
   });
   link->interest_digest().Clear();
 }
@@ -209,6 +219,13 @@ void SubscriptionsImpl::FindMissed(const std::shared_ptr<WorkerLink>& link) {
   });
 }
 
+bool SubscriptionsImpl::WantsByPattern(ServiceState& service, absl::string_view channel,
+                                       const std::shared_ptr<WorkerLink>& link) {
+  std::vector<std::shared_ptr<WorkerLink>> links;
+  service.patterns_of(Dialect::kCommon).Match(channel, &links);
+  return std::find(links.begin(), links.end(), link) != links.end();
+}
+
 void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
                                absl::string_view service_name, absl::string_view channel_name,
                                absl::string_view epoch_text, int64_t offset) {
@@ -219,8 +236,15 @@ void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
   ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
   {
     MutexLock lock(&shard.mu);
-    const auto found =
-        directory_->FindOrCreate(shard, key, *snapshot, *service->spec, clock_->Now());
+    const bool by_name = service->state->waiting.Contains(channel_name, link.get());
+    if (ChannelTable::Find(shard, key) == nullptr && !by_name &&
+        !WantsByPattern(*service->state, channel_name, link)) {
+      return;  // a position without interest
+    }
+    // Where there is no room, the worker is told of the new epoch when the channel is published to.
+    ChannelDirectory::Reader reader{.may_evict = by_name};
+    const auto found = directory_->FindOrCreateForReader(shard, key, *snapshot, *service->spec,
+                                                         &reader, clock_->Now());
     if (!found.ok()) return;
     ChannelState* const channel = found->get();
     directory_->RefreshPatterns(channel);
@@ -278,38 +302,56 @@ void SubscriptionsImpl::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link,
     link->Answer(std::move(refusal));
     return;
   }
-  const ChannelKey key(service->state, request.dialect, request.channel);
+  ChannelDirectory::Reader reader;
+  do {
+    reader = {.address = request.address};
+    refusal.status = AnswerFromState(link, &request, turn, *snapshot, *service, &reader);
+  } while (reader.full && directory_->MakeRoom(service->state, *service->spec));
+  if (!refusal.status.ok()) link->Answer(std::move(refusal));
+}
+
+absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink>& link,
+                                                SubscribeRequest* request, Turn turn,
+                                                const ServiceSnapshot& snapshot,
+                                                const ServiceEntry& service,
+                                                ChannelDirectory::Reader* reader) {
+  const ChannelKey key(service.state, request->dialect, request->channel);
   ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
   MutexLock lock(&shard.mu);
-  const auto channel =
-      directory_->FindOrCreate(shard, key, *snapshot, *service->spec, clock_->Now());
-  if (!channel.ok()) {
-    refusal.status = channel.status();
-    link->Answer(std::move(refusal));
-    return;
-  }
-  directory_->RefreshPatterns(channel->get());
+  const bool exists = ChannelTable::Find(shard, key) != nullptr;
+  std::shared_ptr<ChannelState> channel;
   ChannelLink* wanting = nullptr;
-  if (turn == Turn::kFirst) {
-    wanting = Want(*channel, link);
-    ChannelDirectory::SetExact(**channel, wanting, true);
-  } else if (wanting = (*channel)->Find(link.get()); wanting == nullptr || !wanting->exact) {
-    if (link->held()) {
-      link->Defer(std::move(request));  // its interest is told anew
-      return;
+  if (turn == Turn::kFirst || exists ||
+      (key.dialect == Dialect::kCommon &&
+       service.state->waiting.Contains(request->channel, link.get()))) {
+    auto found = directory_->FindOrCreateForReader(shard, key, snapshot, *service.spec, reader,
+                                                   clock_->Now());
+    if (!found.ok()) return found.status();
+    channel = *std::move(found);
+    directory_->RefreshPatterns(channel.get());
+    if (turn == Turn::kFirst) {
+      wanting = directory_->Want(channel, link);
+      directory_->SetExact(channel.get(), wanting, true);
+    } else {
+      wanting = channel->Find(link.get());
     }
-    // The worker has removed its interest since.  An answer would bring it back, for ever.
-    refusal.status = absl::UnavailableError("its worker does not want the channel any more");
-    link->Answer(std::move(refusal));
-    return;
+  }
+  if (wanting == nullptr || !wanting->exact) {
+    if (!link->held()) {
+      // The worker has removed its interest since.  An answer would bring it back, for ever.
+      return absl::UnavailableError("its worker does not want the channel any more");
+    }
+    link->Defer(*std::move(request));  // its interest is told anew
+    return absl::OkStatus();
   }
   if (wanting->dirty) {
     // Live publications that the answer would have to stand before or behind are not queued yet.
-    link->Defer(std::move(request));
-    return;
+    link->Defer(*std::move(request));
+    return absl::OkStatus();
   }
-  std::optional<SubscribeAnswer> answer = MakeAnswer(link, request, channel->get(), wanting);
+  std::optional<SubscribeAnswer> answer = MakeAnswer(link, *request, channel.get(), wanting);
   if (answer.has_value()) link->Answer(*std::move(answer));
+  return absl::OkStatus();
 }
 
 std::optional<SubscribeAnswer> SubscriptionsImpl::MakeAnswer(

@@ -164,7 +164,8 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
                                         .recover = query.has_recover(),
                                         .recover_epoch = query.recover().epoch(),
                                         .recover_offset = query.recover().offset(),
-                                        .page_bytes = query.page_bytes()});
+                                        .page_bytes = query.page_bytes(),
+                                        .address = query.address()});
       break;
     }
     case v1::WorkerItem::kAck:

@@ -127,6 +127,7 @@ TEST_F(InterestTest, TheFirstSubscriberIsToldAndThenAskedFor) {
   EXPECT_FALSE(queries_.back().pattern());
   EXPECT_FALSE(queries_.back().has_recover());
   EXPECT_GT(queries_.back().page_bytes(), 0u);
+  EXPECT_EQ(queries_.back().address(), SessionOf(client)->peer().Host());
   Grant(queries_.back(), 7);
   EXPECT_EQ(client->Next()["data"]["offset"], 7);
 }

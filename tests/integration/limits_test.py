@@ -20,7 +20,7 @@ class Limits(Case):
             service("akosha", message_rate_limit=10, message_rate_burst=15),
             service("crackerjack", max_connections=3),
             service("fastblocks", max_channels=3, max_event_bytes=200),
-            service("excalidraw"))
+            service("excalidraw", max_unpublished_channels=20, max_channels=3))
 
     async def test_channels_per_session(self):
         client = await self.connect()
@@ -32,6 +32,21 @@ class Limits(Case):
         await client.unsubscribe("c0")
         await client.subscribe("c5")
         self.assertEqual((await self.connect()).welcome["data"]["limits"]["max_channels"], 5)
+
+    async def test_an_address_waits_on_a_tenth_of_the_unpublished_channels(self):
+        client = await self.connect("excalidraw")
+        for name in ("w0", "w1"):
+            await client.subscribe(name)
+            await client.unsubscribe(name)
+        reply = await client.request("subscribe", {"channel": "w2"})
+        self.assertEqual(reply["error_code"], "LIMIT_EXCEEDED")
+        self.assertIn("127.0.0.1 holds", reply["error_message"])
+        await client.subscribe("w0")
+        # Publishers have all their channels all the same, and what is published to is free.
+        for name in ("w0", "p1", "p2"):
+            self.publish(name, service="excalidraw")
+        self.assertEqual((await client.event("test.event"))["room"], "w0")
+        await client.subscribe("w2")
 
     async def test_patterns_count_as_channels(self):
         client = await self.connect()

@@ -49,7 +49,7 @@ TEST(ServiceTableTest, AnUnknownServiceIsNamedWithTheNearestOneThatIsConfigured)
 TEST(ServiceTableTest, HoldsWhatTheConfigurationSays) {
   const auto table = Make(R"(
 default_service: akosha
-limits: {max_channel_bytes: 100, max_channels: 50, max_batch: 7}
+limits: {max_channel_bytes: 100, max_channels: 50, max_unpublished_channels: 40, max_batch: 7}
 services:
 - name: akosha
   listeners:
@@ -62,7 +62,7 @@ services:
   catalog_check: enforce
   events: [{name: a, channels: [x], data: {k: s}}]
   mirrors: [{events: ["a*"], if_field: f, to: "y:{f}"}]
-- {name: mahavishnu, port: 8690, max_channels: 9}
+- {name: mahavishnu, port: 8690, max_channels: 9, max_unpublished_channels: 11}
 )");
   EXPECT_EQ(table->default_service(), "akosha");
   EXPECT_EQ(table->max_batch(), 7u);
@@ -76,6 +76,7 @@ services:
   EXPECT_EQ(akosha->max_connections, 5u);
   EXPECT_EQ(akosha->max_channel_bytes, 100u);
   EXPECT_EQ(akosha->max_channels, 50u);
+  EXPECT_EQ(akosha->max_unpublished_channels, 40u);
   EXPECT_EQ(akosha->max_event_bytes, 1000u);
   EXPECT_EQ(akosha->message_rate_limit, 2.5);
   EXPECT_EQ(akosha->update_interval, absl::Milliseconds(250));
@@ -90,6 +91,7 @@ services:
   ASSERT_NE(mahavishnu, nullptr);
   EXPECT_FALSE(mahavishnu->has_session_buddy());
   EXPECT_EQ(mahavishnu->max_channels, 9u);
+  EXPECT_EQ(mahavishnu->max_unpublished_channels, 11u);
   EXPECT_EQ(mahavishnu->catalog.check(), Catalog::Check::kOff);
 }
 

@@ -21,8 +21,10 @@ namespace fanwire::control {
 
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
@@ -45,6 +47,30 @@ class ChannelDirectoryTest : public ::testing::Test {
     ChannelTable::Shard& shard = directory_.table().shard(directory_.table().IndexOf(key));
     MutexLock lock(&shard.mu);
     return directory_.FindOrCreate(shard, key, *snapshot, *entry->spec, clock_.Now());
+  }
+
+  // For a client at this address.
+  absl::StatusOr<std::shared_ptr<ChannelState>> Read(const std::string& service,
+                                                     const std::string& name,
+                                                     const std::string& address = "",
+                                                     Dialect dialect = Dialect::kCommon) {
+    const auto snapshot = directory_.snapshot();
+    const ServiceEntry* const entry = snapshot->Find(service);
+    const ChannelKey key(entry->state, dialect, name);
+    ChannelTable::Shard& shard = directory_.table().shard(directory_.table().IndexOf(key));
+    ChannelDirectory::Reader reader{.address = address};
+    MutexLock lock(&shard.mu);
+    return directory_.FindOrCreateForReader(shard, key, *snapshot, *entry->spec, &reader,
+                                            clock_.Now());
+  }
+  void SetExact(const std::shared_ptr<ChannelState>& channel,
+                const std::shared_ptr<WorkerLink>& link, bool exact) {
+    ChannelTable& table = directory_.table();
+    MutexLock lock(&table.shard(table.IndexOf(*channel)).mu);
+    directory_.SetExact(channel.get(), directory_.Want(channel, link), exact);
+  }
+  int64_t Unpublished(const std::string& service) {
+    return directory_.FindService(service)->unpublished.count();
   }
 
   // Locks the channel's shard, as every caller must.
@@ -202,19 +228,50 @@ TEST_F(ChannelDirectoryTest, AnIdleTimeBelowTheHistorysIsTheHistorys) {
   EXPECT_THAT(Channels(), SizeIs(1));
 }
 
-TEST_F(ChannelDirectoryTest, InterestByNameOrByPatternKeepsAChannel) {
+TEST_F(ChannelDirectoryTest, InterestByNameKeepsAChannelAndInterestByAPatternDoesNot) {
   const auto by_name = *Open("a", "x");
   by_name->links.push_back({.link = MakeLink(1), .exact = true});
-  ASSERT_OK(Open("a", "p:1"));
+  const auto by_pattern = *Open("a", "p:1");
   const auto link = MakeLink(2);
   PatternTable& patterns = directory_.FindService("a")->patterns_of(Dialect::kCommon);
   patterns.Add(*ChannelPattern::Parse("p:*"), link);
-  clock_.Advance(absl::Hours(9));
+  RefreshPatterns(by_pattern.get());
+  ChannelDirectory::Introduce(*by_pattern, &by_pattern->links[0], 0);
+  clock_.Advance(absl::Hours(1));
   directory_.Sweep();
   EXPECT_THAT(Channels(), UnorderedElementsAre("a/x", "a/p:1"));
-  patterns.RemoveAll(link.get());
+  clock_.Advance(absl::Hours(1));
   directory_.Sweep();
   EXPECT_THAT(Channels(), UnorderedElementsAre("a/x"));
+  EXPECT_THAT(by_pattern->links, IsEmpty());
+  EXPECT_EQ(link->stats().queued_items, 2);  // introduced and released
+}
+
+TEST_F(ChannelDirectoryTest, APatternsClientDoesNotProlongChannelsByLeaving) {
+  const auto channel = *Open("a", "p:1");
+  const auto link = MakeLink(2);
+  PatternTable& patterns = directory_.FindService("a")->patterns_of(Dialect::kCommon);
+  patterns.Add(*ChannelPattern::Parse("p:*"), link);
+  RefreshPatterns(channel.get());
+  clock_.Advance(absl::Hours(2) - absl::Seconds(1));
+  patterns.RemoveAll(link.get());
+  directory_.Sweep();
+  EXPECT_THAT(Channels(), SizeIs(1));
+  clock_.Advance(absl::Seconds(1));
+  directory_.Sweep();
+  EXPECT_THAT(Channels(), IsEmpty());
+}
+
+TEST_F(ChannelDirectoryTest, WithAPatternsClientIdleChannelsStillMakeWayForNewOnes) {
+  Use("- {name: a, port: 1, max_channels: 2}\n- {name: b, port: 2}\n");
+  directory_.FindService("a")
+      ->patterns_of(Dialect::kCommon)
+      .Add(*ChannelPattern::Parse("**"), MakeLink(1));
+  for (const char* const name : {"x", "y"}) RefreshPatterns(Open("a", name)->get());
+  EXPECT_FALSE(Open("a", "z").ok());
+  clock_.Advance(absl::Hours(2));
+  directory_.Sweep();
+  EXPECT_OK(Open("a", "z"));
 }
 
 TEST_F(ChannelDirectoryTest, APublicationThatTheEngineHasNotAcknowledgedKeepsAChannel) {
@@ -237,6 +294,119 @@ TEST_F(ChannelDirectoryTest, ASweepForgetsOldIdempotencyKeys) {
   clock_.Advance(absl::Minutes(10));
   directory_.Sweep();
   EXPECT_EQ(window.size(), 0);
+}
+
+// ------------------------------------------------------------------------------- unpublished
+
+TEST_F(ChannelDirectoryTest, ChannelsWithoutAPublicationDoNotCountAgainstTheLimit) {
+  Use("- {name: a, port: 1, max_channels: 1}\n- {name: b, port: 2}\n");
+  for (int i = 0; i < 100; ++i) ASSERT_OK(Read("a", absl::StrCat("r", i)));
+  EXPECT_EQ(ChannelCount("a"), 0);
+  EXPECT_EQ(Unpublished("a"), 100);
+  EXPECT_OK(Open("a", "x"));
+  EXPECT_FALSE(Open("a", "y").ok());
+  EXPECT_OK(Read("a", "y"));
+}
+
+TEST_F(ChannelDirectoryTest, APublicationTakesAChannelOutOfTheReadersBudget) {
+  Use("- {name: a, port: 1, max_channels: 1}\n- {name: b, port: 2}\n");
+  const auto channel = *Read("a", "x", "1.2.3.4");
+  const Epoch epoch = channel->epoch();
+  EXPECT_EQ(*Open("a", "x"), channel);
+  EXPECT_EQ(channel->epoch(), epoch);
+  EXPECT_EQ(Unpublished("a"), 0);
+  EXPECT_EQ(ChannelCount("a"), 1);
+  ASSERT_OK(Read("a", "y"));
+  EXPECT_FALSE(Open("a", "y").ok());
+  EXPECT_EQ(Unpublished("a"), 1);
+  clock_.Advance(absl::Hours(3));
+  directory_.Sweep();
+  EXPECT_THAT(Channels(), IsEmpty());
+  EXPECT_EQ(Unpublished("a"), 0);
+  EXPECT_EQ(ChannelCount("a"), 0);
+}
+
+TEST_F(ChannelDirectoryTest, AnUnpublishedChannelIsKeptTenMinutesAfterItsLastInterest) {
+  const auto channel = *Read("a", "x");
+  const auto link = MakeLink(1);
+  SetExact(channel, link, true);
+  clock_.Advance(absl::Hours(9));
+  directory_.Sweep();
+  EXPECT_THAT(Channels(), SizeIs(1));
+  SetExact(channel, link, false);
+  clock_.Advance(absl::Minutes(10) - absl::Nanoseconds(1));
+  directory_.Sweep();
+  EXPECT_THAT(Channels(), SizeIs(1));
+  clock_.Advance(absl::Nanoseconds(1));
+  directory_.Sweep();
+  EXPECT_THAT(Channels(), IsEmpty());
+}
+
+TEST_F(ChannelDirectoryTest, OverTheReadersBudgetTheLeastRecentlyUsedOfTheShardGoes) {
+  Use("- {name: a, port: 1, max_unpublished_channels: 20}\n- {name: b, port: 2}\n");
+  // All in one shard.
+  std::vector<std::string> names;
+  const auto shard_of = [&](const std::string& name) {
+    return directory_.table().IndexOf(
+        ChannelKey(directory_.FindService("a"), Dialect::kCommon, name));
+  };
+  for (int i = 0; names.size() < 22; ++i) {
+    const std::string name = absl::StrCat("c", i);
+    if (names.empty() || shard_of(name) == shard_of(names[0])) names.push_back(name);
+  }
+  const auto link = MakeLink(1);
+  for (int i = 0; i < 20; ++i) {
+    const auto channel = *Read("a", names[i]);
+    SetExact(channel, link, true);
+  }
+  EXPECT_THAT(Read("a", names[20]), StatusIs(absl::StatusCode::kResourceExhausted,
+                                             HasSubstr("max_unpublished_channels")));
+  for (const int left : {7, 3}) SetExact(*Read("a", names[left]), link, false);
+  ASSERT_OK(Read("a", names[20]));
+  EXPECT_THAT(Channels(), Not(Contains(absl::StrCat("a/", names[7]))));
+  EXPECT_THAT(Channels(), Contains(absl::StrCat("a/", names[3])));
+  EXPECT_EQ(Unpublished("a"), 20);
+}
+
+TEST_F(ChannelDirectoryTest, OfAnotherShardOneMakesRoomWhereAllOfItsOwnAreWanted) {
+  Use("- {name: a, port: 1, max_unpublished_channels: 50}\n- {name: b, port: 2}\n");
+  const auto link = MakeLink(1);
+  for (int i = 0; i < 50; ++i) SetExact(*Read("a", absl::StrCat("c", i)), link, true);
+  ServiceState* const state = directory_.FindService("a");
+  const ServiceSpec& spec = *directory_.snapshot()->Find("a")->spec;
+  EXPECT_FALSE(directory_.MakeRoom(state, spec));
+  SetExact(*Read("a", "c7"), link, false);
+  EXPECT_TRUE(directory_.MakeRoom(state, spec));
+  EXPECT_EQ(Unpublished("a"), 49);
+  EXPECT_TRUE(directory_.MakeRoom(state, spec));  // there is room
+  EXPECT_EQ(Unpublished("a"), 49);
+}
+
+TEST_F(ChannelDirectoryTest, AnAddressHoldsATenthOfTheReadersBudget) {
+  Use("- {name: a, port: 1, max_unpublished_channels: 100}\n- {name: b, port: 2}\n");
+  for (int i = 0; i < 10; ++i) ASSERT_OK(Read("a", absl::StrCat("c", i), "1.2.3.4"));
+  EXPECT_THAT(Read("a", "c10", "1.2.3.4"),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("1.2.3.4 holds")));
+  EXPECT_OK(Read("a", "c9", "1.2.3.4"));
+  EXPECT_OK(Read("a", "c10", "1.2.3.5"));
+  EXPECT_OK(Read("b", "c10", "1.2.3.4"));
+  EXPECT_OK(Read("a", "c11"));
+  ASSERT_OK(Open("a", "c0"));  // published to: it is nobody's any more
+  EXPECT_OK(Read("a", "c12", "1.2.3.4"));
+  EXPECT_FALSE(Read("a", "c13", "1.2.3.4").ok());
+  clock_.Advance(kUnpublishedTtl);
+  for (int i = 0; i < 3; ++i) directory_.Sweep();
+  EXPECT_OK(Read("a", "c13", "1.2.3.4"));
+}
+
+TEST_F(ChannelDirectoryTest, ChannelsOfADialectCountAsUnpublished) {
+  Use("- {name: a, port: 1, max_channels: 1, max_unpublished_channels: 10}\n"
+      "- {name: b, port: 2}\n");
+  for (int i = 0; i < 30; ++i) {
+    Read("a", absl::StrCat("metrics:", i), "", Dialect::kSessionBuddy).IgnoreError();
+  }
+  EXPECT_LE(Unpublished("a"), 10);
+  EXPECT_OK(Open("a", "x"));
 }
 
 // ------------------------------------------------------------------------------- budget

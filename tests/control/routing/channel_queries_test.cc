@@ -47,7 +47,7 @@ TEST_F(ChannelQueriesTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot
   const auto worker = MakeWorker();
   routing_->subscriptions->AddInterest(
       worker->link, {.service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
-  Want(*worker, "quiet");
+  Subscribe(*worker, 1, "quiet");
   Publish("a:1");
   Publish("a:b:c");
   const auto names = [this](const std::string& service, const std::string& pattern) {
@@ -73,7 +73,7 @@ TEST_F(ChannelQueriesTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot
 
 TEST_F(ChannelQueriesTest, AListSaysWhatItCanBeOrderedByAndOutlivesItsChannels) {
   const auto worker = MakeWorker();
-  Want(*worker, "quiet");
+  Subscribe(*worker, 1, "quiet");
   Publish("busy", 3);
   auto channels = routing_->queries->ListChannels("s", "busy");
   ASSERT_OK(channels);

@@ -241,12 +241,17 @@ TEST_F(WorkerServiceTest, PublicationsOfWantedChannelsComeInOrder) {
 
 TEST_F(WorkerServiceTest, DeltasAddAndRemoveInterest) {
   const auto worker = Attach({"x"});
+  Publish("x");
+  Publish("y");
+  EXPECT_EQ(worker->AwaitItem().channel_def().channel(), "x");
+  EXPECT_TRUE(worker->AwaitItem().has_event_def());
+  EXPECT_EQ(worker->AwaitItem().deliver().offset(), 1);
   v1::WorkerItem item;
   *item.mutable_interest_delta()->add_add() = Attachment::Interest("y");
   *item.mutable_interest_delta()->add_remove() = Attachment::Interest("x");
   worker->Say(item);
-  EXPECT_TRUE(WaitFor([&] { return routing_->queries->GetChannel("s", "y").ok(); }));
-  EXPECT_TRUE(WaitFor([&] { return routing_->queries->GetChannel("s", "x")->workers == 0; }));
+  EXPECT_TRUE(worker->AwaitItem().has_channel_release());
+  EXPECT_EQ(routing_->queries->GetChannel("s", "y")->workers, 1);
   Publish("x");
   Publish("y");
   EXPECT_EQ(worker->AwaitItem().channel_def().channel(), "y");
