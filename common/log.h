@@ -99,7 +99,7 @@ class LogLimiter {
 
  private:
   const absl::Duration interval_;
-  Mutex mu_;
+  Mutex mu_{LockRank::kLog};
   absl::Duration next_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
   int64_t left_out_ ABSL_GUARDED_BY(mu_) = 0;
 };

@@ -70,7 +70,7 @@ class MetricsRegistry {
   std::string Text() const;
 
  private:
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kMetrics};
   std::vector<Collector> collectors_ ABSL_GUARDED_BY(mu_);
 };
 

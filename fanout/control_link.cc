@@ -435,7 +435,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   std::deque<Outgoing> sealed_;
   size_t queued_bytes_ = 0;
 
-  Mutex mu_;
+  Mutex mu_{LockRank::kLink};  // before the mutexes of streams
   CondVar over_;
   // Those that gRPC is not done with, by generation.
   absl::flat_hash_map<uint64_t, std::shared_ptr<Stream>> streams_ ABSL_GUARDED_BY(mu_);

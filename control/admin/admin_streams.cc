@@ -120,7 +120,7 @@ class Stream : public std::enable_shared_from_this<Stream<Response>> {
   }
 
   const Source next_;
-  Mutex mu_;                                   // before the source's own
+  Mutex mu_{LockRank::kStreams};
   Call* call_ ABSL_GUARDED_BY(mu_) = nullptr;  // until OnDone()
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;

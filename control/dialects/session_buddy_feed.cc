@@ -202,11 +202,11 @@ class SessionBuddyFeed::State : public std::enable_shared_from_this<State> {
   TimerQueue* const timers_;
   const Clock* const clock_;
 
-  Mutex making_mu_;  // before Router's shards
+  Mutex making_mu_{LockRank::kRegistry};
   bool stopped_ ABSL_GUARDED_BY(making_mu_) = false;
   absl::flat_hash_map<std::string, Numbers> numbers_ ABSL_GUARDED_BY(making_mu_);  // by service
 
-  Mutex mu_;  // a leaf
+  Mutex mu_ ABSL_ACQUIRED_AFTER(making_mu_);
   absl::flat_hash_map<std::string, Service> services_ ABSL_GUARDED_BY(mu_);
   uint64_t last_series_ ABSL_GUARDED_BY(mu_) = 0;
 };

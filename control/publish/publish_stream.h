@@ -62,7 +62,7 @@ class PublishStreams {
   const Options options_;
   Router* const router_;
   PublisherSeqs publishers_;
-  Mutex mu_;  // before Call::mu_
+  Mutex mu_{LockRank::kStreams};
   std::set<Call*> calls_ ABSL_GUARDED_BY(mu_);
   std::string go_away_ ABSL_GUARDED_BY(mu_);
 };

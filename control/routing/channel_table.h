@@ -115,7 +115,7 @@ class ChannelTable {
   using Channels = absl::flat_hash_set<Entry, Hash, Equal>;
 
   struct Shard {
-    Mutex mu;
+    Mutex mu{LockRank::kShard};
     Channels channels ABSL_GUARDED_BY(mu);
     std::vector<PublicationObserver*> observers ABSL_GUARDED_BY(mu);
     // By service, the unpublished channels that no worker wants by name: the least recently used

@@ -137,7 +137,7 @@ class Registry final : public WorkerRegistry {
   ClientRequestHandler* default_handler_ = nullptr;
   std::vector<WorkerObserver*> observers_;
 
-  mutable Mutex mu_;  // the first in the lock order
+  mutable Mutex mu_{LockRank::kRegistry};
   std::map<std::string, Worker, std::less<>> workers_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<const WorkerLink*, Worker*> attached_ ABSL_GUARDED_BY(mu_);
   ConnectionQuota quota_ ABSL_GUARDED_BY(mu_);

@@ -67,7 +67,40 @@ TEST(MutexDeathTest, AnotherThreadsLockIsNotOnesOwn) {
   MutexLock lock(&mu);
   EXPECT_DEATH(std::thread([&] { mu.AssertHeld(); }).join(), kNotHeld);
 }
+
+constexpr char kOutOfOrder[] = "holds a mutex of the same or a later rank";
+
+TEST(MutexDeathTest, AnEarlierRankIsNotTakenUnderALaterOne) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Mutex registry(LockRank::kRegistry);
+  Mutex shard(LockRank::kShard);
+  MutexLock lock(&shard);
+  EXPECT_DEATH(MutexLock taken(&registry), kOutOfOrder);
+}
+
+TEST(MutexDeathTest, TwoLeavesAreNotHeldAtOnce) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Mutex one;
+  Mutex other;
+  MutexLock lock(&one);
+  EXPECT_DEATH(MutexLock taken(&other), kOutOfOrder);
+}
 #endif
+
+TEST(MutexTest, LaterRanksAreTakenUnderEarlierOnes) {
+  Mutex registry(LockRank::kRegistry);
+  Mutex shard(LockRank::kShard);
+  Mutex other_shard(LockRank::kShard);
+  Mutex leaf;
+  const auto take_all = [&] {
+    MutexLock first(&registry);
+    MutexLock second(&shard);
+    MutexLock third(&other_shard);
+    MutexLock fourth(&leaf);
+  };
+  take_all();
+  take_all();
+}
 
 TEST(CondVarTest, AfterAWaitTheMutexIsHeldByWhoWaited) {
   Mutex mu;

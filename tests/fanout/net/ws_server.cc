@@ -1,9 +1,10 @@
 #include "tests/fanout/net/ws_server.h"
 
-#include <chrono>
 #include <future>
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/check.h"
 
 namespace fanwire::fanout {
@@ -38,10 +39,10 @@ class WsServer::Echo final : public ConnectionHandler {
   }
   void OnClosed(const CloseInfo& info) override {
     {
-      const std::lock_guard<std::mutex> lock(server_->mu_);
+      const MutexLock lock(&server_->mu_);
       server_->closed_.push_back(info);
     }
-    server_->closed_changed_.notify_all();
+    server_->closed_changed_.SignalAll();
     if (server_->last_opened_ == connection_) server_->last_opened_ = nullptr;
     delete this;
   }
@@ -103,9 +104,13 @@ size_t WsServer::connections() {
 }
 
 std::optional<CloseInfo> WsServer::WaitForClosed() {
-  std::unique_lock<std::mutex> lock(mu_);
-  if (!closed_changed_.wait_for(lock, std::chrono::seconds(5), [this] { return !closed_.empty(); }))
-    return std::nullopt;
+  const absl::Time deadline = absl::Now() + absl::Seconds(5);
+  const MutexLock lock(&mu_);
+  while (closed_.empty()) {
+    const absl::Duration left = deadline - absl::Now();
+    if (left <= absl::ZeroDuration()) return std::nullopt;
+    closed_changed_.WaitWithTimeout(&mu_, left);
+  }
   CloseInfo info = std::move(closed_.front());
   closed_.pop_front();
   return info;

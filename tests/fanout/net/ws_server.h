@@ -4,17 +4,17 @@
 // Threading: made, used and destroyed by the test's thread; hooks run on the loop's.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
+#include "common/mutex.h"
 #include "fanout/net/connection.h"
 #include "fanout/net/connection_group.h"
 #include "fanout/net/event_loop.h"
@@ -74,9 +74,9 @@ class WsServer final : public ConnectionHost {
   Connection* last_opened_ = nullptr;
   uint16_t port_ = 0;
 
-  std::mutex mu_;
-  std::condition_variable closed_changed_;
-  std::deque<CloseInfo> closed_;  // guarded by mu_
+  Mutex mu_;
+  CondVar closed_changed_;
+  std::deque<CloseInfo> closed_ ABSL_GUARDED_BY(mu_);
 
   std::thread thread_;
 };
