@@ -7,14 +7,18 @@
 #include <yaml-cpp/yaml.h>
 
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
 #include "common/config_value.h"
 #include "common/proto_time.h"
+#include "common/utf8.h"
+#include "common/yaml_check.h"
 
 namespace fanwire {
 namespace {
@@ -26,6 +30,9 @@ using google::protobuf::Reflection;
 
 // ------------------------------------------------------------------ reading
 
+// What FaultKind() expects where neither a list nor keys can stand.
+constexpr char kOneValue[] = "a single value";
+
 class Reader {
  public:
   Reader(const EnvironmentLookup& environment, ConfigSource* source)
@@ -34,25 +41,19 @@ class Reader {
   void ReadMessage(const YAML::Node& node, const std::string& path, Message* message) {
     if (node.IsNull()) return;
     if (!node.IsMap()) {
-      Fault(node, path, "expected keys and values");
+      FaultKind(node, path, "keys and values");
       return;
     }
     const Descriptor* descriptor = message->GetDescriptor();
     std::set<std::string> seen;
     for (const auto& entry : node) {
-      if (!entry.first.IsScalar()) {
-        Fault(entry.first, path, "a key must be a text");
-        continue;
-      }
-      const std::string key = entry.first.Scalar();
-      const std::string key_path = path.empty() ? key : absl::StrCat(path, ".", key);
-      const FieldDescriptor* field = descriptor->FindFieldByName(key);
+      if (full()) return;
+      const std::optional<std::string> key = ReadKey(entry.first, path, &seen);
+      if (!key) continue;
+      const std::string key_path = KeyPath(path, *key);
+      const FieldDescriptor* field = descriptor->FindFieldByName(*key);
       if (field == nullptr) {
-        Fault(entry.first, key_path, "unknown key" + Suggestion(key, FieldNames(descriptor)));
-        continue;
-      }
-      if (!seen.insert(key).second) {
-        Fault(entry.first, key_path, "given twice");
+        Fault(entry.first, key_path, "unknown key" + Suggestion(*key, FieldNames(descriptor)));
         continue;
       }
       if (!entry.second.IsNull()) source_->Set(key_path, Where(entry.first));
@@ -72,20 +73,30 @@ class Reader {
       return;
     }
     if (!node.IsSequence()) {
-      Fault(node, path, "expected a list");
+      FaultKind(node, path, "a list");
       return;
     }
     message->GetReflection()->ClearField(message, field);
-    for (size_t i = 0; i < node.size(); ++i) {
+    for (size_t i = 0; i < node.size() && !full(); ++i) {
       const std::string item = absl::StrCat(path, "[", i, "]");
       source_->Set(item, Where(node[i]));
       ReadValue(node[i], item, field, message);
     }
   }
 
-  std::vector<std::string> TakeFaults() { return std::move(faults_); }
+  std::vector<std::string> TakeFaults() {
+    if (faults_.size() > kMaxConfigFaults) {
+      faults_.resize(kMaxConfigFaults);
+      faults_.push_back(
+          absl::StrCat(source_->file(), ": there are more faults than these ", kMaxConfigFaults));
+    }
+    return std::move(faults_);
+  }
 
  private:
+  // Whether nothing more needs to be looked at.
+  bool full() const { return faults_.size() > kMaxConfigFaults; }
+
   std::string Where(const YAML::Node& node) const {
     const YAML::Mark mark = node.Mark();
     if (mark.is_null()) return source_->file();
@@ -96,24 +107,61 @@ class Reader {
     faults_.push_back(absl::StrCat(Where(node), ": ", path.empty() ? "" : path + ": ", text));
   }
 
+  // A fault of a node that is of another kind than it should be.
+  void FaultKind(const YAML::Node& node, const std::string& path, absl::string_view expected) {
+    std::string found = "nothing";
+    if (node.IsScalar()) found = QuotedText(node.Scalar());
+    if (node.IsMap()) found = "keys and values";
+    if (node.IsSequence()) found = "a list";
+    std::string hint;
+    if (node.IsSequence() && expected == kOneValue) {
+      hint = "; put a text that begins with \"[\" in quotes, as in \"[::1]\"";
+    }
+    Fault(node, path, absl::StrCat("expected ", expected, ", found ", found, hint));
+  }
+
+  // The path of a key, in which a very long one is cut.
+  static std::string KeyPath(const std::string& path, const std::string& key) {
+    const std::string quoted = QuotedText(key);
+    const bool plain = quoted.size() == key.size() + 2;
+    return absl::StrCat(path, path.empty() ? "" : ".", plain ? key : quoted);
+  }
+
+  // A key of a map, which `seen` has not yet; null: it has a fault.
+  std::optional<std::string> ReadKey(const YAML::Node& node, const std::string& path,
+                                     std::set<std::string>* seen) {
+    if (!node.IsScalar()) {
+      Fault(node, path, "a key must be a text");
+      return std::nullopt;
+    }
+    const std::string& key = node.Scalar();
+    if (const std::string fault = TextFault(key); !fault.empty()) {
+      Fault(node, KeyPath(path, key), fault);
+      return std::nullopt;
+    }
+    if (!seen->insert(key).second) {
+      Fault(node, KeyPath(path, key), "given twice");
+      return std::nullopt;
+    }
+    return key;
+  }
+
   void ReadMap(const YAML::Node& node, const std::string& path, const FieldDescriptor* field,
                Message* message) {
     if (!node.IsMap()) {
-      Fault(node, path, "expected keys and values");
+      FaultKind(node, path, "keys and values");
       return;
     }
     const FieldDescriptor* key_field = field->message_type()->map_key();
     const FieldDescriptor* value_field = field->message_type()->map_value();
     std::set<std::string> seen;
     for (const auto& entry : node) {
-      const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
-      if (!seen.insert(key).second) {
-        Fault(entry.first, absl::StrCat(path, ".", key), "given twice");
-        continue;
-      }
+      if (full()) return;
+      const std::optional<std::string> key = ReadKey(entry.first, path, &seen);
+      if (!key) continue;
       Message* pair = message->GetReflection()->AddMessage(message, field);
-      pair->GetReflection()->SetString(pair, key_field, key);
-      ReadValue(entry.second, absl::StrCat(path, ".", key), value_field, pair);
+      pair->GetReflection()->SetString(pair, key_field, *key);
+      ReadValue(entry.second, KeyPath(path, *key), value_field, pair);
     }
   }
 
@@ -127,7 +175,7 @@ class Reader {
                                             : reflection->MutableMessage(message, field);
       if (IsMessage(field, kConfigStruct)) {
         if (!node.IsMap()) {
-          Fault(node, path, "expected keys and values");
+          FaultKind(node, path, "keys and values");
           return;
         }
         google::protobuf::Value value;
@@ -143,16 +191,19 @@ class Reader {
       return;
     }
     if (!node.IsScalar()) {
-      Fault(
-          node, path,
-          duration ? "expected a duration such as 250ms, 5s or 1h30m" : "expected a single value");
+      FaultKind(node, path, duration ? kDurationExample : kOneValue);
       return;
     }
     std::string text = node.Scalar();
-    if (absl::Status status = ExpandVariables(environment_, &text); !status.ok()) {
-      Fault(node, path, std::string(status.message()));
+    if (absl::Status status = ExpandVariables(environment_, &text, bytes_left_); !status.ok()) {
+      const std::string too_large =
+          absl::StrCat("with its variables replaced the configuration has more than ",
+                       kMaxConfigBytes, " bytes");
+      Fault(node, path,
+            absl::IsResourceExhausted(status) ? too_large : std::string(status.message()));
       return;
     }
+    bytes_left_ -= text.size();
     if (const std::string fault = SetConfigField(text, field, message); !fault.empty()) {
       Fault(node, path, fault);
     }
@@ -166,9 +217,11 @@ class Reader {
         return;
       case YAML::NodeType::Map: {
         auto* fields = out->mutable_struct_value()->mutable_fields();
+        std::set<std::string> seen;
         for (const auto& entry : node) {
-          const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
-          ReadAny(entry.second, absl::StrCat(path, ".", key), &(*fields)[key]);
+          if (full()) return;
+          const std::optional<std::string> key = ReadKey(entry.first, path, &seen);
+          if (key) ReadAny(entry.second, KeyPath(path, *key), &(*fields)[*key]);
         }
         return;
       }
@@ -188,12 +241,14 @@ class Reader {
     } else if (!quoted && absl::SimpleAtod(text, &number) && std::isfinite(number)) {
       out->set_number_value(number);
     } else {
+      if (const std::string fault = TextFault(text); !fault.empty()) Fault(node, path, fault);
       out->set_string_value(text);
     }
   }
 
   const EnvironmentLookup& environment_;
   ConfigSource* const source_;
+  size_t bytes_left_ = kMaxConfigBytes;  // for texts with their variables replaced
   std::vector<std::string> faults_;
 };
 
@@ -205,6 +260,11 @@ bool IsSecret(const std::string& name) {
 
 void Emit(const Message& message, YAML::Emitter& out);
 
+// A text as ParseConfig() reads it: "${" would be taken for a variable.
+std::string Unexpanded(const std::string& text) {
+  return absl::StrReplaceAll(text, {{"${", "$${"}});
+}
+
 void EmitAny(const google::protobuf::Value& value, YAML::Emitter& out) {
   switch (value.kind_case()) {
     case google::protobuf::Value::kStructValue: {
@@ -212,7 +272,7 @@ void EmitAny(const google::protobuf::Value& value, YAML::Emitter& out) {
       std::map<std::string, const google::protobuf::Value*> sorted;
       for (const auto& [key, item] : value.struct_value().fields()) sorted[key] = &item;
       for (const auto& [key, item] : sorted) {
-        out << YAML::Key << key << YAML::Value;
+        out << YAML::Key << YAML::DoubleQuoted << key << YAML::Value;
         EmitAny(*item, out);
       }
       out << YAML::EndMap;
@@ -265,7 +325,8 @@ void EmitValue(const Message& message, const FieldDescriptor* field, int index,
     case FieldDescriptor::CPPTYPE_STRING: {
       const std::string text = repeated ? reflection->GetRepeatedString(message, field, index)
                                         : reflection->GetString(message, field);
-      out << YAML::DoubleQuoted << (IsSecret(field->name()) ? std::string("***") : text);
+      out << YAML::DoubleQuoted
+          << (IsSecret(field->name()) ? std::string(kHiddenSecret) : Unexpanded(text));
       return;
     }
     case FieldDescriptor::CPPTYPE_BOOL:
@@ -318,7 +379,7 @@ void Emit(const Message& message, YAML::Emitter& out) {
         sorted[pair.GetReflection()->GetString(pair, field->message_type()->map_key())] = &pair;
       }
       for (const auto& [key, pair] : sorted) {
-        out << YAML::Key << key << YAML::Value;
+        out << YAML::Key << YAML::DoubleQuoted << key << YAML::Value;
         EmitValue(*pair, field->message_type()->map_value(), -1, out);
       }
       out << YAML::EndMap;
@@ -356,19 +417,16 @@ bool ConfigSource::Given(absl::string_view path) const {
 
 std::vector<std::string> ParseConfig(absl::string_view text, const EnvironmentLookup& environment,
                                      google::protobuf::Message* message, ConfigSource* source) {
-  YAML::Node root;
-  try {
-    root = YAML::Load(std::string(text));
-    Reader reader(environment, source);
-    reader.ReadMessage(root, "", message);
-    return reader.TakeFaults();
-  } catch (const YAML::Exception& error) {
-    const std::string where =
-        error.mark.is_null()
-            ? source->file()
-            : absl::StrCat(source->file(), ":", error.mark.line + 1, ":", error.mark.column + 1);
-    return {absl::StrCat(where, ": no YAML: ", error.msg)};
+  if (std::string fault = YamlFault(text, source->file()); !fault.empty()) {
+    return {std::move(fault)};
   }
+  Reader reader(environment, source);
+  try {
+    reader.ReadMessage(YAML::Load(std::string(text)), "", message);
+  } catch (const YAML::Exception& error) {
+    return {absl::StrCat(source->file(), ": not valid YAML: ", error.what())};
+  }
+  return reader.TakeFaults();
 }
 
 std::string ConfigToYaml(const google::protobuf::Message& message) {

@@ -4,11 +4,13 @@
 // Keys are the fields' names.  Durations are written "250ms", "5s", "1h30m"; integer fields whose
 // name ends in `_bytes` take "64KiB" or "1MiB" too; enums the lower-case name without its prefix;
 // Struct and Value fields any YAML.  In texts `${NAME}` and `${NAME:-default}` stand for
-// environment variables, and `$${` for `${`.
+// environment variables (common/environment.h), and `$${` for `${`; texts in Struct and Value
+// fields are taken as they are.  What can be read at all: common/yaml_check.h.
 //
 // Threading: none.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <utility>
@@ -46,13 +48,18 @@ class ConfigSource {
   std::map<std::string, std::string> where_;
 };
 
+// How many faults ParseConfig() names at most.
+inline constexpr size_t kMaxConfigFaults = 100;
+
 // Reads `text` into `message` (merging), and where its values stand into `source`.  Returns every
-// fault found, each as "file:line:column: path: what is wrong"; empty: all is well.
+// fault found, each as "file:line:column: path: what is wrong" in one line; empty: all is well.  Of
+// a text with more than kMaxConfigFaults the first ones are named, and that there are more.
 std::vector<std::string> ParseConfig(absl::string_view text, const EnvironmentLookup& environment,
                                      google::protobuf::Message* message, ConfigSource* source);
 
-// `message` as YAML that ParseConfig() reads back; texts of fields whose name has "secret" or
-// "token" as "***".
+// `message` as YAML that ParseConfig() reads back to the same message, except for secrets (texts of
+// fields whose name has "secret" in it or is "token"), which are kHiddenSecret.
+inline constexpr char kHiddenSecret[] = "***";
 std::string ConfigToYaml(const google::protobuf::Message& message);
 
 }  // namespace fanwire

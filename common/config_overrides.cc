@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/config_value.h"
+#include "common/utf8.h"
 
 namespace fanwire {
 
@@ -17,8 +18,10 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 absl::Status OverrideConfig(absl::string_view path, absl::string_view value,
-                            absl::string_view origin, google::protobuf::Message* message,
+                            absl::string_view given_origin, google::protobuf::Message* message,
                             ConfigSource* source) {
+  const std::string origin =
+      TextFault(given_origin).empty() ? std::string(given_origin) : QuotedText(given_origin);
   const std::vector<std::string> steps = absl::StrSplit(path, '.');
   Message* at = message;
   std::string place;  // as ConfigSource names it: "services[2].port"
@@ -26,7 +29,7 @@ absl::Status OverrideConfig(absl::string_view path, absl::string_view value,
     const FieldDescriptor* field = at->GetDescriptor()->FindFieldByName(steps[i]);
     if (field == nullptr) {
       return absl::InvalidArgumentError(
-          absl::StrCat(origin, ": no key \"", steps[i], "\"",
+          absl::StrCat(origin, ": no key ", QuotedText(steps[i]),
                        Suggestion(steps[i], FieldNames(at->GetDescriptor()))));
     }
     absl::StrAppend(&place, place.empty() ? "" : ".", steps[i]);
@@ -35,7 +38,7 @@ absl::Status OverrideConfig(absl::string_view path, absl::string_view value,
     if (last) {
       std::string fault;
       if (field->is_repeated()) {
-        fault = "a list cannot be set so; use the file";
+        fault = "a list cannot be set by a flag or a variable; write it in the file";
       } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
                  !IsMessage(field, kConfigDuration)) {
         fault = absl::StrCat("needs one of its keys: ",
@@ -44,7 +47,7 @@ absl::Status OverrideConfig(absl::string_view path, absl::string_view value,
         fault = SetConfigField(value, field, at);
       }
       if (!fault.empty()) return absl::InvalidArgumentError(absl::StrCat(origin, ": ", fault));
-      source->Set(place, std::string(origin));
+      source->Set(place, origin);
       return absl::OkStatus();
     }
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field->is_map()) {
@@ -68,7 +71,7 @@ absl::Status OverrideConfig(absl::string_view path, absl::string_view value,
     }
     if (found == nullptr || i + 1 == steps.size()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(origin, ": no element \"", wanted, "\" in ", field->name()));
+          absl::StrCat(origin, ": no element ", QuotedText(wanted), " in ", field->name()));
     }
     at = found;
     absl::StrAppend(&place, "[", index, "]");
@@ -85,7 +88,7 @@ std::vector<std::string> OverrideFromEnvironment(absl::string_view prefix,
     const size_t equals = variable.find('=');
     if (equals == std::string::npos || !absl::StartsWith(variable, prefix)) continue;
     const std::string name = variable.substr(0, equals);
-    // Variables of wsctl and of the scripts have one level only and are none of ours.
+    // Variables of wsctl and of the scripts have one level only: FANWIRE_SERVER.
     if (!absl::StrContains(name, "__")) continue;
     const std::string path =
         absl::StrJoin(absl::StrSplit(absl::AsciiStrToLower(name.substr(prefix.size())), "__"), ".");

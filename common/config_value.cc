@@ -18,8 +18,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "common/edit_distance.h"
 #include "common/proto_time.h"
+#include "common/utf8.h"
 
 namespace fanwire {
 
@@ -46,10 +48,17 @@ std::optional<int> ParseEnum(const EnumDescriptor* type, const std::string& text
                              std::vector<std::string>* known) {
   for (int i = 0; i < type->value_count(); ++i) {
     const std::string shown = ConfigEnumName(type->value(i));
+    if (shown == "unspecified") continue;  // the key would look given and have its default
     if (text == type->value(i)->name() || text == shown) return type->value(i)->number();
-    if (shown != "unspecified") known->push_back(shown);
+    known->push_back(shown);
   }
   return std::nullopt;
+}
+
+// "; did you mean X?" for the nearest of `known`, or nothing if none is near.
+std::string NearestOf(absl::string_view given, const std::vector<std::string>& known) {
+  const std::string best = NearestName(given, known, std::max<size_t>(2, given.size() / 3));
+  return best.empty() ? "" : absl::StrCat("; did you mean \"", best, "\"?");
 }
 
 // "64KiB" as bytes.
@@ -77,13 +86,19 @@ bool ParseByteCount(absl::string_view text, uint64_t* out) {
   return absl::SimpleAtoi(text, out);
 }
 
+// "expected a number, found "x"".
+std::string Expected(absl::string_view what, absl::string_view found) {
+  return absl::StrCat("expected ", what, ", found ", QuotedText(found));
+}
+
 std::string SetDurationText(const std::string& text, Message* out) {
   absl::Duration duration;
-  if (!absl::ParseDuration(text, &duration) || duration == absl::InfiniteDuration()) {
-    return absl::StrCat("\"", text, "\" is no duration such as 250ms, 5s or 1h30m");
+  if (!absl::ParseDuration(text, &duration) || duration == absl::InfiniteDuration() ||
+      duration == -absl::InfiniteDuration()) {
+    return Expected(kDurationExample, text);
   }
   if (duration < absl::ZeroDuration()) {
-    return absl::StrCat("\"", text, "\": a duration cannot be negative");
+    return Expected("a duration that is not negative", text);
   }
   google::protobuf::Duration proto;
   SetDuration(duration, &proto);
@@ -100,13 +115,14 @@ bool IsMessage(const FieldDescriptor* field, const char* name) {
 
 std::string SetConfigField(absl::string_view given, const FieldDescriptor* field,
                            Message* message) {
+  if (std::string fault = TextFault(given); !fault.empty()) return fault;
   const std::string text(given);
   const bool add = field->is_repeated();
   const Reflection* reflection = message->GetReflection();
   const bool bytes = absl::EndsWith(field->name(), "_bytes");
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      if (!IsMessage(field, kConfigDuration)) return "this key cannot be set";
+      if (!IsMessage(field, kConfigDuration)) return "this key cannot be set to a single value";
       return SetDurationText(text, add ? reflection->AddMessage(message, field)
                                        : reflection->MutableMessage(message, field));
     case FieldDescriptor::CPPTYPE_STRING:
@@ -115,7 +131,7 @@ std::string SetConfigField(absl::string_view given, const FieldDescriptor* field
       return "";
     case FieldDescriptor::CPPTYPE_BOOL: {
       if (text != "true" && text != "false") {
-        return absl::StrCat("\"", text, "\" is neither true nor false");
+        return Expected("true or false", text);
       }
       add ? reflection->AddBool(message, field, text == "true")
           : reflection->SetBool(message, field, text == "true");
@@ -125,7 +141,9 @@ std::string SetConfigField(absl::string_view given, const FieldDescriptor* field
       uint64_t number = 0;
       if (!(bytes ? ParseByteCount(text, &number) : absl::SimpleAtoi(text, &number)) ||
           number > std::numeric_limits<uint32_t>::max()) {
-        return absl::StrCat("\"", text, "\" is no whole number from 0 to 4294967295");
+        return Expected(bytes ? "a size from 0 to 4294967295, such as 65536, 64KiB or 1MiB"
+                              : "a whole number from 0 to 4294967295",
+                        text);
       }
       add ? reflection->AddUInt32(message, field, static_cast<uint32_t>(number))
           : reflection->SetUInt32(message, field, static_cast<uint32_t>(number));
@@ -134,8 +152,9 @@ std::string SetConfigField(absl::string_view given, const FieldDescriptor* field
     case FieldDescriptor::CPPTYPE_UINT64: {
       uint64_t number = 0;
       if (!(bytes ? ParseByteCount(text, &number) : absl::SimpleAtoi(text, &number))) {
-        return bytes ? absl::StrCat("\"", text, "\" is no size such as 65536, 64KiB or 1MiB")
-                     : absl::StrCat("\"", text, "\" is no whole number");
+        return Expected(
+            bytes ? "a size such as 65536, 64KiB or 1MiB" : "a whole number that is not negative",
+            text);
       }
       add ? reflection->AddUInt64(message, field, number)
           : reflection->SetUInt64(message, field, number);
@@ -144,7 +163,7 @@ std::string SetConfigField(absl::string_view given, const FieldDescriptor* field
     case FieldDescriptor::CPPTYPE_INT64: {
       int64_t number = 0;
       if (!absl::SimpleAtoi(text, &number)) {
-        return absl::StrCat("\"", text, "\" is no whole number");
+        return Expected("a whole number", text);
       }
       add ? reflection->AddInt64(message, field, number)
           : reflection->SetInt64(message, field, number);
@@ -153,7 +172,7 @@ std::string SetConfigField(absl::string_view given, const FieldDescriptor* field
     case FieldDescriptor::CPPTYPE_INT32: {
       int32_t number = 0;
       if (!absl::SimpleAtoi(text, &number)) {
-        return absl::StrCat("\"", text, "\" is no whole number");
+        return Expected("a whole number", text);
       }
       add ? reflection->AddInt32(message, field, number)
           : reflection->SetInt32(message, field, number);
@@ -162,7 +181,7 @@ std::string SetConfigField(absl::string_view given, const FieldDescriptor* field
     case FieldDescriptor::CPPTYPE_DOUBLE: {
       double number = 0;
       if (!absl::SimpleAtod(text, &number) || !std::isfinite(number)) {
-        return absl::StrCat("\"", text, "\" is no number");
+        return Expected("a number", text);
       }
       add ? reflection->AddDouble(message, field, number)
           : reflection->SetDouble(message, field, number);
@@ -171,13 +190,15 @@ std::string SetConfigField(absl::string_view given, const FieldDescriptor* field
     case FieldDescriptor::CPPTYPE_ENUM: {
       std::vector<std::string> known;
       const std::optional<int> number = ParseEnum(field->enum_type(), text, &known);
-      if (!number) return absl::StrCat("\"", text, "\" is unknown", Suggestion(text, known));
+      if (!number) {
+        return absl::StrCat(Expected(ConfigChoices(known), text), NearestOf(text, known));
+      }
       add ? reflection->AddEnumValue(message, field, *number)
           : reflection->SetEnumValue(message, field, *number);
       return "";
     }
     default:
-      return "this key cannot be set";
+      return "this key cannot be set to a single value";
   }
 }
 
@@ -194,10 +215,15 @@ std::vector<std::string> FieldNames(const Descriptor* descriptor) {
   return names;
 }
 
+std::string ConfigChoices(const std::vector<std::string>& choices) {
+  if (choices.size() < 2) return absl::StrJoin(choices, "");
+  const absl::Span<const std::string> first(choices.data(), choices.size() - 1);
+  return absl::StrCat(absl::StrJoin(first, ", "), " or ", choices.back());
+}
+
 std::string Suggestion(absl::string_view given, const std::vector<std::string>& known) {
-  const std::string best = NearestName(given, known, std::max<size_t>(2, given.size() / 3));
-  if (!best.empty()) return absl::StrCat("; did you mean \"", best, "\"?");
-  return absl::StrCat("; known: ", absl::StrJoin(known, ", "));
+  const std::string nearest = NearestOf(given, known);
+  return nearest.empty() ? absl::StrCat("; known: ", absl::StrJoin(known, ", ")) : nearest;
 }
 
 }  // namespace fanwire

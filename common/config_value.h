@@ -26,8 +26,11 @@ inline constexpr char kConfigValue[] = "google.protobuf.Value";
 // Whether `field` is a message of this full name.
 bool IsMessage(const google::protobuf::FieldDescriptor* field, const char* name);
 
+// What a fault expects of a duration: `expected a duration such as "250ms" or "5s", found "soon"`.
+inline constexpr char kDurationExample[] = "a duration such as \"250ms\" or \"5s\"";
+
 // Sets `field`, a single value, of `message` from its text; adds an element if it is a list.
-// Returns what is wrong, or an empty text.
+// Returns what is wrong, or an empty text: `expected true or false, found "yes"`.
 std::string SetConfigField(absl::string_view text, const google::protobuf::FieldDescriptor* field,
                            google::protobuf::Message* message);
 
@@ -35,6 +38,9 @@ std::string SetConfigField(absl::string_view text, const google::protobuf::Field
 std::string ConfigEnumName(const google::protobuf::EnumValueDescriptor* value);
 
 std::vector<std::string> FieldNames(const google::protobuf::Descriptor* descriptor);
+
+// "debug, info or error".
+std::string ConfigChoices(const std::vector<std::string>& choices);
 
 // "; did you mean X?" for the nearest of `known`, or all of them if none is near.
 std::string Suggestion(absl::string_view given, const std::vector<std::string>& known);

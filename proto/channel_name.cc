@@ -1,12 +1,12 @@
 #include "proto/channel_name.h"
 
 #include <algorithm>
-#include <cstdint>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/plain_text.h"
+#include "common/utf8.h"
 
 namespace fanwire {
 namespace {
@@ -20,39 +20,6 @@ std::string Quoted(absl::string_view name) {
     shown += byte < 0x20 || byte >= 0x7f || c == '"' ? '?' : c;
   }
   return absl::StrCat("channel \"", shown, name.size() > kShown ? "…" : "", "\"");
-}
-
-// The index of the first byte that is not valid UTF-8 (RFC 3629), or npos.
-size_t FirstBadUtf8(absl::string_view text) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
-  size_t i = 0;
-  while (i < text.size()) {
-    const uint8_t lead = bytes[i];
-    size_t length = 1;
-    uint8_t low = 0x80, high = 0xbf;  // range of the second byte
-    if (lead >= 0x80) {
-      if (lead >= 0xc2 && lead <= 0xdf) {
-        length = 2;
-      } else if (lead >= 0xe0 && lead <= 0xef) {
-        length = 3;
-        if (lead == 0xe0) low = 0xa0;
-        if (lead == 0xed) high = 0x9f;
-      } else if (lead >= 0xf0 && lead <= 0xf4) {
-        length = 4;
-        if (lead == 0xf0) low = 0x90;
-        if (lead == 0xf4) high = 0x8f;
-      } else {
-        return i;
-      }
-    }
-    if (i + length > text.size()) return i;
-    for (size_t k = 1; k < length; ++k) {
-      const uint8_t byte = bytes[i + k];
-      if (k == 1 ? (byte < low || byte > high) : (byte < 0x80 || byte > 0xbf)) return i;
-    }
-    i += length;
-  }
-  return absl::string_view::npos;
 }
 
 absl::Status CheckCommon(absl::string_view name, size_t max_bytes) {

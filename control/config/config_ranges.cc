@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
@@ -70,6 +71,13 @@ Amount Bound(const std::string& text, const FieldDescriptor* field) {
   return AmountOf(*message, field);
 }
 
+// An empty `grpc_listen` reads as if nothing listened, but would be the default.
+bool IsEmptyAddress(const Message& section, const FieldDescriptor* field) {
+  return field->cpp_type() == FieldDescriptor::CPPTYPE_STRING &&
+         absl::EndsWith(field->name(), "_listen") &&
+         section.GetReflection()->GetString(section, field).empty();
+}
+
 class RangeChecker {
  public:
   RangeChecker(const ConfigSource& source, std::vector<std::string>* faults)
@@ -96,6 +104,12 @@ class RangeChecker {
 
  private:
   void CheckValue(const Message& section, const FieldDescriptor* field, const std::string& path) {
+    if (IsEmptyAddress(section, field) && source_.Given(path)) {
+      faults_->push_back(source_.Message(
+          path,
+          "the address is empty; write \"off\" to switch it off, or leave the key out for its "
+          "default"));
+    }
     const FieldDescriptor* const key = RangeKeyOf(field);
     const v1::KeyOptions& range = KeyOf(key);
     if (range.min().empty()) return;

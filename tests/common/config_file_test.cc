@@ -1,6 +1,9 @@
 #include "common/config_file.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <map>
+#include <string>
 
 #include "fanwire/v1/config.pb.h"
 #include "gmock/gmock.h"
@@ -85,12 +88,15 @@ TEST(ConfigFileTest, FaultsNameLineColumnPathAndKey) {
       "workers: [1]\n");
   EXPECT_THAT(
       parsed.faults,
-      ElementsAre("f.yaml:2:3: limits.max_event_byte: unknown key; did you mean "
-                  "\"max_event_bytes\"?",
-                  "f.yaml:5:11: services[0].port: \"many\" is no whole number from 0 to 4294967295",
-                  "f.yaml:6:5: services[0].port: given twice",
-                  "f.yaml:7:5: services[1].nmae: unknown key; did you mean \"name\"?",
-                  "f.yaml:8:10: workers: expected a single value"));
+      ElementsAre(
+          "f.yaml:2:3: limits.max_event_byte: unknown key; did you mean "
+          "\"max_event_bytes\"?",
+          "f.yaml:5:11: services[0].port: expected a whole number from 0 to 4294967295, found "
+          "\"many\"",
+          "f.yaml:6:5: services[0].port: given twice",
+          "f.yaml:7:5: services[1].nmae: unknown key; did you mean \"name\"?",
+          "f.yaml:8:10: workers: expected a single value, found a list; put a text that begins "
+          "with \"[\" in quotes, as in \"[::1]\""));
 }
 
 TEST(ConfigFileTest, RefusesWrongTypes) {
@@ -98,22 +104,26 @@ TEST(ConfigFileTest, RefusesWrongTypes) {
     const Parsed parsed = Parse(text);
     return parsed.faults.empty() ? std::string("none") : parsed.faults[0];
   };
-  EXPECT_THAT(fault("control: 5"), HasSubstr("expected keys and values"));
-  EXPECT_THAT(fault("services: {a: 1}"), HasSubstr("expected a list"));
-  EXPECT_THAT(fault("control: {allow_insecure: yes}"), HasSubstr("neither true nor false"));
-  EXPECT_THAT(fault("control: {adopt_window: 5}"), HasSubstr("no duration"));
+  EXPECT_THAT(fault("control: 5"), HasSubstr("expected keys and values, found \"5\""));
+  EXPECT_THAT(fault("services: {a: 1}"), HasSubstr("expected a list, found keys and values"));
+  EXPECT_THAT(fault("services: [{keys: }, 5]"),
+              HasSubstr("[1]: expected keys and values, found \"5\""));
+  EXPECT_THAT(fault("control: {allow_insecure: yes}"),
+              HasSubstr("expected true or false, found \"yes\""));
+  EXPECT_THAT(fault("control: {adopt_window: 5}"), HasSubstr("expected a duration"));
   EXPECT_THAT(fault("control: {adopt_window: -5s}"), HasSubstr("negative"));
-  EXPECT_THAT(fault("control: {adopt_window: inf}"), HasSubstr("no duration"));
+  EXPECT_THAT(fault("control: {adopt_window: inf}"), HasSubstr("expected a duration"));
   EXPECT_THAT(fault("control: {adopt_window: [1]}"), HasSubstr("expected a duration"));
-  EXPECT_THAT(fault("limits: {max_event_bytes: 5XB}"), HasSubstr("no size"));
-  EXPECT_THAT(fault("limits: {max_event_bytes: -1}"), HasSubstr("no size"));
-  EXPECT_THAT(fault("limits: {max_message_bytes: 99999999999999GiB}"), HasSubstr("no size"));
-  EXPECT_THAT(fault("limits: {message_rate_limit: nan}"), HasSubstr("no number"));
-  EXPECT_THAT(fault("limits: {max_channels: 5000000000}"), HasSubstr("no whole number"));
+  EXPECT_THAT(fault("limits: {max_event_bytes: 5XB}"), HasSubstr("expected a size such as"));
+  EXPECT_THAT(fault("limits: {max_event_bytes: -1}"), HasSubstr("expected a size such as"));
+  EXPECT_THAT(fault("limits: {max_message_bytes: 99999999999999GiB}"),
+              HasSubstr("expected a size such as"));
+  EXPECT_THAT(fault("limits: {message_rate_limit: nan}"), HasSubstr("expected a number"));
+  EXPECT_THAT(fault("limits: {max_channels: 5000000000}"), HasSubstr("expected a whole number"));
   EXPECT_THAT(fault("engine: {kind: memry}"), HasSubstr("did you mean \"memory\"?"));
   EXPECT_THAT(fault("services: [{status_requests: [{initial: 5}]}]"),
               HasSubstr("expected keys and values"));
-  EXPECT_THAT(fault("a: [1"), HasSubstr("no YAML"));
+  EXPECT_THAT(fault("a: [1"), HasSubstr("not valid YAML: "));
   EXPECT_THAT(fault("just text"), HasSubstr("expected keys and values"));
   EXPECT_EQ(fault(""), "none");
 }
@@ -130,6 +140,85 @@ TEST(ConfigFileTest, VariablesStandInTexts) {
   EXPECT_THAT(Parse("workers: \"${NONE}\"").faults,
               ElementsAre(HasSubstr("environment variable NONE is not set")));
   EXPECT_THAT(Parse("workers: \"${NONE\"").faults, ElementsAre(HasSubstr("without \"}\"")));
+}
+
+TEST(ConfigFileTest, ADefaultMayHaveVariablesOfItsOwn) {
+  const std::string text = "services: [{welcome_message: \"${A:-${B}}\"}]";
+  EXPECT_EQ(Parse(text, {{"B", "b"}}).config.services(0).welcome_message(), "b");
+  EXPECT_EQ(Parse(text, {{"A", "a"}}).config.services(0).welcome_message(), "a");
+  EXPECT_THAT(Parse(text).faults, ElementsAre("f.yaml:1:30: services[0].welcome_message: "
+                                              "environment variable B is not set; \"${B:-}\" "
+                                              "would allow that"));
+}
+
+TEST(ConfigFileTest, TextsThatAreNotUtf8AreRefusedWithTheirPlace) {
+  EXPECT_THAT(Parse("services:\n- name: a\n  welcome_message: \"caf\xe9\"\n").faults,
+              ElementsAre("f.yaml:3:24: byte 0xE9 is not UTF-8; save the file in UTF-8"));
+  EXPECT_THAT(Parse("# caf\xe9\nworkers: auto\n").faults, ElementsAre(HasSubstr("f.yaml:1:6: ")));
+  EXPECT_THAT(Parse("workers: \"${W}\"\n", {{"W", "caf\xe9"}}).faults,
+              ElementsAre("f.yaml:1:10: workers: environment variable W: byte 0xE9 (byte 4 of the "
+                          "text) is not UTF-8"));
+  // Escapes that make such texts.
+  EXPECT_THAT(Parse("workers: \"\\ud800\"\n").faults,
+              ElementsAre(HasSubstr("invalid unicode: 55296")));
+  for (const char* nul : {"workers: \"a\\0b\"", "services: [{events: [{data: {\"a\\0\": s}}]}]",
+                          "services: [{status_requests: [{initial: {x: \"\\x00\"}}]}]",
+                          "services: [{status_requests: [{initial: {\"\\x00\": x}}]}]",
+                          "services: [{status_requests: [{initial: {x: [\"\\u0000\"]}}]}]"}) {
+    EXPECT_THAT(Parse(nul).faults, ElementsAre(HasSubstr("NUL character"))) << nul;
+  }
+  EXPECT_EQ(
+      Parse("services: [{welcome_message: \"caf\\xe9\"}]").config.services(0).welcome_message(),
+      "caf\xc3\xa9");
+}
+
+TEST(ConfigFileTest, WhatIsNoTreeIsRefusedWithItsPlace) {
+  EXPECT_THAT(
+      Parse("services:\n- status_requests:\n  - {request: x, argument: id, initial: &x {a: *x}}\n")
+          .faults,
+      ElementsAre("f.yaml:3:48: the alias stands for a value that contains the alias itself"));
+  EXPECT_THAT(Parse("a: 1\n---\nb: 2\n").faults,
+              ElementsAre(HasSubstr("a second YAML document begins here")));
+}
+
+TEST(ConfigFileTest, KeysOfAnyYamlAreCheckedLikeOthers) {
+  const auto initial = [](const std::string& yaml) {
+    return Parse("services: [{status_requests: [{initial: " + yaml + "}]}]").faults;
+  };
+  EXPECT_THAT(initial("{a: 1, a: 2}"), ElementsAre(HasSubstr("initial.a: given twice")));
+  EXPECT_THAT(initial("{[a]: 1}"), ElementsAre(HasSubstr("a key must be a text")));
+  EXPECT_THAT(initial("{~: 1}"), ElementsAre(HasSubstr("a key must be a text")));
+  EXPECT_THAT(initial("{a: {b: 1}, c: &c [1], d: *c}"), IsEmpty());
+}
+
+TEST(ConfigFileTest, TheVariablesOfAFileMayNotMakeItHuge) {
+  std::string text = "services: [";
+  for (int i = 0; i < 20; ++i) text += "{welcome_message: \"${BIG}\"},";
+  const Parsed parsed = Parse(text + "]", {{"BIG", std::string(100'000, 'x')}});
+  ASSERT_FALSE(parsed.faults.empty());
+  EXPECT_THAT(parsed.faults[0], HasSubstr("services[10].welcome_message: with its variables "
+                                          "replaced the configuration has more than 1048576"));
+}
+
+TEST(ConfigFileTest, OfVeryManyFaultsTheFirstAreNamed) {
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text += "key" + std::to_string(i) + ": 1\n";
+  const Parsed parsed = Parse(text);
+  ASSERT_EQ(parsed.faults.size(), kMaxConfigFaults + 1);
+  EXPECT_EQ(parsed.faults.back(), "f.yaml: there are more faults than these 100");
+  // And each is short, whatever the text has.
+  for (const std::string& fault : Parse("? " + std::string(200'000, 'k') + "\n: 1\nworkers: [\"" +
+                                        std::string(200'000, 'x') + "\"]\n")
+                                      .faults) {
+    EXPECT_LT(fault.size(), 400u);
+  }
+}
+
+TEST(ConfigFileTest, AnAddressWithoutQuotesGetsAHint) {
+  EXPECT_THAT(Parse("services: [{listeners: [{host: [::1]}]}]").faults,
+              ElementsAre(HasSubstr("in quotes, as in \"[::1]\"")));
+  EXPECT_THAT(Parse("control:\n  grpc_listen: [::1]:8701\n").faults,
+              ElementsAre(HasSubstr("put an IPv6 address in quotes: \"[::1]:8701\"")));
 }
 
 TEST(ConfigFileTest, LaterChecksFindWhereAValueStood) {
@@ -149,22 +238,40 @@ TEST(ConfigFileTest, AKeyIsGivenIfItHasAValueBeItZero) {
   EXPECT_FALSE(parsed.source.Given("services[1].port"));
 }
 
-TEST(ConfigFileTest, PrintsWhatItReadsAndHidesSecrets) {
-  const std::string text =
-      "control: {adopt_window: 1.5s}\n"
-      "services: [{name: a, keys: [{secret: hush-hush-hush-hush}], mirrors: [{events: [x, y], to: "
-      "z}], events: [{name: e, data: {k: s}}], status_requests: [{request: r, initial: {a: [1, "
-      "true, null, t], b: {c: 2}}}], channels: [{pattern: \"**\", backlog_policy: "
-      "drop_oldest}]}]\n";
+TEST(ConfigFileTest, PrintsWhatItReads) {
+  const std::string text = R"(
+control: {adopt_window: 1.5s}
+limits: {message_rate_limit: 0.1}
+services:
+- name: a
+  welcome_message: "$${X} $$${Y} é \"q\" \x07 \n tail "
+  server_name: "null"
+  mirrors: [{events: [x, "y: z"], to: z}]
+  events: [{name: e, data: {k: s, "~": s, "": s, "a: b": s, "<<": s, "1": s}}]
+  status_requests:
+  - request: r
+    initial: {a: [1, true, null, t, [], {}], b: {c: 2, "<<": "x", "~": ~, "": 1}, n: "5", m: "${V}"}
+    missing: {}
+    kind: ""
+    events: [{event: e, add: {n: -1, z: 0}, upsert: {list: l, value: "$${x"}}]
+  channels: [{pattern: "**", backlog_policy: drop_oldest, history_size: 0, history_ttl: 0s}]
+)";
   const Parsed first = Parse(text);
   ASSERT_THAT(first.faults, IsEmpty());
+  EXPECT_EQ(first.config.services(0).welcome_message(), "${X} $${Y} é \"q\" \x07 \n tail ");
   const std::string yaml = ConfigToYaml(first.config);
-  EXPECT_THAT(yaml, Not(HasSubstr("hush")));
-  EXPECT_THAT(yaml, HasSubstr("secret: \"***\""));
   EXPECT_THAT(yaml, HasSubstr("backlog_policy: drop_oldest"));
   const Parsed second = Parse(yaml);
   ASSERT_THAT(second.faults, IsEmpty());
-  EXPECT_EQ(ConfigToYaml(second.config), yaml);
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(first.config, second.config))
+      << yaml;
+}
+
+TEST(ConfigFileTest, HidesSecrets) {
+  const Parsed parsed = Parse("services: [{keys: [{secret: hush-hush-hush-hush}]}]");
+  const std::string yaml = ConfigToYaml(parsed.config);
+  EXPECT_THAT(yaml, Not(HasSubstr("hush")));
+  EXPECT_THAT(yaml, HasSubstr("secret: \"***\""));
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "common/config_overrides.h"
 
+#include <string>
+
+#include "common/utf8.h"
 #include "fanwire/v1/config.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -34,7 +37,7 @@ TEST(ConfigOverridesTest, OverridesSetSingleFields) {
   EXPECT_THAT(set("services", "1"), invalid("a list cannot be set"));
   EXPECT_THAT(set("services.b.port", "1"), invalid("no element \"b\""));
   EXPECT_THAT(set("workers.x", "1"), invalid("has no keys"));
-  EXPECT_THAT(set("control.adopt_window", "soon"), invalid("no duration"));
+  EXPECT_THAT(set("control.adopt_window", "soon"), invalid("expected a duration"));
 }
 
 TEST(ConfigOverridesTest, LaterChecksBlameTheOverride) {
@@ -46,6 +49,29 @@ TEST(ConfigOverridesTest, LaterChecksBlameTheOverride) {
   EXPECT_TRUE(source.Given("services[1].port"));
   EXPECT_EQ(source.Where("services[1].port"), "--set services.a.port");
   EXPECT_EQ(source.Where("services[0].port"), "f.yaml");
+}
+
+TEST(ConfigOverridesTest, WhatIsNotUtf8IsRefusedAndTheFaultIsUtf8) {
+  v1::Config config;
+  config.add_services()->set_name("a");
+  ConfigSource source;
+  const auto set = [&](const std::string& path, const char* value) {
+    const absl::Status status = OverrideConfig(path, value, "--set " + path, &config, &source);
+    EXPECT_EQ(FirstBadUtf8(status.message()), absl::string_view::npos) << path;
+    return status;
+  };
+  const auto invalid = [](const char* why) {
+    return StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(why));
+  };
+  EXPECT_THAT(set("services.a.welcome_message", "caf\xe9"),
+              invalid("--set services.a.welcome_message: byte 0xE9 (byte 4 of the text)"));
+  EXPECT_THAT(set("limits.max_batch", "1\xe9"), invalid("is not UTF-8"));
+  EXPECT_THAT(set("limits.b\xe9", "1"), invalid("no key \"b\\xe9\""));
+  EXPECT_THAT(set("services.b\xe9.port", "1"), invalid("no element \"b\\xe9\""));
+  EXPECT_EQ(config.services(0).welcome_message(), "");
+  EXPECT_THAT(OverrideFromEnvironment("FANWIRE_", {"FANWIRE_SERVICES__A__WELCOME_MESSAGE=\xff"},
+                                      &config, &source),
+              ElementsAre(HasSubstr("FANWIRE_SERVICES__A__WELCOME_MESSAGE: byte 0xFF")));
 }
 
 TEST(ConfigOverridesTest, EnvironmentSetsWhatHasTwoUnderscores) {

@@ -8,8 +8,11 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
 #include "common/proto_time.h"
 #include "control/config/config_keys.h"
@@ -70,11 +73,11 @@ TEST(ConfigRangesTest, ANumberBesideItsRangeIsRefusedWithKeyValueAndRange) {
     const std::string range = absl::StrCat(" is not between ", low, " and ", high);
     // Beside the range of the type the text itself is refused.
     const auto refused = [&](int64_t value) {
-      return Contains(AllOf(
-          StartsWith("f.yaml:1:"), HasSubstr(absl::StrCat(": ", key.path, ": ")),
-          AnyOf(HasSubstr(absl::StrCat(value, range)),
-                HasSubstr(absl::StrCat("\"", value, "\" is no whole number from 0 to 4294967295")),
-                HasSubstr(absl::StrCat("\"", value, "\" is no size")))));
+      return Contains(
+          AllOf(StartsWith("f.yaml:1:"), HasSubstr(absl::StrCat(": ", key.path, ": ")),
+                AnyOf(HasSubstr(absl::StrCat(value, range)),
+                      HasSubstr(absl::StrCat("from 0 to 4294967295, found \"", value, "\"")),
+                      HasSubstr(absl::StrCat("or 1MiB, found \"", value, "\"")))));
     };
     // A service's 0 takes the value of `limits`.
     const bool zero_inherits = ranged != key.field && low == 1;
@@ -99,7 +102,7 @@ TEST(ConfigRangesTest, ADurationBelowItsRangeIsRefusedWithKeyValueAndRange) {
     const std::string value = absl::FormatDuration(low - absl::Milliseconds(1));
     const std::string reason =
         low == absl::ZeroDuration()
-            ? absl::StrCat("\"", value, "\": a duration cannot be negative")
+            ? absl::StrCat("expected a duration that is not negative, found \"", value, "\"")
             : absl::StrCat(value, " is less than ", absl::FormatDuration(low));
     EXPECT_THAT(Load(key.File(value)).errors,
                 Contains(AllOf(StartsWith("f.yaml:1:"),
@@ -121,6 +124,29 @@ TEST(ConfigRangesTest, AZeroThatWasWrittenIsRefusedWhereItMeansNothing) {
               ElementsAre(HasSubstr("limits.max_channels: 0 is not between")));
   EXPECT_THAT(ServiceFaults("  status_requests: [{request: r, argument: a, max_entities: 0}]\n"),
               ElementsAre(HasSubstr("services[0].status_requests[0].max_entities: 0 is not")));
+}
+
+TEST(ConfigRangesTest, AZeroOutOfTheRangeIsRefusedOfEveryKeyAndFromEverywhere) {
+  int checked = 0;
+  for (const KeyPlace& key : AllKeys()) {
+    if (!IsNumber(key.field) || RangeKeyOf(key.field) != key.field) continue;
+    const std::string& min = KeyOf(key.field).min();
+    if (min == "0" || min == "0s") continue;
+    const std::string zero = IsDuration(key.field) ? "0s" : "0";
+    EXPECT_THAT(Load(key.File(zero)).errors, Contains(HasSubstr(key.path + ": 0"))) << key.path;
+    if (absl::StrContains(key.path, "[")) continue;
+    EXPECT_THAT(Load(kService, {.settings = {absl::StrCat(key.path, "=", zero)}}).errors,
+                ElementsAre(HasSubstr(key.path + ": 0")));
+    EXPECT_THAT(
+        Load(kService,
+             {.variables = {absl::StrCat(
+                  "FANWIRE_", absl::StrReplaceAll(absl::AsciiStrToUpper(key.path), {{".", "__"}}),
+                  "=", zero)}})
+            .errors,
+        ElementsAre(HasSubstr(key.path + ": 0")));
+    ++checked;
+  }
+  EXPECT_GT(checked, 20);
 }
 
 TEST(ConfigRangesTest, AKeyWithoutAValueIsNotAZero) {
