@@ -26,7 +26,7 @@ WorkerOps::WorkerOps(EventLoop* loop, std::function<WorkerSnapshot()> take_snaps
 }
 
 void WorkerOps::Start(absl::string_view listen, uint32_t slot) {
-  if (probe_ != nullptr) return;
+  if (probe_ != nullptr || listen == kListenOff) return;
   auto address = ParseAddress(listen);
   if (!address.ok()) return;
   if (address->port != 0) address->port = static_cast<uint16_t>(address->port + slot);

@@ -28,7 +28,7 @@ class WorkerOps {
   WorkerOps& operator=(const WorkerOps&) = delete;
 
   // Listens at `listen`, or on the nearest free port after its port plus `slot`.  Does nothing if
-  // it listens already or `listen` is no address; what else goes wrong is logged.
+  // it listens already, or `listen` is "off" or not an address; what else goes wrong is logged.
   void Start(absl::string_view listen, uint32_t slot);
 
   // Answers nobody any more.  The loop must still run, or not run any more: an answer that waits

@@ -101,6 +101,7 @@ void DropEmptyKeys(google::protobuf::RepeatedPtrField<v1::Key>* keys) {
 
 void FillService(const v1::Config& config, v1::ServiceConfig* service) {
   for (v1::ListenerConfig& listener : *service->mutable_listeners()) {
+    listener.set_host(std::string(WithoutBrackets(listener.host())));
     if (!listener.has_auth_required()) listener.set_auth_required(config.auth().required());
   }
   if (service->server_name().empty()) service->set_server_name(service->name());

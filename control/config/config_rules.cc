@@ -1,11 +1,11 @@
 #include "control/config/config_rules.h"
 
-#include <netdb.h>
-
 #include <algorithm>
-#include <map>
+#include <cstdint>
+#include <optional>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -15,23 +15,24 @@
 #include "common/config_file.h"
 #include "common/log.h"
 #include "common/proto_time.h"
+#include "common/utf8.h"
+#include "control/config/config_keys.h"
+#include "control/config/port_check.h"
+#include "control/config/worker_config.h"
 #include "fanwire/v1/config.pb.h"
+#include "fanwire/v1/config_options.pb.h"
 #include "proto/channel_name.h"
 
 namespace fanwire::control {
 
 namespace {
 
+// How many workers' ops ports are kept free of other listeners if `workers` is auto: a machine with
+// very many cores must not make a file bad that is good elsewhere.
+constexpr int kMostAutoOpsPorts = 32;
+
 // Whether a listener can be told to use `host`: workers look no names up.
-bool IsAddress(const std::string& host) {
-  if (host == "localhost") return true;
-  addrinfo hints = {};
-  hints.ai_flags = AI_NUMERICHOST;
-  addrinfo* found = nullptr;
-  if (::getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return false;
-  ::freeaddrinfo(found);
-  return true;
-}
+bool IsAddress(const std::string& host) { return host == "localhost" || ParseIp(host).has_value(); }
 
 class Checker {
  public:
@@ -45,18 +46,20 @@ class Checker {
     CheckRules("", config_.channels());
     if (config_.services().empty()) Fault("services", "at least one service is needed");
     std::set<std::string> names;
-    std::map<std::string, std::string> bound;
     for (int i = 0; i < config_.services_size(); ++i) {
       const v1::ServiceConfig& service = config_.services(i);
       const std::string path = absl::StrCat("services[", i, "]");
       CheckName(path, service, &names);
-      CheckListeners(path, service, &bound);
+      CheckListeners(path, service);
       CheckService(path, service);
     }
     if (!config_.services().empty() && !names.contains(config_.default_service())) {
-      // The shipped default need not exist in a configuration of other services.
-      if (source_.Given("default_service")) {
-        Fault("default_service", absl::StrCat("no service \"", config_.default_service(), "\""));
+      // The key's own default need not exist in a configuration of other services, also where
+      // `wsctl config show` has written it out.
+      const auto* const key = v1::Config::descriptor()->FindFieldByName("default_service");
+      if (config_.default_service() != KeyOf(key).default_()) {
+        Fault("default_service",
+              absl::StrCat("there is no service \"", config_.default_service(), "\""));
       }
     }
   }
@@ -68,39 +71,94 @@ class Checker {
 
   void CheckControl() {
     const v1::ControlConfig& control = config_.control();
-    const absl::StatusOr<Address> grpc = ParseAddress(control.grpc_listen());
-    if (!grpc.ok()) {
-      Fault("control.grpc_listen", grpc.status().message());
-    } else if (!grpc->is_unix() && !IsLoopback(grpc->host) && !control.allow_insecure()) {
-      Fault("control.grpc_listen",
-            absl::StrCat("\"", grpc->host,
-                         "\" is not loopback, and there is no TLS: use 127.0.0.1,"
-                         " or set control.allow_insecure: true in a network you trust"));
-    }
-    if (const auto ops = ParseAddress(control.ops_listen()); !ops.ok()) {
-      Fault("control.ops_listen", ops.status().message());
-    }
-    if (const auto ops = ParseAddress(config_.worker().ops_listen()); !ops.ok()) {
-      Fault("worker.ops_listen", ops.status().message());
-    }
-    if (const auto socket = ParseAddress("unix:" + control.socket()); !socket.ok()) {
+    CheckGrpc(control);
+    CheckOps("control.ops_listen", control.ops_listen(), 1);
+    CheckOps("worker.ops_listen", config_.worker().ops_listen(), OpsPorts());
+    // The default comes from the environment, as it is.
+    if (const std::string fault = TextFault(control.socket()); !fault.empty()) {
+      Fault("control.socket", absl::StrCat(QuotedText(control.socket()), ": ", fault));
+    } else if (const auto socket = ParseAddress("unix:" + control.socket()); !socket.ok()) {
       Fault("control.socket", socket.status().message());
     }
     uint32_t workers = 0;
     if (config_.workers() != "auto" &&
         (!absl::SimpleAtoi(config_.workers(), &workers) || workers > 1024)) {
-      Fault("workers", absl::StrCat("\"", config_.workers(),
-                                    "\" is neither auto nor a number from 0 to 1024"));
+      Fault("workers", absl::StrCat("expected \"auto\" or a whole number from 0 to 1024, found ",
+                                    QuotedText(config_.workers())));
     }
     LogLevel level;
     if (!ParseLogLevel(config_.log().level(), &level)) {
-      Fault("log.level",
-            absl::StrCat("\"", config_.log().level(), "\" is none of debug, info, warning, error"));
+      Fault("log.level", absl::StrCat("expected debug, info, warning or error, found ",
+                                      QuotedText(config_.log().level())));
     }
     if (config_.log().format() != "text" && config_.log().format() != "json") {
       Fault("log.format",
-            absl::StrCat("\"", config_.log().format(), "\" is neither text nor json"));
+            absl::StrCat("expected text or json, found ", QuotedText(config_.log().format())));
     }
+  }
+
+  // Whether `key` is off or an address, HOST:PORT, which is then in `out`.
+  bool ReadListen(absl::string_view key, const std::string& text, std::optional<Address>* out) {
+    if (text == kListenOff) return true;
+    const absl::StatusOr<Address> address = ParseAddress(text);
+    if (!address.ok()) {
+      Fault(key, absl::StrCat(address.status().message(), "; \"off\" switches it off"));
+      return false;
+    }
+    if (address->is_unix()) {
+      Fault(key,
+            absl::StrCat(QuotedText(text),
+                         " is a unix socket; expected HOST:PORT, or \"off\" to switch it off"));
+      return false;
+    }
+    *out = *address;
+    return true;
+  }
+
+  void CheckGrpc(const v1::ControlConfig& control) {
+    constexpr absl::string_view kKey = "control.grpc_listen";
+    std::optional<Address> address;
+    if (!ReadListen(kKey, control.grpc_listen(), &address) || !address) return;
+    if (!IsLoopback(address->host) && !control.allow_insecure()) {
+      Fault(kKey, absl::StrCat("\"", address->host,
+                               "\" is not loopback, and there is no TLS: use 127.0.0.1,"
+                               " or set control.allow_insecure: true in a network you trust"));
+    }
+    // gRPC takes IPv6 along with 0.0.0.0.
+    const std::optional<IpAddress> ip = ParseIp(address->host);
+    AddPort(kKey, kKey, ip && ip->is_any() ? "::" : address->host, address->port);
+  }
+
+  // `count` ports from the one given on.
+  void CheckOps(absl::string_view key, const std::string& text, uint32_t count) {
+    std::optional<Address> address;
+    if (!ReadListen(key, text, &address) || !address) return;
+    const std::optional<IpAddress> ip = ParseIp(address->host);
+    // HttpProbe looks no names up, and takes IPv4 addresses in their usual form alone.
+    const bool unusual = ip && ip->is_v4() && !absl::StrContains(address->host, ':') &&
+                         ip->ToString() != address->host;
+    if (address->host != "localhost" && (!ip || unusual)) {
+      Fault(key, absl::StrCat("expected an IPv4 or IPv6 address, or localhost, found ",
+                              QuotedText(address->host)));
+      return;
+    }
+    if (address->port == 0) return;
+    for (uint32_t i = 0; i < count && address->port + i <= 65535; ++i) {
+      AddPort(key, i == 0 ? std::string(key) : absl::StrCat(key, " + ", i, ", of worker-", i),
+              address->host, address->port + i);
+    }
+  }
+
+  // How many ports from worker.ops_listen on workers of this machine take.
+  uint32_t OpsPorts() const {
+    const int workers = std::clamp(WorkerCount(config_), 1, 1024);
+    return static_cast<uint32_t>(config_.workers() == "auto" ? std::min(workers, kMostAutoOpsPorts)
+                                                             : workers);
+  }
+
+  void AddPort(absl::string_view key, absl::string_view owner, absl::string_view host,
+               uint32_t port) {
+    if (const std::string fault = ports_.Add(owner, host, port); !fault.empty()) Fault(key, fault);
   }
 
   void CheckOrder() {
@@ -113,16 +171,39 @@ class Checker {
     }
   }
 
+  // Why this cannot be a key's secret, or an empty text.
+  static std::string SecretFault(absl::string_view secret) {
+    if (secret == kHiddenSecret) {
+      return "the secret is \"***\", as `wsctl config show` prints it; write the secret itself or "
+             "a "
+             "variable";
+    }
+    // What was not replaced is no secret: everybody can read it in the file.
+    const absl::string_view name = absl::ClippedSubstr(secret, 1);
+    const bool is_variable =
+        absl::StartsWith(secret, "$") && !name.empty() && !absl::ascii_isdigit(name[0]) &&
+        std::all_of(name.begin(), name.end(),
+                    [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_'; });
+    if (is_variable || absl::StrContains(secret, "${")) {
+      return "the secret is or contains a variable that was not replaced; write it as "
+             "\"${NAME}\" or \"${NAME:-}\", and give the variable the secret itself";
+    }
+    if (absl::StripAsciiWhitespace(secret).empty()) return "the secret has only spaces";
+    if (secret.size() >= 16) return "";
+    return absl::StrCat("a secret of ", secret.size(),
+                        " bytes; at least 16, better 32 random ones");
+  }
+
   void CheckKeys(const std::string& path, const google::protobuf::RepeatedPtrField<v1::Key>& keys) {
     for (int i = 0; i < keys.size(); ++i) {
       const std::string at = absl::StrCat(path, ".keys[", i, "]");
-      if (keys[i].secret().size() < 16) {
-        Fault(at, absl::StrCat("a secret of ", keys[i].secret().size(),
-                               " bytes; at least 16, better 32 random ones"));
+      if (const std::string fault = SecretFault(keys[i].secret()); !fault.empty()) {
+        Fault(at, fault);
       }
       if (!keys[i].algorithm().empty() && keys[i].algorithm() != "HS256") {
         Fault(at + ".algorithm",
-              absl::StrCat("\"", keys[i].algorithm(), "\": only HS256 is known"));
+              absl::StrCat("expected HS256, found ", QuotedText(keys[i].algorithm()),
+                           "; only HS256 is known"));
       }
     }
   }
@@ -144,32 +225,26 @@ class Checker {
       return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
     });
     if (name.empty() || name.size() > 64 || !plain || name[0] == '-') {
-      Fault(path + ".name", absl::StrCat("\"", name,
-                                         "\": 1 to 64 lower-case letters, digits "
-                                         "and '-'"));
+      Fault(path + ".name",
+            absl::StrCat("expected 1 to 64 lower-case letters, digits and '-', found ",
+                         QuotedText(name)));
     } else if (!names->insert(name).second) {
-      Fault(path + ".name", absl::StrCat("\"", name, "\" is there already"));
+      Fault(path + ".name", absl::StrCat("duplicate name \"", name, "\""));
     }
   }
 
-  void CheckListeners(const std::string& path, const v1::ServiceConfig& service,
-                      std::map<std::string, std::string>* bound) {
+  void CheckListeners(const std::string& path, const v1::ServiceConfig& service) {
     if (service.listeners().empty()) Fault(path, "a service needs a port, or listeners");
     for (int i = 0; i < service.listeners_size(); ++i) {
       const v1::ListenerConfig& listener = service.listeners(i);
       const std::string at = absl::StrCat(path, ".listeners[", i, "]");
       const bool is_address = IsAddress(listener.host());
       if (!is_address) {
-        Fault(at + ".host", absl::StrCat("\"", listener.host(),
-                                         "\" is no address: IPv4, IPv6 or localhost expected"));
+        Fault(at + ".host", absl::StrCat("expected an IPv4 or IPv6 address, or localhost, found ",
+                                         QuotedText(listener.host())));
       }
-      if (listener.port() != 0) {
-        const auto [it, fresh] =
-            bound->emplace(absl::StrCat(listener.host(), ":", listener.port()), service.name());
-        if (!fresh) {
-          Fault(at + ".port", absl::StrCat(it->first, " is taken by service \"", it->second, "\""));
-        }
-      }
+      AddPort(at + ".port", absl::StrCat("service \"", service.name(), "\""), listener.host(),
+              listener.port());
       const bool keys = !service.keys().empty() || !config_.auth().keys().empty();
       if (listener.auth_required() && !keys) {
         Fault(at + ".auth_required",
@@ -204,9 +279,9 @@ class Checker {
       if (rule.to().empty() || IsPattern(rule.to()) ||
           (open == std::string::npos) != (close == std::string::npos) ||
           (open != std::string::npos && close < open + 2)) {
-        Fault(at + ".to", absl::StrCat("\"", rule.to(),
-                                       "\" is no channel with at most one "
-                                       "{field}"));
+        Fault(at + ".to",
+              absl::StrCat("expected the name of a channel, with at most one {field}, found ",
+                           QuotedText(rule.to())));
       }
     }
     std::set<std::string> events;
@@ -215,7 +290,7 @@ class Checker {
       const std::string at = absl::StrCat(path, ".events[", i, "]");
       if (event.name().empty()) Fault(at, "name is missing");
       if (!events.insert(event.name()).second) {
-        Fault(at + ".name", absl::StrCat("\"", event.name(), "\" is there already"));
+        Fault(at + ".name", absl::StrCat("duplicate name ", QuotedText(event.name())));
       }
       for (const auto& [key, type] : event.data()) {
         if (type.empty() || !absl::StrContains("sinbola", type[0]) || type.size() > 2 ||
@@ -231,7 +306,7 @@ class Checker {
       const std::string at = absl::StrCat(path, ".status_requests[", i, "]");
       if (request.request().empty()) Fault(at, "request is missing");
       if (!requests.insert(request.request()).second) {
-        Fault(at + ".request", absl::StrCat("\"", request.request(), "\" is there already"));
+        Fault(at + ".request", absl::StrCat("duplicate name ", QuotedText(request.request())));
       }
       if (!request.has_recent() && request.argument().empty()) Fault(at, "argument is missing");
       if (request.has_recent() &&
@@ -244,6 +319,7 @@ class Checker {
   const v1::Config& config_;
   const ConfigSource& source_;
   std::vector<std::string>* const faults_;
+  PortCheck ports_;
 };
 
 }  // namespace

@@ -42,12 +42,40 @@ TEST(AddressTest, SaysWhatIsMissing) {
 }
 
 TEST(AddressTest, KnowsLoopback) {
-  for (const char* host : {"127.0.0.1", "127.9.9.9", "::1", "localhost"}) {
+  for (const char* host :
+       {"127.0.0.1", "127.9.9.9", "::1", "localhost", "::ffff:127.0.0.1", "::ffff:7f00:1",
+        "0:0:0:0:0:0:0:1", "[::1]", "[::ffff:127.0.0.1]", "127.1"}) {
     EXPECT_TRUE(IsLoopback(host)) << host;
   }
-  for (const char* host : {"0.0.0.0", "10.0.0.1", "::", "example.org"}) {
+  for (const char* host : {"0.0.0.0", "10.0.0.1", "::", "example.org", "::ffff:10.0.0.1", "::2",
+                           "::ffff:0.0.0.0", "[127.0.0.1]", "[", "[]", "", "localhost.evil.org"}) {
     EXPECT_FALSE(IsLoopback(host)) << host;
   }
+}
+
+TEST(AddressTest, AllSpellingsOfAnAddressAreOne) {
+  const auto text = [](const char* host) {
+    const std::optional<IpAddress> ip = ParseIp(host);
+    return ip ? ip->ToString() : "none";
+  };
+  for (const char* host : {"127.0.0.1", "127.1", "0x7f.0.0.1", "2130706433", "::ffff:127.0.0.1",
+                           "::FFFF:7f00:1", "[::ffff:127.0.0.1]"}) {
+    EXPECT_EQ(text(host), "127.0.0.1") << host;
+  }
+  for (const char* host : {"::1", "0:0:0:0:0:0:0:1", "0::1", "[::1]", "::0001"}) {
+    EXPECT_EQ(text(host), "::1") << host;
+  }
+  for (const char* host :
+       {"localhost", "", "[]", "[127.0.0.1]", "::1]", "x y", "1.2.3.4.5", "::g"}) {
+    EXPECT_EQ(text(host), "none") << host;
+  }
+  EXPECT_EQ(ParseIp("127.1"), ParseIp("::ffff:127.0.0.1"));
+  EXPECT_NE(ParseIp("127.0.0.1"), ParseIp("::1"));
+  for (const char* any : {"0.0.0.0", "::", "0", "::ffff:0.0.0.0", "[::]"}) {
+    EXPECT_TRUE(ParseIp(any)->is_any()) << any;
+  }
+  EXPECT_FALSE(ParseIp("::1")->is_any());
+  EXPECT_FALSE(ParseIp("0.0.0.1")->is_any());
 }
 
 TEST(AddressTest, RuntimeDirFollowsTheEnvironment) {

@@ -1,5 +1,6 @@
 #include "control/config/config_rules.h"
 
+#include <cstdlib>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@ namespace fanwire::control {
 
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -27,16 +29,53 @@ TEST(ConfigRulesTest, AddressesAreChecked) {
               ElementsAre(HasSubstr("control.socket")));
 }
 
+TEST(ConfigRulesTest, AnAddressCanBeSwitchedOff) {
+  const v1::Config config =
+      Good("control: {grpc_listen: off, ops_listen: 'off'}\nworker: {ops_listen: \"off\"}\n");
+  EXPECT_EQ(config.control().grpc_listen(), "off");
+  EXPECT_EQ(config.worker().ops_listen(), "off");
+  for (const char* key :
+       {"control: {grpc_listen: ", "control: {ops_listen: ", "worker: {ops_listen: "}) {
+    EXPECT_THAT(Faults(absl::StrCat(key, "''}\n")),
+                ElementsAre(HasSubstr("the address is empty; write \"off\" to switch it off")));
+    EXPECT_THAT(Faults(absl::StrCat(key, "no}\n")),
+                ElementsAre(HasSubstr("\"off\" switches it off")));
+    EXPECT_THAT(Faults(absl::StrCat(key, "'unix:/run/x.sock'}\n")),
+                ElementsAre(HasSubstr("is a unix socket; expected HOST:PORT")));
+    EXPECT_THAT(Faults(absl::StrCat(key, "}\n")), IsEmpty());  // not given
+  }
+  EXPECT_THAT(Load(kService, {.settings = {"control.grpc_listen="}}).errors,
+              ElementsAre(HasSubstr("--set control.grpc_listen: ")));
+  // A start would not look the name up.
+  EXPECT_THAT(Faults("control: {ops_listen: '127.1:1'}\n"),
+              ElementsAre(HasSubstr("or localhost, found \"127.1\"")));
+  EXPECT_THAT(Faults("control: {ops_listen: 'box.example.com:1'}\n"),
+              ElementsAre(HasSubstr("or localhost, found \"box.example.com\"")));
+}
+
+TEST(ConfigRulesTest, TheSocketsDefaultMustBeUtf8Too) {
+  const std::string fault = "is not UTF-8";
+  setenv("RUNTIME_DIRECTORY", "/tmp/caf\xe9", 1);
+  EXPECT_THAT(Faults(""), ElementsAre(AllOf(HasSubstr("control.socket"), HasSubstr(fault))));
+  unsetenv("RUNTIME_DIRECTORY");
+}
+
 TEST(ConfigRulesTest, GrpcBeyondLoopbackMustBeAskedFor) {
   EXPECT_THAT(Faults("control: {grpc_listen: '0.0.0.0:8701'}\n"),
               ElementsAre(HasSubstr("is not loopback, and there is no TLS")));
   EXPECT_THAT(Faults("control: {grpc_listen: '0.0.0.0:8701', allow_insecure: true}\n"), IsEmpty());
   EXPECT_THAT(Faults("control: {grpc_listen: '[::1]:8701'}\n"), IsEmpty());
+  EXPECT_THAT(Faults("control: {grpc_listen: '[::ffff:127.0.0.1]:8701'}\n"), IsEmpty());
 }
 
 TEST(ConfigRulesTest, AnonymousListenersBeyondLoopbackMustBeAskedFor) {
   const std::string service = "services: [{name: a, listeners: [{host: 0.0.0.0, port: 1}]}]\n";
   EXPECT_THAT(Load(service).errors, ElementsAre(HasSubstr("anybody may read all")));
+  EXPECT_THAT(
+      Load("services: [{name: a, listeners: [{host: '::ffff:127.0.0.1', port: 1}]}]").errors,
+      IsEmpty());
+  EXPECT_THAT(Load("services: [{name: a, listeners: [{host: '::ffff:10.0.0.1', port: 1}]}]").errors,
+              ElementsAre(HasSubstr("anybody may read all")));
   EXPECT_THAT(Load("auth: {allow_anonymous_beyond_loopback: true}\n" + service).errors, IsEmpty());
   EXPECT_THAT(Load("auth: {required: true, keys: [{secret: 0123456789abcdef}]}\n" + service).errors,
               IsEmpty());
@@ -48,7 +87,44 @@ TEST(ConfigRulesTest, ATokenThatIsDemandedNeedsAKeyThatIsNone) {
   EXPECT_THAT(Faults("auth: {keys: [{secret: short}]}\n"),
               ElementsAre(HasSubstr("a secret of 5 bytes")));
   EXPECT_THAT(Faults("auth: {keys: [{secret: 0123456789abcdef, algorithm: RS256}]}\n"),
-              ElementsAre(HasSubstr("only HS256")));
+              ElementsAre(HasSubstr("expected HS256, found \"RS256\"")));
+}
+
+TEST(ConfigRulesTest, NoKeyHoldsAVariableThatWasNotReplaced) {
+  const std::string keys = "services: [{name: a, port: 1, keys: [{secret: ";
+  const auto with = [](const char* name, const char* value) {
+    return ConfigOverrides{.environment = [=](const std::string& asked) -> const char* {
+      return asked == name ? value : nullptr;
+    }};
+  };
+  const std::string nested = keys + "\"${A:-${BODAI_SHARED_SECRET}}\"}]}]\n";
+  EXPECT_THAT(Load(nested).errors,
+              ElementsAre(HasSubstr("variable BODAI_SHARED_SECRET is not set")));
+  const LoadedConfig good = Load(nested, with("BODAI_SHARED_SECRET", "0123456789abcdef"));
+  ASSERT_THAT(good.errors, IsEmpty());
+  EXPECT_EQ(good.config->services(0).keys(0).secret(), "0123456789abcdef");
+  const auto refused = ElementsAre(HasSubstr("a variable that was not replaced"));
+  for (const char* secret :
+       {"\"$BODAI_SHARED_SECRET\"", "$bodai_shared_secret", "'$${BODAI_SHARED_SECRET}'",
+        "\"prefix-$${BODAI_SHARED_SECRET}\"", "\"${A:-$BODAI_SHARED_SECRET}\""}) {
+    EXPECT_THAT(Load(absl::StrCat(keys, secret, "}]}]\n")).errors, refused) << secret;
+    EXPECT_THAT(Load(absl::StrCat("auth: {keys: [{secret: ", secret, "}]}\n", kService)).errors,
+                refused)
+        << secret;
+  }
+  // What an environment file did not replace.
+  for (const char* value : {"${BODAI_SHARED_SECRET}", "$BODAI_SHARED_SECRET"}) {
+    EXPECT_THAT(Load(keys + "\"${A}\"}]}]\n", with("A", value)).errors, refused) << value;
+  }
+  EXPECT_THAT(Load(keys + "\"${ A }\"}]}]\n").errors, ElementsAre(HasSubstr("expected ${NAME}")));
+  EXPECT_THAT(Load(keys + "\"${A\"}]}]\n").errors, ElementsAre(HasSubstr("without \"}\"")));
+  EXPECT_THAT(Load(keys + "\"                    \"}]}]\n").errors,
+              ElementsAre(HasSubstr("has only spaces")));
+  EXPECT_THAT(Load(keys + "\"***\"}]}]\n").errors,
+              ElementsAre(HasSubstr("as `wsctl config show` prints it")));
+  // Random secrets may have such characters.
+  EXPECT_THAT(Load(keys + "\"p$ssw0rd-{0123456789}$\"}]}]\n").errors, IsEmpty());
+  EXPECT_THAT(Load(keys + "\"$5$rounds=5000$salt$hash\"}]}]\n").errors, IsEmpty());
 }
 
 TEST(ConfigRulesTest, RangesAreChecked) {
@@ -83,14 +159,14 @@ TEST(ConfigRulesTest, AServiceIsChecked) {
               ElementsAre(HasSubstr("services[0].name")));
   EXPECT_THAT(Load("services: [{port: 1}]").errors, ElementsAre(HasSubstr("services[0].name")));
   EXPECT_THAT(Load("services: [{name: a, port: 1}, {name: a, port: 2}]").errors,
-              ElementsAre(HasSubstr("\"a\" is there already")));
+              ElementsAre(HasSubstr("duplicate name \"a\"")));
   EXPECT_THAT(Load("services: [{name: a, port: 1}, {name: b, port: 1}]").errors,
               ElementsAre(HasSubstr("127.0.0.1:1 is taken by service \"a\"")));
   EXPECT_THAT(Load("services: [{name: a}]").errors, ElementsAre(HasSubstr("needs a port")));
   EXPECT_THAT(Load("services: [{name: a, port: 65536}]").errors, Contains(HasSubstr("65535")));
   EXPECT_THAT(Load("services: [{name: a, listeners: [{host: 'x y', port: 1}]}]").errors,
-              ElementsAre(HasSubstr("\"x y\" is no address")));
-  for (const char* host : {"127.0.0.1", "::1", "localhost"}) {
+              ElementsAre(HasSubstr("localhost, found \"x y\"")));
+  for (const char* host : {"127.0.0.1", "::1", "localhost", "[::1]", "::ffff:127.0.0.1"}) {
     EXPECT_THAT(
         Load(absl::StrCat("services: [{name: a, listeners: [{host: '", host, "', port: 1}]}]"))
             .errors,
@@ -122,10 +198,60 @@ TEST(ConfigRulesTest, AServiceIsChecked) {
   }
 }
 
+TEST(ConfigRulesTest, BracketsAroundAnIpv6AddressAreTakenOff) {
+  const v1::Config config =
+      LoadGood("services: [{name: a, listeners: [{host: '[::1]', port: 1}]}]\n");
+  EXPECT_EQ(config.services(0).listeners(0).host(), "::1");
+}
+
+TEST(ConfigRulesTest, NoTwoListenersShareAPort) {
+  EXPECT_THAT(Load("services:\n- {name: a, port: 1}\n- {name: b, listeners: [{host: localhost, "
+                   "port: 1}]}\n")
+                  .errors,
+              ElementsAre("f.yaml:3:46: services[1].listeners[0].port: service \"b\" cannot use "
+                          "localhost:1: 127.0.0.1:1 is taken by service \"a\""));
+  EXPECT_THAT(Faults("control: {grpc_listen: '127.0.0.1:8690'}\n"),
+              ElementsAre(HasSubstr("service \"a\" cannot use 127.0.0.1:8690: 127.0.0.1:8690 is "
+                                    "taken by control.grpc_listen")));
+  EXPECT_THAT(Faults("control: {grpc_listen: '0.0.0.0:8690', allow_insecure: true}\n"),
+              ElementsAre(HasSubstr("[::]:8690 is taken by control.grpc_listen")));
+  EXPECT_THAT(Faults("control: {ops_listen: '[::ffff:127.0.0.1]:8690'}\n"),
+              ElementsAre(HasSubstr("is taken by control.ops_listen")));
+  EXPECT_THAT(Faults("control: {ops_listen: 'localhost:8701'}\n"),
+              ElementsAre(HasSubstr("control.ops_listen: control.ops_listen cannot use "
+                                    "localhost:8701: 127.0.0.1:8701 is taken by "
+                                    "control.grpc_listen")));
+  EXPECT_THAT(Faults("worker: {ops_listen: '127.0.0.1:8702'}\n"),
+              ElementsAre(HasSubstr("is taken by control.ops_listen")));
+  EXPECT_THAT(Faults("control: {grpc_listen: off}\nworker: {ops_listen: 'localhost:8701'}\n"),
+              IsEmpty());
+}
+
+TEST(ConfigRulesTest, TheWorkersOpsPortsAreARange) {
+  const auto faults = [](const std::string& workers, int port) {
+    return Load(absl::StrCat("workers: '", workers, "'\nservices: [{name: a, port: ", port, "}]\n"))
+        .errors;
+  };
+  EXPECT_THAT(faults("4", 8710), ElementsAre(HasSubstr("is taken by worker.ops_listen")));
+  EXPECT_THAT(faults("4", 8713),
+              ElementsAre(HasSubstr("127.0.0.1:8713 is taken by worker.ops_listen + 3, of "
+                                    "worker-3")));
+  EXPECT_THAT(faults("4", 8714), IsEmpty());
+  EXPECT_THAT(faults("0", 8710), ElementsAre(HasSubstr("worker.ops_listen")));
+  EXPECT_THAT(faults("0", 8711), IsEmpty());
+  EXPECT_THAT(faults("auto", 8710), ElementsAre(HasSubstr("worker.ops_listen")));
+  // Whatever machine this is, the shipped ports are good.
+  EXPECT_THAT(faults("auto", 8765), IsEmpty());
+  EXPECT_THAT(Load("worker: {ops_listen: '127.0.0.1:0'}\nservices: [{name: a, port: 1}]\n").errors,
+              IsEmpty());
+}
+
 TEST(ConfigRulesTest, TheDefaultServiceMustExistIfItIsNamed) {
-  EXPECT_THAT(Faults("default_service: b\n"), ElementsAre(HasSubstr("no service \"b\"")));
+  EXPECT_THAT(Faults("default_service: b\n"), ElementsAre(HasSubstr("there is no service \"b\"")));
   EXPECT_THAT(Faults(""), IsEmpty());
   EXPECT_THAT(Faults("default_service: a\n"), IsEmpty());
+  // As `wsctl config show` prints it where there is no such service.
+  EXPECT_THAT(Faults("default_service: mahavishnu\n"), IsEmpty());
 }
 
 }  // namespace

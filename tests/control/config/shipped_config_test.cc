@@ -172,8 +172,8 @@ TEST(ShippedConfigTest, HasNoKeyUnlessItsVariableIsSet) {
 }
 
 // What the catalog has against such an event.
-std::vector<std::string> Faults(const Catalog& catalog, const std::string& name,
-                                const std::string& channel, const nlohmann::json& data) {
+std::vector<std::string> CatalogFaultsOf(const Catalog& catalog, const std::string& name,
+                                         const std::string& channel, const nlohmann::json& data) {
   JsonDocument document;
   EXPECT_OK(document.Parse(data.dump()));
   Event event;
@@ -195,10 +195,10 @@ TEST(ShippedConfigTest, EveryEventFitsItsOwnCatalog) {
         if (type.back() != '?') least[key] = Sample(type);
       }
       for (const std::string& channel : event.channels) {
-        EXPECT_THAT(Faults(service->catalog, event.name, Fill(channel), all), IsEmpty());
-        EXPECT_THAT(Faults(service->catalog, event.name, Fill(channel), least), IsEmpty());
+        EXPECT_THAT(CatalogFaultsOf(service->catalog, event.name, Fill(channel), all), IsEmpty());
+        EXPECT_THAT(CatalogFaultsOf(service->catalog, event.name, Fill(channel), least), IsEmpty());
       }
-      EXPECT_THAT(Faults(service->catalog, event.name, "elsewhere", all), Not(IsEmpty()));
+      EXPECT_THAT(CatalogFaultsOf(service->catalog, event.name, "elsewhere", all), Not(IsEmpty()));
     }
   }
 }
