@@ -60,13 +60,8 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
 
-  const auto text = fanwire::control::ReadConfigFile(options.config_file);
-  if (!text.ok()) {
-    std::cerr << text.status().message() << "\n";
-    return 2;
-  }
   fanwire::control::LoadedConfig config =
-      fanwire::control::LoadConfig(*text, options.config_file, options.overrides);
+      fanwire::control::LoadConfigFile(options.config_file, options.overrides);
   if (json) {
     std::cout << config.ToJson() << "\n";
     return config.ok() ? 0 : 2;
@@ -76,10 +71,12 @@ int main(int argc, char** argv) {
   }
   if (!config.ok()) {
     for (const std::string& fault : config.errors) std::cerr << fault << "\n";
+    const size_t faults = config.errors.size();
+    std::cerr << options.config_file << ": " << faults << (faults == 1 ? " fault\n" : " faults\n");
     return 2;
   }
   if (check) {
-    std::cout << options.config_file << ": good\n";
+    std::cout << options.config_file << ": fine\n";
     return 0;
   }
 

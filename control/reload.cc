@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "common/metrics.h"
 #include "control/config/config_difference.h"
 #include "control/config/service_table.h"
 #include "fanwire/v1/admin.pb.h"
@@ -20,6 +21,9 @@ namespace {
 // How often the workers' acknowledgements are looked at.
 constexpr absl::Duration kPoll = absl::Milliseconds(20);
 
+// A status of a call may have 8 KB, in which some characters take three bytes.
+constexpr size_t kMaxListedBytes = 2000;
+
 absl::Status Stopping() { return absl::UnavailableError("control is stopping"); }
 
 // `config` and those services of `more` that it has not.
@@ -30,6 +34,20 @@ v1::Config WithServicesOf(v1::Config config, const v1::Config& more) {
     if (!names.contains(service.name())) *config.add_services() = service;
   }
   return config;
+}
+
+// The first faults, a line each: no more than fits into the status of a call.
+std::string Listed(const std::vector<std::string>& faults) {
+  std::string text;
+  for (size_t i = 0; i < faults.size(); ++i) {
+    if (i > 0 && text.size() + faults[i].size() > kMaxListedBytes) {
+      absl::StrAppend(&text, "\nand ", faults.size() - i,
+                      " more faults, which `wsctl config check` shows");
+      break;
+    }
+    absl::StrAppend(&text, i > 0 ? "\n" : "", faults[i]);
+  }
+  return text;
 }
 
 // "worker-0: REASON; worker-1: REASON" of those that refused what was pushed last.
@@ -45,7 +63,11 @@ std::string Refusals(const std::vector<v1::WorkerConfigState>& states) {
 }  // namespace
 
 Reload::Reload(Options options, ReloadTarget* target, const Clock* clock)
-    : options_(std::move(options)), target_(target), clock_(clock), thread_([this] { Run(); }) {}
+    : options_(std::move(options)),
+      target_(target),
+      clock_(clock),
+      last_ended_(clock->WallNow()),
+      thread_([this] { Run(); }) {}
 
 Reload::~Reload() { Stop(); }
 
@@ -82,15 +104,31 @@ void Reload::Run() {
     }
     if (asked.empty()) return;  // nobody waits, and nobody will
     const Response response = stopping ? Response(Stopping()) : ReloadOnce();
+    if (!stopping) Remember(response.ok());
     for (const Done& done : asked) done(response);
   }
 }
 
+void Reload::Remember(bool success) {
+  MutexLock lock(&mu_);
+  last_succeeded_ = success;
+  last_ended_ = clock_->WallNow();
+}
+
+void Reload::CollectMetrics(MetricSink& sink) const {
+  MutexLock lock(&mu_);
+  sink.Gauge("fanwire_config_last_reload_success",
+             "Whether the last reload of the configuration succeeded; 1 before the first one.",
+             last_succeeded_ ? 1 : 0);
+  sink.Gauge("fanwire_config_last_reload_timestamp_seconds",
+             "When the last reload of the configuration ended, successful or not; before the first "
+             "one, when control started.",
+             absl::ToDoubleSeconds(last_ended_ - absl::UnixEpoch()));
+}
+
 Reload::Response Reload::ReloadOnce() {
-  const auto text = ReadConfigFile(options_.config_file);
-  if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
-  LoadedConfig loaded = LoadConfig(*text, options_.config_file, options_.overrides);
-  if (!loaded.ok()) return absl::InvalidArgumentError(loaded.ErrorText());
+  LoadedConfig loaded = LoadConfigFile(options_.config_file, options_.overrides);
+  if (!loaded.ok()) return absl::InvalidArgumentError(Listed(loaded.errors));
 
   const ConfigInForce before = target_->config();
   v1::ReloadConfigResponse response;

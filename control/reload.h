@@ -20,6 +20,10 @@
 #include "control/admin/control_process.h"
 #include "control/config/config_loader.h"
 
+namespace fanwire {
+class MetricSink;
+}
+
 namespace fanwire::v1 {
 class ReloadConfigResponse;
 class WorkerConfigState;
@@ -69,6 +73,10 @@ class Reload {
   //   UNAVAILABLE          Stop() was called
   void Request(Done done);
 
+  // Adds whether the last reload succeeded, and when it ended.  Before the first one the start
+  // counts: it read the configuration, too.
+  void CollectMetrics(MetricSink& sink) const;
+
   // Ends the reload that runs and answers those that wait.  Returns when the thread has ended.
   void Stop();
 
@@ -76,6 +84,7 @@ class Reload {
   using States = std::vector<v1::WorkerConfigState>;
 
   void Run();
+  void Remember(bool success);
   Response ReloadOnce();
   // Gives the workers again what was in force before.
   absl::Status GoBack(const ConfigInForce& before, const std::string& refusals);
@@ -87,10 +96,12 @@ class Reload {
   ReloadTarget* const target_;
   const Clock* const clock_;
 
-  Mutex mu_;  // a leaf
+  mutable Mutex mu_;  // a leaf
   CondVar changed_;
   std::vector<Done> waiting_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  bool last_succeeded_ ABSL_GUARDED_BY(mu_) = true;
+  absl::Time last_ended_ ABSL_GUARDED_BY(mu_);
 
   std::thread thread_;
 };

@@ -1,17 +1,12 @@
 #include "control/server.h"
 
-#include <fcntl.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <thread>
 #include <utility>
 
@@ -49,6 +44,7 @@
 #include "control/routing/receipt_tracker.h"
 #include "control/routing/router.h"
 #include "control/routing/subscriptions.h"
+#include "control/runtime_dir.h"
 #include "control/workers/ledger.h"
 #include "control/workers/worker_registry.h"
 #include "control/workers/worker_service.h"
@@ -72,45 +68,6 @@ SupervisorSettings SettingsOf(const v1::Config& config) {
           .drain_window = ToDuration(config.worker().drain_window()),
           .drain_deadline = ToDuration(config.worker().drain_deadline())};
 }
-
-absl::Status SystemError(absl::string_view what) {
-  return absl::FailedPreconditionError(absl::StrCat(what, ": ", std::strerror(errno)));
-}
-
-// The folder of the socket and of the workers' locks, which one control at a time holds.
-class RuntimeDir {
- public:
-  ~RuntimeDir() {
-    if (fd_ >= 0) close(fd_);
-  }
-
-  absl::Status Take(const std::string& socket) {
-    path_ = socket.substr(0, std::max<size_t>(socket.rfind('/'), 1));
-    if (mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) return SystemError(path_);
-    struct stat info = {};
-    if (lstat(path_.c_str(), &info) != 0) return SystemError(path_);
-    // In a folder that all may write to, somebody else may have been first.
-    if (!S_ISDIR(info.st_mode) || (info.st_uid != geteuid() && geteuid() != 0)) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path_, ": no folder of this user; set control.socket to another place"));
-    }
-    const std::string lock = path_ + "/control.lock";
-    fd_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd_ < 0) return SystemError(lock);
-    if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          lock, ": another control runs here; stop it, or set control.socket to another place"));
-    }
-    unlink(socket.c_str());  // of one that is gone
-    return absl::OkStatus();
-  }
-
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  int fd_ = -1;
-};
 
 class ServerImpl final : public Server, public ControlProcess, public ReloadTarget {
  public:
@@ -358,6 +315,7 @@ absl::Status ServerImpl::Listen() {
 
 absl::Status ServerImpl::StartOps() {
   const std::string listen = this->config().config->control().ops_listen();
+  if (listen == kListenOff) return absl::OkStatus();
   const auto address = ParseAddress(listen);
   if (!address.ok()) return address.status();
   metrics_.Add(CollectProcess);
@@ -371,6 +329,7 @@ absl::Status ServerImpl::StartOps() {
                     .services = [this] { return services(); }},
                    sink);
     supervisor_->CollectMetrics(sink);
+    reload_->CollectMetrics(sink);
   });
   HttpProbe::Options options;
   options.listen = *address;

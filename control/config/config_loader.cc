@@ -1,16 +1,20 @@
 #include "control/config/config_loader.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/config_overrides.h"
+#include "common/utf8.h"
+#include "common/yaml_check.h"
 #include "control/config/config_defaults.h"
 #include "control/config/config_ranges.h"
 #include "control/config/config_rules.h"
@@ -18,12 +22,43 @@
 
 namespace fanwire::control {
 
+namespace {
+
+class FileCloser {
+ public:
+  explicit FileCloser(int fd) : fd_(fd) {}
+  ~FileCloser() { close(fd_); }
+  FileCloser(const FileCloser&) = delete;
+  FileCloser& operator=(const FileCloser&) = delete;
+
+ private:
+  const int fd_;
+};
+
+absl::Status CannotRead(absl::string_view name, int error) {
+  const std::string text = absl::StrCat(name, ": cannot read the file: ", strerror(error));
+  return error == EACCES ? absl::PermissionDeniedError(text) : absl::NotFoundError(text);
+}
+
+// Whether `path` names a file that this process has open: "/dev/stdin", or "/dev/fd/63", which a
+// shell makes of <(...).
+bool IsOwnDescriptor(absl::string_view path) {
+  return path == "/dev/stdin" || absl::StartsWith(path, "/dev/fd/") ||
+         absl::StartsWith(path, "/proc/self/fd/");
+}
+
+absl::string_view KindOf(mode_t mode) {
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a named pipe";
+  return "a device";
+}
+
+}  // namespace
+
 LoadedConfig::LoadedConfig() : config(std::make_unique<v1::Config>()) {}
 LoadedConfig::~LoadedConfig() = default;
 LoadedConfig::LoadedConfig(LoadedConfig&&) noexcept = default;
 LoadedConfig& LoadedConfig::operator=(LoadedConfig&&) noexcept = default;
-
-std::string LoadedConfig::ErrorText() const { return absl::StrJoin(errors, "\n"); }
 
 std::string LoadedConfig::ToJson() const {
   nlohmann::ordered_json object = {{"ok", ok()}, {"errors", errors}, {"warnings", warnings}};
@@ -38,6 +73,13 @@ LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
   const EnvironmentLookup environment =
       overrides.environment ? overrides.environment : ProcessEnvironment();
   loaded.errors = ParseConfig(text, environment, loaded.config.get(), &source);
+  if (loaded.ok() && loaded.config->ByteSizeLong() == 0) {
+    loaded.errors.push_back(
+        absl::StrCat(file_name,
+                     ": the file has no settings; it needs at least one service, as in "
+                     "\"services: [{name: mahavishnu, port: 8690}]\""));
+    return loaded;
+  }
   for (std::string& fault :
        OverrideFromEnvironment("FANWIRE_", overrides.variables, loaded.config.get(), &source)) {
     loaded.errors.push_back(std::move(fault));
@@ -45,14 +87,16 @@ LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
   for (const std::string& setting : overrides.settings) {
     const std::vector<std::string> parts = absl::StrSplit(setting, absl::MaxSplits('=', 1));
     if (parts.size() != 2) {
-      loaded.errors.push_back(absl::StrCat("--set ", setting, ": expected key=value"));
+      loaded.errors.push_back(
+          absl::StrCat("--set ", TextFault(setting).empty() ? setting : QuotedText(setting),
+                       ": expected key=value"));
       continue;
     }
     const absl::Status status = OverrideConfig(parts[0], parts[1], absl::StrCat("--set ", parts[0]),
                                                loaded.config.get(), &source);
     if (!status.ok()) loaded.errors.emplace_back(status.message());
   }
-  // A file with faults of form would bring a tail of faults of meaning that are none.
+  // Until each value could be read, the rules would find faults that are not there.
   if (!loaded.ok()) return loaded;
   CheckRanges(*loaded.config, source, &loaded.errors);
   FillDefaults(loaded.config.get());
@@ -60,16 +104,44 @@ LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
   return loaded;
 }
 
+LoadedConfig LoadConfigFile(const std::string& path, const ConfigOverrides& overrides) {
+  const absl::StatusOr<std::string> text = ReadConfigFile(path);
+  if (text.ok()) return LoadConfig(*text, path, overrides);
+  LoadedConfig loaded;
+  loaded.errors.emplace_back(text.status().message());
+  return loaded;
+}
+
 absl::StatusOr<std::string> ReadConfigFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    const int error = errno;
-    const std::string text = absl::StrCat("config file ", path, ": ", strerror(error));
-    return error == EACCES ? absl::PermissionDeniedError(text) : absl::NotFoundError(text);
+  const std::string name = TextFault(path).empty() ? path : QuotedText(path);
+  // The open of a named pipe that nobody writes to would wait for ever.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) return CannotRead(name, errno);
+  const FileCloser closer(fd);
+  struct stat info = {};
+  if (fstat(fd, &info) != 0) return CannotRead(name, errno);
+  if (!S_ISREG(info.st_mode)) {
+    if (!IsOwnDescriptor(path)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": this is ", KindOf(info.st_mode), "; expected a YAML file"));
+    }
+    fcntl(fd, F_SETFL, 0);  // standard input: its writer is waited for
   }
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+  std::string text;
+  char buffer[65536];
+  while (text.size() <= kMaxConfigBytes) {
+    const ssize_t got = read(fd, buffer, sizeof(buffer));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return CannotRead(name, errno);
+    if (got == 0) break;
+    text.append(buffer, static_cast<size_t>(got));
+  }
+  if (text.size() > kMaxConfigBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": the file has more than ", kMaxConfigBytes, " bytes"));
+  }
+  if (text.empty()) return absl::InvalidArgumentError(absl::StrCat(name, ": the file is empty"));
+  return text;
 }
 
 }  // namespace fanwire::control

@@ -1,7 +1,7 @@
 // The configuration, from file, environment and flags to a checked message with every default
 // filled in.
 //
-// Threading: pure functions; ReadConfigFile() blocks on the disk.
+// Threading: pure functions; ReadConfigFile() and LoadConfigFile() block on the disk.
 // Source:    proto/fanwire/v1/config.proto
 #pragma once
 
@@ -37,8 +37,6 @@ struct LoadedConfig {
   std::vector<std::string> warnings;
 
   bool ok() const { return errors.empty(); }
-  // All errors, a line each.
-  std::string ErrorText() const;
   // {"ok", "errors", "warnings"}, and "resolved_yaml" if it is good: what `wsctl config check`
   // shows.
   std::string ToJson() const;
@@ -49,7 +47,12 @@ struct LoadedConfig {
 LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
                         const ConfigOverrides& overrides);
 
+// The same of a file; one that cannot be read is a fault as well.
+LoadedConfig LoadConfigFile(const std::string& path, const ConfigOverrides& overrides);
+
 //   NOT_FOUND, PERMISSION_DENIED  the file cannot be read
+//   INVALID_ARGUMENT              it is empty, or longer than a configuration may be; it is a
+//                                 directory, a named pipe or a device, other than standard input
 absl::StatusOr<std::string> ReadConfigFile(const std::string& path);
 
 }  // namespace fanwire::control

@@ -1,6 +1,5 @@
 #include "control/reload.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/metrics.h"
 #include "control/config/service_table.h"
 #include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/config.pb.h"
@@ -136,6 +136,25 @@ class Answers {
 
 constexpr char kService[] = "services: [{name: a, port: 1}]\n";
 
+// Happens once.
+class Notification {
+ public:
+  void Notify() {
+    MutexLock lock(&mu_);
+    done_ = true;
+  }
+  void Wait() const {
+    EXPECT_TRUE(WaitFor([&] {
+      MutexLock lock(&mu_);
+      return done_;
+    }));
+  }
+
+ private:
+  mutable Mutex mu_;
+  bool done_ ABSL_GUARDED_BY(mu_) = false;
+};
+
 class ReloadTest : public ::testing::Test {
  protected:
   ReloadTest() : target_(kService) {
@@ -152,11 +171,19 @@ class ReloadTest : public ::testing::Test {
   void Write(const std::string& text) { std::ofstream(file()) << text; }
   void Start(absl::Duration worker_wait = absl::Seconds(60)) {
     reload_ = std::make_unique<Reload>(
-        Reload::Options{.config_file = file(), .overrides = {}, .worker_wait = worker_wait},
+        Reload::Options{.config_file = file(), .overrides = overrides_, .worker_wait = worker_wait},
         &target_, Clock::Real());
   }
 
+  // The metrics as /metrics shows them.
+  std::string Metrics() const {
+    MetricsRegistry metrics;
+    metrics.Add([this](MetricSink& sink) { reload_->CollectMetrics(sink); });
+    return metrics.Text();
+  }
+
   std::string folder_;
+  ConfigOverrides overrides_;
   FakeTarget target_;
   Answers answers_;
   std::unique_ptr<Reload> reload_;
@@ -189,13 +216,19 @@ TEST_F(ReloadTest, TheSameFileChangesNothing) {
 }
 
 TEST_F(ReloadTest, FilesAreReadAndWorkersAwaitedOnAThreadOfItsOwn) {
-  // A file that nobody has written yet holds up whoever reads it.
-  unlink(file().c_str());
-  ASSERT_EQ(mkfifo(file().c_str(), 0600), 0);
+  // A file whose variable is slow to look up.
+  Notification looked_up, go_on;
+  overrides_.environment = [&](const std::string&) {
+    looked_up.Notify();
+    go_on.Wait();
+    return "7";
+  };
+  Write(absl::StrCat("limits: {max_batch: \"${SLOW}\"}\n", kService));
   Start();
   reload_->Request(answers_.Add());
+  looked_up.Wait();
   EXPECT_EQ(answers_.count(), 0u);  // the caller did not wait
-  Write(absl::StrCat("limits: {max_batch: 7}\n", kService));
+  go_on.Notify();
   ASSERT_OK(answers_.Await(0));
   EXPECT_NE(answers_.thread(), std::this_thread::get_id());
   EXPECT_EQ(answers_.thread(), target_.pusher());
@@ -239,6 +272,68 @@ TEST_F(ReloadTest, AFileWithFaultsOrNoneAtAllChangesNothing) {
   EXPECT_THAT(answers_.Await(1), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(file())));
   EXPECT_THAT(target_.pushed(), IsEmpty());
   EXPECT_EQ(target_.config().version, 1u);
+}
+
+TEST_F(ReloadTest, AFileThatIsNotAConfigurationIsRefusedAsAtAStart) {
+  Start();
+  size_t next = 0;
+  const auto refusal = [&](const std::string& text) {
+    Write(text);
+    reload_->Request(answers_.Add());
+    return std::string(answers_.Await(next++).status().message());
+  };
+  EXPECT_THAT(refusal(absl::StrCat(kService, "x: &x {a: *x}\n")),
+              HasSubstr("contains the alias itself"));
+  EXPECT_THAT(refusal(absl::StrCat(kService, "---\nb: 1\n")), HasSubstr("a second YAML document"));
+  EXPECT_THAT(refusal("services: [{name: a, port: 1, welcome_message: \"caf\xe9\"}]\n"),
+              HasSubstr(file() + ":1:52: byte 0xE9 is not UTF-8"));
+  EXPECT_THAT(refusal(""), HasSubstr("the file is empty"));
+  std::filesystem::remove(file());
+  std::filesystem::create_directory(file());
+  EXPECT_THAT(refusal(""), HasSubstr("this is a directory"));
+  EXPECT_THAT(target_.pushed(), IsEmpty());
+  EXPECT_EQ(target_.config().version, 1u);
+}
+
+TEST_F(ReloadTest, OfManyFaultsTheFirstAreAnswered) {
+  Start();
+  std::string text = kService;
+  for (int i = 0; i < 90; ++i) absl::StrAppend(&text, "an_unknown_key_", i, ": 1\n");
+  Write(text);
+  reload_->Request(answers_.Add());
+  const std::string answer(answers_.Await(0).status().message());
+  // gRPC sends a status of at most 8 KB.
+  EXPECT_LT(answer.size(), 2400u);
+  EXPECT_THAT(answer, HasSubstr("an_unknown_key_0: unknown key"));
+  EXPECT_THAT(answer, HasSubstr(" more faults, which `wsctl config check` shows"));
+}
+
+TEST_F(ReloadTest, MetricsTellTheLastReloadsTimeAndSuccess) {
+  const double before = absl::ToDoubleSeconds(Clock::Real()->WallNow() - absl::UnixEpoch());
+  Start();
+  const std::string success = "fanwire_config_last_reload_success ";
+  EXPECT_THAT(Metrics(), HasSubstr(success + "1\n"));
+  const auto ended = [&] {
+    const std::string name = "\nfanwire_config_last_reload_timestamp_seconds ";
+    const std::string text = Metrics();
+    const size_t at = text.find(name);
+    return at == std::string::npos ? 0 : std::stod(text.substr(at + name.size()));
+  };
+  const double started = ended();
+  EXPECT_GE(started, before - 1);
+  Write("limits: {max_batch: 0}\n");
+  reload_->Request(answers_.Add());
+  EXPECT_FALSE(answers_.Await(0).ok());
+  EXPECT_THAT(Metrics(), HasSubstr(success + "0\n"));
+  EXPECT_GE(ended(), started);
+  Write("limits: {max_batch: 666}\nservices: [{name: a, port: 1}]\n");  // workers refuse it
+  reload_->Request(answers_.Add());
+  EXPECT_FALSE(answers_.Await(1).ok());
+  EXPECT_THAT(Metrics(), HasSubstr(success + "0\n"));
+  Write(kService);
+  reload_->Request(answers_.Add());
+  EXPECT_OK(answers_.Await(2));
+  EXPECT_THAT(Metrics(), HasSubstr(success + "1\n"));
 }
 
 TEST_F(ReloadTest, WhatAWorkerRefusesIsTakenBack) {

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -255,7 +256,8 @@ TEST_F(ServerTest, AStartedControlServesPublishersOperatorsAndProbes) {
   EXPECT_THAT(HttpGet(ops, "/healthz"), HasSubstr("200 OK"));
   EXPECT_THAT(HttpGet(ops, "/readyz"), AllOf(HasSubstr("200 OK"), HasSubstr("\"ready\":true"),
                                              HasSubstr("\"workers_attached\":0")));
-  EXPECT_THAT(HttpGet(ops, "/metrics"), HasSubstr("fanwire_control_publications_total"));
+  EXPECT_THAT(HttpGet(ops, "/metrics"), AllOf(HasSubstr("fanwire_control_publications_total"),
+                                              HasSubstr("fanwire_config_last_reload_success 1")));
   // The same over TCP.
   const auto stub = v1::Publisher::NewStub(grpc::CreateChannel(
       absl::StrCat("127.0.0.1:", grpc_port), grpc::InsecureChannelCredentials()));
@@ -314,10 +316,19 @@ TEST_F(ServerTest, ASocketWhoseFolderCannotBeMadeStopsTheStart) {
   EXPECT_THAT(TryStart(), StatusIs(kPrecondition, HasSubstr(folder_ + "/run")));
 }
 
+// Leaves a socket as a process that was killed does.
+void AbandonSocket(const std::string& path) {
+  sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  close(fd);
+}
+
 TEST_F(ServerTest, ASocketThatACrashLeftBehindIsNoHindrance) {
   WriteConfig();
   mkdir((folder_ + "/run").c_str(), 0700);
-  std::ofstream(socket()) << "stale";
+  AbandonSocket(socket());
   Start();
   EXPECT_OK(Publish());
 }

@@ -98,7 +98,7 @@ class AdminFixture : public ::testing::Test {
  protected:
   AdminFixture() {
     LoadedConfig loaded = LoadConfig(kAdminConfig, "fanwire.yaml", {});
-    EXPECT_TRUE(loaded.ok()) << loaded.ErrorText();
+    EXPECT_TRUE(loaded.ok()) << ::testing::PrintToString(loaded.errors);
     config_ = std::move(loaded.config);
     services_ = ServiceTable::Make(*config_);
     routing_ =

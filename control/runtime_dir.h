@@ -1,0 +1,35 @@
+// RuntimeDir is the folder of control's socket and of the workers' locks, which one control at a time
+// holds.
+//
+// Threading: none.
+// Ownership: holds the folder's lock until it is destroyed, or until the process ends.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace fanwire::control {
+
+class RuntimeDir {
+ public:
+  RuntimeDir() = default;
+  ~RuntimeDir();
+  RuntimeDir(const RuntimeDir&) = delete;
+  RuntimeDir& operator=(const RuntimeDir&) = delete;
+
+  // Makes the folder of `socket` if it is missing, takes its lock, and removes the socket that a
+  // control left behind which is gone.  Removes nothing else.
+  //   FAILED_PRECONDITION  the folder cannot be made or is somebody else's; another control holds
+  //                        it; something other than an abandoned socket is at `socket`
+  absl::Status Take(const std::string& socket);
+
+  // Of the socket that was given to Take().
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+};
+
+}  // namespace fanwire::control
