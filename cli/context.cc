@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/input.h"
+#include "common/yaml_check.h"
 
 namespace fanwire::cli {
 namespace {
@@ -194,6 +195,10 @@ absl::StatusOr<ServerTarget> FindContext(const Contexts& contexts, const std::st
 }  // namespace
 
 absl::StatusOr<Contexts> ParseContexts(absl::string_view text, const std::string& file) {
+  // What is refused in control's configuration: a second document would be ignored.
+  if (const std::string fault = YamlFault(text, file); !fault.empty()) {
+    return absl::InvalidArgumentError(fault);
+  }
   try {
     return Reader(file).Read(YAML::Load(std::string(text)));
   } catch (const YAML::Exception& error) {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -10,6 +11,8 @@
 #include "cli/invocation.h"
 #include "cli/json.h"
 #include "cli/text.h"
+#include "common/utf8.h"
+#include "common/yaml_check.h"
 
 namespace fanwire::cli {
 namespace {
@@ -18,14 +21,23 @@ absl::StatusOr<std::string> ReadConfig(const std::string& file, int stdin_fd) {
   return file == "-" ? ReadDescriptor(stdin_fd, "standard input") : ReadFile(file);
 }
 
+// Control's verdict.  gRPC cannot send a text that is not UTF-8, which is refused here.
+absl::StatusOr<ConfigVerdict> Check(const std::string& text, const std::string& name,
+                                    AdminClient& admin) {
+  std::string fault = ConfigTextFault(text, name);
+  if (fault.empty()) return admin.CheckConfig(text, name);
+  return ConfigVerdict{.ok = false, .errors = {std::move(fault)}};
+}
+
 }  // namespace
 
 absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, AdminClient& admin,
                             const LocalCheck& here, Output& out) {
   const absl::StatusOr<std::string> text = ReadConfig(options.file, stdin_fd);
   if (!text.ok()) return text.status();
-  const std::string name = options.file == "-" ? "stdin" : options.file;
-  absl::StatusOr<ConfigVerdict> verdict = admin.CheckConfig(*text, name);
+  std::string name = options.file == "-" ? "stdin" : options.file;
+  if (!TextFault(name).empty()) name = QuotedText(name);
+  absl::StatusOr<ConfigVerdict> verdict = Check(*text, name, admin);
   if (absl::IsUnavailable(verdict.status())) {
     const std::string away(verdict.status().message());
     verdict = here(*text, name);

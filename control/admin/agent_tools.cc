@@ -312,7 +312,7 @@ void AgentTools::BroadcastTestEvent(const TestEvent& event, Done done) {
   }
   Json data = Json::object();
   if (!event.data.empty()) data = ParseOrderedJson(event.data);
-  if (!data.is_object()) return call->Fail("data: no JSON object");
+  if (!data.is_object()) return call->Fail("data: expected a JSON object");
   data["timestamp"] = FormatIso8601(parts_.clock->WallNow());
   data["test"] = true;
   const std::string json = Dump(data);

@@ -187,7 +187,7 @@ absl::Status JsonDocument::Parse(absl::string_view text) {
     case simdjson::EMPTY:
       return DataError("empty");
     default:
-      return DataError(absl::StrCat("no JSON: ", simdjson::error_message(error)));
+      return DataError(absl::StrCat("not valid JSON: ", simdjson::error_message(error)));
   }
 }
 

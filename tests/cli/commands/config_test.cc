@@ -63,6 +63,15 @@ TEST_F(ConfigTest, FaultsAreListedAndFail) {
                     "warnings": ["careful"]})"));
 }
 
+TEST_F(ConfigTest, WhatIsNotUtf8IsRefusedWithItsPlaceAndSentToNobody) {
+  std::ofstream(path_) << "services:\n- welcome_message: \"caf\xe9\"\n";
+  const Outcome outcome = wsctl_.Run({"config", "check", path_});
+  EXPECT_EQ(outcome.code, 67);
+  EXPECT_EQ(outcome.out, path_ + ":2:24: byte 0xE9 is not UTF-8; save the file in UTF-8\n");
+  EXPECT_THAT(outcome.err, HasSubstr(": 1 fault"));
+  EXPECT_EQ(wsctl_.admin.checked.first, "");
+}
+
 TEST_F(ConfigTest, WithoutControlItIsCheckedHere) {
   wsctl_.admin.failure = absl::UnavailableError("away");
   wsctl_.verdict_here = ConfigVerdict{.ok = true};

@@ -187,7 +187,7 @@ TEST_F(AdminServiceTest, ATestEventsDataThatIsNoObjectIsToldInside) {
     request.set_data(data);
     const auto response = Call(&v1::Admin::Stub::BroadcastTestEvent, request);
     ASSERT_OK(response);
-    EXPECT_THAT(response->json(), HasSubstr(R"("error":"data: no JSON object")")) << data;
+    EXPECT_THAT(response->json(), HasSubstr(R"("error":"data: expected a JSON object")")) << data;
   }
 }
 

@@ -271,8 +271,9 @@ TEST_F(TestEventTest, FailuresAreToldInside) {
   const absl::StatusOr<std::string> data =
       Broadcast({.service = "mahavishnu", .event_type = "x.y", .room = "r", .data = "[1]"});
   ASSERT_OK(data);
-  EXPECT_EQ(*data,
-            R"({"status":"error","error":"data: no JSON object","event_type":"x.y","room":"r"})");
+  EXPECT_EQ(
+      *data,
+      R"({"status":"error","error":"data: expected a JSON object","event_type":"x.y","room":"r"})");
 
   // Control lives on.
   const absl::StatusOr<std::string> deep = Broadcast({.service = "mahavishnu",
