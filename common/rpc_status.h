@@ -1,4 +1,5 @@
-// Converts between absl::Status and grpc::Status, which have the same codes and messages.
+// Converts between absl::Status and grpc::Status, which have the same codes and messages.  A
+// message of more than 2,400 bytes is cut on its way to gRPC, whose peers refuse long ones.
 #pragma once
 
 #include "absl/status/status.h"

@@ -1,5 +1,5 @@
-// RuntimeDir is the folder of control's socket and of the workers' locks, which one control at a time
-// holds.
+// RuntimeDir is the folder of control's socket and of the workers' locks, which one control at a
+// time holds.
 //
 // Threading: none.
 // Ownership: holds the folder's lock until it is destroyed, or until the process ends.
