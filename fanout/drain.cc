@@ -14,7 +14,15 @@ namespace {
 // Goodbyes are said this often.
 constexpr absl::Duration kStep = absl::Milliseconds(20);
 
+// Clients that reconnect are spread so far apart.
+constexpr absl::Duration kReconnectEvery = absl::Milliseconds(1);
+
 }  // namespace
+
+absl::Duration DrainOrder::ReconnectWithin(int64_t clients) const {
+  return std::min(reconnect_after_min + clients * kReconnectEvery,
+                  std::max(reconnect_after_min, reconnect_after_max));
+}
 
 Drain::Drain(EventLoop* loop, ServicePorts* ports) : loop_(loop), ports_(ports) {}
 
@@ -32,7 +40,7 @@ void Drain::Start(const DrainOrder& order, absl::AnyInvocable<void(int64_t, bool
   }
   LogInfo("drain.begin",
           {{"sessions", total_}, {"window", order_.window}, {"reason", order_.reason}});
-  ports_->CloseListeners();
+  ports_->DrainListeners();
   Step();
 }
 
@@ -52,8 +60,9 @@ void Drain::Step() {
       if (late || session->open()) goodbye.push_back(session);
     }
   }
-  const std::string text = DrainingText(order_.reconnect_after_min, order_.reconnect_after_max,
+  const std::string text = DrainingText(order_.reconnect_after_min, order_.ReconnectWithin(total_),
                                         order_.reason, absl::Now());
+  if (late) ports_->CloseListeners();
   for (Session* const session : goodbye) {
     if (late) {
       session->Abort();
@@ -63,7 +72,8 @@ void Drain::Step() {
     }
   }
   const int64_t remaining = Remaining();
-  done_ = remaining == 0 || passed >= order_.deadline + absl::Seconds(1);
+  done_ = (remaining == 0 && !ports_->draining_listeners()) ||
+          passed >= order_.deadline + absl::Seconds(1);
   progress_(remaining, done_);
   if (done_) {
     LogInfo("drain.done", {{"took", passed}, {"cut_off", remaining}});

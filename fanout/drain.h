@@ -1,6 +1,9 @@
 // Drain closes all sessions of a worker, spread over a window, so that not all clients reconnect at
 // the same time.  Connections that still exist at the deadline are cut.
 //
+// Connections that wait to be accepted when the drain begins are accepted and answered like all
+// others: the kernel would reset them.  Their clients are told with the others to go elsewhere.
+//
 // Threading: loop-confined.
 // Ownership: borrows loop and ports.
 #pragma once
@@ -23,6 +26,10 @@ struct DrainOrder {
   absl::Duration reconnect_after_max = absl::Seconds(5);
   CloseCode code = CloseCode::kServiceRestart;
   std::string reason;  // sent in server.draining and in the close frame
+
+  // The longest time that so many clients are told to wait before they reconnect: a millisecond for
+  // each, but at least reconnect_after_min and at most reconnect_after_max.
+  absl::Duration ReconnectWithin(int64_t clients) const;
 };
 
 class Drain {

@@ -83,6 +83,19 @@ class ServicePorts::Port final : public ConnectionHost {
     listener_ = nullptr;
   }
 
+  // Accepts what waits, then closes.
+  void Drain() {
+    if (listener_ == nullptr) return;
+    draining_ = true;
+    listener_->Drain();
+  }
+
+  // Whether it is still open after Drain().
+  bool draining() {
+    if (draining_ && listener_ != nullptr && !listener_->open()) Close();
+    return draining_ && listener_ != nullptr;
+  }
+
   // Whether this port is what the configuration asks for.
   bool Fits(const Service* service, const v1::ListenerConfig& config) const {
     return service == service_ && config.host() == listener_options_.address &&
@@ -101,11 +114,12 @@ class ServicePorts::Port final : public ConnectionHost {
   Service* service() const { return service_; }
   const ListenerOptions& listener_options() const { return listener_options_; }
   uint16_t port() const { return listener_->port(); }
-  bool listening() const { return listener_ != nullptr; }
+  bool listening() const { return listener_ != nullptr && !draining_; }
   // Destroys groups of former rules that are empty; whether nothing at all is left.
   bool Sweep() {
+    const bool accepts = listening() || draining();
     for (size_t i = 0; i < groups_.size();) {
-      const bool current = listening() && i + 1 == groups_.size();
+      const bool current = accepts && i + 1 == groups_.size();
       if (current || groups_[i]->size() > 0) {
         ++i;
         continue;
@@ -188,6 +202,7 @@ class ServicePorts::Port final : public ConnectionHost {
   ListenerOptions listener_options_;
   std::vector<std::unique_ptr<ConnectionGroup>> groups_;  // the last one gets what is accepted
   std::unique_ptr<Listener> listener_;
+  bool draining_ = false;
 };
 
 ServicePorts::ServicePorts(const SessionContext* sessions, SendTable* sockets,
@@ -276,7 +291,7 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
     }
   }
   for (std::unique_ptr<Port>& port : ports_) {
-    port->Close();
+    port->Drain();
     former_.push_back(std::move(port));
   }
   ports_ = std::move(ports);
@@ -289,8 +304,22 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
   return absl::OkStatus();
 }
 
+void ServicePorts::DrainListeners() {
+  for (const std::unique_ptr<Port>& port : ports_) port->Drain();
+}
+
 void ServicePorts::CloseListeners() {
-  for (const std::unique_ptr<Port>& port : ports_) port->Close();
+  for (const auto* list : {&ports_, &former_}) {
+    for (const std::unique_ptr<Port>& port : *list) port->Close();
+  }
+}
+
+bool ServicePorts::draining_listeners() const {
+  bool any = false;
+  for (const auto* list : {&ports_, &former_}) {
+    for (const std::unique_ptr<Port>& port : *list) any |= port->draining();
+  }
+  return any;
 }
 
 bool ServicePorts::listening() const {
@@ -329,7 +358,9 @@ ConnectionCounters ServicePorts::Counters(const Service* service) const {
 
 ListenerCounters ServicePorts::Listened() const {
   ListenerCounters sum = retired_listened_;
-  for (const std::unique_ptr<Port>& port : ports_) Add(port->listened(), &sum);
+  for (const auto* list : {&ports_, &former_}) {
+    for (const std::unique_ptr<Port>& port : *list) Add(port->listened(), &sum);
+  }
   return sum;
 }
 

@@ -48,9 +48,15 @@ class ServicePorts {
   //   UNAVAILABLE, INVALID_ARGUMENT, ALREADY_EXISTS  a port cannot be opened
   absl::Status Apply(const v1::WorkerConfig& config, v1::ConfigAck* ack);
 
-  // Stops accepting connections.
+  // Accepts the connections that wait already, and then no more.  The kernel would reset them if
+  // the ports were closed at once.  draining_listeners() tells when it is over.
+  void DrainListeners();
+  // Stops accepting at once.
   void CloseListeners();
+  // Whether all ports take new connections.
   bool listening() const;
+  // Whether a port is still open that takes no connections but those that waited.
+  bool draining_listeners() const;
 
   // All services that were ever configured, by name.
   std::vector<Service*> services() const;

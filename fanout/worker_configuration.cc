@@ -55,8 +55,9 @@ void WorkerConfiguration::CloseRemovedServices() {
   constexpr absl::string_view kReason = "service was removed";
   DrainOrder order;
   SetReconnectTimes(&order);
-  const std::string text =
-      DrainingText(order.reconnect_after_min, order.reconnect_after_max, kReason, absl::Now());
+  const std::string text = DrainingText(
+      order.reconnect_after_min, order.ReconnectWithin(static_cast<int64_t>(sessions.size())),
+      kReason, absl::Now());
   for (Session* const session : sessions) {
     session->SayGoodbye(text, CloseCode::kServiceRestart, kReason);
   }

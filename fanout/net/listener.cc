@@ -89,6 +89,15 @@ class TcpListener final : public Listener, public Watcher {
     if (spare_ >= 0) ::close(std::exchange(spare_, -1));
   }
 
+  void Drain() override {
+    if (fd_ < 0 || std::exchange(draining_, true)) return;
+    loop_->Cancel(resume_);
+    loop_->ChangeInterest(fd_, kReadable);
+    OnReady(kReadable);
+  }
+
+  bool open() const override { return fd_ >= 0; }
+
   void Update(double accepts_per_second, const SocketOptions& socket) override {
     options_.accepts_per_second = accepts_per_second;
     options_.socket = socket;
@@ -102,25 +111,40 @@ class TcpListener final : public Listener, public Watcher {
   void OnReady(uint32_t) override {
     for (int i = 0; i < kAcceptsPerTurn; ++i) {
       // `accept_` may have closed this listener.
-      if (fd_ < 0 || !TakeToken() || !AcceptOne()) return;
+      if (fd_ < 0 || !TakeToken()) return;
+      switch (AcceptOne()) {
+        case Accepted::kOne:
+          break;
+        case Accepted::kLater:
+          return;
+        case Accepted::kNoneWaits:
+          // Nothing comes between the look at the backlog and the end of it.
+          if (draining_) Close();
+          return;
+      }
     }
   }
 
  private:
+  enum class Accepted {
+    kOne,        // or one that failed: go on
+    kLater,      // not in this turn
+    kNoneWaits,  // the backlog is empty
+  };
+
   double BurstSize() const { return std::max(1.0, options_.accepts_per_second / 10); }
 
   // Whether pacing lets one more in; if not, sets when it will.
   bool TakeToken() {
     const double rate = options_.accepts_per_second;
-    if (rate <= 0) return true;
+    if (rate <= 0 || draining_) return true;
     if (bucket_.Take(rate, BurstSize(), loop_->Now())) return true;
     ++counters_.paced;
     Pause(std::max(absl::Milliseconds(10), absl::Seconds(bucket_.SecondsToNext(rate))));
     return false;
   }
 
-  // Whether to go on accepting in this turn.
-  bool AcceptOne() {
+  Accepted AcceptOne() {
     sockaddr_storage address;
     socklen_t size = sizeof(address);
     const int fd =
@@ -129,17 +153,17 @@ class TcpListener final : public Listener, public Watcher {
       if (sockets_->open_sockets() >= options_.max_open) {
         ++counters_.refused_cap;
         ::close(fd);
-        return true;
+        return Accepted::kOne;
       }
       ++counters_.accepted;
       accept_(fd, PeerAddress::From(reinterpret_cast<const sockaddr*>(&address)));
-      return true;
+      return Accepted::kOne;
     }
     // Nobody has come in: the token was not used.
     bucket_.GiveBack();
     switch (errno) {
       case EAGAIN:
-        return false;
+        return Accepted::kNoneWaits;
       case EMFILE:
       case ENFILE:
         return RefuseWithSpare();
@@ -147,16 +171,16 @@ class TcpListener final : public Listener, public Watcher {
       case ENOMEM:
         ++counters_.errors;
         Pause(kErrorPause);
-        return false;
+        return Accepted::kLater;
       default:
         // That one connection failed before it was accepted (accept(2)): the next may be well.
         ++counters_.errors;
-        return true;
+        return Accepted::kOne;
     }
   }
 
   // Out of descriptors: gives the spare one up for as long as it takes to accept and close.
-  bool RefuseWithSpare() {
+  Accepted RefuseWithSpare() {
     if (spare_ >= 0) ::close(spare_);
     const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd >= 0) {
@@ -164,9 +188,11 @@ class TcpListener final : public Listener, public Watcher {
       ::close(fd);
     }
     spare_ = OpenSpare();
-    // Without a connection there is none waiting; without a spare the next try would spin.
-    if (spare_ < 0) Pause(kErrorPause);
-    return fd >= 0 && spare_ >= 0;
+    if (spare_ < 0) {
+      Pause(kErrorPause);  // the next try would spin
+      return Accepted::kLater;
+    }
+    return fd >= 0 ? Accepted::kOne : Accepted::kNoneWaits;
   }
 
   void Pause(absl::Duration delay) {
@@ -183,6 +209,7 @@ class TcpListener final : public Listener, public Watcher {
   const uint16_t port_;
   TokenBucket<double> bucket_;
   EventLoop::TimerId resume_ = 0;
+  bool draining_ = false;
   ListenerCounters counters_;
 };
 

@@ -70,6 +70,13 @@ class Listener {
   // Stops accepting and closes the port; what waits in the backlog is reset by the kernel.
   virtual void Close() = 0;
 
+  // Accepts what waits in the backlog, without pacing, and closes the port as soon as nothing
+  // waits.  That may be before the call returns.
+  virtual void Drain() = 0;
+
+  // Whether the port is open.
+  virtual bool open() const = 0;
+
   virtual uint16_t port() const = 0;
   virtual const ListenerCounters& counters() const = 0;
 };

@@ -9,6 +9,7 @@
 #include "proto/policies.h"
 #include "tests/fanout/ports_fixture.h"
 #include "tests/testing/status.h"
+#include "tests/testing/ws_client.h"
 
 namespace fanwire::fanout {
 
@@ -78,12 +79,51 @@ TEST_F(DrainTest, EachClientIsToldWhenToComeBackAndThenClosed) {
   for (const PairClient* const client : clients) {
     ASSERT_THAT(client->messages, SizeIs(1));
     EXPECT_EQ(client->messages[0]["event"], "server.draining");
-    EXPECT_THAT(client->messages[0]["data"]["reconnect_after_ms"], ElementsAre(100, 5000));
+    EXPECT_THAT(client->messages[0]["data"]["reconnect_after_ms"], ElementsAre(100, 103));
     EXPECT_EQ(client->messages[0]["data"]["reason"], "deploy");
     EXPECT_EQ(client->close_code, 1012);
     EXPECT_EQ(client->close_reason, "deploy");
   }
   EXPECT_EQ(progress_.back(), (std::pair<int64_t, bool>(0, true)));
+}
+
+TEST_F(DrainTest, TheTimeToReconnectGrowsWithTheNumberOfClients) {
+  DrainOrder order;
+  order.reconnect_after_min = absl::Milliseconds(100);
+  order.reconnect_after_max = absl::Seconds(5);
+  EXPECT_EQ(order.ReconnectWithin(0), absl::Milliseconds(100));
+  EXPECT_EQ(order.ReconnectWithin(30), absl::Milliseconds(130));
+  EXPECT_EQ(order.ReconnectWithin(4900), absl::Seconds(5));
+  EXPECT_EQ(order.ReconnectWithin(1'000'000), absl::Seconds(5));
+  order.reconnect_after_max = absl::Milliseconds(50);
+  EXPECT_EQ(order.ReconnectWithin(30), absl::Milliseconds(100));
+}
+
+TEST_F(DrainTest, WhoWaitsToBeAcceptedIsAnsweredAndToldToGoElsewhere) {
+  // Connected as far as the kernel is concerned; the worker has not looked yet.
+  std::vector<PairClient*> waiting;
+  for (int i = 0; i < 100; ++i) {
+    waiting.push_back(Dialled(ports()[0]));
+    waiting.back()->Say(WsClient::UpgradeRequest());
+  }
+  EXPECT_EQ(ports_->connections(), 0u);
+  DrainOrder order;
+  order.window = absl::ZeroDuration();
+  order.deadline = absl::Seconds(60);
+  Start(order);
+  EXPECT_FALSE(drain_.done());
+  EXPECT_FALSE(ports_->listening());
+  ASSERT_TRUE(RunUntil([&] {
+    AnswerCloses(waiting);
+    return drain_.done();
+  }));
+  for (const PairClient* const client : waiting) {
+    ASSERT_THAT(client->messages, SizeIs(2));
+    EXPECT_EQ(client->messages[0]["event"], "session.created");
+    EXPECT_EQ(client->messages[1]["event"], "server.draining");
+    EXPECT_EQ(client->close_code, 1012);
+  }
+  EXPECT_FALSE(Listens(ports()[0]));
 }
 
 TEST_F(DrainTest, NobodyComesInWhileItLasts) {

@@ -273,5 +273,39 @@ TEST(ListenerDescriptorsTest, OutOfDescriptorsItRefusesAtOnceWithoutSpinningAndR
   for (const int fd : {report[0], report[1], control[0]}) ::close(fd);
 }
 
+TEST_F(ListenerTest, ADrainAcceptsWhatWaitsWithoutPacingAndThenCloses) {
+  ListenerOptions options;
+  options.accepts_per_second = 10;  // one at once, the others later
+  const auto listener = Open(options);
+  std::vector<std::unique_ptr<WsClient>> waiting;
+  for (int i = 0; i < 100; ++i) waiting.push_back(std::make_unique<WsClient>(listener->port()));
+  listener->Drain();
+  EXPECT_FALSE(accepted_.empty());
+  ASSERT_TRUE(RunUntil([&] { return !listener->open(); }));
+  EXPECT_EQ(accepted_.size(), 100u);
+  for (const auto& client : waiting) ASSERT_TRUE(client->connected());
+  EXPECT_FALSE(WsClient(listener->port()).connected());
+}
+
+TEST_F(ListenerTest, ADrainWithNobodyWaitingClosesAtOnce) {
+  const auto listener = Open({});
+  EXPECT_TRUE(listener->open());
+  listener->Drain();
+  EXPECT_FALSE(listener->open());
+  listener->Drain();  // no effect
+  listener->Close();
+}
+
+TEST_F(ListenerTest, ADrainGoesOnWhereAcceptingWasPutOff) {
+  ListenerOptions options;
+  options.accepts_per_second = 1;
+  const auto listener = Open(options);
+  const WsClient first(listener->port()), second(listener->port());
+  ASSERT_TRUE(RunUntil([&] { return listener->counters().paced == 1; }));
+  listener->Drain();
+  EXPECT_FALSE(listener->open());
+  EXPECT_EQ(accepted_.size(), 2u);
+}
+
 }  // namespace
 }  // namespace fanwire::fanout
