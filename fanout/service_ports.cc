@@ -27,6 +27,7 @@ void Add(const ConnectionCounters& from, ConnectionCounters* to) {
   to->closed_by_peer += from.closed_by_peer;
   to->lost += from.lost;
   to->protocol_errors += from.protocol_errors;
+  to->messages_too_big += from.messages_too_big;
   to->pings_sent += from.pings_sent;
   to->pong_timeouts += from.pong_timeouts;
   to->close_timeouts += from.close_timeouts;

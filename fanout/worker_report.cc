@@ -196,6 +196,9 @@ void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink) {
     sink.Counter("fanwire_worker_protocol_errors_total",
                  "Sessions closed because the client broke the WebSocket protocol.",
                  number(service.connections.protocol_errors), labels);
+    sink.Counter("fanwire_worker_messages_too_big_total",
+                 "Sessions closed because of a message over the limit.",
+                 number(service.connections.messages_too_big), labels);
 
     // The names that existing dashboards ask for.
     const MetricLabels server = {{"server", service.server_name}};

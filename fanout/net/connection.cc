@@ -233,7 +233,9 @@ void Connection::HandleMessage(const WsEvent& event) {
       if (open) return HandlePeerClose(event.code, event.payload);
       return Linger(Closed(sent_code_, "", /*by_peer=*/false));
     case WsEvent::Kind::kFail:
-      ++group_->counters_.protocol_errors;
+      ++(event.code == static_cast<uint16_t>(CloseCode::kMessageTooBig)
+             ? group_->counters_.messages_too_big
+             : group_->counters_.protocol_errors);
       if (open) return Fail(static_cast<CloseCode>(event.code), event.payload);
       return Linger(Closed(sent_code_, "", /*by_peer=*/false));
     default:

@@ -41,9 +41,10 @@ struct ConnectionCounters {
   uint64_t rejected_requests = 0;  // bad requests, and upgrades that the host refused
   uint64_t http_requests = 0;      // plain ones
   uint64_t handshake_timeouts = 0;
-  uint64_t closed_by_peer = 0;   // with a close frame
-  uint64_t lost = 0;             // ended without a close frame after they were open
-  uint64_t protocol_errors = 0;  // closed 1002, 1007, 1009
+  uint64_t closed_by_peer = 0;    // with a close frame
+  uint64_t lost = 0;              // ended without a close frame after they were open
+  uint64_t protocol_errors = 0;   // closed 1002, 1007
+  uint64_t messages_too_big = 0;  // closed 1009
   uint64_t pings_sent = 0;
   uint64_t pong_timeouts = 0;
   uint64_t close_timeouts = 0;

@@ -70,6 +70,8 @@ TEST(ConnectionTest, LargestMessageIsEchoedAndALargerOneCloses1009) {
   client.SendText(large + "y");
   EXPECT_EQ(ReadCloseCode(&client), 1009);
   EXPECT_EQ(server.WaitForClosed()->code, 1009);
+  EXPECT_EQ(server.counters().messages_too_big, 1u);
+  EXPECT_EQ(server.counters().protocol_errors, 0u);
 }
 
 TEST(ConnectionTest, PeerThatGoesOnWritingStillReadsItsCloseFrame) {
@@ -136,6 +138,7 @@ TEST(ConnectionTest, ViolationsAreAnsweredWithTheirCloseCodeAndTheEnd) {
   bystander.SendText("still here");
   EXPECT_EQ(bystander.ReadText(), "still here");
   EXPECT_EQ(server.counters().protocol_errors, Violations().size());
+  EXPECT_EQ(server.counters().messages_too_big, 0u);
 }
 
 TEST(ConnectionTest, PingIsAnsweredWithItsPayloadAlsoBetweenFragments) {
