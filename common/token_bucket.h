@@ -27,17 +27,22 @@ class TokenBucket {
   // Adds what has come in since the last call, then takes a token.  Returns false if there is less
   // than one.
   bool Take(double rate, double burst, absl::Duration now) {
-    const int64_t now_ns = absl::ToInt64Nanoseconds(now);
-    const double passed = 1e-9 * static_cast<double>(now_ns - refilled_ns_);
-    refilled_ns_ = now_ns;
-    tokens_ = static_cast<Stored>(std::min(burst, static_cast<double>(tokens_) + passed * rate));
+    Refill(rate, burst, now);
     if (tokens_ < 1) return false;
     tokens_ -= 1;
     return true;
   }
 
-  // Puts a token back that was taken but not used.
-  void GiveBack() { tokens_ += 1; }
+  // Takes `count` tokens, whether there are so many or not.  Returns the seconds until the owed
+  // ones have come in; 0 if none is owed.
+  double Spend(double count, double rate, double burst, absl::Duration now) {
+    Refill(rate, burst, now);
+    tokens_ -= static_cast<Stored>(count);
+    return tokens_ < 0 ? -static_cast<double>(tokens_) / rate : 0;
+  }
+
+  // Puts tokens back that were taken but not used.
+  void GiveBack(double count = 1) { tokens_ += static_cast<Stored>(count); }
 
   // Drops the tokens over `burst`, which has become smaller.
   void Limit(double burst) {
@@ -48,7 +53,14 @@ class TokenBucket {
   double SecondsToNext(double rate) const { return (1 - static_cast<double>(tokens_)) / rate; }
 
  private:
-  int64_t refilled_ns_;  // of the last Take(); an absl::Duration takes twice the bytes
+  void Refill(double rate, double burst, absl::Duration now) {
+    const int64_t now_ns = absl::ToInt64Nanoseconds(now);
+    const double passed = 1e-9 * static_cast<double>(now_ns - refilled_ns_);
+    refilled_ns_ = now_ns;
+    tokens_ = static_cast<Stored>(std::min(burst, static_cast<double>(tokens_) + passed * rate));
+  }
+
+  int64_t refilled_ns_;  // of the last Refill(); an absl::Duration takes twice the bytes
   Stored tokens_;
 };
 

@@ -50,13 +50,15 @@ ConnectionOptions OptionsFor(const ServiceSettings& settings) {
   options.ping_interval = settings.ping_interval;
   options.pong_timeout = settings.pong_timeout;
   options.close_timeout = settings.close_timeout;
+  options.ping_rate_limit = settings.ping_rate_limit;
   return options;
 }
 
 bool Same(const ConnectionOptions& a, const ConnectionOptions& b) {
   return a.limits.max_message_bytes == b.limits.max_message_bytes &&
          a.handshake_timeout == b.handshake_timeout && a.ping_interval == b.ping_interval &&
-         a.pong_timeout == b.pong_timeout && a.close_timeout == b.close_timeout;
+         a.pong_timeout == b.pong_timeout && a.close_timeout == b.close_timeout &&
+         a.ping_rate_limit == b.ping_rate_limit;
 }
 
 }  // namespace

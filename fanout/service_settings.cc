@@ -39,6 +39,8 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
   session_backlog_bytes = limits.session_backlog_bytes();
   message_rate_limit = limits.message_rate_limit();
   message_rate_burst = limits.message_rate_burst();
+  ping_rate_limit = limits.ping_rate_limit();
+  history_rate_bytes = static_cast<double>(limits.history_rate_bytes());
   max_connections = limits.max_connections();
   handshake_timeout = ToDuration(limits.handshake_timeout());
   auth_timeout = ToDuration(limits.auth_timeout());

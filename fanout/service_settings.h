@@ -41,6 +41,8 @@ struct ServiceSettings {
   uint64_t session_backlog_bytes = 1 << 20;
   double message_rate_limit = 100;  // 0: unlimited
   double message_rate_burst = 150;
+  double ping_rate_limit = 0;     // 0: unlimited
+  double history_rate_bytes = 0;  // 0: unlimited
   uint32_t max_connections = 1000;
   absl::Duration handshake_timeout = absl::Seconds(10);
   absl::Duration auth_timeout = absl::Seconds(10);

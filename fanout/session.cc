@@ -20,8 +20,8 @@ constexpr absl::Duration kSlotWait = absl::Seconds(1);
 // What session-buddy's clients have to authenticate.
 constexpr absl::Duration kBuddyAuthTimeout = absl::Seconds(5);
 
-// Messages that may come before the session has its slot, in bytes.
-constexpr size_t kMaxEarlyBytes = 64 << 10;
+// A longer message over the rate is not read at all.
+constexpr size_t kMaxRefusedBytes = 4096;
 
 // Channels that Describe() lists.
 constexpr size_t kListedChannels = 1000;
@@ -39,7 +39,7 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
       dialect_(start.dialect),
       auth_required_(start.auth_required),
       bad_token_(start.bad_token),
-      messages_(service->settings().message_rate_burst, context->loop->Now()),
+      limits_(service->settings().message_rate_burst, context->loop->Now()),
       identity_(std::move(start.identity)),
       output_(context, service, connection),
       user_agent_(start.user_agent),
@@ -48,9 +48,9 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
   std::copy_n(id.begin(), id_.size(), id_.begin());
 }
 
-Session::Pending& Session::pending() {
-  if (pending_ == nullptr) pending_ = std::make_unique<Pending>();
-  return *pending_;
+ClientRequests& Session::requests() {
+  if (requests_ == nullptr) requests_ = std::make_unique<ClientRequests>();
+  return *requests_;
 }
 
 absl::string_view Session::user() const {
@@ -67,18 +67,15 @@ void Session::OnOpen() {
   }
   auth_deadline_ = Now() + kSlotWait;
   Rearm();
+  connection_->PauseReading(absl::InfiniteDuration());
   context_->upstream->WaitForSlot(this);
 }
 
 void Session::OnSlot() {
   has_slot_ = true;
   auth_deadline_ = absl::InfiniteDuration();
+  connection_->ResumeReading();
   Admit();
-  if (pending_ == nullptr) return;
-  for (const std::string& message : std::exchange(pending_->early, {})) {
-    if (state_ == State::kClosed) return;
-    OnMessage(message);
-  }
 }
 
 void Session::Admit() {
@@ -166,23 +163,15 @@ void Session::Authenticate(absl::string_view payload) {
 void Session::OnText(absl::string_view payload) {
   ++received_;
   ++counts().messages_received;
-  if (state_ != State::kWaiting) return OnMessage(payload);
-  Pending& pending = this->pending();
-  pending.early_bytes += payload.size();
-  if (pending.early_bytes > kMaxEarlyBytes) {
-    return Close(CloseCode::kPolicyViolation, "too much before the welcome");
-  }
-  pending.early.emplace_back(payload);
+  OnMessage(payload);
 }
 
 void Session::OnMessage(absl::string_view payload) {
+  if (!CheckRate(payload)) return;
   if (state_ == State::kAuthenticating) return Authenticate(payload);
   FlushTurn();  // what it was sent before comes before the answer
   if (state_ != State::kActive) return;
-  if (dialect_ == Dialect::kSessionBuddy) {
-    // The dialect has no errors: what comes too fast is ignored.
-    return TakeToken() ? buddy().OnMessage(payload) : void();
-  }
+  if (dialect_ == Dialect::kSessionBuddy) return buddy().OnMessage(payload);
   absl::StatusOr<ClientMessage> message =
       ParseClientMessage(payload, settings().subscribe_by_component_id);
   if (!message.ok()) {
@@ -190,11 +179,6 @@ void Session::OnMessage(absl::string_view payload) {
     return ReplyError({}, "DECODE_ERROR", message.status().message());
   }
   ReplyContext context = ContextOf(*message, settings().correlation);
-  if (!TakeToken()) {
-    return ReplyError(context, "RATE_LIMIT_EXCEEDED",
-                      absl::StrFormat("Message rate limit exceeded. Retry after %.3f seconds.",
-                                      messages_.SecondsToNext(settings().message_rate_limit)));
-  }
   switch (message->kind) {
     case ClientMessage::Kind::kSubscribe:
     case ClientMessage::Kind::kUnsubscribe:
@@ -210,12 +194,35 @@ void Session::OnMessage(absl::string_view payload) {
   }
 }
 
-bool Session::TakeToken() {
-  const double rate = settings().message_rate_limit;
-  if (rate <= 0) return true;
-  if (messages_.Take(rate, settings().message_rate_burst, Now())) return true;
+bool Session::CheckRate(absl::string_view payload) {
+  const ClientLimits::Rate rate{.limit = settings().message_rate_limit,
+                                .burst = settings().message_rate_burst};
+  if (rate.limit <= 0) return true;
+  const ClientLimits::Decision decision = limits_.OnMessage(
+      payload.size(), rate, Now(), [this] { return connection_->bytes_arrived(); });
+  connection_->PauseReading(decision.pause);
+  if (decision.verdict == ClientLimits::Verdict::kTake) return true;
   counts().Count(CountedError::kRateLimited);
+  if (decision.verdict == ClientLimits::Verdict::kClose) {
+    Close(CloseCode::kPolicyViolation, "rate limit", Connection::Backlog::kDrop);
+  } else if (decision.verdict == ClientLimits::Verdict::kRefuse) {
+    RefuseTooFast(payload);
+  }
   return false;
+}
+
+void Session::RefuseTooFast(absl::string_view payload) {
+  if (dialect_ == Dialect::kSessionBuddy) return;  // the dialect has no errors
+  FlushTurn();
+  ReplyContext context;
+  if (payload.size() <= kMaxRefusedBytes) {
+    const absl::StatusOr<ClientMessage> message =
+        ParseClientMessage(payload, settings().subscribe_by_component_id);
+    if (message.ok()) context = ContextOf(*message, settings().correlation);
+  }
+  ReplyError(context, "RATE_LIMIT_EXCEEDED",
+             absl::StrFormat("Message rate limit exceeded. Retry after %.3f seconds.",
+                             limits_.SecondsToNext({.limit = settings().message_rate_limit})));
 }
 
 void Session::OnAuth(const ClientMessage& message, const ReplyContext& context) {
@@ -237,7 +244,7 @@ void Session::OnRequest(const ClientMessage& message, const ReplyContext& contex
     return ReplyError(context, "FORBIDDEN",
                       absl::StrCat("Not authorized to subscribe to ", *message.channel));
   }
-  ClientRequests& requests = pending().requests;
+  ClientRequests& requests = this->requests();
   if (const absl::Status room = requests.CheckRoom(message.data.size()); !room.ok()) {
     return ReplyError(context, "LIMIT_EXCEEDED", room.message());
   }
@@ -247,13 +254,21 @@ void Session::OnRequest(const ClientMessage& message, const ReplyContext& contex
                      .bytes = message.data.size(),
                      .asked = Now(),
                      .deadline = Now() + settings().control_wait});
+  if (const double rate = settings().history_rate_bytes; rate > 0 && message.event == "history") {
+    connection_->PauseReading(limits_.OnHistoryAsked(rate, Now()));
+  }
   Rearm();
 }
 
 void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
-  if (pending_ == nullptr) return;
-  const std::optional<ClientRequests::Request> request = pending_->requests.Take(ask);
+  if (requests_ == nullptr) return;
+  const std::optional<ClientRequests::Request> request = requests_->Take(ask);
   if (!request.has_value()) return;
+  if (const double rate = settings().history_rate_bytes; rate > 0 && request->event == "history") {
+    const absl::Duration pause = limits_.OnHistoryAnswered(reply.data.size(), rate, Now());
+    connection_->ResumeReading();
+    connection_->PauseReading(pause);
+  }
   service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request->asked));
   if (!reply.error_code.empty()) {
     ReplyError(request->context, reply.error_code, reply.error_message);
@@ -425,11 +440,11 @@ void Session::Rearm() {
     next = std::min(next, subscribes_->deadline());
     if (subscribes_->empty()) subscribes_ = nullptr;
   }
-  if (pending_ != nullptr) {
-    if (pending_->empty()) {
-      pending_ = nullptr;
+  if (requests_ != nullptr) {
+    if (requests_->empty()) {
+      requests_ = nullptr;
     } else {
-      next = std::min(next, pending_->requests.deadline());
+      next = std::min(next, requests_->deadline());
     }
   }
   if (next == absl::InfiniteDuration()) return Disarm();
@@ -456,8 +471,8 @@ void Session::OnDeadline() {
       WallNow() >= *identity_->expires_at) {
     return Close(CloseCode::kTokenExpired, "token expired");
   }
-  if (pending_ != nullptr) {
-    for (const uint64_t ask : pending_->requests.Late(now)) {
+  if (requests_ != nullptr) {
+    for (const uint64_t ask : requests_->Late(now)) {
       context_->upstream->Forget(ask);
       OnRequestReply(ask, {.data = {},
                            .error_code = "UNAVAILABLE",
@@ -487,9 +502,9 @@ void Session::LeaveEverything() {
   Disarm();
   context_->hub->Forget(this);
   if (subscribes_ != nullptr) subscribes_->Cancel();
-  if (pending_ != nullptr) {
-    for (const uint64_t ask : pending_->requests.All()) context_->upstream->Forget(ask);
-    pending_ = nullptr;
+  if (requests_ != nullptr) {
+    for (const uint64_t ask : requests_->All()) context_->upstream->Forget(ask);
+    requests_ = nullptr;
   }
   while (!subscriptions_.empty()) {
     Subscription& last = subscriptions_.back();

@@ -5,7 +5,8 @@
 //   waiting for a connection slot -> authenticating, if the listener demands it -> active -> closed
 //
 // Parts with a job of their own: SubscriptionSet is what the session subscribes to, SubscribeQueue
-// orders subscribes and recoveries, ClientRequests are what control was asked, SessionOutput sends.
+// orders subscribes and recoveries, ClientRequests are what control was asked, SessionOutput sends,
+// and ClientLimits decides what of the client is taken and when reading pauses.
 //
 // Threading: loop-confined.
 // Ownership: deletes itself in OnClosed(); owns its parts; borrows everything else.
@@ -25,7 +26,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/clock.h"
-#include "common/token_bucket.h"
+#include "fanout/client_limits.h"
 #include "fanout/client_message.h"
 #include "fanout/client_requests.h"
 #include "fanout/hub.h"
@@ -146,21 +147,13 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
  private:
   enum class State : uint8_t { kWaiting, kAuthenticating, kActive, kClosed };
 
-  // Requests without an answer, and what came too early: few sessions have any.
-  struct Pending {
-    ClientRequests requests;
-    std::vector<std::string> early;  // messages that came before the slot
-    size_t early_bytes = 0;
-    bool empty() const { return requests.empty() && early.empty(); }
-  };
-
   // ---- life
 
   const ServiceSettings& settings() const { return service_->settings(); }
   ServiceCounts& counts() { return service_->counts(); }
   absl::Time WallNow() const { return context_->clock->WallNow(); }
   absl::Duration Now() const { return context_->loop->Now(); }
-  Pending& pending();
+  ClientRequests& requests();
 
   void Admit();
   void Welcome(const ReplyContext* auth_context);
@@ -175,8 +168,10 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   void OnDeadline() override;
   // Frees parts that are empty, and arms the deadline that comes first.
   void Rearm();
-  // Takes a token of the message rate; returns whether there was one, and counts if not.
-  bool TakeToken();
+  // Whether the client may send the message now.  If not, it is refused, and reading pauses.
+  bool CheckRate(absl::string_view payload);
+  // Answers a message over the rate.  A short one is read for what the answer is correlated with.
+  void RefuseTooFast(absl::string_view payload);
   void OnMessage(absl::string_view payload);
   BuddyDialect buddy();
   void OnAuth(const ClientMessage& message, const ReplyContext& context);
@@ -220,12 +215,12 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   bool bad_token_;
   bool has_slot_ = false;
   bool listed_ = false;
-  TokenBucket<float> messages_;                              // that the client may send
+  ClientLimits limits_;
   absl::Duration auth_deadline_ = absl::InfiniteDuration();  // or that of the slot
   std::unique_ptr<Identity> identity_;
   SubscriptionSet subscriptions_;
   std::unique_ptr<SubscribeQueue> subscribes_;  // null: none is under way
-  std::unique_ptr<Pending> pending_;            // null: it would be empty
+  std::unique_ptr<ClientRequests> requests_;    // null: none is without an answer
   SessionOutput output_;
   const std::string* user_agent_;
   int64_t connected_us_;

@@ -33,6 +33,7 @@ bool WorkerConfiguration::Apply(const v1::WorkerConfig& config, bool open_ports,
   version_ = config.version();
   hub_->set_slice(std::max<uint32_t>(config.worker().fanout_slice(), 1),
                   ToDuration(config.worker().fanout_slice_time()));
+  hub_->loop()->set_slice(ToDuration(config.worker().read_slice_time()));
   LogLevel level;
   if (ParseLogLevel(config.log().level(), &level)) SetLogLevel(level);
   SetLogFormat(config.log().format() == "json" ? LogFormat::kJson : LogFormat::kText);

@@ -1,5 +1,5 @@
 // WorkerConfiguration puts control's configuration in force and remembers it: listeners, slices of
-// fan-outs, log, and the times of a drain.
+// fan-outs and of reading, log, and the times of a drain.
 //
 // Threading: loop-confined.
 // Ownership: borrows ports and hub.

@@ -1,7 +1,9 @@
 #include "fanout/net/connection.h"
 
 #include <arpa/inet.h>
+#include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -17,6 +19,13 @@ constexpr uint16_t kAbnormal = 1006;
 // allows it), so that a flood of pings does not become a flood of system calls.
 constexpr int kPongsPerRead = 16;
 constexpr size_t kMaxReasonBytes = 123;  // RFC 6455 section 5.5, less the code
+// A client may send as many pings at once as its limit lets it send in this time.
+constexpr double kPingBurstSeconds = 2;
+// A closing connection reads one buffer in this time: what the peer sent before it saw our close
+// frame comes before its own.
+constexpr absl::Duration kClosingPause = absl::Milliseconds(20);
+
+double PingBurst(double rate) { return std::max(1.0, kPingBurstSeconds * rate); }
 
 // A close frame; `code` kNoStatus makes an empty one.
 FramePtr CloseFrame(uint16_t code, absl::string_view reason) {
@@ -47,6 +56,7 @@ Connection::Connection(ConnectionGroup* group, int fd, const PeerAddress& peer)
       socket_(fd, group->table_),
       engine_(group->engine_context_.get()),
       last_heard_(group->loop_->Now()),
+      pings_(PingBurst(group->options_.ping_rate_limit), group->loop_->Now()),
       peer_(peer) {
   group_->loop_->Watch(fd, kReadable, this);
   group_->loop_->Arm(this, group_->options_.handshake_timeout);
@@ -75,11 +85,44 @@ void Connection::Close(CloseCode code, absl::string_view reason, Backlog backlog
   if (backlog == Backlog::kDrop) dropped_ += socket_.DropUnsent();
   WatchIfQueued(socket_.SendLast(CloseFrame(sent_code_, reason)));
   group_->loop_->Arm(this, group_->options_.close_timeout);
+  ResumeReading();  // for the peer's close frame
 }
 
 void Connection::Abort() {
   aborted_ = true;
   socket_.Break();  // the next turn reads the end of the stream
+}
+
+void Connection::PauseReading(absl::Duration delay) {
+  if ((state_ != State::kOpen && state_ != State::kClosing) || delay <= absl::ZeroDuration()) {
+    return;
+  }
+  const absl::Duration until = group_->loop_->Now() + delay;
+  if (held_ == nullptr) held_ = std::make_unique<Held>();
+  if (held_->resume != 0) {
+    if (until <= held_->until) return;
+    group_->loop_->Cancel(held_->resume);
+  }
+  held_->until = until;
+  held_->resume = group_->loop_->RunAfter(delay, [this] {
+    held_->resume = 0;
+    UpdateInterest();
+    group_->loop_->CallAgain(fd());
+  });
+  UpdateInterest();
+}
+
+void Connection::ResumeReading() {
+  if (!reading_paused()) return;
+  group_->loop_->Cancel(std::exchange(held_->resume, 0));
+  UpdateInterest();
+  group_->loop_->CallAgain(fd());
+}
+
+uint64_t Connection::bytes_arrived() const {
+  int waiting = 0;
+  if (::ioctl(fd(), FIONREAD, &waiting) != 0) waiting = 0;
+  return bytes_received_ + static_cast<uint64_t>(waiting);
 }
 
 uint64_t Connection::bytes_sent() const { return group_->table_->slot(fd()).bytes; }
@@ -90,7 +133,9 @@ uint64_t Connection::messages_sent() const { return group_->table_->slot(fd()).m
 
 void Connection::OnReady(uint32_t ready) {
   if ((ready & kWritable) != 0) Flush();
-  if ((ready & kReadable) != 0 && state_ != State::kDead) ReadSome();
+  if ((ready & kReadable) == 0 || state_ == State::kDead) return;
+  if (!reading_paused()) return ReadSome();
+  if ((ready & kBroken) != 0) HandleEnd();
 }
 
 void Connection::OnDeadline() {
@@ -112,16 +157,14 @@ void Connection::OnDeadline() {
 
 void Connection::Flush() {
   if (socket_.Flush() != SendOutcome::kSent) return;  // broken: reading will tell
-  if (watching_writes_) {
-    group_->loop_->ChangeInterest(fd(), kReadable);
-    watching_writes_ = false;
-  }
+  if (std::exchange(watching_writes_, false)) UpdateInterest();
   if (state_ == State::kOpen || state_ == State::kClosing) handler_->OnDrained();
   if (state_ == State::kLingering) SendFinWhenDrained();
 }
 
 void Connection::ReadSome() {
   if (socket_.broken()) return HandleEnd();  // what had come in before is of no use now
+  if (held_ != nullptr && !ConsumeHeld()) return;
   const absl::Span<uint8_t> buffer = group_->loop_->read_buffer();
   for (int i = 0; i < group_->options_.reads_per_turn; ++i) {
     const ssize_t count = socket_.Read(buffer);
@@ -133,9 +176,44 @@ void Connection::ReadSome() {
     last_heard_ = group_->loop_->Now();
     if (awaiting_pong_ && state_ == State::kOpen) ArmPing(group_->options_.ping_interval);
     awaiting_pong_ = false;
-    if (state_ != State::kLingering) Consume(buffer.subspan(0, size));
-    if (state_ == State::kDead || size < buffer.size()) return;
+    if (state_ != State::kLingering) {
+      absl::Span<uint8_t> input = buffer.subspan(0, size);
+      Consume(&input);
+      if (!input.empty()) Hold(input);
+    }
+    if (state_ == State::kDead || held_ != nullptr || size < buffer.size()) return;
+    if (state_ == State::kClosing) return PauseReading(kClosingPause);
+    if (group_->loop_->SliceOver()) return;
   }
+}
+
+void Connection::Hold(absl::Span<const uint8_t> rest) {
+  if (held_ == nullptr) held_ = std::make_unique<Held>();
+  held_->bytes.assign(reinterpret_cast<const char*>(rest.data()), rest.size());
+  held_->handled = 0;
+  if (!reading_paused()) group_->loop_->CallAgain(fd());
+}
+
+bool Connection::ConsumeHeld() {
+  absl::Span<uint8_t> input(reinterpret_cast<uint8_t*>(held_->bytes.data()), held_->bytes.size());
+  input.remove_prefix(held_->handled);
+  if (state_ == State::kLingering) input = {};
+  const bool any = !input.empty();
+  Consume(&input);
+  if (state_ == State::kDead) return false;
+  held_->handled = held_->bytes.size() - input.size();
+  if (!input.empty()) {
+    if (!reading_paused()) group_->loop_->CallAgain(fd());
+    return false;
+  }
+  if (reading_paused()) {
+    held_->bytes.clear();
+    held_->handled = 0;
+    return false;
+  }
+  held_ = nullptr;
+  // The descriptor is in the line again if there is more in the kernel.
+  return !any || !group_->loop_->SliceOver();
 }
 
 void Connection::HandleEnd() {
@@ -144,12 +222,17 @@ void Connection::HandleEnd() {
   Die(Closed(state_ == State::kClosing ? sent_code_ : kAbnormal, "", /*by_peer=*/lost));
 }
 
-void Connection::Consume(absl::Span<uint8_t> input) {
+void Connection::Consume(absl::Span<uint8_t>* input) {
   int pings = 0;
   FramePtr last_pong;
-  while (state_ != State::kLingering && state_ != State::kDead && !socket_.broken()) {
-    const WsEvent event = engine_.Next(&input);
+  while (true) {
+    if (state_ == State::kLingering || state_ == State::kDead || socket_.broken()) {
+      *input = {};  // nobody wants it
+      break;
+    }
+    const WsEvent event = engine_.Next(input);
     if (event.kind == WsEvent::Kind::kNeedMore) break;
+    if (event.kind == WsEvent::Kind::kPing || event.kind == WsEvent::Kind::kPong) CountPing();
     if (event.kind == WsEvent::Kind::kPing) {
       last_pong = Frame::Make(Opcode::kPong, event.payload, 0);
       if (++pings <= kPongsPerRead) SendPong(std::exchange(last_pong, nullptr));
@@ -158,8 +241,15 @@ void Connection::Consume(absl::Span<uint8_t> input) {
     } else {
       HandleMessage(event);
     }
+    if (input->empty() || reading_paused() || group_->loop_->SliceOver()) break;
   }
   if (last_pong) SendPong(std::move(last_pong));
+}
+
+void Connection::CountPing() {
+  const double rate = group_->options_.ping_rate_limit;
+  if (rate <= 0) return;
+  PauseReading(absl::Seconds(pings_.Spend(1, rate, PingBurst(rate), group_->loop_->Now())));
 }
 
 void Connection::SendPong(FramePtr pong) {
@@ -257,7 +347,17 @@ void Connection::Fail(CloseCode code, absl::string_view reason) {
   Linger(Closed(sent_code_, reason, /*by_peer=*/false));
 }
 
+bool Connection::HeardWhilePaused() {
+  if (!reading_paused()) return false;
+  const uint64_t arrived = bytes_arrived();
+  return std::exchange(held_->arrived, arrived) != arrived || arrived > bytes_received_;
+}
+
 void Connection::CheckKeepalive() {
+  if (HeardWhilePaused()) {
+    last_heard_ = group_->loop_->Now();
+    awaiting_pong_ = false;
+  }
   if (awaiting_pong_) {
     ++group_->counters_.pong_timeouts;
     return Fail(CloseCode::kInternalError, "keepalive ping timeout");
@@ -286,6 +386,7 @@ void Connection::ArmPing(absl::Duration delay) {
 
 void Connection::Linger(CloseInfo info) {
   state_ = State::kLingering;
+  ResumeReading();
   TellClosed(std::move(info));
   group_->loop_->Arm(this, group_->options_.linger_timeout);
   SendFinWhenDrained();
@@ -299,6 +400,7 @@ void Connection::SendFinWhenDrained() {
 
 void Connection::Die(CloseInfo info) {
   state_ = State::kDead;
+  if (held_ != nullptr) group_->loop_->Cancel(held_->resume);
   TellClosed(std::move(info));
   group_->Bury(this);
 }
@@ -310,11 +412,15 @@ void Connection::TellClosed(CloseInfo info) {
 }
 
 SendOutcome Connection::WatchIfQueued(SendOutcome outcome) {
-  if (outcome == SendOutcome::kQueued && !watching_writes_) {
-    group_->loop_->ChangeInterest(fd(), kReadable | kWritable);
-    watching_writes_ = true;
-  }
+  if (outcome == SendOutcome::kQueued && !std::exchange(watching_writes_, true)) UpdateInterest();
   return outcome;
+}
+
+void Connection::UpdateInterest() {
+  uint32_t interest = 0;
+  if (!reading_paused()) interest |= kReadable;
+  if (watching_writes_) interest |= kWritable;
+  group_->loop_->ChangeInterest(fd(), interest);
 }
 
 }  // namespace fanwire::fanout

@@ -6,6 +6,10 @@
 // peer's awaited for 10 s) -> lingering (FIN sent, input thrown away, 2 s, so that the peer reads
 // the close frame before the descriptor goes) -> destroyed by its group at the end of a turn.
 //
+// Input: the messages of one read are handled one after the other, until the loop's slice is over
+// or reading is paused.  The rest of the read is held, and comes first when reading goes on.
+// Reading pauses for a client that pings faster than its limit, until it is within it again.
+//
 // How a session with a backlog policy should use it: offer while !has_backlog(); once an Offer() is
 // kQueued keep further events in the session's own backlog, and on OnDrained() offer the next batch
 // (OfferAll(), about 64 KiB).  So at most one batch is out of the policy's reach, and skip notices
@@ -17,16 +21,18 @@
 //            OnClosed().
 // Reentry:   sending and closing never call the handler back at once, so both are safe while
 //            iterating over sessions; OnDrained() and OnClosed() come on a later turn.
-// Cost:      about 200 bytes, one allocation; nothing more while it is idle.
+// Cost:      about 220 bytes, one allocation; nothing more while it is idle.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "common/token_bucket.h"
 #include "fanout/net/event_loop.h"
 #include "fanout/net/frame.h"
 #include "fanout/net/http_request.h"
@@ -113,6 +119,13 @@ class Connection final : public Watcher, public Deadline {
   // Cuts the connection without a close frame; OnClosed(1006) follows on a later turn.
   void Abort();
 
+  // Handles nothing more from the client for `delay`, or until a longer pause ends that was begun
+  // before.  May be called while a message is handled.
+  void PauseReading(absl::Duration delay);
+  // Ends all pauses; reading goes on in a later turn.
+  void ResumeReading();
+  bool reading_paused() const { return held_ != nullptr && held_->resume != 0; }
+
   // While not allowed, fan-out does not use SendTable::Send() but asks the session.
   void AllowDirect(bool allowed) { socket_.set_direct_allowed(allowed && state_ == State::kOpen); }
 
@@ -130,11 +143,22 @@ class Connection final : public Watcher, public Deadline {
   uint64_t bytes_sent() const;
   uint64_t messages_sent() const;
   uint64_t bytes_received() const { return bytes_received_; }
+  // Bytes received and those that wait in the kernel to be read.  Costs a system call.
+  uint64_t bytes_arrived() const;
   uint64_t messages_received() const { return messages_received_; }
 
  private:
   friend class ConnectionGroup;
   enum class State : uint8_t { kHandshake, kOpen, kClosing, kLingering, kDead };
+
+  // Input that is held, and a pause of reading.
+  struct Held {
+    std::string bytes;
+    size_t handled = 0;             // bytes at the front that are done
+    EventLoop::TimerId resume = 0;  // ends the pause; 0: there is none
+    absl::Duration until;           // when `resume` is due
+    uint64_t arrived = 0;           // bytes_arrived() at the last look of the keepalive timer
+  };
 
   Connection(ConnectionGroup* group, int fd, const PeerAddress& peer);
   ~Connection() = default;
@@ -144,7 +168,18 @@ class Connection final : public Watcher, public Deadline {
 
   void ReadSome();
   void Flush();
-  void Consume(absl::Span<uint8_t> input);
+  // Handles input until it is used up, reading is paused, or the slice is over.  Leaves the rest in
+  // `input`.
+  void Consume(absl::Span<uint8_t>* input);
+  // Keeps the rest of a read.
+  void Hold(absl::Span<const uint8_t> rest);
+  // Handles what is held.  Returns whether nothing of it is left and reading may go on.
+  bool ConsumeHeld();
+  // Counts a ping or pong of the client against its limit.
+  void CountPing();
+  // Whether something has come from the client during the pause, or may be unread in the kernel.
+  bool HeardWhilePaused();
+  void UpdateInterest();
   void SendPong(FramePtr pong);
   void HandleHandshake(const WsEvent& event);
   void HandleMessage(const WsEvent& event);
@@ -173,11 +208,13 @@ class Connection final : public Watcher, public Deadline {
   ConnectionHandler* handler_ = nullptr;
   Socket socket_;
   WsEngine engine_;
+  std::unique_ptr<Held> held_;  // null: nothing is held, and reading is not paused
   uint64_t bytes_received_ = 0;
   uint64_t messages_received_ = 0;
   absl::Duration last_heard_;
-  uint64_t dropped_ = 0;  // messages forgotten when closing
-  uint32_t index_ = 0;    // in group_->connections_
+  TokenBucket<float> pings_;  // and pongs, that the client may send
+  uint64_t dropped_ = 0;      // messages forgotten when closing
+  uint32_t index_ = 0;        // in group_->connections_
   PeerAddress peer_;
   uint16_t sent_code_ = 1006;  // of our close frame
   State state_ = State::kHandshake;

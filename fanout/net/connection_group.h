@@ -30,6 +30,9 @@ struct ConnectionOptions {
   absl::Duration pong_timeout = absl::Seconds(20);
   absl::Duration close_timeout = absl::Seconds(10);
   absl::Duration linger_timeout = absl::Seconds(2);
+  // Pings and pongs per second that a client may send.  From a client that sends more nothing is
+  // read until it is within the limit again.  0: no limit.
+  double ping_rate_limit = 0;
   // Reads of one connection in one turn, each up to the loop's read buffer.
   int reads_per_turn = 4;
 };

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <thread>
 #include <utility>
@@ -45,6 +46,7 @@ uint32_t FromEpoll(uint32_t events) {
   uint32_t ready = 0;
   if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) ready |= kReadable;
   if ((events & EPOLLOUT) != 0) ready |= kWritable;
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) ready |= kBroken;
   return ready;
 }
 
@@ -55,6 +57,12 @@ struct EventLoop::Impl {
   // descriptor closed meanwhile from one for its successor with the same number.
   struct Entry {
     Watcher* watcher = nullptr;
+    uint32_t generation = 0;
+    uint32_t ready = 0;  // IoReadiness bits to be told; not 0: it is in `line`
+  };
+  // A place in the line of ready descriptors.
+  struct Place {
+    uint32_t fd = 0;
     uint32_t generation = 0;
   };
   // Timers in order of time, then of making.
@@ -83,27 +91,72 @@ struct EventLoop::Impl {
   }
 
   // Asio tells of the epoll descriptor's readiness each time that it is asked, edge by edge; asking
-  // again after each batch is what makes it level-triggered.
+  // again after each slice is what makes it level-triggered.
   void AwaitDescriptors() {
+    waiting = true;
     epoll.async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& ec) {
       if (ec) return;
-      BeginTurn();
-      DispatchReady();
-      AwaitDescriptors();
+      waiting = false;
+      RunDescriptors();
     });
   }
 
-  void DispatchReady() {
+  // The next turn for descriptors, after what is posted by now.
+  void PostDescriptors() {
+    posted = true;
+    asio::post(io, [this] {
+      posted = false;
+      RunDescriptors();
+    });
+  }
+
+  // One turn for descriptors.
+  void RunDescriptors() {
+    BeginTurn();
+    CollectReady();
+    CallReady();
+    if (line.empty()) {
+      if (!waiting) AwaitDescriptors();
+    } else if (!posted) {
+      PostDescriptors();
+    }
+  }
+
+  void CollectReady() {
     epoll_event events[kBatch];
     const int count = ::epoll_wait(epoll.native_handle(), events, kBatch, 0);
     for (int i = 0; i < count; ++i) {
-      const auto fd = static_cast<size_t>(events[i].data.u64 & 0xffffffff);
+      const auto fd = static_cast<uint32_t>(events[i].data.u64 & 0xffffffff);
       const auto generation = static_cast<uint32_t>(events[i].data.u64 >> 32);
-      const Entry entry = entries[fd];
-      if (entry.watcher == nullptr || entry.generation != generation) continue;
-      entry.watcher->OnReady(FromEpoll(events[i].events));
+      Line(fd, generation, FromEpoll(events[i].events));
     }
   }
+
+  // Puts the descriptor at the end of the line, unless it is in it already.
+  void Line(uint32_t fd, uint32_t generation, uint32_t ready) {
+    Entry& entry = entries[fd];
+    if (entry.watcher == nullptr || entry.generation != generation) return;
+    if (entry.ready == 0) line.push_back({fd, generation});
+    entry.ready |= ready;
+  }
+
+  // Calls watchers in the order of the line, until the slice is over or all have had their turn.
+  // Those that join the line meanwhile wait for the next slice.
+  void CallReady() {
+    slice_end = now + slice;
+    calling = true;
+    for (size_t count = line.size(); count > 0; --count) {
+      const Place place = line.front();
+      line.pop_front();
+      Entry& entry = entries[place.fd];
+      if (entry.watcher == nullptr || entry.generation != place.generation) continue;
+      entry.watcher->OnReady(std::exchange(entry.ready, 0));
+      if (SliceOver()) break;
+    }
+    calling = false;
+  }
+
+  bool SliceOver() const { return slice != absl::InfiniteDuration() && SteadyNow() >= slice_end; }
 
   void Control(int operation, int fd, uint32_t interest) {
     epoll_event event{};
@@ -162,7 +215,13 @@ struct EventLoop::Impl {
   std::atomic<bool> stopping{false};
   std::atomic<std::thread::id> thread{};
 
-  std::vector<Entry> entries;
+  std::vector<Entry> entries;  // by descriptor
+  std::deque<Place> line;      // descriptors whose watchers are to be called
+  bool waiting = false;        // Asio will tell when the epoll descriptor is ready
+  bool posted = false;         // a turn for descriptors is posted
+  bool calling = false;        // such a turn goes on
+  absl::Duration slice = absl::InfiniteDuration();
+  absl::Duration slice_end;
   TimerWheel wheel;
   std::map<TimerKey, absl::AnyInvocable<void()>> timers;
   std::map<TimerId, absl::Duration> timer_times;
@@ -262,6 +321,7 @@ void EventLoop::Watch(int fd, uint32_t interest, Watcher* watcher) {
   Impl::Entry& entry = impl_->entries[index];
   FANWIRE_CHECK(entry.watcher == nullptr);
   entry.watcher = watcher;
+  entry.ready = 0;
   ++entry.generation;
   impl_->Control(EPOLL_CTL_ADD, fd, interest);
 }
@@ -269,6 +329,16 @@ void EventLoop::Watch(int fd, uint32_t interest, Watcher* watcher) {
 void EventLoop::ChangeInterest(int fd, uint32_t interest) {
   impl_->Control(EPOLL_CTL_MOD, fd, interest);
 }
+
+void EventLoop::CallAgain(int fd) {
+  impl_->Line(static_cast<uint32_t>(fd), impl_->entries[static_cast<size_t>(fd)].generation,
+              kReadable);
+  if (!impl_->calling && !impl_->posted) impl_->PostDescriptors();
+}
+
+void EventLoop::set_slice(absl::Duration time) { impl_->slice = time; }
+
+bool EventLoop::SliceOver() const { return impl_->SliceOver(); }
 
 void EventLoop::Unwatch(int fd) {
   AssertOnLoop();

@@ -8,8 +8,12 @@
 // price is two more system calls for each turn (not for each connection) in which a connection is
 // readable.
 //
-// A turn is one posted function, one timer, or one batch of up to 256 ready descriptors.  Turn
-// hooks run at its end: the hub flushes there, and closed connections are destroyed.
+// A turn is one posted function, one timer, or a slice of the ready descriptors.  Turn hooks run at
+// its end: the hub flushes there, and closed connections are destroyed.
+//
+// Ready descriptors wait in one line.  A slice ends when its time is over; the rest of the line has
+// its turn after the functions and timers that are due by then.  A watcher whose work is longer
+// than a slice stops when SliceOver() says so, and calls CallAgain() to join the end of the line.
 //
 // Threading: Post() and Stop() may be called from any thread, all else only on the loop.  Before
 //            Run() begins and after it has returned, the thread that owns the loop counts as being
@@ -30,14 +34,16 @@
 
 namespace fanwire::fanout {
 
-// The bits of what a descriptor is watched for.
-enum IoReadiness : uint32_t { kReadable = 1, kWritable = 2 };
+// The bits of what a descriptor is watched for.  kBroken is never asked for: a hang-up or an error
+// of the descriptor is reported to every watcher.
+enum IoReadiness : uint32_t { kReadable = 1, kWritable = 2, kBroken = 4 };
 
 // Watcher is called when a descriptor is ready.
 class Watcher {
  public:
   // `ready` is a set of IoReadiness bits.  A hang-up or error of the descriptor is reported as
-  // kReadable; the next read returns it.  May unwatch and destroy anything, also this watcher.
+  // kReadable and kBroken; the next read returns it.  May unwatch and destroy anything, also this
+  // watcher.
   virtual void OnReady(uint32_t ready) = 0;
 
  protected:
@@ -95,6 +101,17 @@ class EventLoop {
   // while bytes are left unread, it is called again.  `fd` must not be watched yet.
   void Watch(int fd, uint32_t interest, Watcher* watcher);
   void ChangeInterest(int fd, uint32_t interest);
+
+  // Calls the watcher of `fd` with kReadable in a later turn, as if the descriptor were ready,
+  // after those that are ready already.
+  void CallAgain(int fd);
+
+  // Sets for how much time in a row watchers are called before other work has its turn.  At least
+  // one is called.  InfiniteDuration(), the default: until none is ready.
+  void set_slice(absl::Duration time);
+
+  // Whether the time of the present slice is over.  A watcher with more to do should then stop.
+  bool SliceOver() const;
 
   // Stops watching `fd`, also for the rest of this turn.  Call it before the descriptor is closed.
   void Unwatch(int fd);

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import servers
-from servers import Fanwire, FanwireControl, FanwireTwo
+from servers import Fanwire, FanwireControl, FanwireLimited, FanwireTwo
 
 
 def run_program(bin_dir, core, program, args, timeout=180):
@@ -163,6 +163,50 @@ def fairness(bin_dir, flood_service, flood_args, seconds):
                     raise RuntimeError(f"flood: {errors.strip()}")
                 result["flood"] = json.loads(out)
                 result["closed"] += result["flood"]["closed"]
+            return result
+        finally:
+            if flood and flood.poll() is None:
+                flood.kill()
+                flood.wait()
+
+
+def flooded(bin_dir, kind, seconds, connections=50):
+    """The latency of 20 quiet channels, as in fairness(), beside clients that flood the worker.
+
+    The generator of the flood shares the core of the quiet clients' generator, at the lowest
+    priority.  With `kind` "sink" it floods itself: what others wait for then is the generator.
+    """
+    with FanwireLimited(bin_dir) as server:
+        flood = None
+        try:
+            if kind == "history":
+                fill = "".join(json.dumps({"channel": "flood", "event": "e", "data": {"i": i}}) + "\n"
+                               for i in range(1000))
+                subprocess.run(
+                    [pathlib.Path(bin_dir) / "wsctl", "--server", f"unix:{server.socket}",
+                     "publish", "--service", "bench", "--batch", "-"], input=fill, text=True,
+                    check=True, stdout=subprocess.DEVNULL)
+            if kind:
+                flood = subprocess.Popen(
+                    ["taskset", "-c", server.load_core, "nice", "-n", "19",
+                     str(pathlib.Path(bin_dir) / "bench_flood"), "--port", str(server.port),
+                     "--kind", kind, "--connections", str(connections), "--seconds",
+                     str(seconds + 3), "--channel", "flood", "--announce"],
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                line = flood.stderr.readline()
+                if line.strip() != "measuring":
+                    raise RuntimeError(f"bench_flood: {line}{flood.stderr.read()}".strip())
+            arguments = [*server.load_args("bench", "quiet"), "--publish", "stream",
+                         "--connections", 20, "--channels-total", 20, "--channels-each", 1,
+                         "--rate", 400, "--seconds", seconds, "--warmup", 0.3]
+            for pid in server.pids():
+                arguments += ["--pid", pid]
+            result = run_program(bin_dir, server.load_core, "bench_load", arguments)
+            if flood:
+                out, errors = flood.communicate(timeout=60)
+                if flood.returncode != 0:
+                    raise RuntimeError(f"bench_flood: {errors.strip()}")
+                result["flood"] = json.loads(out)
             return result
         finally:
             if flood and flood.poll() is None:

@@ -35,6 +35,11 @@ GROUPS = {
                 "beside a flood on the same worker: of one channel with many subscribers, at a "
                 "fixed rate or as fast as it goes, which keeps the worker busy all the time; or of "
                 "many channels with four subscribers each.",
+    "floods": "The same twenty channels beside 50 clients that send as much as the worker takes, "
+              "with the limits that ship: messages, WebSocket pings, or requests for history. "
+              "The generator of the flood has the lowest priority on the core of the other "
+              "generator; how much of a latency is its doing shows the flood of a sink, which "
+              "does not reach the server.",
     "workers": "The same load on one worker and on two, nothing pinned: with two cores the load "
                "generator takes its share of both.",
 }
@@ -126,6 +131,7 @@ class Plan:
         self.publish()
         self.channels()
         self.fairness()
+        self.floods()
         self.workers()
 
     def add(self, group, cases, metrics, rounds=None, references=1):
@@ -426,6 +432,20 @@ class Plan:
         self.add("fairness", cases,
                  [Metric("fairness_p50", "quiet channels beside a flood: p50", "p50_ms", "ms"),
                   Metric("fairness_p99", "quiet channels beside a flood: p99", "p99_ms", "ms")])
+
+    def floods(self):
+        def case(name, kind=None):
+            return Case(name, functools.partial(measure.flooded, kind=kind,
+                                                seconds=1 if self.quick else 4))
+
+        self.add("floods", [case("alone"), case("50 flood a sink", "sink"),
+                            case("50 flood messages", "messages"),
+                            case("50 flood pings", "pings"),
+                            case("50 ask for histories of 1,000", "history")],
+                 [Metric("floods_p50", "quiet channels beside flooding clients: p50", "p50_ms",
+                         "ms"),
+                  Metric("floods_p99", "quiet channels beside flooding clients: p99", "p99_ms",
+                         "ms")], references=2)
 
     def workers(self):
         n = 1000

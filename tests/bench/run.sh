@@ -48,7 +48,7 @@ if [[ ! $node/node_modules/.package-lock.json -nt $node/package-lock.json ]]; th
 fi
 cmake --preset release -DFANWIRE_TESTS=ON -DFANWIRE_BENCH=ON >/dev/null
 cmake --build build/release --target fanwire-control fanwire-fanout wsctl \
-  bench_load bench_publish bench_floor bench_micro peer_websocketpp
+  bench_flood bench_load bench_publish bench_floor bench_micro peer_websocketpp
 
 ulimit -n "$(ulimit -Hn)"
 /usr/bin/python3 tests/bench/run.py --bin build/release/bin --out build/bench "${arguments[@]}"

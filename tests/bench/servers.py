@@ -234,6 +234,7 @@ class Fanwire(Server):
     workers = 1
     channel = "bench"
     rule = ""  # for the channels of its services, beside the defaults
+    rates = "message_rate_limit: 0"  # of each client
     control_core = LOAD_CORE
     worker_core = SERVER_CORE
 
@@ -258,7 +259,7 @@ worker:
 limits:
   max_connections: 1000000
   max_channels: 2000000
-  message_rate_limit: 0
+  {self.rates}
   max_channels_per_session: 100000
 log: {{level: warning}}
 channels: [{self.rule}]
@@ -346,6 +347,11 @@ class FanwireFree(Fanwire):
     """Nothing is pinned."""
     name = "1 worker"
     core = load_core = control_core = worker_core = f"0-{os.cpu_count() - 1}"
+
+
+class FanwireLimited(Fanwire):
+    """With the limits for each client that ship."""
+    rates = ""
 
 
 class FanwireTwo(FanwireFree):

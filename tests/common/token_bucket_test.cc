@@ -77,5 +77,16 @@ TEST(TokenBucketSizeTest, ABucketOfASessionIsSixteenBytes) {
   EXPECT_EQ(sizeof(TokenBucket<float>), 16u);
 }
 
+TEST(TokenBucketSpendTest, WhatIsSpentBeyondTheTokensIsOwed) {
+  TokenBucket<double> bucket(10, absl::ZeroDuration());
+  EXPECT_EQ(bucket.Spend(10, 2, 10, absl::ZeroDuration()), 0);
+  EXPECT_EQ(bucket.Spend(6, 2, 10, absl::ZeroDuration()), 3);
+  EXPECT_EQ(bucket.Spend(0, 2, 10, absl::Seconds(2)), 1);
+  EXPECT_FALSE(bucket.Take(2, 10, absl::Seconds(3)));
+  EXPECT_TRUE(bucket.Take(2, 10, absl::Seconds(3.5)));
+  bucket.GiveBack(4);
+  EXPECT_EQ(bucket.Spend(4, 2, 10, absl::Seconds(3.5)), 0);
+}
+
 }  // namespace
 }  // namespace fanwire

@@ -28,6 +28,8 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   limits.set_session_backlog_bytes(3000);
   limits.set_message_rate_limit(0.5);
   limits.set_message_rate_burst(1.5);
+  limits.set_ping_rate_limit(2.5);
+  limits.set_history_rate_bytes(4000);
   limits.set_max_connections(9);
   limits.mutable_handshake_timeout()->set_seconds(1);
   limits.mutable_auth_timeout()->set_nanos(500'000'000);
@@ -51,6 +53,8 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   EXPECT_EQ(settings.session_backlog_bytes, 3000u);
   EXPECT_EQ(settings.message_rate_limit, 0.5);
   EXPECT_EQ(settings.message_rate_burst, 1.5);
+  EXPECT_EQ(settings.ping_rate_limit, 2.5);
+  EXPECT_EQ(settings.history_rate_bytes, 4000);
   EXPECT_EQ(settings.max_connections, 9u);
   EXPECT_EQ(settings.handshake_timeout, absl::Seconds(1));
   EXPECT_EQ(settings.auth_timeout, absl::Milliseconds(500));

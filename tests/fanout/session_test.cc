@@ -1,8 +1,11 @@
 // A session's life: slots, authentication, messages, deadlines, the end.
 #include "fanout/session.h"
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/jwt.h"
 #include "tests/fanout/session_fixture.h"
 
@@ -274,15 +277,20 @@ TEST_F(SessionTest, TheAuthThatCameBeforeTheSlotCounts) {
   EXPECT_EQ(client->close_code, 1008);
 }
 
-TEST_F(SessionTest, TooMuchBeforeTheSlotCloses) {
+TEST_F(SessionTest, WhatComesBeforeTheSlotIsNotReadHoweverMuchItIs) {
   service_->slots().Grant(0);
   PairClient* const client = Connect();
   const std::string text = Json{{"type", "ping"}, {"pad", std::string(40'000, 'x')}}.dump();
-  client->Say(text);
-  client->Say(text);
+  for (int i = 0; i < 4; ++i) client->Say(text);
   Quiet();
-  EXPECT_EQ(client->close_code, 1008);
-  EXPECT_THAT(control_->waiting_for_slot, IsEmpty());
+  EXPECT_EQ(counts().messages_received, 0);
+  service_->slots().Grant(1);
+  service_->slots().Take();
+  client->session->OnSlot();
+  control_->waiting_for_slot.clear();
+  Quiet();
+  EXPECT_THAT(client->messages, SizeIs(5));  // the welcome and four pongs
+  EXPECT_EQ(client->close_code, std::nullopt);
 }
 
 TEST_F(SessionTest, WhoGetsNoSlotWithinASecondIsSentAwayWith1013) {
@@ -426,7 +434,7 @@ TEST_F(SessionTest, WhoAsksTooOftenIsToldWhenToRetry) {
   });
   PairClient* const client = Welcomed();
   for (const char* id : {"1", "2", "3"}) client->SayJson(Json{{"type", "ping"}, {"id", id}});
-  client->Say("undecodable, costs nothing");
+  client->Say("undecodable");
   Quiet();
   ASSERT_THAT(client->messages, SizeIs(4));
   EXPECT_EQ(client->messages[1]["type"], "pong");
@@ -436,8 +444,136 @@ TEST_F(SessionTest, WhoAsksTooOftenIsToldWhenToRetry) {
   EXPECT_THAT(error["error_message"].get<std::string>(),
               ::testing::MatchesRegex(
                   "Message rate limit exceeded. Retry after [12]\\.[0-9][0-9][0-9] seconds\\."));
-  EXPECT_EQ(client->messages[3]["error_code"], "DECODE_ERROR");
-  EXPECT_EQ(errors(CountedError::kRateLimited), 1);
+  EXPECT_EQ(client->messages[3]["error_code"], "RATE_LIMIT_EXCEEDED");
+  EXPECT_EQ(client->messages[3]["correlation_id"], nullptr);
+  EXPECT_EQ(errors(CountedError::kRateLimited), 2);
+  EXPECT_EQ(errors(CountedError::kDecodeError), 0);
+}
+
+TEST_F(SessionTest, EveryMessageCountsAgainstTheRateWhateverItIs) {
+  Configure([](v1::WorkerService* service) {
+    service->mutable_limits()->set_message_rate_limit(0.01);
+    service->mutable_limits()->set_message_rate_burst(5);
+  });
+  PairClient* const client = Welcomed();
+  client->Say("{");
+  client->Say(R"({"type":"event","event":"ignored"})");
+  client->Request("unknown", Json::object());
+  client->SayJson(Json{{"type", "ping"}});
+  client->Say(std::string(10'000, '['));
+  client->SayJson(Json{{"type", "ping"}, {"id", "over"}});
+  Quiet();
+  EXPECT_THAT(client->Errors(), ElementsAre("DECODE_ERROR", "UNKNOWN_REQUEST", "DECODE_ERROR",
+                                            "RATE_LIMIT_EXCEEDED"));
+  EXPECT_EQ(client->messages.back()["correlation_id"], "over");
+}
+
+TEST_F(SessionTest, ALongMessageOverTheRateIsRefusedUnread) {
+  Configure([](v1::WorkerService* service) {
+    service->mutable_limits()->set_message_rate_limit(0.01);
+    service->mutable_limits()->set_message_rate_burst(1);
+  });
+  PairClient* const client = Welcomed();
+  Json ping = {{"type", "ping"}, {"id", "x"}, {"pad", ""}};
+  const size_t size = ping.dump().size();
+  client->SayJson(ping);
+  for (const size_t bytes : {size_t{4096}, size_t{4097}}) {
+    ping["pad"] = std::string(bytes - size, '.');
+    client->SayJson(ping);
+  }
+  Quiet();
+  EXPECT_EQ(client->Next()["type"], "pong");
+  EXPECT_THAT(client->Errors(), ElementsAre("RATE_LIMIT_EXCEEDED", "RATE_LIMIT_EXCEEDED"));
+  EXPECT_EQ(client->messages[0]["correlation_id"], "x");
+  EXPECT_EQ(client->messages[1]["correlation_id"], nullptr);
+}
+
+TEST_F(SessionTest, HundredsOfSubscribesAtOnceAreAllAnswered) {
+  Configure([](v1::WorkerService* service) {
+    service->mutable_limits()->set_message_rate_limit(1000);
+    service->mutable_limits()->set_message_rate_burst(50);
+  });
+  PairClient* const client = Welcomed();
+  std::vector<std::string> asked, answered;
+  for (int i = 0; i < 400; ++i) {
+    asked.push_back(absl::StrCat("m", i));
+    client->Request("subscribe", {{"channel", absl::StrCat("room:", i)}}, asked.back());
+  }
+  ASSERT_TRUE(RunUntil([&] {
+    control_->Answer();
+    control_->Apply();
+    return client->messages.size() == 400;
+  }));
+  int refused = 0;
+  for (const Json& answer : client->messages) {
+    answered.push_back(answer["correlation_id"]);
+    if (answer["type"] == "error") {
+      EXPECT_EQ(answer["error_code"], "RATE_LIMIT_EXCEEDED");
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 0);
+  std::sort(asked.begin(), asked.end());
+  std::sort(answered.begin(), answered.end());
+  EXPECT_EQ(answered, asked);
+  EXPECT_TRUE(SessionOf(client)->active());
+}
+
+TEST_F(SessionTest, ErrorsAreAnsweredAtTheRateAndTheRestIsNotRead) {
+  Configure([](v1::WorkerService* service) {
+    service->mutable_limits()->set_message_rate_limit(0.01);
+    service->mutable_limits()->set_message_rate_burst(10);
+  });
+  PairClient* const client = Welcomed();
+  for (int i = 0; i < 500; ++i) client->Say("{");
+  Quiet();
+  // Ten are taken, ten refused; one more is, before reading pauses.
+  EXPECT_THAT(client->messages, SizeIs(21));
+  EXPECT_EQ(counts().messages_received, 21);
+}
+
+TEST_F(SessionTest, WhoAsksForTooMuchHistoryIsNotReadFromUntilAnAnswerHasCome) {
+  Configure(
+      [](v1::WorkerService* service) { service->mutable_limits()->set_history_rate_bytes(1000); });
+  PairClient* const client = Welcomed();
+  for (int i = 0; i < 6; ++i) client->Request("history", {{"channel", "a"}});
+  client->SayJson(Json{{"type", "ping"}, {"id", "behind"}});
+  Quiet();
+  // An answer of unknown length may use up the first burst: the second request is one too many.
+  EXPECT_THAT(control_->requests, SizeIs(2));
+  const auto answer = [&](size_t bytes) {
+    const uint64_t id = control_->requests.front().id;
+    control_->requests.erase(control_->requests.begin());
+    client->session->OnRequestReply(id, {.data = Json{{"fill", std::string(bytes, 'x')}}.dump(),
+                                         .error_code = "",
+                                         .error_message = ""});
+    Quiet();
+  };
+  answer(10);
+  EXPECT_TRUE(RunUntil([&] { return control_->requests.size() == 2; }));
+  answer(100'000);  // far over: nothing more is read for 100 s
+  EXPECT_THAT(control_->requests, SizeIs(1));
+  answer(10);
+  EXPECT_THAT(client->messages, SizeIs(3));
+}
+
+TEST_F(SessionTest, HistoryWithinItsRateIsReadAtOnce) {
+  Configure([](v1::WorkerService* service) {
+    service->mutable_limits()->set_history_rate_bytes(1 << 20);
+  });
+  PairClient* const client = Welcomed();
+  for (int i = 0; i < 50; ++i) {
+    client->Request("history", {{"channel", "a"}});
+    Quiet();
+    ASSERT_THAT(control_->requests, SizeIs(1));
+    const uint64_t id = control_->requests[0].id;
+    control_->requests.clear();
+    client->session->OnRequestReply(id, {.data = Json{{"fill", std::string(10'000, 'x')}}.dump(),
+                                         .error_code = "",
+                                         .error_message = ""});
+    Quiet();
+  }
+  EXPECT_THAT(client->messages, SizeIs(50));
 }
 
 TEST_F(SessionTest, TokensOfTheRateComeBackWithTime) {

@@ -82,6 +82,17 @@ TEST_F(WorkerConfigurationTest, TheLogIsAsConfigured) {
   EXPECT_EQ(GetLogLevel(), LogLevel::kWarning);
 }
 
+TEST_F(WorkerConfigurationTest, ReadingHasItsSlice) {
+  config_.mutable_worker()->mutable_read_slice_time()->set_seconds(3600);
+  ASSERT_TRUE(Apply());
+  Connect(ports()[0]);
+  EXPECT_FALSE(loop_.SliceOver());
+  config_.mutable_worker()->clear_read_slice_time();
+  ASSERT_TRUE(Apply());
+  Connect(ports()[0]);
+  EXPECT_TRUE(loop_.SliceOver());
+}
+
 TEST_F(WorkerConfigurationTest, SessionsOfARemovedServiceAreToldAndClosed) {
   AddListener(AddService(&config_, "akosha"));
   ASSERT_TRUE(Apply());

@@ -3,13 +3,47 @@ import asyncio
 import json
 import pathlib
 import re
+import socket
+import threading
 import time
 
 import grpc
 import websockets
 from fanwire.v1 import publish_pb2
 
-from harness import Case, Client, main, service, small_config
+from harness import Case, Client, RawClient, main, raw, service, small_config
+
+
+def flood(port):
+    """Sends pings as fast as the server takes them, until it closes.
+
+    Returns code and reason of the close, the number of errors before, and how long it took.
+    """
+    with RawClient(port) as client:
+        ping = json.dumps({"type": "ping", "id": "f", "fill": "x" * 40}).encode()
+        chunk = raw.frame(raw.TEXT, ping) * 500
+
+        def send():
+            try:
+                while True:
+                    client.socket.sendall(chunk)
+            except OSError:
+                pass  # closed
+
+        began = time.monotonic()
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            errors = 0
+            while True:
+                opcode, payload = client.recv_frame()
+                if opcode == raw.CLOSE:
+                    return (int.from_bytes(payload[:2], "big"), payload[2:].decode(), errors,
+                            time.monotonic() - began)
+                errors += b"RATE_LIMIT_EXCEEDED" in payload
+        finally:
+            client.socket.shutdown(socket.SHUT_RDWR)
+            sender.join()
 
 
 class Limits(Case):
@@ -104,12 +138,37 @@ class Limits(Case):
             self.assertLess(time.monotonic(), deadline)
             await asyncio.sleep(0.1)
 
-    async def test_undecodable_frames_cost_nothing(self):
+    async def test_undecodable_frames_count_against_the_rate(self):
         client = await self.connect("akosha")
         for _ in range(60):
             await client.send("nonsense")
-        for _ in range(60):
-            self.assertEqual((await client.recv())["error_code"], "DECODE_ERROR")
+        codes = [(await client.recv())["error_code"] for _ in range(60)]
+        # The burst, and what the rate allowed until all were read: half of them at most.
+        self.assertGreaterEqual(codes.count("DECODE_ERROR"), 15)
+        self.assertLessEqual(codes.count("DECODE_ERROR"), 45)
+        self.assertEqual(codes.count("DECODE_ERROR") + codes.count("RATE_LIMIT_EXCEEDED"), 60)
+
+    async def test_hundreds_of_subscribes_at_once_are_all_answered(self):
+        client = await self.connect("excalidraw")  # 100 messages a second, 150 at once
+        ids = [f"s{number}" for number in range(400)]
+        for number, message_id in enumerate(ids):
+            await client.send({"type": "request", "id": message_id, "event": "subscribe",
+                               "data": {"channel": f"room:{number}"}})
+        replies = [await client.recv() for _ in ids]
+        self.assertEqual(sorted(reply["correlation_id"] for reply in replies), sorted(ids))
+        refused = [reply for reply in replies if reply["type"] == "error"]
+        self.assertGreater(len(refused), 0)
+        for reply in refused:
+            self.assertEqual(reply["error_code"], "RATE_LIMIT_EXCEEDED")
+
+    async def test_a_flood_is_answered_at_the_rate_and_closed_after_ten_seconds(self):
+        client = await self.connect("excalidraw")
+        port = self.server.port("excalidraw")
+        code, reason, errors, seconds = await asyncio.to_thread(flood, port)
+        self.assertEqual((code, reason), (1008, "rate limit"))
+        self.assertGreaterEqual(seconds, 10)
+        # 150 messages at once and 100 a second, as many errors, and the welcome.
+        self.assertLessEqual(errors, 150 + 100 * seconds + 20)
         self.assertEqual((await client.reply({"type": "ping", "id": "1"}))["type"], "pong")
 
     async def test_connections_of_a_service(self):

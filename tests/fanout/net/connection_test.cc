@@ -1,5 +1,6 @@
 #include "fanout/net/connection.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -180,6 +181,156 @@ TEST(ConnectionTest, EachOfAFewPingsIsAnsweredAndTheLastOfAFlood) {
   }
   EXPECT_EQ(last, "2999");
   EXPECT_LT(pongs, 3000);
+}
+
+TEST(ConnectionTest, FromWhoPingsFasterThanItMayNothingIsReadUntilItIsWithinTheLimit) {
+  ConnectionOptions options;
+  options.ping_rate_limit = 200;
+  WsServer server(options);
+  for (const uint8_t opcode : {9, 10}) {  // pongs that nobody asked for count, too
+    WsClient client(server.port());
+    ASSERT_TRUE(client.Handshake());
+    std::string flood;
+    // 400 at once are within the limit; the further 60 need 0.3 s.
+    for (int i = 0; i < 460; ++i) flood += Encode(MakeFrame(opcode, ""));
+    const absl::Time began = absl::Now();
+    client.SendRaw(flood + Encode(MakeFrame(1, "behind them")));
+    EXPECT_EQ(client.ReadText(), "behind them");
+    EXPECT_GE(absl::Now() - began, absl::Milliseconds(290));
+  }
+}
+
+TEST(ConnectionTest, APauseMayBeginBetweenTwoMessagesOfOneRead) {
+  std::vector<std::string> texts;  // on the loop
+  WsServer::Hooks hooks;
+  hooks.on_text = [&texts](Connection* connection, absl::string_view text) {
+    texts.emplace_back(text);
+    if (text == "pause") connection->PauseReading(absl::InfiniteDuration());
+    connection->SendText(text);
+  };
+  WsServer server({}, hooks);
+  WsClient client(server.port());
+  ASSERT_TRUE(client.Handshake());
+  client.SendRaw(Encode(MakeFrame(1, "before")) + Encode(MakeFrame(1, "pause")) +
+                 Encode(MakeFrame(1, "in the same read")));
+  EXPECT_EQ(client.ReadText(), "before");
+  EXPECT_EQ(client.ReadText(), "pause");
+  client.SendText("in a later read");
+  uint64_t arrived = 0, received = 0;
+  EXPECT_TRUE(server.Await([&] {
+    server.OnLoop([&] {
+      arrived = server.last_opened()->bytes_arrived();
+      received = server.last_opened()->bytes_received();
+    });
+    return arrived > received;
+  }));
+  server.OnLoop([&] {
+    EXPECT_EQ(texts.size(), 2u);
+    EXPECT_TRUE(server.last_opened()->reading_paused());
+    server.last_opened()->ResumeReading();
+    server.last_opened()->PauseReading(absl::Milliseconds(5));  // ends by itself
+  });
+  EXPECT_EQ(client.ReadText(), "in the same read");
+  EXPECT_EQ(client.ReadText(), "in a later read");
+}
+
+TEST(ConnectionTest, APeerThatIsLostDuringAPauseIsNoticed) {
+  WsServer::Hooks hooks;
+  hooks.on_text = [](Connection* connection, absl::string_view) {
+    connection->PauseReading(absl::InfiniteDuration());
+  };
+  WsServer server({}, hooks);
+  WsClient client(server.port());
+  ASSERT_TRUE(client.Handshake());
+  client.SendText("pause");
+  EXPECT_TRUE(server.Await([&] {
+    bool paused = false;
+    server.OnLoop([&] { paused = server.last_opened()->reading_paused(); });
+    return paused;
+  }));
+  client.Reset();
+  EXPECT_EQ(server.WaitForClosed()->code, 1006);
+}
+
+TEST(ConnectionTest, AnAbortDuringAPauseEndsIt) {
+  WsServer::Hooks hooks;
+  hooks.on_text = [](Connection* connection, absl::string_view) {
+    connection->PauseReading(absl::InfiniteDuration());
+    connection->Abort();
+  };
+  WsServer server({}, hooks);
+  WsClient client(server.port());
+  ASSERT_TRUE(client.Handshake());
+  client.SendText("go");
+  EXPECT_EQ(server.WaitForClosed()->code, 1006);
+}
+
+TEST(ConnectionTest, OwnCloseDuringAPauseIsAnsweredByThePeer) {
+  WsServer::Hooks hooks;
+  hooks.on_text = [](Connection* connection, absl::string_view) {
+    connection->PauseReading(absl::InfiniteDuration());
+    connection->Close(CloseCode::kServiceRestart, "drain");
+  };
+  WsServer server({}, hooks);
+  WsClient client(server.port());
+  ASSERT_TRUE(client.Handshake());
+  client.SendText("go");
+  EXPECT_EQ(ReadCloseCode(&client), 1012);
+  client.SendClose(1012);
+  EXPECT_TRUE(client.ReadEnd());
+  EXPECT_EQ(server.WaitForClosed()->code, 1012);
+  EXPECT_EQ(server.counters().close_timeouts, 0u);
+}
+
+TEST(ConnectionTest, DuringAPauseWhoSendsIsAliveAndWhoIsSilentIsNot) {
+  ConnectionOptions options;
+  options.ping_interval = absl::Milliseconds(10);
+  options.pong_timeout = absl::Milliseconds(20);
+  WsServer::Hooks hooks;
+  hooks.on_text = [](Connection* connection, absl::string_view) {
+    connection->PauseReading(absl::InfiniteDuration());
+  };
+  WsServer server(options, hooks);
+  WsClient sends(server.port());
+  ASSERT_TRUE(sends.Handshake());
+  sends.SendText("pause");
+  EXPECT_TRUE(server.Await([&] {
+    bool paused = false;
+    server.OnLoop([&] { paused = server.last_opened()->reading_paused(); });
+    return paused;
+  }));
+  sends.SendText("unread");
+  for (int i = 0; i < 3; ++i) {
+    WsClient silent(server.port());
+    ASSERT_TRUE(silent.Handshake());
+    silent.SendText("pause");
+    EXPECT_EQ(ReadCloseCode(&silent), 1011);
+  }
+  EXPECT_EQ(server.counters().pong_timeouts, 3u);
+}
+
+TEST(ConnectionTest, ManyMessagesOfOneReadDoNotHoldUpAnotherClient) {
+  std::vector<std::string> texts;  // on the loop
+  WsServer::Hooks hooks;
+  hooks.on_text = [&texts](Connection*, absl::string_view text) { texts.emplace_back(text); };
+  WsServer server({}, hooks);
+  server.OnLoop([&] { server.loop()->set_slice(absl::ZeroDuration()); });
+  WsClient many(server.port()), one(server.port());
+  ASSERT_TRUE(many.Handshake());
+  ASSERT_TRUE(one.Handshake());
+  std::string flood;
+  for (int i = 0; i < 1000; ++i) flood += Encode(MakeFrame(1, "many"));
+  server.OnLoop([&] {  // both wait when the loop looks at them
+    many.SendRaw(flood);
+    one.SendText("one");
+  });
+  EXPECT_TRUE(server.Await([&] {
+    size_t handled = 0;
+    server.OnLoop([&] { handled = texts.size(); });
+    return handled == 1001;
+  }));
+  server.OnLoop(
+      [&] { EXPECT_LT(std::find(texts.begin(), texts.end(), "one") - texts.begin(), 3); });
 }
 
 TEST(ConnectionTest, NothingIsHeardAfterAnAbort) {

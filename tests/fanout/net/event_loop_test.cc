@@ -231,7 +231,7 @@ TEST(EventLoopTest, InterestCanBeChangedAndAHangUpIsReadable) {
   loop.ChangeInterest(pair.fds[0], 0);
   ::shutdown(pair.fds[1], SHUT_RDWR);
   EXPECT_TRUE(loop.RunTurn(kPatience));
-  EXPECT_THAT(told, ElementsAre(kReadable | kWritable, uint32_t{kReadable}));
+  EXPECT_THAT(told, ElementsAre(kReadable | kWritable, kReadable | kBroken));
   loop.Unwatch(pair.fds[0]);
 }
 
@@ -321,6 +321,94 @@ TEST(EventLoopTest, FunctionsNotRunAreDestroyedWithTheLoop) {
     EXPECT_EQ(held.use_count(), 3);
   }
   EXPECT_EQ(held.use_count(), 1);
+}
+
+// Watchers of `count` descriptors that are all ready.
+struct Ready {
+  Ready(EventLoop* loop, int count) : loop(loop), pairs(static_cast<size_t>(count)) {
+    for (int i = 0; i < count; ++i) {
+      watchers.push_back(
+          std::make_unique<CallbackWatcher>([this, i](uint32_t ready) { on_ready(i, ready); }));
+      loop->Watch(fd(i), kReadable, watchers.back().get());
+      pairs[static_cast<size_t>(i)].Write();
+    }
+  }
+  ~Ready() {
+    for (size_t i = 0; i < pairs.size(); ++i) loop->Unwatch(pairs[i].fds[0]);
+  }
+  int fd(int i) const { return pairs[static_cast<size_t>(i)].fds[0]; }
+  void Read(int i) { pairs[static_cast<size_t>(i)].Read(); }
+
+  EventLoop* const loop;
+  std::vector<Pair> pairs;
+  std::vector<std::unique_ptr<CallbackWatcher>> watchers;
+  std::function<void(int, uint32_t)> on_ready;
+};
+
+TEST(EventLoopTest, WhenTheSliceIsOverOtherWorkComesBeforeTheNextDescriptor) {
+  EventLoop loop;
+  loop.set_slice(absl::ZeroDuration());
+  Ready ready(&loop, 3);
+  std::vector<int> ran;
+  ready.on_ready = [&](int i, uint32_t) {
+    ready.Read(i);
+    ran.push_back(i);
+    loop.Post([&ran, i] { ran.push_back(100 + i); });
+  };
+  while (ran.size() < 6) ASSERT_TRUE(loop.RunTurn(kPatience));
+  EXPECT_THAT(ran, ElementsAre(0, 100, 1, 101, 2, 102));
+}
+
+TEST(EventLoopTest, WhoHasMoreToDoWaitsInLineBehindTheOthers) {
+  EventLoop loop;
+  loop.set_slice(absl::ZeroDuration());
+  Ready ready(&loop, 3);
+  std::vector<int> ran;
+  ready.on_ready = [&](int i, uint32_t) {
+    if (ran.size() < 3) ready.Read(i);
+    EXPECT_TRUE(loop.SliceOver());
+    ran.push_back(i);
+    if (ran.size() < 9) loop.CallAgain(ready.fd(i));
+  };
+  while (ran.size() < 9) ASSERT_TRUE(loop.RunTurn(kPatience));
+  EXPECT_THAT(ran, ElementsAre(0, 1, 2, 0, 1, 2, 0, 1, 2));
+}
+
+TEST(EventLoopTest, AWatcherThatIsCalledAgainDoesNotKeepNewDescriptorsOut) {
+  EventLoop loop;
+  loop.set_slice(absl::ZeroDuration());
+  Ready busy(&loop, 1);
+  Pair late;
+  bool told = false;
+  busy.on_ready = [&](int, uint32_t) { loop.CallAgain(busy.fd(0)); };  // never reads
+  CallbackWatcher watcher([&](uint32_t) {
+    told = true;
+    late.Read();
+  });
+  loop.Watch(late.fds[0], kReadable, &watcher);
+  EXPECT_TRUE(loop.RunTurn(kPatience));
+  late.Write();
+  for (int i = 0; i < 5 && !told; ++i) ASSERT_TRUE(loop.RunTurn(kPatience));
+  EXPECT_TRUE(told);
+  loop.Unwatch(late.fds[0]);
+}
+
+TEST(EventLoopTest, ATimerMayHaveAWatcherCalledThatIsNotReady) {
+  EventLoop loop(MillisecondTicks());
+  Ready ready(&loop, 1);
+  std::vector<uint32_t> told;
+  ready.on_ready = [&](int, uint32_t bits) {
+    if (told.empty()) ready.Read(0);
+    told.push_back(bits);
+  };
+  while (told.empty()) ASSERT_TRUE(loop.RunTurn(kPatience));
+  loop.RunAfter(absl::ZeroDuration(), [&] {
+    loop.CallAgain(ready.fd(0));
+    loop.CallAgain(ready.fd(0));  // it has its place already
+  });
+  while (told.size() < 2) ASSERT_TRUE(loop.RunTurn(kPatience));
+  EXPECT_FALSE(loop.RunTurn(absl::Milliseconds(5)));
+  EXPECT_THAT(told, ElementsAre(kReadable, kReadable));
 }
 
 }  // namespace
