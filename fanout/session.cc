@@ -346,8 +346,8 @@ void Session::FlushTurn() {
 
 void Session::OnDrained() {
   output_.OnDrained();
-  if (subscribes_ != nullptr) subscribes_->OnProgress();
   Flush();
+  if (subscribes_ != nullptr) subscribes_->OnProgress();
 }
 
 void Session::CloseSlow() {

@@ -191,6 +191,7 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   void Append(Backlog::Item item) override { output_.Append(std::move(item)); }
   void Flush() override;
   size_t waiting_bytes() const override { return output_.waiting_bytes(); }
+  uint64_t bytes_sent() const override { return connection_->bytes_sent(); }
   int64_t FirstWaiting(const Channel* channel) const override {
     return output_.FirstOffset(channel);
   }

@@ -377,10 +377,10 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
                            .filter = std::move(filter),
                            .epoch = reply.epoch,
                            .offset = again ? asked_offset : reply.next_offset});
-    recovery_deadline_ = Now() + settings().recovery_timeout;
     subscriptions_->CountRecovering(1);
   }
   host_->Flush();
+  OnProgress();
 }
 
 // ------------------------------------------------------------------------------- recoveries
@@ -412,8 +412,8 @@ void SubscribeQueue::OnPage(SubscribeReply reply) {
   } else {
     recovery.offset = reply.next_offset;
   }
-  recovery_deadline_ = Now() + settings().recovery_timeout;
   host_->Flush();
+  OnProgress();
 }
 
 void SubscribeQueue::AppendPage(const ChannelRef& channel, const EventFilter* filter,
@@ -459,7 +459,9 @@ void SubscribeQueue::RequestNextPage() {
 }
 
 void SubscribeQueue::OnProgress() {
-  if (!recoveries_.empty()) recovery_deadline_ = Now() + settings().recovery_timeout;
+  if (recoveries_.empty()) return;
+  recovery_deadline_ = Now() + settings().recovery_timeout;
+  recovery_sent_ = host_->bytes_sent();
 }
 
 bool SubscribeQueue::Recovers(const Channel* channel, const EventFilter** filter) const {
@@ -512,7 +514,11 @@ absl::Duration SubscribeQueue::deadline() const {
 }
 
 SubscribeQueue::Expiry SubscribeQueue::OnDeadline(absl::Duration now) {
-  if (!recoveries_.empty() && now >= recovery_deadline_) return Expiry::kNoProgress;
+  if (!recoveries_.empty() && now >= recovery_deadline_) {
+    // A page may be long, and its reader slow: what leaves of it is progress.
+    if (host_->bytes_sent() == recovery_sent_) return Expiry::kNoProgress;
+    OnProgress();
+  }
   while (host_->active() && !requests_.empty() && now >= requests_.front().deadline) {
     ExpireFirst();
     StartRequests();

@@ -75,6 +75,8 @@ class SubscribeQueue {
     virtual void Flush() = 0;
     // Bytes that wait, here and with the connection.
     virtual size_t waiting_bytes() const = 0;
+    // Bytes that the kernel has taken, since the session began.
+    virtual uint64_t bytes_sent() const = 0;
     // The first position of the channel that waits; 0: none.
     virtual int64_t FirstWaiting(const Channel* channel) const = 0;
     // Drops what waits of the channel.
@@ -98,14 +100,15 @@ class SubscribeQueue {
 
   // Asks for the next page of the first recovery if there is room for it and none is under way.
   void RequestNextPage();
-  // The client has read all that was sent: a recovery that is under way makes progress.
+  // A recovery that is under way makes progress.  Call it when the client has read all that was
+  // sent; that bytes leave meanwhile is seen in OnDeadline().
   void OnProgress();
 
   // When OnDeadline() must be called; InfiniteDuration(): never.
   absl::Duration deadline() const;
   enum class [[nodiscard]] Expiry{
       kHandled,     // requests that control did not answer in time were answered UNAVAILABLE
-      kNoProgress,  // a recovery has made none for recovery_timeout: the client is too slow
+      kNoProgress,  // nothing of a recovery has left for recovery_timeout: the client is too slow
   };
   Expiry OnDeadline(absl::Duration now);
 
@@ -204,7 +207,8 @@ class SubscribeQueue {
   std::deque<Request> requests_;  // the first is under way
   size_t request_bytes_ = 0;
   std::deque<Recovery> recoveries_;   // the first is under way
-  absl::Duration recovery_deadline_;  // of the first; each page and OnProgress() move it
+  absl::Duration recovery_deadline_;  // of the first; progress moves it
+  uint64_t recovery_sent_ = 0;        // bytes_sent() when it was moved last
 };
 
 }  // namespace fanwire::fanout

@@ -24,6 +24,11 @@ constexpr double kPingBurstSeconds = 2;
 // A closing connection reads one buffer in this time: what the peer sent before it saw our close
 // frame comes before its own.
 constexpr absl::Duration kClosingPause = absl::Milliseconds(20);
+// A peer is behind if something is queued for it, or so much is not acknowledged yet.  A little is
+// under way to every peer, also to one whose kernel takes it while the program hangs.
+constexpr size_t kBehindBytes = 16 << 10;
+// How long a connection that is closed may take to hand over what is due to a peer that reads.
+constexpr absl::Duration kLongestClose = absl::Seconds(60);
 
 double PingBurst(double rate) { return std::max(1.0, kPingBurstSeconds * rate); }
 
@@ -83,6 +88,7 @@ void Connection::Close(CloseCode code, absl::string_view reason, Backlog backlog
   state_ = State::kClosing;
   sent_code_ = static_cast<uint16_t>(code);
   if (backlog == Backlog::kDrop) dropped_ += socket_.DropUnsent();
+  Acknowledged();  // progress counts from here
   WatchIfQueued(socket_.SendLast(CloseFrame(sent_code_, reason)));
   group_->loop_->Arm(this, group_->options_.close_timeout);
   ResumeReading();  // for the peer's close frame
@@ -146,9 +152,11 @@ void Connection::OnDeadline() {
     case State::kOpen:
       return CheckKeepalive();
     case State::kClosing:
+      if (WaitsAgain(group_->options_.close_timeout)) return;
       ++group_->counters_.close_timeouts;
       return Die(Closed(sent_code_, "", /*by_peer=*/false));
     case State::kLingering:
+      if (!fin_sent_ && WaitsAgain(group_->options_.linger_timeout)) return;
       return Die(CloseInfo());
     case State::kDead:
       return;
@@ -253,7 +261,8 @@ void Connection::CountPing() {
 }
 
 void Connection::SendPong(FramePtr pong) {
-  if (state_ == State::kOpen) WatchIfQueued(socket_.SendUrgent(std::move(pong)));
+  if (state_ != State::kOpen) return;
+  WatchIfQueued(socket_.SendUrgent(std::move(pong), Socket::Urgent::kPong));
 }
 
 // ---- handshake
@@ -353,9 +362,28 @@ bool Connection::HeardWhilePaused() {
   return std::exchange(held_->arrived, arrived) != arrived || arrived > bytes_received_;
 }
 
+std::optional<absl::Duration> Connection::Acknowledged() {
+  const size_t under_way = socket_.unacknowledged_bytes();
+  const uint64_t acknowledged = bytes_sent() - under_way;
+  const bool any = std::exchange(acknowledged_, acknowledged) != acknowledged;
+  const bool was_behind = std::exchange(behind_, socket_.has_backlog() || under_way > kBehindBytes);
+  if (!any || !(was_behind || behind_)) return std::nullopt;
+  return group_->loop_->Now() - socket_.since_acknowledgement();
+}
+
+bool Connection::WaitsAgain(absl::Duration timeout) {
+  if (timeout <= absl::ZeroDuration() || (waits_ + 1) * timeout >= kLongestClose) return false;
+  if (!Acknowledged().has_value()) return false;
+  ++waits_;
+  group_->loop_->Arm(this, timeout);
+  return true;
+}
+
 void Connection::CheckKeepalive() {
-  if (HeardWhilePaused()) {
-    last_heard_ = group_->loop_->Now();
+  std::optional<absl::Duration> heard = Acknowledged();
+  if (HeardWhilePaused()) heard = group_->loop_->Now();
+  if (heard.has_value() && *heard > last_heard_) {
+    last_heard_ = *heard;
     awaiting_pong_ = false;
   }
   if (awaiting_pong_) {
@@ -369,7 +397,7 @@ void Connection::CheckKeepalive() {
   }
   ++group_->counters_.pings_sent;
   awaiting_pong_ = true;
-  WatchIfQueued(socket_.Send(group_->ping_));
+  WatchIfQueued(socket_.SendUrgent(group_->ping_, Socket::Urgent::kPing));
   group_->loop_->Arm(this, group_->options_.pong_timeout);
 }
 
@@ -386,6 +414,7 @@ void Connection::ArmPing(absl::Duration delay) {
 
 void Connection::Linger(CloseInfo info) {
   state_ = State::kLingering;
+  Acknowledged();  // progress counts from here
   ResumeReading();
   TellClosed(std::move(info));
   group_->loop_->Arm(this, group_->options_.linger_timeout);

@@ -6,6 +6,11 @@
 // peer's awaited for 10 s) -> lingering (FIN sent, input thrown away, 2 s, so that the peer reads
 // the close frame before the descriptor goes) -> destroyed by its group at the end of a turn.
 //
+// Keepalive: a peer is alive if it sends, or if it is behind and its TCP acknowledges more: a slow
+// reader answers a ping only when it has read what came before.  What the own kernel takes is no
+// sign of life.  The last two times of Life are as long again while the peer makes progress with
+// what it has not read yet, 60 s in all.
+//
 // Input: the messages of one read are handled one after the other, until the loop's slice is over
 // or reading is paused.  The rest of the read is held, and comes first when reading goes on.
 // Reading pauses for a client that pings faster than its limit, until it is within it again.
@@ -27,6 +32,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -191,6 +197,11 @@ class Connection final : public Watcher, public Deadline {
 
   // Closes because of what the peer did, or did not do: the close frame, then Linger().
   void Fail(CloseCode code, absl::string_view reason);
+  // Looks at what the peer's TCP has acknowledged.  Returns the time of the last acknowledgement if
+  // there were any since the last look and the peer is, or was then, behind; else nothing.
+  std::optional<absl::Duration> Acknowledged();
+  // Whether to wait for `timeout` again until what is under way to the peer is out.
+  bool WaitsAgain(absl::Duration timeout);
   void CheckKeepalive();
   void ArmPing(absl::Duration delay);
 
@@ -212,13 +223,16 @@ class Connection final : public Watcher, public Deadline {
   uint64_t bytes_received_ = 0;
   uint64_t messages_received_ = 0;
   absl::Duration last_heard_;
-  TokenBucket<float> pings_;  // and pongs, that the client may send
-  uint64_t dropped_ = 0;      // messages forgotten when closing
-  uint32_t index_ = 0;        // in group_->connections_
+  TokenBucket<float> pings_;   // and pongs, that the client may send
+  uint64_t acknowledged_ = 0;  // bytes, at the last look
+  uint64_t dropped_ = 0;       // messages forgotten when closing
+  uint32_t index_ = 0;         // in group_->connections_
+  uint32_t waits_ = 0;         // times that WaitsAgain() said so
   PeerAddress peer_;
   uint16_t sent_code_ = 1006;  // of our close frame
   State state_ = State::kHandshake;
   bool awaiting_pong_ = false;
+  bool behind_ = false;  // at the last look
   bool watching_writes_ = false;
   bool fin_sent_ = false;
   bool aborted_ = false;

@@ -25,9 +25,11 @@ struct ConnectionOptions {
   absl::Duration handshake_timeout = absl::Seconds(10);
   // A connection gets a ping when nothing was received for this long.  Zero or infinite: never.
   absl::Duration ping_interval = absl::Seconds(20);
-  // If nothing is received for this long after the ping, the connection is closed with 1011
-  // "keepalive ping timeout".
+  // If nothing is received for this long after the ping, and the peer does not read what it is
+  // behind with, the connection is closed with 1011 "keepalive ping timeout".
   absl::Duration pong_timeout = absl::Seconds(20);
+  // How long the peer's close frame is awaited, and how long the end of a connection that the peer
+  // has closed.  As long again while the peer makes progress with what is due to it, 60 s in all.
   absl::Duration close_timeout = absl::Seconds(10);
   absl::Duration linger_timeout = absl::Seconds(2);
   // Pings and pongs per second that a client may send.  From a client that sends more nothing is

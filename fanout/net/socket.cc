@@ -1,13 +1,16 @@
 #include "fanout/net/socket.h"
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -125,7 +128,7 @@ struct Socket::Queue {
   size_t offset = 0;  // bytes of frames[head] that are out
   size_t bytes = 0;   // all that is left
   uint64_t messages = 0;
-  size_t urgent = kNone;  // index of the last SendUrgent() frame
+  std::array<size_t, 2> urgent = {kNone, kNone};  // index of the last frame of each kind
 
   void Push(FramePtr frame) {
     bytes += frame->size();
@@ -137,7 +140,7 @@ struct Socket::Queue {
   void Compact() {
     if (head < 64 || head < frames.size() / 2) return;
     frames.erase(frames.begin(), frames.begin() + static_cast<ptrdiff_t>(head));
-    urgent = urgent != kNone && urgent >= head ? urgent - head : kNone;
+    for (size_t& index : urgent) index = index != kNone && index >= head ? index - head : kNone;
     head = 0;
   }
 };
@@ -213,20 +216,23 @@ SendOutcome Socket::Continue(FramePtr frame, ssize_t taken) {
   return SendOutcome::kQueued;
 }
 
-SendOutcome Socket::SendUrgent(FramePtr frame) {
+SendOutcome Socket::SendUrgent(FramePtr frame, Urgent kind) {
   if (queue_ == nullptr || last_sent_ || broken_) return Send(std::move(frame));
   Queue& queue = *queue_;
+  size_t& last = queue.urgent[static_cast<size_t>(kind)];
   const size_t first_unsent = queue.head + (queue.offset > 0 ? 1 : 0);
-  if (queue.urgent != Queue::kNone && queue.urgent >= first_unsent) {
-    queue.bytes += frame->size();
-    queue.bytes -= queue.frames[queue.urgent]->size();
-    queue.frames[queue.urgent] = std::move(frame);
+  queue.bytes += frame->size();
+  if (last != Queue::kNone && last >= first_unsent) {
+    queue.bytes -= queue.frames[last]->size();
+    queue.frames[last] = std::move(frame);
     return SendOutcome::kQueued;
   }
-  queue.bytes += frame->size();
   queue.frames.insert(queue.frames.begin() + static_cast<ptrdiff_t>(first_unsent),
                       std::move(frame));
-  queue.urgent = first_unsent;
+  for (size_t& index : queue.urgent) {
+    if (index != Queue::kNone && index >= first_unsent) ++index;
+  }
+  last = first_unsent;
   return SendOutcome::kQueued;
 }
 
@@ -305,7 +311,7 @@ uint64_t Socket::DropUnsent() {
   }
   queue.messages -= dropped;
   queue.frames.resize(keep);
-  queue.urgent = Queue::kNone;
+  queue.urgent.fill(Queue::kNone);
   if (queue.bytes == 0) queue_.reset();
   UpdateDirect();
   return dropped;
@@ -334,6 +340,18 @@ void Socket::Break() {
 void Socket::set_direct_allowed(bool allowed) {
   direct_allowed_ = allowed;
   UpdateDirect();
+}
+
+size_t Socket::unacknowledged_bytes() const {
+  int bytes = 0;
+  return ::ioctl(fd_, SIOCOUTQ, &bytes) == 0 ? static_cast<size_t>(bytes) : 0;
+}
+
+absl::Duration Socket::since_acknowledgement() const {
+  tcp_info info = {};
+  socklen_t size = sizeof(info);
+  if (::getsockopt(fd_, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return absl::ZeroDuration();
+  return absl::Milliseconds(info.tcpi_last_ack_recv);
 }
 
 size_t Socket::queued_bytes() const { return queue_ != nullptr ? queue_->bytes : 0; }

@@ -22,6 +22,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "fanout/net/frame.h"
 
@@ -114,10 +115,13 @@ class Socket {
   // Takes over `frame` after SendTable::Send() returned `taken` (fewer bytes than all, or -errno).
   SendOutcome Continue(FramePtr frame, ssize_t taken);
 
-  // Sends `frame` ahead of queued frames, but behind one that is partly sent.  It replaces the
-  // frame of the last such call if that is still unsent.  For pongs: a peer that sends pings and
-  // does not read must not make the queue grow.
-  SendOutcome SendUrgent(FramePtr frame);
+  // Control frames that overtake queued frames.
+  enum class Urgent { kPing, kPong };
+
+  // Sends `frame` ahead of queued frames, but behind one that is partly sent.  It replaces the last
+  // such frame of its kind if that is still unsent: a peer that sends pings and does not read must
+  // not make the queue grow.
+  SendOutcome SendUrgent(FramePtr frame, Urgent kind);
 
   // Sends or queues a last frame; all later ones are kClosed.
   SendOutcome SendLast(FramePtr frame);
@@ -147,6 +151,11 @@ class Socket {
 
   // Allows or forbids SendTable::Send() on this socket while it has no backlog.
   void set_direct_allowed(bool allowed);
+
+  // Bytes that the kernel has taken and the peer's has not acknowledged (SIOCOUTQ).
+  size_t unacknowledged_bytes() const;
+  // How long ago the peer's kernel acknowledged anything.  Zero where the kernel does not tell.
+  absl::Duration since_acknowledgement() const;
 
   size_t queued_bytes() const;       // exact, without the bytes that the kernel holds
   uint64_t queued_messages() const;  // a message that is partly sent counts

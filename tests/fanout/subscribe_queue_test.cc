@@ -103,6 +103,7 @@ class FakeHost final : public SubscribeQueue::Host {
   }
   void Flush() override { queue->RequestNextPage(); }
   size_t waiting_bytes() const override { return waiting; }
+  uint64_t bytes_sent() const override { return sent; }
   int64_t FirstWaiting(const Channel*) const override { return first_waiting; }
   void DropWaiting(const Channel* channel) override {
     log.push_back(absl::StrCat("drop ", channel->name));
@@ -121,6 +122,7 @@ class FakeHost final : public SubscribeQueue::Host {
   std::deque<std::pair<uint64_t, SubscribeAsk>> asks;  // without an answer
   uint64_t last_ask = 0;
   size_t waiting = 0;
+  uint64_t sent = 0;  // bytes, to the kernel
   int64_t first_waiting = 0;
   bool close_at_reply = false;
   bool close_at_settle = false;
@@ -648,6 +650,19 @@ TEST_F(SubscribeQueueTest, ARecoveryWithoutProgressForLongIsTold) {
   Answer(Page(1, 2, 9));
   EXPECT_GE(queue_.deadline(), before + kRecoveryTimeout);
   EXPECT_LE(queue_.deadline(), loop_.Now() + kRecoveryTimeout);
+  EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kNoProgress);
+}
+
+TEST_F(SubscribeQueueTest, WhatLeavesOfALongPageIsProgressOfItsRecovery) {
+  Subscribe(From(0));
+  host_.waiting = kBudget;
+  Answer(Page(1, 2, 9));
+  for (int i = 0; i < 3; ++i) {
+    ++host_.sent;
+    const absl::Duration before = loop_.Now();
+    EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kHandled);
+    EXPECT_GE(queue_.deadline(), before + kRecoveryTimeout);
+  }
   EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kNoProgress);
 }
 

@@ -1,7 +1,10 @@
 #include "fanout/net/connection.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
@@ -525,6 +528,126 @@ TEST(ConnectionTest, WithoutAPongItIsClosed1011) {
   EXPECT_EQ(close->close_reason(), "keepalive ping timeout");
   EXPECT_EQ(server.WaitForClosed()->code, 1011);
   EXPECT_EQ(server.counters().pong_timeouts, 1u);
+}
+
+// Reads what the server sends, `bytes` in each turn of `each`, and answers nothing.  Returns all.
+std::string ReadSlowly(WsServer* server, WsClient* client, size_t bytes, absl::Duration each) {
+  std::string all;
+  std::string part(bytes, '\0');
+  while (true) {
+    const ssize_t count = ::recv(client->fd(), part.data(), part.size(), MSG_DONTWAIT);
+    if (count == 0 || (count < 0 && errno != EAGAIN)) return all;
+    if (count > 0) all.append(part, 0, static_cast<size_t>(count));
+    server->Pass(each);
+  }
+}
+
+// Has the server send about `bytes` to the client that came last.
+void SendMuch(WsServer* server, size_t bytes) {
+  server->OnLoop([&] {
+    for (size_t sent = 0; sent < bytes; sent += 4000) {
+      server->last_opened()->SendText(std::string(4000, '.'));
+    }
+  });
+}
+
+TEST(ConnectionTest, WhoReadsSlowlyIsAliveAsLongAsItReads) {
+  ConnectionOptions options;
+  options.ping_interval = absl::Milliseconds(300);
+  options.pong_timeout = absl::Milliseconds(300);
+  WsServer server(options);
+  WsClient client(server.port(), kSmallBuffer);
+  ASSERT_TRUE(client.Handshake());
+  constexpr size_t kBytes = 1'000'000;
+  SendMuch(&server, kBytes);
+  // Takes about two seconds, of which the last part is in the kernels' buffers alone.
+  const std::string all = ReadSlowly(&server, &client, 10'000, absl::Milliseconds(20));
+  EXPECT_GE(all.size(), kBytes);
+  EXPECT_GE(server.counters().pings_sent, 1u);
+  // Afterwards it must answer like all others.
+  EXPECT_EQ(server.WaitForClosed()->code, 1011);
+  EXPECT_NE(all.find("keepalive ping timeout"), std::string::npos);
+}
+
+TEST(ConnectionTest, WhoStopsReadingIsGoneInTimeWhateverIsSentToIt) {
+  ConnectionOptions options;
+  options.ping_interval = absl::Milliseconds(300);
+  options.pong_timeout = absl::Milliseconds(300);
+  WsServer server(options);
+  WsClient client(server.port(), kSmallBuffer);
+  ASSERT_TRUE(client.Handshake());
+  const absl::Time began = absl::Now();
+  bool open = true;
+  while (open && absl::Now() < began + absl::Seconds(5)) {
+    server.OnLoop([&] {
+      open = server.last_opened() != nullptr;
+      if (open) server.last_opened()->SendText(std::string(100, '.'));
+    });
+    server.Pass(absl::Milliseconds(2));
+  }
+  EXPECT_EQ(server.WaitForClosed()->code, 1011);
+}
+
+TEST(ConnectionTest, AClientThatDoesNotAnswerThePingIsClosedThoughItsKernelAcknowledgesAll) {
+  ConnectionOptions options;
+  options.ping_interval = absl::Milliseconds(50);
+  options.pong_timeout = absl::Milliseconds(100);
+  WsServer server(options);
+  WsClient client(server.port());
+  ASSERT_TRUE(client.Handshake());
+  const absl::Time began = absl::Now();
+  bool open = true;
+  while (open && absl::Now() < began + absl::Seconds(5)) {
+    server.OnLoop([&] {
+      open = server.last_opened() != nullptr;
+      if (open) server.last_opened()->SendText("x");
+    });
+    server.Pass(absl::Milliseconds(10));
+  }
+  EXPECT_EQ(server.WaitForClosed()->code, 1011);
+}
+
+TEST(ConnectionTest, APingOvertakesWhatIsQueued) {
+  ConnectionOptions options;
+  options.ping_interval = absl::Milliseconds(50);
+  options.pong_timeout = absl::Seconds(60);
+  WsServer server(options);
+  WsClient client(server.port(), kSmallBuffer);
+  ASSERT_TRUE(client.Handshake());
+  SendMuch(&server, 1'000'000);
+  EXPECT_TRUE(server.Await([&] { return server.counters().pings_sent == 1; }));
+  size_t before = 0;
+  std::optional<ServerFrame> frame;
+  while ((frame = client.ReadFrame()).has_value() && frame->opcode != 9) ++before;
+  ASSERT_TRUE(frame.has_value());
+  EXPECT_LT(before, 100u);  // what the kernels had, of 250
+}
+
+TEST(ConnectionTest, ADueCloseFrameIsSentWhileThePeerReads) {
+  ConnectionOptions options;
+  options.close_timeout = absl::Milliseconds(300);
+  WsServer server(options);
+  WsClient client(server.port(), kSmallBuffer);
+  ASSERT_TRUE(client.Handshake());
+  SendMuch(&server, 1'000'000);
+  server.OnLoop([&] { server.last_opened()->Close(CloseCode::kServiceRestart, "the drain"); });
+  const std::string all = ReadSlowly(&server, &client, 10'000, absl::Milliseconds(15));
+  EXPECT_NE(all.find("the drain"), std::string::npos);
+  EXPECT_EQ(server.WaitForClosed()->unsent_messages, 0u);
+}
+
+TEST(ConnectionTest, ACloseEndsAtItsTimeoutIfThePeerDoesNotRead) {
+  ConnectionOptions options;
+  options.close_timeout = absl::Milliseconds(100);
+  WsServer server(options);
+  WsClient client(server.port(), kSmallBuffer);
+  ASSERT_TRUE(client.Handshake());
+  SendMuch(&server, 1'000'000);
+  server.OnLoop([&] { server.last_opened()->Close(CloseCode::kServiceRestart, "the drain"); });
+  const std::optional<CloseInfo> info = server.WaitForClosed();
+  ASSERT_TRUE(info.has_value());
+  EXPECT_GT(info->unsent_messages, 0u);
+  EXPECT_EQ(server.counters().close_timeouts, 1u);
 }
 
 TEST(ConnectionTest, ZeroIntervalNeverPings) {

@@ -182,9 +182,9 @@ TEST_F(SocketTest, UrgentFramesPassTheQueueButNotAFrameThatIsPartlyOut) {
   const FramePtr second = Frame::Make(Opcode::kPong, "second one", 0);
   socket_->Send(queued);
   const size_t before = socket_->queued_bytes();
-  EXPECT_EQ(socket_->SendUrgent(first), SendOutcome::kQueued);
+  EXPECT_EQ(socket_->SendUrgent(first, Socket::Urgent::kPong), SendOutcome::kQueued);
   EXPECT_EQ(socket_->queued_bytes(), before + first->size());
-  EXPECT_EQ(socket_->SendUrgent(second), SendOutcome::kQueued);
+  EXPECT_EQ(socket_->SendUrgent(second, Socket::Urgent::kPong), SendOutcome::kQueued);
   EXPECT_EQ(socket_->queued_bytes(), before + second->size());
   const std::string got = ReadAtPeer(offered.size() + second->size() + queued->size());
   // The last of FillKernel()'s frames is either partly out, or the pong overtakes it.
@@ -193,17 +193,39 @@ TEST_F(SocketTest, UrgentFramesPassTheQueueButNotAFrameThatIsPartlyOut) {
   EXPECT_EQ(pong % 3004, 0u);
   EXPECT_LT(pong, got.find(std::string(queued->bytes())));
   EXPECT_EQ(got.find("first"), std::string::npos);
-  EXPECT_EQ(socket_->SendUrgent(first), SendOutcome::kSent);
+  EXPECT_EQ(socket_->SendUrgent(first, Socket::Urgent::kPong), SendOutcome::kSent);
+}
+
+TEST_F(SocketTest, AnUrgentFrameReplacesNoneOfTheOtherKind) {
+  const std::string offered = FillKernel();
+  std::string last;
+  size_t left = offered.size();
+  for (const char* const name : {"pong 1", "pong 2", "pong 3"}) {
+    const FramePtr pong = Frame::Make(Opcode::kPong, name, 0);
+    const FramePtr ping = Frame::Make(Opcode::kPing, "ping", 0);
+    socket_->SendUrgent(pong, Socket::Urgent::kPong);
+    socket_->SendUrgent(ping, Socket::Urgent::kPing);
+    left = offered.size() + pong->size() + ping->size();
+    last = name;
+  }
+  const std::string got = ReadAtPeer(left);
+  EXPECT_NE(got.find(last), std::string::npos);
+  EXPECT_EQ(got.find("pong 1"), std::string::npos);
+  EXPECT_EQ(got.find("pong 2"), std::string::npos);
+  const size_t ping = got.find("ping");
+  ASSERT_NE(ping, std::string::npos);
+  EXPECT_EQ(got.find("ping", ping + 1), std::string::npos);
+  EXPECT_FALSE(socket_->has_backlog());
 }
 
 TEST_F(SocketTest, UrgentFrameThatIsOutIsNotReplaced) {
   std::string offered = FillKernel();
   const FramePtr pong = Frame::Make(Opcode::kPong, "p", 0);
-  socket_->SendUrgent(pong);
+  socket_->SendUrgent(pong, Socket::Urgent::kPong);
   EXPECT_NE(ReadAtPeer(offered.size() + pong->size()).find(std::string(pong->bytes())),
             std::string::npos);
   offered = FillKernel();
-  socket_->SendUrgent(pong);
+  socket_->SendUrgent(pong, Socket::Urgent::kPong);
   EXPECT_NE(ReadAtPeer(offered.size() + pong->size()).find(std::string(pong->bytes())),
             std::string::npos);
 }
@@ -227,7 +249,7 @@ TEST_F(SocketTest, NothingFollowsTheLastFrame) {
   const FramePtr close = Frame::Make(Opcode::kClose, "", 0);
   EXPECT_EQ(socket_->SendLast(close), SendOutcome::kSent);
   EXPECT_EQ(socket_->Send(Frame::Text("late")), SendOutcome::kClosed);
-  EXPECT_EQ(socket_->SendUrgent(Frame::Text("late")), SendOutcome::kClosed);
+  EXPECT_EQ(socket_->SendUrgent(Frame::Text("late"), Socket::Urgent::kPing), SendOutcome::kClosed);
   const FramePtr late[] = {Frame::Text("late")};
   EXPECT_EQ(socket_->SendAll(late), SendOutcome::kClosed);
   EXPECT_EQ(socket_->Continue(late[0], 0), SendOutcome::kClosed);

@@ -82,6 +82,12 @@ void WsServer::OnLoop(const std::function<void()>& fn) {
   done.get_future().wait();
 }
 
+void WsServer::Pass(absl::Duration time) {
+  std::promise<void> over;
+  loop_.Post([&] { loop_.RunAfter(time, [&over] { over.set_value(); }); });
+  over.get_future().wait();
+}
+
 bool WsServer::Await(const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   while (!condition()) {

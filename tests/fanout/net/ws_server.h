@@ -49,6 +49,9 @@ class WsServer final : public ConnectionHost {
   SendTable* table() { return &table_; }
   EventLoop* loop() { return &loop_; }
 
+  // Returns when the loop has run for `time` more.
+  void Pass(absl::Duration time);
+
   ConnectionCounters counters();
   size_t connections();
 
