@@ -1,6 +1,7 @@
 #include "control/admin/control_metrics.h"
 
 #include <string>
+#include <utility>
 
 #include "control/admin/tail.h"
 #include "control/config/service_table.h"
@@ -19,6 +20,18 @@ namespace {
 
 double ToDouble(int64_t value) { return static_cast<double>(value); }
 
+// The service label of what names no configured service: those names may be any text.
+constexpr absl::string_view kNoService = "unknown";
+
+void CollectRefusals(const RefusalTotals& refused, absl::string_view service, MetricSink& sink) {
+  for (size_t reason = 0; reason < kRefusalReasons; ++reason) {
+    sink.Counter("fanwire_control_refused_total", "Publications refused, by reason.",
+                 ToDouble(refused.by_reason[reason]),
+                 {{"service", std::string(service)},
+                  {"reason", std::string(RefusalReasonName(static_cast<RefusalReason>(reason)))}});
+  }
+}
+
 void CollectService(const ServiceSpec& service, const PublishCounts& published,
                     const ServiceCounts& delivered, MetricSink& sink) {
   const MetricLabels labels = {{"service", service.name}};
@@ -29,8 +42,7 @@ void CollectService(const ServiceSpec& service, const PublishCounts& published,
                     published.seconds, labels);
   sink.Counter("fanwire_control_mirrors_total", "Copies that mirror rules made.",
                ToDouble(published.mirrored), labels);
-  sink.Counter("fanwire_control_refused_total", "Publications refused.",
-               ToDouble(published.refused), labels);
+  CollectRefusals(published.refused, service.name, sink);
   sink.Counter("fanwire_control_duplicates_total",
                "Publications answered with the receipt of an earlier one of the same key.",
                ToDouble(published.duplicates), labels);
@@ -106,10 +118,16 @@ void CollectControl(const MetricsParts& parts, MetricSink& sink) {
                "Events that the retained state could not keep up with.",
                ToDouble(parts.retained->dropped()));
   const std::shared_ptr<const ServiceTable> services = parts.services();
+  RefusalTotals elsewhere = parts.queries->RefusedElsewhere();
   for (const std::unique_ptr<ServiceSpec>& service : services->services()) {
-    CollectService(*service, parts.queries->Counts(service->name), parts.ledger->Get(service->name),
-                   sink);
+    PublishCounts published = parts.queries->Counts(service->name);
+    if (service->name == kNoService) {
+      // A service may have this name: then one series counts both.
+      published.refused.Add(std::exchange(elsewhere, {}));
+    }
+    CollectService(*service, published, parts.ledger->Get(service->name), sink);
   }
+  if (services->Find(kNoService) == nullptr) CollectRefusals(elsewhere, kNoService, sink);
   for (const v1::WorkerInfo& worker : parts.registry->Workers()) CollectWorker(worker, sink);
 }
 

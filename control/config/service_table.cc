@@ -16,6 +16,8 @@ namespace fanwire::control {
 
 namespace {
 
+constexpr size_t kShownNameBytes = 100;
+
 ChannelPolicy PolicyOf(const v1::ChannelRule& rule) {
   return {.history = {.size = rule.history_size(), .ttl = ToDuration(rule.history_ttl())},
           .backlog = static_cast<BacklogPolicy>(rule.backlog_policy()),
@@ -132,9 +134,16 @@ absl::Status ServiceTable::NoSuchService(absl::string_view name) const {
   names.reserve(services_.size());
   for (const std::unique_ptr<ServiceSpec>& service : services_) names.push_back(service->name);
   const std::string nearest = NearestName(name, names, 2);
-  return absl::NotFoundError(
-      absl::StrCat("service \"", name, "\" is not configured",
-                   nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?")));
+  // A name may be any text: what is repeated of it is cut, at a character.
+  absl::string_view shown = name;
+  if (name.size() > kShownNameBytes) {
+    size_t end = kShownNameBytes;
+    while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xc0) == 0x80) --end;
+    shown = name.substr(0, end);
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "service \"", shown, shown.size() < name.size() ? "…" : "", "\" is not configured",
+      nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?")));
 }
 
 }  // namespace fanwire::control

@@ -19,6 +19,8 @@ struct Event {
   absl::string_view channel;
   absl::string_view event;
   absl::string_view json;                         // the data; empty: {}
+  absl::string_view typed_url;                    // not empty: `json` was made of typed_bytes
+  absl::string_view typed_bytes;                  // a message of this type, as received
   absl::string_view id;                           // empty: a UUID4 is made
   absl::string_view idempotency_key;              // empty: none
   absl::string_view exclude_connection;           // empty: none
@@ -58,13 +60,17 @@ struct PublishParams {
 // Takes outcomes.  It must live until every publication that named it was answered; each is, once,
 // at the latest when its wait is over.
 //
-// Threading: OnReceipt() may be called before Publish() returns, or later from any thread, and from
+// Threading: both may be called before Publish() returns, or later from any thread, and from
 //            several at once; never with a lock of Router held.
 class ReceiptSink {
  public:
   virtual ~ReceiptSink() = default;
 
   virtual void OnReceipt(uint64_t tag, const PublishOutcome& outcome) = 0;
+
+  // The publication has its position, and its receipt waits for the workers' reports.  `outcome`
+  // has the id and the position.  Called at most once, before OnReceipt() or at the same time.
+  virtual void OnAccepted(uint64_t /*tag*/, const PublishOutcome& /*outcome*/) {}
 };
 
 }  // namespace fanwire::control

@@ -9,6 +9,12 @@
 
 namespace fanwire::control {
 
+namespace {
+
+constexpr size_t kUsualIdBytes = 36;  // of a UUID
+
+}  // namespace
+
 IdempotencyWindow::IdempotencyWindow(absl::Duration window, uint32_t max_keys)
     : window_(window), max_keys_(std::max<int64_t>(1, max_keys)) {}
 
@@ -16,20 +22,31 @@ IdempotencyWindow::Part& IdempotencyWindow::PartOf(absl::string_view key) {
   return parts_[PartIndex(absl::HashOf(key))];
 }
 
-IdempotencyWindow::Claim IdempotencyWindow::Begin(absl::string_view key, absl::Duration now,
-                                                  const Waiter& waiter, PublishOutcome* outcome,
-                                                  std::string* id) {
+IdempotencyWindow::Claim IdempotencyWindow::Begin(absl::string_view key, const Content& content,
+                                                  absl::Duration now, const Waiter& waiter,
+                                                  PublishOutcome* outcome, std::string* id,
+                                                  std::string* earlier_channel) {
   Part& part = PartOf(key);
   MutexLock lock(&part.mu);
   ExpirePart(&part, now);
   const auto [it, fresh] = part.entries.try_emplace(std::string(key));
-  if (fresh) return Claim::kNew;
   Entry& entry = it->second;
+  if (fresh) {
+    entry.fingerprint = content.fingerprint;
+    entry.channel_bytes = static_cast<uint32_t>(content.channel.size());
+    entry.texts.reserve(content.channel.size() + kUsualIdBytes);
+    entry.texts.assign(content.channel.data(), content.channel.size());
+    return Claim::kNew;
+  }
+  if (entry.fingerprint != content.fingerprint) {
+    earlier_channel->assign(entry.channel().data(), entry.channel().size());
+    return Claim::kConflict;
+  }
   if (!entry.settled) {
     entry.waiters.push_back(waiter);
     return Claim::kWaiting;
   }
-  *id = entry.id;
+  id->assign(entry.id().data(), entry.id().size());
   outcome->id = *id;
   outcome->position = entry.position;
   outcome->level = entry.level;
@@ -51,7 +68,7 @@ std::vector<IdempotencyWindow::Waiter> IdempotencyWindow::Settle(absl::string_vi
     FANWIRE_CHECK(it != part.entries.end() && !it->second.settled, "a key settled twice");
     Entry& entry = it->second;
     entry.settled = true;
-    entry.id = std::string(outcome.id);
+    entry.texts.append(outcome.id.data(), outcome.id.size());
     entry.position = outcome.position;
     entry.level = outcome.level;
     entry.timed_out = outcome.timed_out;
@@ -66,7 +83,7 @@ std::vector<IdempotencyWindow::Waiter> IdempotencyWindow::Settle(absl::string_vi
     settled_.fetch_add(1, std::memory_order_relaxed);
     ExpirePart(&part, now);
   }
-  EvictOverflow();
+  EvictOverflow(now);
   return waiters;
 }
 
@@ -98,8 +115,8 @@ int64_t IdempotencyWindow::size() const {
 
 void IdempotencyWindow::ExpirePart(Part* part, absl::Duration now) {
   while (!part->settled.empty() && part->settled.front().at + window_ <= now) {
-    PopOldest(part);
     settled_.fetch_sub(1, std::memory_order_relaxed);
+    PopOldest(part);
   }
 }
 
@@ -110,7 +127,7 @@ void IdempotencyWindow::PopOldest(Part* part) {
                      std::memory_order_relaxed);
 }
 
-void IdempotencyWindow::EvictOverflow() {
+void IdempotencyWindow::EvictOverflow(absl::Duration now) {
   while (settled_.load(std::memory_order_relaxed) > max_keys_) {
     Part* oldest_part = nullptr;
     uint64_t oldest = kNoKey;
@@ -130,8 +147,10 @@ void IdempotencyWindow::EvictOverflow() {
            !settled_.compare_exchange_weak(settled, settled - 1, std::memory_order_relaxed)) {
     }
     if (settled <= max_keys_) return;
+    // A key whose time is over would have been forgotten with the next look at its part.
+    const bool in_time = oldest_part->settled.front().at + window_ > now;
     PopOldest(oldest_part);
-    evicted_.fetch_add(1, std::memory_order_relaxed);
+    if (in_time) evicted_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 

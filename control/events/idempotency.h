@@ -2,7 +2,8 @@
 // publishes nothing twice.  There is one for each service.
 //
 // A caller claims a key before it publishes the event, and settles the key when the receipt is
-// known.  Others that come with the same key in between wait and get the same answer.
+// known.  Others that come with the same key and event in between wait and get the same answer.  A
+// key that comes with another event is a conflict.
 //
 // A settled key is remembered for the window's time, unless more than max_keys are settled: then
 // the oldest keys of the whole window are forgotten, and counted as evicted.
@@ -40,16 +41,24 @@ class IdempotencyWindow {
   };
 
   enum class Claim {
-    kNew,      // the caller publishes, then calls Settle() or Release()
-    kSettled,  // `outcome` and `id` are what it became
-    kWaiting,  // another is publishing it; the waiter is in the list
+    kNew,       // the caller publishes, then calls Settle() or Release()
+    kSettled,   // `outcome` and `id` are what it became
+    kWaiting,   // another is publishing it; the waiter is in the list
+    kConflict,  // the key belongs to another event; `earlier_channel` is its channel
+  };
+
+  // The event of a key.
+  struct Content {
+    uint64_t fingerprint = 0;
+    absl::string_view channel;
   };
 
   IdempotencyWindow(absl::Duration window, uint32_t max_keys);
 
   // `outcome->id` refers to `*id`.
-  Claim Begin(absl::string_view key, absl::Duration now, const Waiter& waiter,
-              PublishOutcome* outcome, std::string* id);
+  Claim Begin(absl::string_view key, const Content& content, absl::Duration now,
+              const Waiter& waiter, PublishOutcome* outcome, std::string* id,
+              std::string* earlier_channel);
 
   // The receipt is known: later claims get it until the window has passed.  Returns who waits.
   std::vector<Waiter> Settle(absl::string_view key, const PublishOutcome& outcome,
@@ -63,7 +72,7 @@ class IdempotencyWindow {
   // Keys that are remembered, those under way included.
   int64_t size() const;
 
-  // Keys that were forgotten before their time, because there were more than max_keys.
+  // Keys that were forgotten before their time was over, because there were more than max_keys.
   int64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
 
   // The part of the keys with this hash.  It is chosen by the highest bits: the map in the part
@@ -78,13 +87,18 @@ class IdempotencyWindow {
 
   struct Entry {
     bool settled = false;
-    std::string id;
+    uint32_t channel_bytes = 0;
+    uint64_t fingerprint = 0;
+    std::string texts;  // the channel, behind it the id when it is settled: one allocation
     Position position;
     ReceiptLevel level = ReceiptLevel::kAccepted;
     bool timed_out = false;
     StageTimesUs stages;
     std::unique_ptr<DeliveryCounts> delivery;  // for kRouted and kWritten
     std::vector<Waiter> waiters;
+
+    absl::string_view channel() const { return absl::string_view(texts).substr(0, channel_bytes); }
+    absl::string_view id() const { return absl::string_view(texts).substr(channel_bytes); }
   };
 
   struct Settled {
@@ -106,13 +120,16 @@ class IdempotencyWindow {
   // Forgets the part's oldest settled key.
   void PopOldest(Part* part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(part->mu);
   // Forgets the window's oldest keys until no more than max_keys are settled.  No part is locked.
-  void EvictOverflow();
+  void EvictOverflow(absl::Duration now);
 
   const absl::Duration window_;
   const int64_t max_keys_;
   std::array<Part, kParts> parts_;
   std::atomic<uint64_t> next_order_{0};
-  std::atomic<int64_t> settled_{0};  // settled keys of all parts
+  // Settled keys of all parts.  A key is counted after it was added and taken off the count before
+  // it is removed: the count never exceeds what there is, so that nobody evicts for a key that is
+  // on its way out.
+  std::atomic<int64_t> settled_{0};
   std::atomic<int64_t> evicted_{0};
 };
 

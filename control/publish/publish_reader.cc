@@ -1,15 +1,12 @@
 #include "control/publish/publish_reader.h"
 
-#include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/proto_time.h"
 #include "control/events/envelope.h"
+#include "control/events/event_validation.h"
+#include "control/publish/typed_payload.h"
 #include "fanwire/v1/publish.pb.h"
-#include "google/protobuf/struct.pb.h"
-#include "google/protobuf/util/json_util.h"
 #include "proto/wire/wire_reader.h"
 
 namespace fanwire::control {
@@ -20,28 +17,30 @@ absl::Status Malformed(absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat("not a ", message, ": malformed bytes"));
 }
 
-// Whether every number is one of JSON's; protobuf would write the others as texts.  What was parsed
-// is nested 100 levels at most.
-bool IsFinite(const google::protobuf::Value& value) {
-  if (value.has_number_value()) return std::isfinite(value.number_value());
-  const auto& items = value.list_value().values();
-  const auto& fields = value.struct_value().fields();
-  return std::all_of(items.begin(), items.end(), IsFinite) &&
-         std::all_of(fields.begin(), fields.end(),
-                     [](const auto& field) { return IsFinite(field.second); });
-}
+// Keeps the parts of a repeated field up to a limit, and counts all of them.
+class Parts {
+ public:
+  Parts(size_t max, std::vector<absl::string_view>* kept) : max_(max), kept_(kept) { Clear(); }
 
-// What the unary calls say beside their events.
+  void Add(absl::string_view part) {
+    if (++count_ <= max_) kept_->push_back(part);
+  }
+  void Clear() {
+    kept_->clear();
+    count_ = 0;
+  }
+  size_t count() const { return count_; }
+
+ private:
+  const size_t max_;
+  std::vector<absl::string_view>* const kept_;
+  size_t count_ = 0;
+};
+
+// What a request says beside its events.
 struct RawParams {
   int32_t level = 0;
-  bool has_wait = false;
-  google::protobuf::Duration wait;
-
-  // False: malformed.
-  bool MergeWait(absl::string_view bytes) {
-    has_wait = true;
-    return wait.MergeFromString(std::string(bytes));
-  }
+  WireSeconds wait;
 
   absl::Status Finish(PublishParams* params) const {
     *params = {};
@@ -51,8 +50,8 @@ struct RawParams {
       }
       params->level = static_cast<ReceiptLevel>(level);
     }
-    if (has_wait) {
-      params->wait = ToDuration(wait);
+    if (wait.present) {
+      params->wait = wait.ToDuration();
       if (params->wait < absl::ZeroDuration()) {
         return absl::InvalidArgumentError("wait: negative");
       }
@@ -61,11 +60,44 @@ struct RawParams {
   }
 };
 
+// A PublisherHello, which may come in several parts.
+struct RawHello {
+  absl::string_view publisher_id;
+  RawParams params;
+
+  // Merges a part.  False: malformed.
+  bool Read(absl::string_view bytes) {
+    using v1::PublisherHello;
+    WireReader reader(bytes);
+    while (reader.Next()) {
+      switch (reader.tag()) {
+        case BytesTag(PublisherHello::kPublisherIdFieldNumber):
+          publisher_id = reader.Bytes();
+          if (!IsUtf8(publisher_id)) return false;
+          break;
+        case VarintTag(PublisherHello::kReceiptLevelFieldNumber):
+          params.level = static_cast<int32_t>(reader.Varint());
+          break;
+        case BytesTag(PublisherHello::kWaitFieldNumber):
+          if (!params.wait.Read(reader.Bytes())) return false;
+          break;
+        default:
+          reader.Skip();
+      }
+    }
+    return reader.ok();
+  }
+};
+
 }  // namespace
 
 // ------------------------------------------------------------------------------- events
 
-bool EventReader::Seconds::Read(absl::string_view bytes) {
+absl::Duration WireSeconds::ToDuration() const {
+  return absl::Seconds(seconds) + absl::Nanoseconds(nanos);
+}
+
+bool WireSeconds::Read(absl::string_view bytes) {
   using google::protobuf::Duration;  // a Timestamp has the same fields
   present = true;
   WireReader reader(bytes);
@@ -151,6 +183,12 @@ absl::Status EventReader::Check() {
     event_.id = {};  // a receipt could not repeat it
     return absl::InvalidArgumentError("id: not UTF-8");
   }
+  if (event_.id.size() > kMaxEventIdBytes) {
+    const size_t bytes = event_.id.size();
+    event_.id = {};  // a receipt that repeats it could be longer than a message may be
+    return absl::InvalidArgumentError(
+        absl::StrCat("id: ", bytes, " bytes, at most ", kMaxEventIdBytes, " allowed"));
+  }
   // Others are checked with what else is demanded of them, before anything repeats them.
   const std::pair<absl::string_view, absl::string_view> texts[] = {
       {"service", event_.service},
@@ -169,34 +207,14 @@ absl::Status EventReader::Check() {
     event_.occurred_at =
         absl::FromUnixSeconds(occurred_at_.seconds) + absl::Nanoseconds(occurred_at_.nanos);
   }
-  if (ttl_.present) event_.ttl = absl::Seconds(ttl_.seconds) + absl::Nanoseconds(ttl_.nanos);
-  return typed_ ? ReadTyped() : absl::OkStatus();
-}
-
-absl::Status EventReader::ReadTyped() {
-  google::protobuf::Any any;
-  any.set_type_url(std::string(type_url_));
-  any.set_value(std::string(typed_bytes_));
-  google::protobuf::Struct object;
-  google::protobuf::Value value;
-  if (any.Is<google::protobuf::Value>() && any.UnpackTo(&value) && value.has_struct_value()) {
-    object = value.struct_value();
-  } else if (!any.Is<google::protobuf::Struct>() || !any.UnpackTo(&object)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("typed: \"", type_url_,
-                     "\" is neither google.protobuf.Struct nor an object as "
-                     "google.protobuf.Value"));
-  }
-  for (const auto& [key, field] : object.fields()) {
-    if (IsFinite(field)) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("typed: \"", key, "\" has a number that JSON does not have"));
-  }
-  typed_json_.clear();
-  if (!google::protobuf::util::MessageToJsonString(object, &typed_json_).ok()) {
-    return absl::InvalidArgumentError("typed: cannot be written as JSON");
+  if (ttl_.present) event_.ttl = ttl_.ToDuration();
+  if (!typed_) return absl::OkStatus();
+  if (absl::Status status = ReadTypedPayload(type_url_, typed_bytes_, &typed_json_); !status.ok()) {
+    return status;
   }
   event_.json = typed_json_;
+  event_.typed_url = type_url_;
+  event_.typed_bytes = typed_bytes_;
   return absl::OkStatus();
 }
 
@@ -251,7 +269,7 @@ absl::Status ReadPublishRequest(absl::string_view bytes, EventReader* event,
         raw.level = static_cast<int32_t>(reader.Varint());
         break;
       case BytesTag(PublishRequest::kWaitFieldNumber):
-        ok = raw.MergeWait(reader.Bytes());
+        ok = raw.wait.Read(reader.Bytes());
         break;
       default:
         reader.Skip();
@@ -262,31 +280,32 @@ absl::Status ReadPublishRequest(absl::string_view bytes, EventReader* event,
   return event->Read();
 }
 
-absl::Status ReadPublishBatchRequest(absl::string_view bytes,
+absl::Status ReadPublishBatchRequest(absl::string_view bytes, size_t max_events,
                                      std::vector<absl::string_view>* events,
                                      PublishParams* params) {
   using v1::PublishBatchRequest;
-  events->clear();
+  Parts parts(max_events, events);
   RawParams raw;
   WireReader reader(bytes);
   bool ok = true;
   while (ok && reader.Next()) {
     switch (reader.tag()) {
       case BytesTag(PublishBatchRequest::kEventsFieldNumber):
-        events->push_back(reader.Bytes());
+        parts.Add(reader.Bytes());
         break;
       case VarintTag(PublishBatchRequest::kReceiptLevelFieldNumber):
         raw.level = static_cast<int32_t>(reader.Varint());
         break;
       case BytesTag(PublishBatchRequest::kWaitFieldNumber):
-        ok = raw.MergeWait(reader.Bytes());
+        ok = raw.wait.Read(reader.Bytes());
         break;
       default:
         reader.Skip();
     }
   }
   if (!ok || !reader.ok()) return Malformed("fanwire.v1.PublishBatchRequest");
-  return raw.Finish(params);
+  if (absl::Status status = raw.Finish(params); !status.ok()) return status;
+  return CheckBatchSize("events", parts.count(), max_events);
 }
 
 absl::Status CheckBatchSize(absl::string_view what, size_t size, size_t max) {
@@ -309,31 +328,30 @@ absl::Status ReadValidateRequest(absl::string_view bytes, EventReader* event) {
   return event->Read();
 }
 
-absl::Status ReadPublishStreamRequest(absl::string_view bytes, PublishStreamMessage* message) {
+absl::Status ReadPublishStreamRequest(absl::string_view bytes, size_t max_items,
+                                      PublishStreamMessage* message) {
   using v1::PublishStreamRequest;
   message->kind = PublishStreamMessage::Kind::kNone;
   message->publisher_id.clear();
   message->params = {};
-  message->items.clear();
-  std::string hello_bytes;
+  Parts parts(max_items, &message->items);
+  RawHello hello;
   WireReader reader(bytes);
   bool ok = true;
   while (ok && reader.Next()) {
     switch (reader.tag()) {
-      case BytesTag(PublishStreamRequest::kHelloFieldNumber): {
+      case BytesTag(PublishStreamRequest::kHelloFieldNumber):
         message->kind = PublishStreamMessage::Kind::kHello;
-        message->items.clear();
-        const absl::string_view part = reader.Bytes();
-        hello_bytes.append(part.data(), part.size());
+        parts.Clear();
+        ok = hello.Read(reader.Bytes());
         break;
-      }
       case BytesTag(PublishStreamRequest::kItemsFieldNumber): {
         message->kind = PublishStreamMessage::Kind::kItems;
-        hello_bytes.clear();
+        hello = {};
         WireReader items(reader.Bytes());
         while (items.Next()) {
           if (items.tag() == BytesTag(v1::PublishItems::kItemsFieldNumber)) {
-            message->items.push_back(items.Bytes());
+            parts.Add(items.Bytes());
           } else {
             items.Skip();
           }
@@ -345,14 +363,10 @@ absl::Status ReadPublishStreamRequest(absl::string_view bytes, PublishStreamMess
         reader.Skip();
     }
   }
-  v1::PublisherHello hello;
-  if (!ok || !reader.ok() || !hello.ParseFromString(hello_bytes)) {
-    return Malformed("fanwire.v1.PublishStreamRequest");
-  }
-  message->publisher_id = hello.publisher_id();
-  return RawParams{
-      .level = hello.receipt_level(), .has_wait = hello.has_wait(), .wait = hello.wait()}
-      .Finish(&message->params);
+  if (!ok || !reader.ok()) return Malformed("fanwire.v1.PublishStreamRequest");
+  if (absl::Status status = hello.params.Finish(&message->params); !status.ok()) return status;
+  message->publisher_id.assign(hello.publisher_id.data(), hello.publisher_id.size());
+  return CheckBatchSize("items", parts.count(), max_items);
 }
 
 bool ItemsReader::Open(const std::vector<absl::string_view>& pieces) {

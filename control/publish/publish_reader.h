@@ -22,6 +22,17 @@
 
 namespace fanwire::control {
 
+// A google.protobuf.Timestamp or Duration, read from its bytes.
+struct WireSeconds {
+  bool present = false;
+  int64_t seconds = 0;
+  int32_t nanos = 0;
+
+  // Merges another part of it.  False: malformed.
+  bool Read(absl::string_view bytes);
+  absl::Duration ToDuration() const;
+};
+
 // Reads events, one after the other.
 class EventReader {
  public:
@@ -39,26 +50,14 @@ class EventReader {
   const Event& event() const { return event_; }
 
  private:
-  // A google.protobuf.Timestamp or Duration.
-  struct Seconds {
-    bool present = false;
-    int64_t seconds = 0;
-    int32_t nanos = 0;
-
-    bool Read(absl::string_view bytes);
-  };
-
   // False: malformed.
   bool ReadFields();
   absl::Status Check();
-  // The JSON of a typed payload.
-  absl::Status ReadTyped();
-
   absl::string_view bytes_;
   std::string joined_;  // the bytes, if they came in several parts
   Event event_;
-  Seconds occurred_at_;
-  Seconds ttl_;
+  WireSeconds occurred_at_;
+  WireSeconds ttl_;
   bool typed_ = false;
   absl::string_view type_url_;
   absl::string_view typed_bytes_;
@@ -69,9 +68,10 @@ class EventReader {
 //   INVALID_ARGUMENT  malformed, or what EventReader or the parameters say
 absl::Status ReadPublishRequest(absl::string_view bytes, EventReader* event, PublishParams* params);
 
-// A PublishBatchRequest: `events` are v1.Events still to be read.
-//   INVALID_ARGUMENT  malformed, or a parameter has an unknown value
-absl::Status ReadPublishBatchRequest(absl::string_view bytes,
+// A PublishBatchRequest: `events` are v1.Events still to be read.  At most `max_events` are kept,
+// however many there are.
+//   INVALID_ARGUMENT  malformed, a parameter has an unknown value, or there are more events
+absl::Status ReadPublishBatchRequest(absl::string_view bytes, size_t max_events,
                                      std::vector<absl::string_view>* events, PublishParams* params);
 
 // Whether one message may hold `size` things of this name ("events").
@@ -91,9 +91,11 @@ struct PublishStreamMessage {
   std::vector<absl::string_view> items;  // PublishItems still to be read
 };
 
-// Reads into `message`, whose memory is reused.
-//   INVALID_ARGUMENT  malformed, or a hello with an unknown value
-absl::Status ReadPublishStreamRequest(absl::string_view bytes, PublishStreamMessage* message);
+// Reads into `message`, whose memory is reused.  At most `max_items` are kept, however many there
+// are.
+//   INVALID_ARGUMENT  malformed, a hello with an unknown value, or there are more items
+absl::Status ReadPublishStreamRequest(absl::string_view bytes, size_t max_items,
+                                      PublishStreamMessage* message);
 
 // The items of a PublishStreamRequest that contains nothing else, which is what clients send.  Each
 // item is read in place.

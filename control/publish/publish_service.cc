@@ -42,58 +42,81 @@ class FlatMessage {
   grpc::Slice slice_;
 };
 
-grpc::Status Unreadable() { return {grpc::StatusCode::INTERNAL, "the request cannot be read"}; }
-
-// One Publish call; deletes itself with its receipt.
-class UnaryCall final : public ReceiptSink {
+// One Publish or PublishBatch call: gathers the receipts of its events; deletes itself when it has
+// answered.
+class UnaryCall : public ReceiptSink {
  public:
-  UnaryCall(grpc::ByteBuffer* response, grpc::ServerUnaryReactor* reactor)
-      : response_(response), reactor_(reactor) {}
+  // Receipts may come on several threads at once; each has its own `tag`.
+  void OnReceipt(uint64_t tag, const PublishOutcome& outcome) final {
+    Take(tag, outcome);
+    Done();
+  }
 
-  void OnReceipt(uint64_t /*tag*/, const PublishOutcome& outcome) override {
-    if (outcome.status.ok()) {
-      std::string receipt;
-      AppendReceipt(outcome, &receipt);
-      *response_ = MessageWithField(v1::PublishResponse::kReceiptFieldNumber, receipt);
-    }
-    reactor_->Finish(ToGrpcStatus(outcome.status));
+  // Call when every event has been handed over: the answer may be given from then on.
+  void Done() {
+    if (missing_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    reactor_->Finish(ToGrpcStatus(Answer(response_)));
     delete this;
   }
+
+ protected:
+  UnaryCall(size_t events, grpc::ByteBuffer* response, grpc::ServerUnaryReactor* reactor)
+      : response_(response), reactor_(reactor), missing_(events + 1) {}
+
+  // Keeps the receipt of the event with this number.
+  virtual void Take(uint64_t tag, const PublishOutcome& outcome) = 0;
+  // Writes the response, or returns the error that is the answer instead.
+  virtual absl::Status Answer(grpc::ByteBuffer* response) = 0;
 
  private:
   grpc::ByteBuffer* const response_;
   grpc::ServerUnaryReactor* const reactor_;
+  std::atomic<size_t> missing_;  // receipts, and Done()
 };
 
-// One PublishBatch call; deletes itself with the last receipt.
-class BatchCall final : public ReceiptSink {
+// A refusal of the event is the error of the call.
+class SingleCall final : public UnaryCall {
  public:
-  BatchCall(size_t events, grpc::ByteBuffer* response, grpc::ServerUnaryReactor* reactor)
-      : response_(response), reactor_(reactor), receipts_(events), missing_(events + 1) {}
+  SingleCall(grpc::ByteBuffer* response, grpc::ServerUnaryReactor* reactor)
+      : UnaryCall(1, response, reactor) {}
 
-  // Receipts may come on several threads at once; each writes its own element.
-  void OnReceipt(uint64_t tag, const PublishOutcome& outcome) override {
-    AppendReceipt(outcome, &receipts_[tag]);
-    Done();
+ private:
+  void Take(uint64_t /*tag*/, const PublishOutcome& outcome) override {
+    status_ = outcome.status;
+    if (status_.ok()) AppendReceipt(outcome, &receipt_);
+  }
+  absl::Status Answer(grpc::ByteBuffer* response) override {
+    if (status_.ok()) {
+      *response = MessageWithField(v1::PublishResponse::kReceiptFieldNumber, receipt_);
+    }
+    return status_;
   }
 
-  void Done() {
-    if (missing_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+  absl::Status status_;
+  std::string receipt_;
+};
+
+// A refused event has a receipt that says so.
+class BatchCall final : public UnaryCall {
+ public:
+  BatchCall(size_t events, grpc::ByteBuffer* response, grpc::ServerUnaryReactor* reactor)
+      : UnaryCall(events, response, reactor), receipts_(events) {}
+
+ private:
+  void Take(uint64_t tag, const PublishOutcome& outcome) override {
+    AppendReceipt(outcome, &receipts_[tag]);
+  }
+  absl::Status Answer(grpc::ByteBuffer* response) override {
     std::string bytes;
     for (const std::string& receipt : receipts_) {
       AppendWireBytes(v1::PublishBatchResponse::kReceiptsFieldNumber, receipt, &bytes);
     }
     const grpc::Slice slice(bytes);
-    *response_ = grpc::ByteBuffer(&slice, 1);
-    reactor_->Finish(grpc::Status::OK);
-    delete this;
+    *response = grpc::ByteBuffer(&slice, 1);
+    return absl::OkStatus();
   }
 
- private:
-  grpc::ByteBuffer* const response_;
-  grpc::ServerUnaryReactor* const reactor_;
   std::vector<std::string> receipts_;
-  std::atomic<size_t> missing_;  // receipts, and the end of publishing
 };
 
 // All methods are raw: events and receipts are read and written as bytes.
@@ -121,17 +144,13 @@ class PublishServiceImpl final : public PublishService, public RawService {
                                     grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     FlatMessage message;
-    if (!message.Take(*request)) {
-      reactor->Finish(Unreadable());
-      return reactor;
-    }
+    if (!message.Take(*request)) return Finish(reactor, Unreadable());
     PublishParams params;
     EventReader event;
-    if (absl::Status status = ReadPublishRequest(message.bytes(), &event, &params); !status.ok()) {
-      reactor->Finish(ToGrpcStatus(status));
-      return reactor;
-    }
-    router_->MakeRun()->Publish(event.event(), params, new UnaryCall(response, reactor), 0);
+    const absl::Status status = ReadPublishRequest(message.bytes(), &event, &params);
+    auto* const call = new SingleCall(response, reactor);
+    Publish(event, status, params, call, 0, router_->MakeRun().get());
+    call->Done();
     return reactor;
   }
 
@@ -140,32 +159,22 @@ class PublishServiceImpl final : public PublishService, public RawService {
                                          grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     FlatMessage message;
-    if (!message.Take(*request)) {
-      reactor->Finish(Unreadable());
-      return reactor;
-    }
+    if (!message.Take(*request)) return Finish(reactor, Unreadable());
     PublishParams params;
     std::vector<absl::string_view> events;
-    absl::Status status = ReadPublishBatchRequest(message.bytes(), &events, &params);
-    if (status.ok()) status = CheckBatchSize("events", events.size(), max_batch_());
-    if (!status.ok()) {
-      reactor->Finish(ToGrpcStatus(status));
-      return reactor;
+    if (absl::Status status =
+            ReadPublishBatchRequest(message.bytes(), max_batch_(), &events, &params);
+        !status.ok()) {
+      router_->CountRefusal({}, status);
+      return Finish(reactor, status);
     }
     auto* const call = new BatchCall(events.size(), response, reactor);
     {
       const std::unique_ptr<PublishRun> run = router_->MakeRun();
       EventReader event;
       for (size_t i = 0; i < events.size(); ++i) {
-        PublishOutcome refusal;
-        refusal.status = event.Read(events[i]);
-        if (refusal.status.ok()) {
-          run->Publish(event.event(), params, call, i);
-        } else {
-          refusal.id = event.event().id;
-          call->OnReceipt(i, refusal);
-          run->Interrupted();
-        }
+        const absl::Status status = event.Read(events[i]);
+        Publish(event, status, params, call, i, run.get());
       }
     }
     call->Done();
@@ -182,27 +191,40 @@ class PublishServiceImpl final : public PublishService, public RawService {
                                      grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     FlatMessage message;
-    if (!message.Take(*request)) {
-      reactor->Finish(Unreadable());
-      return reactor;
-    }
+    if (!message.Take(*request)) return Finish(reactor, Unreadable());
     EventReader event;
-    absl::Status status = ReadValidateRequest(message.bytes(), &event);
-    if (status.ok()) {
-      const absl::StatusOr<Router::Validation> validation = router_->Validate(event.event());
-      status = validation.status();
-      if (validation.ok()) {
-        v1::ValidateResponse found;
-        for (const std::string& channel : validation->channels) found.add_channels(channel);
-        for (const std::string& warning : validation->warnings) found.add_warnings(warning);
-        *response = ToByteBuffer(found);
-      }
+    if (absl::Status status = ReadValidateRequest(message.bytes(), &event); !status.ok()) {
+      return Finish(reactor, status);
     }
+    const absl::StatusOr<Router::Validation> validation = router_->Validate(event.event());
+    if (!validation.ok()) return Finish(reactor, validation.status());
+    v1::ValidateResponse found;
+    for (const std::string& channel : validation->channels) found.add_channels(channel);
+    for (const std::string& warning : validation->warnings) found.add_warnings(warning);
+    *response = ToByteBuffer(found);
+    return Finish(reactor, absl::OkStatus());
+  }
+
+ private:
+  static absl::Status Unreadable() { return absl::InternalError("the request cannot be read"); }
+
+  static grpc::ServerUnaryReactor* Finish(grpc::ServerUnaryReactor* reactor,
+                                          const absl::Status& status) {
     reactor->Finish(ToGrpcStatus(status));
     return reactor;
   }
 
- private:
+  // Publishes the event that `event` has read, or refuses it if `read` is an error.
+  static void Publish(const EventReader& event, const absl::Status& read,
+                      const PublishParams& params, ReceiptSink* sink, uint64_t tag,
+                      PublishRun* run) {
+    if (read.ok()) {
+      run->Publish(event.event(), params, sink, tag);
+    } else {
+      run->Refuse(event.event(), read, sink, tag);
+    }
+  }
+
   const std::function<size_t()> max_batch_;
   Router* const router_;
   PublishStreams streams_;

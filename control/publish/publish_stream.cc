@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -10,7 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/rpc_status.h"
 #include "control/events/event.h"
+#include "control/events/fingerprint.h"
 #include "control/publish/publish_reader.h"
+#include "control/publish/publisher_log.h"
 #include "control/publish/raw_messages.h"
 #include "control/publish/receipt_stream.h"
 #include "control/publish/stream_order.h"
@@ -22,6 +25,9 @@ namespace fanwire::control {
 namespace {
 
 constexpr size_t kMaxPublisherIdBytes = 256;
+
+// How many times a stream's credit the publishers without a stream may have remembered seqs.
+constexpr size_t kRememberedCredits = 50;
 
 using Pieces = std::vector<absl::string_view>;
 
@@ -76,15 +82,21 @@ class PublishStreams::Call final
   void OnCancel() override { End(absl::CancelledError("cancelled by the publisher")); }
   void OnDone() override;
   void OnReceipt(uint64_t tag, const PublishOutcome& outcome) override;
+  void OnAccepted(uint64_t tag, const PublishOutcome& outcome) override { Settle(tag, outcome); }
 
  private:
   absl::Status ReadMessage();
-  absl::Status ReadHello();
-  absl::Status ReadItems();
+  absl::Status ReadHello(const PublishStreamMessage& message);
+  absl::Status ReadItems(const PublishStreamMessage& message);
   // Publishes so many PublishItems.
   absl::Status Publish(size_t items, absl::FunctionRef<absl::string_view()> next);
   // Publishes one PublishItem, or gives it a receipt that says why not.
-  void PublishItem(absl::string_view bytes, EventReader* event, PublishRun* run);
+  //   FAILED_PRECONDITION  another stream has taken the publisher over; there is no receipt
+  absl::Status PublishItem(absl::string_view bytes, EventReader* event, PublishRun* run);
+  // Says what became of an item, for when its seq comes again.
+  void Settle(uint64_t seq, const PublishOutcome& outcome);
+  // Gives an item its receipt.
+  void Answer(uint64_t seq, const PublishOutcome& outcome);
   // Hands the receipts that came while reading over to receipts_.
   void HandOverReceipts();
   // Stops reading.  With an error the call finishes at once, else after the last receipt.
@@ -93,17 +105,31 @@ class PublishStreams::Call final
   // if it is over.
   void Write();
 
+  // Takes the outcomes of items that this call did not publish: what is refused before, and what
+  // another item with the same seq became.
+  class Answers final : public ReceiptSink {
+   public:
+    explicit Answers(Call* call) : call_(call) {}
+    void OnReceipt(uint64_t tag, const PublishOutcome& outcome) override {
+      call_->Answer(tag, outcome);
+    }
+
+   private:
+    Call* const call_;
+  };
+
   PublishStreams* const owner_;
+  Answers answers_{this};
+  std::atomic<bool> failed_{false};  // what was read is not published any further
 
   // Only touched by the callbacks of reading, of which one runs at a time.
   grpc::ByteBuffer request_;
-  PublishStreamMessage message_;
   bool greeted_ = false;
   PublishParams params_;
-  StreamOrder order_;
   // Receipts that come on the thread that reads, while it does: most do.
   ReceiptBatch receipts_of_reading_;
-  bool refused_ = false;  // the last of them was a refusal
+
+  StreamOrder order_;  // settles from every thread
 
   Mutex mu_;  // a leaf
   std::optional<grpc::ByteBuffer> welcome_ ABSL_GUARDED_BY(mu_);
@@ -157,26 +183,29 @@ absl::Status PublishStreams::Call::ReadMessage() {
     if (items.Open(pieces)) return Publish(items.size(), [&] { return items.Next(); });
   }
   std::string joined;
-  if (absl::Status status = ReadPublishStreamRequest(Join(pieces, &joined), &message_);
+  PublishStreamMessage message;
+  if (absl::Status status =
+          ReadPublishStreamRequest(Join(pieces, &joined), owner_->options_.max_batch(), &message);
       !status.ok()) {
+    owner_->router_->CountRefusal({}, status);
     return status;
   }
-  return greeted_ ? ReadItems() : ReadHello();
+  return greeted_ ? ReadItems(message) : ReadHello(message);
 }
 
-absl::Status PublishStreams::Call::ReadHello() {
-  if (message_.kind != PublishStreamMessage::Kind::kHello) {
+absl::Status PublishStreams::Call::ReadHello(const PublishStreamMessage& message) {
+  if (message.kind != PublishStreamMessage::Kind::kHello) {
     return absl::InvalidArgumentError("the first message of a PublishStream must be hello");
   }
-  if (message_.publisher_id.size() > kMaxPublisherIdBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("publisher_id: ", message_.publisher_id.size(),
+  if (message.publisher_id.size() > kMaxPublisherIdBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("publisher_id: ", message.publisher_id.size(),
                                                    " bytes, at most ", kMaxPublisherIdBytes,
                                                    " allowed"));
   }
-  params_ = message_.params;
+  params_ = message.params;
   greeted_ = true;
   v1::PublishStreamResponse response;
-  response.mutable_welcome()->set_last_accepted_seq(order_.Begin(message_.publisher_id));
+  response.mutable_welcome()->set_last_accepted_seq(order_.Begin(message.publisher_id));
   response.mutable_welcome()->set_credit(static_cast<uint32_t>(owner_->options_.credit));
   {
     MutexLock lock(&mu_);
@@ -187,18 +216,25 @@ absl::Status PublishStreams::Call::ReadHello() {
   return absl::OkStatus();
 }
 
-absl::Status PublishStreams::Call::ReadItems() {
-  if (message_.kind != PublishStreamMessage::Kind::kItems) {
-    return absl::InvalidArgumentError("message: neither hello nor items");
+absl::Status PublishStreams::Call::ReadItems(const PublishStreamMessage& message) {
+  switch (message.kind) {
+    case PublishStreamMessage::Kind::kHello:
+      return absl::InvalidArgumentError(
+          "hello: this stream has had one; only its first message may be hello");
+    case PublishStreamMessage::Kind::kNone:
+      return absl::InvalidArgumentError("message: neither hello nor items");
+    case PublishStreamMessage::Kind::kItems:
+      break;
   }
   size_t next = 0;
-  return Publish(message_.items.size(), [&] { return message_.items[next++]; });
+  return Publish(message.items.size(), [&] { return message.items[next++]; });
 }
 
 absl::Status PublishStreams::Call::Publish(size_t items,
                                            absl::FunctionRef<absl::string_view()> next) {
   if (absl::Status status = CheckBatchSize("items", items, owner_->options_.max_batch());
       !status.ok()) {
+    owner_->router_->CountRefusal({}, status);
     return status;
   }
   {
@@ -209,32 +245,78 @@ absl::Status PublishStreams::Call::Publish(size_t items,
   const Call* const outer = std::exchange(being_read, this);
   const std::unique_ptr<PublishRun> run = owner_->router_->MakeRun();
   EventReader event;  // not kept: a large event would be, too
-  for (size_t i = 0; i < items; ++i) {
-    if (receipts_of_reading_.empty()) receipts_of_reading_.Reserve(items - i);
-    PublishItem(next(), &event, run.get());
+  absl::Status status;
+  size_t done = 0;
+  while (done < items && !failed_.load(std::memory_order_relaxed)) {
+    if (receipts_of_reading_.empty()) receipts_of_reading_.Reserve(items - done);
+    status = PublishItem(next(), &event, run.get());
+    if (!status.ok()) break;
+    ++done;
   }
   run->Flush();
   being_read = outer;
   HandOverReceipts();
+  if (done < items) {
+    MutexLock lock(&mu_);
+    holds_ -= items - done;  // those get no receipt: the call ends with an error
+  }
+  return status;
+}
+
+absl::Status PublishStreams::Call::PublishItem(absl::string_view bytes, EventReader* event,
+                                               PublishRun* run) {
+  uint64_t seq = 0;
+  if (absl::Status status = ReadPublishItem(bytes, &seq, event); !status.ok()) {
+    run->Refuse(event->event(), status, &answers_, seq);
+    return absl::OkStatus();
+  }
+  if (order_.named()) {
+    using Claim = PublisherLog::Claim;
+    PublisherLog::Earlier earlier;
+    const Claim claim =
+        order_.Take(seq, Fingerprint(event->event()), {.sink = &answers_, .tag = seq}, &earlier);
+    switch (claim) {
+      case Claim::kNew:
+        break;
+      case Claim::kRepeated: {
+        run->CountDuplicate(event->event());
+        PublishOutcome outcome;
+        outcome.id = earlier.id.empty() ? event->event().id : absl::string_view(earlier.id);
+        outcome.position = earlier.position;
+        outcome.duplicate = true;
+        Answer(seq, outcome);
+        return absl::OkStatus();
+      }
+      case Claim::kWaiting:
+        run->CountDuplicate(event->event());
+        return absl::OkStatus();
+      case Claim::kConflict:
+      case Claim::kUnknown:
+        run->Refuse(event->event(), order_.Refusal(claim, seq), &answers_, seq);
+        return absl::OkStatus();
+      case Claim::kStale:
+        return order_.Refusal(claim, seq);
+    }
+  }
+  run->Publish(event->event(), params_, this, seq);
   return absl::OkStatus();
 }
 
-void PublishStreams::Call::PublishItem(absl::string_view bytes, EventReader* event,
-                                       PublishRun* run) {
-  uint64_t seq = 0;
-  absl::Status status = ReadPublishItem(bytes, &seq, event);
-  if (status.ok()) status = order_.Take(seq);
-  if (!status.ok()) {
-    PublishOutcome refusal;
-    refusal.status = std::move(status);
-    refusal.id = event->event().id;
-    OnReceipt(seq, refusal);
-    run->Interrupted();
-    return;
-  }
-  refused_ = false;
-  run->Publish(event->event(), params_, this, seq);
-  if (!refused_) order_.Accepted();
+void PublishStreams::Call::Settle(uint64_t seq, const PublishOutcome& outcome) {
+  if (!order_.named()) return;
+  const std::vector<PublisherLog::Waiter> waiters = order_.Settle(seq, outcome);
+  if (waiters.empty()) return;
+  PublishOutcome again;
+  again.status = outcome.status;
+  again.id = outcome.id;
+  again.position = outcome.position;
+  again.duplicate = outcome.status.ok();
+  for (const PublisherLog::Waiter& waiter : waiters) waiter.sink->OnReceipt(waiter.tag, again);
+}
+
+void PublishStreams::Call::OnReceipt(uint64_t tag, const PublishOutcome& outcome) {
+  Settle(tag, outcome);
+  Answer(tag, outcome);
 }
 
 void PublishStreams::Call::HandOverReceipts() {
@@ -245,10 +327,9 @@ void PublishStreams::Call::HandOverReceipts() {
   receipts_.Add(std::move(batch));
 }
 
-void PublishStreams::Call::OnReceipt(uint64_t tag, const PublishOutcome& outcome) {
+void PublishStreams::Call::Answer(uint64_t seq, const PublishOutcome& outcome) {
   if (being_read == this) {
-    refused_ = !outcome.status.ok();
-    receipts_of_reading_.Add(tag, outcome);
+    receipts_of_reading_.Add(seq, outcome);
     // Those of one message go out together.
     if (!receipts_of_reading_.full()) return;
     HandOverReceipts();
@@ -257,13 +338,14 @@ void PublishStreams::Call::OnReceipt(uint64_t tag, const PublishOutcome& outcome
   }
   {
     MutexLock lock(&mu_);
-    receipts_.Add(tag, outcome);
+    receipts_.Add(seq, outcome);
   }
   Write();
   Release();
 }
 
 void PublishStreams::Call::End(const absl::Status& status) {
+  if (!status.ok()) failed_.store(true, std::memory_order_relaxed);
   {
     MutexLock lock(&mu_);
     if (!reading_over_ || status_.ok()) status_ = status;
@@ -309,6 +391,7 @@ void PublishStreams::Call::OnWriteDone(bool ok) {
     writing_ = false;
     receipts_.Written();
     if (!ok && status_.ok()) {
+      failed_.store(true, std::memory_order_relaxed);
       reading_over_ = true;
       status_ = absl::CancelledError("the publisher went away");
     }
@@ -323,6 +406,7 @@ void PublishStreams::Call::OnWriteDone(bool ok) {
 
 void PublishStreams::Call::OnDone() {
   owner_->Remove(this);
+  order_.End();
   bool over = false;
   {
     MutexLock lock(&mu_);
@@ -333,7 +417,13 @@ void PublishStreams::Call::OnDone() {
 }
 
 PublishStreams::PublishStreams(const Options& options, Router* router)
-    : options_(options), router_(router), publishers_(options.max_publishers) {}
+    : options_(options),
+      router_(router),
+      // A publisher has at most `credit` items without a receipt.  Those of a few publishers whose
+      // streams were cut at once are remembered in full.
+      publishers_({.max_publishers = options.max_publishers,
+                   .window = options.credit,
+                   .max_seqs = kRememberedCredits * options.credit}) {}
 
 PublishStreams::~PublishStreams() = default;
 

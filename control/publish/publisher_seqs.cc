@@ -1,31 +1,53 @@
 #include "control/publish/publisher_seqs.h"
 
-#include <algorithm>
 #include <iterator>
 
 namespace fanwire::control {
 
-uint64_t PublisherSeqs::LastAccepted(const std::string& id) {
+std::shared_ptr<PublisherLog> PublisherSeqs::Open(const std::string& id) {
   MutexLock lock(&mu_);
-  const auto it = by_id_.find(id);
-  if (it == by_id_.end()) return 0;
-  order_.splice(order_.end(), order_, it->second);
-  return it->second->second;
+  const auto [it, fresh] = by_id_.try_emplace(id);
+  Entry& entry = it->second;
+  if (fresh) {
+    entry.log = std::make_shared<PublisherLog>(options_.window);
+  } else if (entry.streams == 0) {
+    unused_.erase(entry.place);
+    unused_seqs_ -= entry.counted;
+  }
+  ++entry.streams;
+  std::shared_ptr<PublisherLog> log = entry.log;
+  ForgetUnused();
+  return log;
 }
 
-void PublisherSeqs::Accepted(const std::string& id, uint64_t seq) {
+void PublisherSeqs::Close(const std::string& id) {
   MutexLock lock(&mu_);
   const auto it = by_id_.find(id);
-  if (it != by_id_.end()) {
-    it->second->second = std::max(it->second->second, seq);
-    order_.splice(order_.end(), order_, it->second);
+  Entry& entry = it->second;
+  if (--entry.streams > 0) return;
+  if (entry.log->last() == 0) {
+    by_id_.erase(it);  // it has sent nothing that could come again
     return;
   }
-  order_.emplace_back(id, seq);
-  by_id_.emplace(id, std::prev(order_.end()));
-  if (by_id_.size() > max_) {
-    by_id_.erase(order_.front().first);
-    order_.pop_front();
+  entry.counted = entry.log->capacity();
+  unused_seqs_ += entry.counted;
+  unused_.push_back(id);
+  entry.place = std::prev(unused_.end());
+  ForgetUnused();
+}
+
+size_t PublisherSeqs::size() const {
+  MutexLock lock(&mu_);
+  return by_id_.size();
+}
+
+void PublisherSeqs::ForgetUnused() {
+  while (!unused_.empty() &&
+         (by_id_.size() > options_.max_publishers || unused_seqs_ > options_.max_seqs)) {
+    const auto it = by_id_.find(unused_.front());
+    unused_seqs_ -= it->second.counted;
+    by_id_.erase(it);
+    unused_.pop_front();
   }
 }
 

@@ -1,40 +1,59 @@
-// PublisherSeqs remembers the last accepted seq of each publisher_id, so that a publisher that
-// reconnects learns where it was.
+// PublisherSeqs finds the PublisherLog of a publisher_id, so that a publisher that reconnects
+// learns where it was.
+//
+// The log of a publisher with an open stream is never forgotten.  Of the others the one that was
+// unused for the longest time is forgotten when there are too many, or when they remember too many
+// seqs together.
 //
 // Threading: safe from every thread; one mutex, a leaf.
-// Cost:      one hash lookup.  When a new id would be one too many, the id that was unused for the
-//            longest time is forgotten.
+// Cost:      a hash lookup when a stream begins or ends; nothing per event.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <string>
-#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/mutex.h"
+#include "control/publish/publisher_log.h"
 
 namespace fanwire::control {
 
 class PublisherSeqs {
  public:
-  // Remembers at most `max` ids.
-  explicit PublisherSeqs(size_t max) : max_(max) {}
+  struct Options {
+    size_t max_publishers = 0;
+    size_t window = 0;    // seqs that each remembers
+    size_t max_seqs = 0;  // that those without an open stream remember together
+  };
 
-  // 0 if nothing is known of the id.  Counts as a use of it.
-  uint64_t LastAccepted(const std::string& id);
+  explicit PublisherSeqs(const Options& options) : options_(options) {}
 
-  // Says that `seq` was accepted; the highest one counts.
-  void Accepted(const std::string& id, uint64_t seq);
+  // A stream of this publisher begins.  Close() must follow when it ends.
+  std::shared_ptr<PublisherLog> Open(const std::string& id);
+  void Close(const std::string& id);
+
+  // Publishers that are remembered.
+  size_t size() const;
 
  private:
-  using Order = std::list<std::pair<std::string, uint64_t>>;
+  struct Entry {
+    std::shared_ptr<PublisherLog> log;
+    int streams = 0;  // open
+    // While there are none:
+    size_t counted = 0;  // of unused_seqs_
+    std::list<std::string>::iterator place;
+  };
 
-  const size_t max_;
-  Mutex mu_;                          // a leaf
-  Order order_ ABSL_GUARDED_BY(mu_);  // longest unused first
-  absl::flat_hash_map<std::string, Order::iterator> by_id_ ABSL_GUARDED_BY(mu_);
+  void ForgetUnused() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const Options options_;
+  mutable Mutex mu_;                                    // before PublisherLog's
+  std::list<std::string> unused_ ABSL_GUARDED_BY(mu_);  // ids without a stream; longest first
+  size_t unused_seqs_ ABSL_GUARDED_BY(mu_) = 0;         // for which those have memory
+  absl::flat_hash_map<std::string, Entry> by_id_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace fanwire::control

@@ -5,22 +5,32 @@
 
 namespace fanwire::control {
 
-uint64_t StreamOrder::Begin(std::string publisher_id) {
-  publisher_id_ = std::move(publisher_id);
-  last_seq_ = publisher_id_.empty() ? 0 : publishers_->LastAccepted(publisher_id_);
-  return last_seq_;
+uint64_t StreamOrder::Begin(const std::string& publisher_id) {
+  if (publisher_id.empty()) return 0;
+  publisher_id_ = publisher_id;
+  log_ = publishers_->Open(publisher_id_);
+  uint64_t last_accepted = 0;
+  owner_ = log_->Begin(&last_accepted);
+  return last_accepted;
 }
 
-absl::Status StreamOrder::Take(uint64_t seq) {
-  if (publisher_id_.empty()) return absl::OkStatus();
-  if (seq <= last_seq_) {
-    return absl::AlreadyExistsError(absl::StrCat("seq ", seq, ": not above ", last_seq_,
-                                                 ", the last one of this publisher_id"));
+void StreamOrder::End() {
+  if (named()) publishers_->Close(publisher_id_);
+}
+
+absl::Status StreamOrder::Refusal(PublisherLog::Claim claim, uint64_t seq) const {
+  switch (claim) {
+    case PublisherLog::Claim::kConflict:
+      return absl::AlreadyExistsError(
+          absl::StrCat("seq ", seq, ": this publisher_id sent another event with it"));
+    case PublisherLog::Claim::kStale:
+      return absl::FailedPreconditionError(
+          absl::StrCat("publisher_id \"", publisher_id_,
+                       "\": a later stream has said hello with it, and only that one may publish"));
+    default:
+      return absl::AlreadyExistsError(absl::StrCat("seq ", seq, ": not above ", log_->last(),
+                                                   ", the last one of this publisher_id"));
   }
-  last_seq_ = seq;
-  return absl::OkStatus();
 }
-
-void StreamOrder::Remember() { publishers_->Accepted(publisher_id_, last_seq_); }
 
 }  // namespace fanwire::control

@@ -1,16 +1,20 @@
-// StreamOrder keeps the order of one PublishStream: a publisher that has a publisher_id sends each
-// seq once, in ascending order, also over reconnects.  Without a publisher_id every seq is taken,
-// since they are only repeated in the receipts.
+// StreamOrder decides which seqs of one PublishStream are published.  A publisher that has a
+// publisher_id sends each seq once, in ascending order, also over reconnects; its PublisherLog
+// knows what became of those before.  Without a publisher_id every seq is published: seqs are only
+// repeated in the receipts then.
 //
-// Threading: confined to the thread that reads the stream.
-// Ownership: borrows the PublisherSeqs.
+// Threading: Begin(), Take() and End() are called by one thread at a time; Settle() is safe from
+//            every thread.
+// Ownership: borrows the PublisherSeqs until End(); shares the PublisherLog.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "control/publish/publisher_log.h"
 
 namespace fanwire::control {
 
@@ -20,25 +24,35 @@ class StreamOrder {
  public:
   explicit StreamOrder(PublisherSeqs* publishers) : publishers_(publishers) {}
 
-  // Names the publisher, as its hello does.  Returns the last seq that was accepted of it; 0 if it
-  // has no name or nothing is known of it.
-  uint64_t Begin(std::string publisher_id);
+  // Names the publisher, as its hello does.  Older streams of the same publisher can take no more
+  // seqs.  Returns the seq that the welcome tells; 0 if the publisher has no name or nothing is
+  // known of it.
+  uint64_t Begin(const std::string& publisher_id);
+  // The stream ended.  What it has in flight can still be settled.
+  void End();
 
-  // Takes the next item's seq.
-  //   ALREADY_EXISTS  it is not above the last one
-  absl::Status Take(uint64_t seq);
+  // Whether the publisher has a publisher_id.  Take() and Settle() are only of use then.
+  bool named() const { return log_ != nullptr; }
 
-  // Says that the item with the seq last taken was not refused.
-  void Accepted() {
-    if (!publisher_id_.empty()) Remember();
+  // See PublisherLog.
+  PublisherLog::Claim Take(uint64_t seq, uint64_t fingerprint, const PublisherLog::Waiter& waiter,
+                           PublisherLog::Earlier* earlier) {
+    return log_->Take(owner_, seq, fingerprint, waiter, earlier);
+  }
+  std::vector<PublisherLog::Waiter> Settle(uint64_t seq, const PublishOutcome& outcome) {
+    return log_->Settle(seq, outcome);
   }
 
- private:
-  void Remember();
+  // Why an item with this seq is not published.
+  //   ALREADY_EXISTS       kConflict, kUnknown
+  //   FAILED_PRECONDITION  kStale: the stream must end
+  absl::Status Refusal(PublisherLog::Claim claim, uint64_t seq) const;
 
+ private:
   PublisherSeqs* const publishers_;
   std::string publisher_id_;
-  uint64_t last_seq_ = 0;
+  std::shared_ptr<PublisherLog> log_;  // null without a publisher_id
+  uint64_t owner_ = 0;
 };
 
 }  // namespace fanwire::control

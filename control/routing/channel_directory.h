@@ -23,6 +23,7 @@
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
 #include "control/routing/channel_table.h"
+#include "control/routing/refusals.h"
 
 namespace fanwire::control {
 
@@ -65,6 +66,9 @@ class ChannelDirectory {
   ServiceState* FindService(absl::string_view name) const;
   // All of those services.
   std::vector<ServiceState*> services() const;
+
+  // Publications refused that name no configured service.
+  RefusalCounts& refused_elsewhere() { return refused_elsewhere_; }
 
   // The state of a channel that is about to be published to, made if there is none.  `shard` is the
   // channel's, `now` the clock's.
@@ -152,6 +156,7 @@ class ChannelDirectory {
   Engine* const engine_;
   const Clock* const clock_;
   ChannelTable table_;
+  RefusalCounts refused_elsewhere_;
   std::atomic<size_t> next_shard_{0};    // to sweep
   std::atomic<size_t> next_evicted_{0};  // shard in which MakeRoom() looks
 

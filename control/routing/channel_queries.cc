@@ -70,13 +70,15 @@ class ChannelQueriesImpl final : public ChannelQueries {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     return {.accepted = state->accepted.load(kRelaxed),
             .mirrored = state->mirrored.load(kRelaxed),
-            .refused = state->refused.load(kRelaxed),
+            .refused = state->refused.Get(),
             .duplicates = state->duplicates.load(kRelaxed),
             .evicted_keys = state->idempotency.evicted(),
             .catalog_warnings = state->catalog_warnings.load(kRelaxed),
             .channels = state->channels.load(kRelaxed) + state->unpublished.count(),
             .seconds = state->publish_seconds.snapshot()};
   }
+
+  RefusalTotals RefusedElsewhere() override { return directory_->refused_elsewhere().Get(); }
 
   std::vector<std::string> InterestedChannels(absl::string_view service, Dialect dialect) override {
     FANWIRE_CHECK(dialect != Dialect::kCommon);

@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "control/routing/channel_info.h"
 #include "control/routing/publish_counts.h"
+#include "control/routing/refusals.h"
 #include "proto/policies.h"
 
 namespace fanwire::control {
@@ -47,6 +48,9 @@ class ChannelQueries {
 
   // Returns the counts of a service; all are 0 if nothing was ever published to it.
   virtual PublishCounts Counts(absl::string_view service) = 0;
+
+  // Returns the publications refused that name no configured service.
+  virtual RefusalTotals RefusedElsewhere() = 0;
 
   // Returns the channels that some worker wants by their exact names, in no order.  `dialect` is
   // not the common one, of which no list is kept.

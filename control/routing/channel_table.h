@@ -26,6 +26,7 @@
 #include "control/routing/channel_state.h"
 #include "control/routing/pattern_table.h"
 #include "control/routing/publication_observer.h"
+#include "control/routing/refusals.h"
 #include "control/routing/unpublished_channels.h"
 #include "control/routing/waiting_interest.h"
 #include "control/routing/wanted_channels.h"
@@ -55,7 +56,7 @@ struct ServiceState {
 
   std::atomic<int64_t> accepted{0};
   std::atomic<int64_t> mirrored{0};
-  std::atomic<int64_t> refused{0};
+  RefusalCounts refused;
   std::atomic<int64_t> duplicates{0};
   std::atomic<int64_t> catalog_warnings{0};
   Histogram publish_seconds{kPublishBounds};  // of those accepted, until the answer could be given

@@ -6,13 +6,14 @@
 #include <cstdint>
 
 #include "common/metrics.h"
+#include "control/routing/refusals.h"
 
 namespace fanwire::control {
 
 struct PublishCounts {
   int64_t accepted = 0;  // publications, mirror copies not counted
   int64_t mirrored = 0;  // copies
-  int64_t refused = 0;
+  RefusalTotals refused;
   int64_t duplicates = 0;
   int64_t evicted_keys = 0;  // idempotency keys forgotten before their time
   int64_t catalog_warnings = 0;

@@ -1,7 +1,6 @@
 #include "control/routing/publish_receipts.h"
 
 #include <algorithm>
-#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -34,6 +33,9 @@ void PublishReceipts::Answer(PendingReceipt* pending, ReceiptLevel level, uint64
     Finish(*pending);
     return;
   }
+  pending->outcome.id = pending->id;
+  pending->sink->OnAccepted(pending->tag, pending->outcome);
+  pending->outcome.id = {};  // `pending` moves
   tracker_->Await(
       record, deadline,
       [this, pending = std::move(*pending)](const ReceiptTracker::Result& result) mutable {
@@ -70,10 +72,12 @@ void PublishReceipts::Refuse(const PendingReceipt& pending, const absl::Status& 
   outcome.id = pending.id;
   std::vector<IdempotencyWindow::Waiter> waiters;
   if (pending.service != nullptr) {
-    pending.service->refused.fetch_add(1, std::memory_order_relaxed);
+    pending.service->refused.Add(status);
     if (!pending.idempotency_key.empty()) {
       waiters = pending.service->idempotency.Release(pending.idempotency_key);
     }
+  } else {
+    refused_elsewhere_->Add(status);
   }
   pending.sink->OnReceipt(pending.tag, outcome);
   for (const IdempotencyWindow::Waiter& waiter : waiters) {

@@ -2,7 +2,7 @@
 // also settles the idempotency key, so that publishers of the same key get the same receipt.
 //
 // Threading: safe from every thread.  Sinks are called without any lock held.
-// Ownership: borrows tracker and clock.
+// Ownership: borrows tracker, counts and clock.
 // Cost:      allocates nothing, unless the receipt waits for the workers' reports.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "control/events/event.h"
 #include "control/routing/channel_table.h"
 #include "control/routing/receipt_tracker.h"
+#include "control/routing/refusals.h"
 
 namespace fanwire::control {
 
@@ -40,7 +41,9 @@ struct PendingReceipt {
 
 class PublishReceipts {
  public:
-  PublishReceipts(ReceiptTracker* tracker, const Clock* clock) : tracker_(tracker), clock_(clock) {}
+  // `refused_elsewhere` counts refusals without a service.
+  PublishReceipts(ReceiptTracker* tracker, RefusalCounts* refused_elsewhere, const Clock* clock)
+      : tracker_(tracker), refused_elsewhere_(refused_elsewhere), clock_(clock) {}
 
   // Gives the receipt of an event that was accepted and routed, or, for WRITTEN, moves `pending`
   // away and gives it when the workers have reported, at `deadline` at the latest.  `record` is the
@@ -56,6 +59,7 @@ class PublishReceipts {
   void Finish(const PendingReceipt& pending);
 
   ReceiptTracker* const tracker_;
+  RefusalCounts* const refused_elsewhere_;
   const Clock* const clock_;
 };
 

@@ -25,13 +25,18 @@ class PublishRun {
   //                       what the catalog does not allow
   //   NOT_FOUND           no such service
   //   RESOURCE_EXHAUSTED  the service's channels are at their limit
+  //   ALREADY_EXISTS      its idempotency key belongs to another event
   //   UNAVAILABLE         control is stopping, or the engine cannot take it
   virtual void Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,
                        uint64_t tag) = 0;
 
-  // Call after work that is not publishing, so that it does not count into the next event's
-  // latency.
-  virtual void Interrupted() = 0;
+  // Refuses an event that cannot be handed to Publish(): counts the refusal and gives `sink` the
+  // outcome.  Of `event` only the id and the service matter.
+  virtual void Refuse(const Event& event, const absl::Status& status, ReceiptSink* sink,
+                      uint64_t tag) = 0;
+
+  // Counts an event that the caller answers with what an earlier one became.
+  virtual void CountDuplicate(const Event& event) = 0;
 
   // Lets workers have what was published so far.
   virtual void Flush() = 0;

@@ -14,6 +14,7 @@
 #include "control/events/delivery_counts.h"
 #include "control/events/envelope.h"
 #include "control/events/event_validation.h"
+#include "control/events/fingerprint.h"
 #include "control/links/worker_link.h"
 #include "control/routing/channel_directory.h"
 #include "control/routing/channel_table.h"
@@ -31,6 +32,9 @@ constexpr int kFlushEvery = 32;
 
 // Above so many channels of a service their states are no longer found in the cache.
 constexpr int64_t kManyChannels = 2000;
+
+// How much of a service's name a log line repeats: it may be any text.
+constexpr size_t kMaxLoggedBytes = 100;
 
 // One copy of an event: the origin or a mirror.
 struct Copy {
@@ -65,7 +69,9 @@ class Run final : public PublishRun {
 
   void Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,
                uint64_t tag) override;
-  void Interrupted() override { answered = absl::InfiniteDuration(); }
+  void Refuse(const Event& event, const absl::Status& status, ReceiptSink* sink,
+              uint64_t tag) override;
+  void CountDuplicate(const Event& event) override;
   void Flush() override {
     wakes.Flush();
     unflushed = 0;
@@ -99,7 +105,7 @@ class RouterImpl final : public Router {
         tracker_(tracker),
         engine_(engine),
         clock_(clock),
-        receipts_(tracker, clock) {}
+        receipts_(tracker, &directory->refused_elsewhere(), clock) {}
 
   std::unique_ptr<PublishRun> MakeRun() override {
     return std::make_unique<Run>(this, directory_->snapshot(), *clock_);
@@ -119,6 +125,11 @@ class RouterImpl final : public Router {
     for (std::string& mirror : checked.mirrors) validation.channels.push_back(std::move(mirror));
     validation.warnings = std::move(checked.warnings);
     return validation;
+  }
+
+  void CountRefusal(absl::string_view service, const absl::Status& status) override {
+    const ServiceEntry* const entry = directory_->snapshot()->Find(service);
+    (entry == nullptr ? directory_->refused_elsewhere() : entry->state->refused).Add(status);
   }
 
   void StopPublishing() override { stopping_.store(true, std::memory_order_relaxed); }
@@ -166,14 +177,23 @@ class RouterImpl final : public Router {
     }
   }
 
-  // See PublishRun::Publish().
+  // See PublishRun.
   void Publish(const Event& event, const PublishParams& params, ReceiptSink* sink, uint64_t tag,
                Run* run);
+  void Refuse(const Event& event, const absl::Status& status, ReceiptSink* sink, uint64_t tag,
+              Run* run);
 
  private:
   static absl::Status Stopping() {
     return absl::UnavailableError("control is stopping: try again, with the same idempotency_key");
   }
+
+  // Refuses an event whose service is not configured.
+  void RefuseUnknownService(const Event& event, const Run& run, const PendingReceipt& pending);
+
+  // Claims the event's idempotency key, if it has one.  Returns false if the event must not be
+  // published: it was answered, or will be.
+  bool ClaimKey(const Event& event, absl::Duration received, PendingReceipt* pending);
 
   // Queues the copy on every link that wants its channel, whose shard is locked.  `delivery` counts
   // the workers; may be null.
@@ -190,7 +210,57 @@ class RouterImpl final : public Router {
   PublishReceipts receipts_;
   std::atomic<bool> stopping_{false};
   LogLimiter catalog_faults_{absl::Seconds(10)};
+  LogLimiter unknown_services_{absl::Minutes(1)};
 };
+
+void RouterImpl::Refuse(const Event& event, const absl::Status& status, ReceiptSink* sink,
+                        uint64_t tag, Run* run) {
+  run->answered = absl::InfiniteDuration();
+  PendingReceipt& pending = run->pending;
+  pending.Begin(sink, tag);
+  pending.id.assign(event.id.data(), event.id.size());
+  if (const ServiceEntry* const service = run->services->Find(event.service); service != nullptr) {
+    pending.service = service->state;
+  }
+  receipts_.Refuse(pending, status);
+}
+
+void RouterImpl::RefuseUnknownService(const Event& event, const Run& run,
+                                      const PendingReceipt& pending) {
+  if (int64_t left_out; unknown_services_.Admit(&left_out)) {
+    LogWarning("publish.unknown_service",
+               {{"service", event.service.substr(0, kMaxLoggedBytes)}, {"left_out", left_out}});
+  }
+  receipts_.Refuse(pending, run.services->table->NoSuchService(event.service));
+}
+
+bool RouterImpl::ClaimKey(const Event& event, absl::Duration received, PendingReceipt* pending) {
+  if (event.idempotency_key.empty()) return true;
+  std::string earlier_channel;
+  switch (pending->service->idempotency.Begin(
+      event.idempotency_key, {.fingerprint = Fingerprint(event), .channel = event.channel},
+      received, {.sink = pending->sink, .tag = pending->tag}, &pending->outcome, &pending->id,
+      &earlier_channel)) {
+    case IdempotencyWindow::Claim::kNew:
+      pending->idempotency_key.assign(event.idempotency_key.data(), event.idempotency_key.size());
+      return true;
+    case IdempotencyWindow::Claim::kSettled:
+      pending->service->duplicates.fetch_add(1, std::memory_order_relaxed);
+      pending->outcome.id = pending->id;
+      pending->sink->OnReceipt(pending->tag, pending->outcome);
+      return false;
+    case IdempotencyWindow::Claim::kWaiting:
+      pending->service->duplicates.fetch_add(1, std::memory_order_relaxed);
+      return false;
+    case IdempotencyWindow::Claim::kConflict:
+      receipts_.Refuse(*pending, absl::AlreadyExistsError(absl::StrCat(
+                                     "idempotency_key \"", event.idempotency_key,
+                                     "\": another event was published with it on channel \"",
+                                     earlier_channel, "\"")));
+      return false;
+  }
+  return false;
+}
 
 void RouterImpl::Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,
                          uint64_t tag, Run* run) {
@@ -201,12 +271,10 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
   PendingReceipt& pending = run->pending;
   pending.Begin(sink, tag);
   pending.id.assign(event.id.data(), event.id.size());
-  if (stopping_.load(std::memory_order_relaxed)) return receipts_.Refuse(pending, Stopping());
   const ServiceEntry* const service = run->services->Find(event.service);
-  if (service == nullptr) {
-    return receipts_.Refuse(pending, run->services->table->NoSuchService(event.service));
-  }
-  pending.service = service->state;
+  if (service != nullptr) pending.service = service->state;
+  if (stopping_.load(std::memory_order_relaxed)) return receipts_.Refuse(pending, Stopping());
+  if (service == nullptr) return RefuseUnknownService(event, *run, pending);
   const ChannelKey key(service->state, Dialect::kCommon, event.channel);
   const size_t shard_index = directory_->table().IndexOf(key);
   ChannelTable::Shard& own_shard = directory_->table().shard(shard_index);
@@ -228,23 +296,7 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
                                    {"left_out", left_out}});
     }
   }
-  if (!event.idempotency_key.empty()) {
-    switch (service->state->idempotency.Begin(event.idempotency_key, received,
-                                              {.sink = sink, .tag = tag}, &pending.outcome,
-                                              &pending.id)) {
-      case IdempotencyWindow::Claim::kNew:
-        pending.idempotency_key.assign(event.idempotency_key.data(), event.idempotency_key.size());
-        break;
-      case IdempotencyWindow::Claim::kSettled:
-        service->state->duplicates.fetch_add(1, std::memory_order_relaxed);
-        pending.outcome.id = pending.id;
-        sink->OnReceipt(tag, pending.outcome);
-        return;
-      case IdempotencyWindow::Claim::kWaiting:
-        service->state->duplicates.fetch_add(1, std::memory_order_relaxed);
-        return;
-    }
-  }
+  if (!ClaimKey(event, received, &pending)) return;
   if (pending.id.empty()) AppendUuid(&pending.id);
   if (many) {
     MutexLock lock(&own_shard.mu);
@@ -430,6 +482,17 @@ void RouterImpl::Route(const Copy& copy, WakeList* wakes, DeliveryCounts* delive
 void Run::Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,
                   uint64_t tag) {
   router_->Publish(event, params, sink, tag, this);
+}
+
+void Run::Refuse(const Event& event, const absl::Status& status, ReceiptSink* sink, uint64_t tag) {
+  router_->Refuse(event, status, sink, tag, this);
+}
+
+void Run::CountDuplicate(const Event& event) {
+  answered = absl::InfiniteDuration();
+  if (const ServiceEntry* const service = services->Find(event.service); service != nullptr) {
+    service->state->duplicates.fetch_add(1, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace

@@ -57,6 +57,9 @@ class Router {
   // Checks an event as PublishRun::Publish() does, and publishes nothing.  The errors are the same.
   virtual absl::StatusOr<Validation> Validate(const Event& event) = 0;
 
+  // Counts the refusal of a whole message of events.  `service` may be empty or unknown.
+  virtual void CountRefusal(absl::string_view service, const absl::Status& status) = 0;
+
   // Refuses every later publication with UNAVAILABLE; those under way are finished.
   virtual void StopPublishing() = 0;
 

@@ -54,6 +54,7 @@ class FakeChannelQueries : public ChannelQueries {
     return HistorySlice();
   }
   PublishCounts Counts(absl::string_view) override { return {}; }
+  RefusalTotals RefusedElsewhere() override { return {}; }
   std::vector<std::string> InterestedChannels(absl::string_view service, Dialect dialect) override {
     last_dialect = dialect;
     return interest[std::string(service)];

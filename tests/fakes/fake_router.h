@@ -24,6 +24,7 @@ class FakeRouter : public Router {
   // Cannot be made.
   std::unique_ptr<PublishRun> MakeRun() override { std::abort(); }
   absl::StatusOr<Validation> Validate(const Event&) override { return Validation(); }
+  void CountRefusal(absl::string_view, const absl::Status&) override {}
   void StopPublishing() override {}
   void PublishFrame(absl::string_view service, Dialect dialect, absl::string_view channel,
                     absl::string_view frame) override {

@@ -67,7 +67,7 @@ void ReadOne(absl::string_view bytes) {
 
 void ReadStream(absl::string_view bytes) {
   PublishStreamMessage message;
-  const bool ok = ReadPublishStreamRequest(bytes, &message).ok();
+  const bool ok = ReadPublishStreamRequest(bytes, bytes.size(), &message).ok();
   v1::PublishStreamRequest request;
   const bool whole = request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
   if (whole && !request.has_hello()) {

@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "control/admin/tail.h"
 #include "control/requests/status_requests.h"
@@ -14,6 +15,7 @@ namespace fanwire::control {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::Key;
 using ::testing::Not;
 using ::testing::Pair;
@@ -77,7 +79,8 @@ TEST_F(ControlMetricsTest, WhatEachServicePublishedIsCounted) {
   EXPECT_THAT(sink.samples,
               Contains(Pair("fanwire_control_publications_total service=mahavishnu", 2)));
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_mirrors_total service=mahavishnu", 1)));
-  EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_refused_total service=mahavishnu", 1)));
+  EXPECT_THAT(sink.samples,
+              Contains(Pair("fanwire_control_refused_total service=mahavishnu reason=invalid", 1)));
   EXPECT_THAT(sink.samples,
               Contains(Pair("fanwire_control_idempotency_evicted_total service=mahavishnu", 0)));
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_channels service=mahavishnu", 3)));
@@ -86,6 +89,39 @@ TEST_F(ControlMetricsTest, WhatEachServicePublishedIsCounted) {
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_publications_total service=akosha", 0)));
   EXPECT_GT(sink.samples.at("fanwire_control_history_bytes"), 0);
   EXPECT_EQ(sink.samples.at("fanwire_control_engine_healthy"), 1);
+}
+
+TEST_F(ControlMetricsTest, RefusalsAreCountedByReasonAlsoWithoutAService) {
+  ASSERT_FALSE(Publish("mahavishnu", "pool:*").ok());
+  ASSERT_FALSE(Publish("nobody", "pool:1").ok());
+  ASSERT_FALSE(Publish("noone", "pool:1").ok());
+  std::map<std::string, double> refused;
+  for (const auto& [name, value] : Collect().samples) {
+    if (absl::StartsWith(name, "fanwire_control_refused_total") && value > 0) refused[name] = value;
+  }
+  EXPECT_THAT(
+      refused,
+      ElementsAre(Pair("fanwire_control_refused_total service=mahavishnu reason=invalid", 1),
+                  Pair("fanwire_control_refused_total service=unknown reason=unknown_service", 2)));
+  // Every series is there from the beginning: what only appears with its first count looks to
+  // Prometheus as if nothing had happened.
+  EXPECT_THAT(Collect().samples,
+              Contains(Pair("fanwire_control_refused_total service=akosha reason=conflict", 0)));
+}
+
+TEST_F(ControlMetricsTest, AServiceMayHaveTheNameOfWhatHasNone) {
+  const LoadedConfig loaded =
+      LoadConfig("services:\n- name: unknown\n  port: 8690\n", "fanwire.yaml", {});
+  ASSERT_TRUE(loaded.ok()) << loaded.ErrorText();
+  services_ = ServiceTable::Make(*loaded.config);
+  routing_ =
+      std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_, services_);
+  ASSERT_FALSE(Publish("unknown", "pool:*").ok());
+  ASSERT_FALSE(Publish("nobody", "pool:1").ok());
+  const FakeSink sink = Collect();
+  EXPECT_EQ(sink.samples.at("fanwire_control_refused_total service=unknown reason=invalid"), 1);
+  EXPECT_EQ(sink.samples.at("fanwire_control_refused_total service=unknown reason=unknown_service"),
+            1);
 }
 
 TEST_F(ControlMetricsTest, TheLedgerIsToldWithEveryReasonAndItsDifference) {

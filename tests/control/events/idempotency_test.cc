@@ -23,9 +23,10 @@ using Claim = IdempotencyWindow::Claim;
 
 class IdempotencyTest : public ::testing::Test {
  protected:
-  Claim Begin(absl::string_view key, uint64_t tag = 0) {
+  Claim Begin(absl::string_view key, uint64_t tag = 0,
+              const IdempotencyWindow::Content& content = {.fingerprint = 1, .channel = "c"}) {
     outcome_ = {};
-    return window_.Begin(key, now_, {.tag = tag}, &outcome_, &id_);
+    return window_.Begin(key, content, now_, {.tag = tag}, &outcome_, &id_, &channel_);
   }
   std::vector<uint64_t> Settle(absl::string_view key, absl::string_view id = "id") {
     PublishOutcome outcome;
@@ -43,6 +44,7 @@ class IdempotencyTest : public ::testing::Test {
   absl::Duration now_ = absl::Seconds(1000);
   PublishOutcome outcome_;
   std::string id_;
+  std::string channel_;
 };
 
 TEST_F(IdempotencyTest, TheSecondOfAKeyGetsTheFirstOnesReceiptMarkedADuplicate) {
@@ -131,17 +133,38 @@ TEST_F(IdempotencyTest, KeysUnderWayAreNeverForgotten) {
   EXPECT_EQ(window_.size(), 5);
 }
 
-// A window at a time that stands still.
+TEST_F(IdempotencyTest, AKeyOfAnotherEventIsAConflictThatNamesTheFirstChannel) {
+  EXPECT_EQ(Begin("key", 1, {.fingerprint = 1, .channel = "workflow:1"}), Claim::kNew);
+  // Also while the first is under way, and it neither waits nor harms who does.
+  EXPECT_EQ(Begin("key", 2, {.fingerprint = 2, .channel = "workflow:2"}), Claim::kConflict);
+  EXPECT_EQ(channel_, "workflow:1");
+  EXPECT_EQ(Begin("key", 3, {.fingerprint = 1, .channel = "workflow:1"}), Claim::kWaiting);
+  EXPECT_THAT(Settle("key", "an-id"), ElementsAre(3));
+  channel_.clear();
+  EXPECT_EQ(Begin("key", 4, {.fingerprint = 2, .channel = "workflow:2"}), Claim::kConflict);
+  EXPECT_EQ(channel_, "workflow:1");
+  EXPECT_EQ(Begin("key", 5, {.fingerprint = 1, .channel = "workflow:1"}), Claim::kSettled);
+  EXPECT_EQ(id_, "an-id");
+  // A key that is free belongs to whoever comes next.
+  now_ += absl::Minutes(10);
+  EXPECT_EQ(Begin("key", 6, {.fingerprint = 2, .channel = "workflow:2"}), Claim::kNew);
+  window_.Release("key");
+  EXPECT_EQ(Begin("key", 7, {.fingerprint = 3, .channel = "workflow:3"}), Claim::kNew);
+}
+
+// A window of ten minutes.
 class Filled {
  public:
   explicit Filled(uint32_t max_keys) : window_(absl::Minutes(10), max_keys) {}
 
-  Claim Publish(int key) {
-    const std::string text = absl::StrCat("key-", key);
+  static std::string Text(int key) { return absl::StrCat("key-", key); }
+
+  Claim Publish(int key, absl::Duration now = absl::Seconds(1)) {
+    const std::string text = Text(key);
     PublishOutcome outcome;
-    std::string id;
-    const Claim claim = window_.Begin(text, absl::Seconds(1), {}, &outcome, &id);
-    if (claim == Claim::kNew) window_.Settle(text, {}, absl::Seconds(1));
+    std::string id, channel;
+    const Claim claim = window_.Begin(text, {}, now, {}, &outcome, &id, &channel);
+    if (claim == Claim::kNew) window_.Settle(text, {}, now);
     return claim;
   }
   IdempotencyWindow& window() { return window_; }
@@ -177,6 +200,48 @@ TEST(IdempotencyManyTest, KeysWhoseTimeIsOverAreNotCountedAsEvicted) {
   EXPECT_EQ(filled.window().size(), 0);
   EXPECT_EQ(filled.window().evicted(), 0);
   for (int i = 0; i < 2000; ++i) ASSERT_EQ(filled.Publish(i), Claim::kNew);
+  EXPECT_EQ(filled.window().evicted(), 0);
+}
+
+TEST(IdempotencyManyTest, KeysWhoseTimeIsOverAreNotCountedAsEvictedWhenTheyMakeRoom) {
+  const auto part_of = [](int key) {
+    return IdempotencyWindow::PartIndex(absl::HashOf(absl::string_view(Filled::Text(key))));
+  };
+  Filled filled(2000);
+  for (int i = 0; i < 2000; ++i) filled.Publish(i);
+  // Keys of one part alone: nobody looks at the others, whose keys are too old by now.
+  constexpr absl::Duration kLater = absl::Minutes(20);
+  const size_t part = part_of(0);
+  int key = 2000;
+  for (int i = 0; i < 1000; ++key) {
+    if (part_of(key) != part) continue;
+    ASSERT_EQ(filled.Publish(key, kLater), Claim::kNew);
+    ++i;
+  }
+  EXPECT_LE(filled.window().size(), 2000);
+  EXPECT_EQ(filled.window().evicted(), 0);
+}
+
+// Old keys end and new ones come, on many threads; never are more than max_keys in their time.
+TEST(IdempotencyManyTest, WhileOldKeysEndNoYoungOneIsForgotten) {
+  constexpr int kThreads = 4, kKeys = 500, kRounds = 40;
+  Filled filled(kThreads * kKeys);
+  std::atomic<int> forgotten{0};
+  for (int round = 0; round < kRounds; ++round) {
+    const absl::Duration now = absl::Minutes(10) * (round + 1);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        const int first = (round * kThreads + t) * kKeys;
+        for (int i = 0; i < kKeys; ++i) filled.Publish(first + i, now);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (int i = 0; i < kThreads * kKeys; ++i) {
+      if (filled.Publish(round * kThreads * kKeys + i, now) != Claim::kSettled) ++forgotten;
+    }
+  }
+  EXPECT_EQ(forgotten, 0);
   EXPECT_EQ(filled.window().evicted(), 0);
 }
 
@@ -221,8 +286,8 @@ TEST(IdempotencyManyTest, OfManyThreadsWithOneKeyOneIsNewAndAllOthersAreAnswered
       for (int i = 0; i < kKeys; ++i) {
         const std::string key = absl::StrCat("key-", i);
         PublishOutcome outcome;
-        std::string id;
-        switch (window.Begin(key, absl::Seconds(1), {.tag = 1}, &outcome, &id)) {
+        std::string id, channel;
+        switch (window.Begin(key, {}, absl::Seconds(1), {.tag = 1}, &outcome, &id, &channel)) {
           case Claim::kNew:
             ++fresh;
             std::this_thread::yield();
@@ -234,6 +299,9 @@ TEST(IdempotencyManyTest, OfManyThreadsWithOneKeyOneIsNewAndAllOthersAreAnswered
             ++answered;
             break;
           case Claim::kWaiting:
+            break;
+          case Claim::kConflict:
+            ADD_FAILURE() << "a conflict";
             break;
         }
       }

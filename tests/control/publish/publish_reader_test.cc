@@ -1,15 +1,20 @@
 #include "control/publish/publish_reader.h"
 
+#include <fstream>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/proto_time.h"
 #include "fanwire/v1/publish.pb.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/struct.pb.h"
 #include "gtest/gtest.h"
+#include "proto/wire/wire_writer.h"
 #include "tests/testing/status.h"
 
 namespace fanwire::control {
@@ -240,7 +245,7 @@ TEST(PublishReaderTest, AStreamsMessageIsTheLastOfHelloAndItems) {
   }
   PublishStreamMessage message;
   const std::string both = items.SerializeAsString() + hello.SerializeAsString();
-  ASSERT_OK(ReadPublishStreamRequest(both, &message));
+  ASSERT_OK(ReadPublishStreamRequest(both, 10, &message));
   EXPECT_EQ(message.kind, PublishStreamMessage::Kind::kHello);
   EXPECT_EQ(message.publisher_id, "me");
   EXPECT_EQ(message.params.level, ReceiptLevel::kWritten);
@@ -248,7 +253,7 @@ TEST(PublishReaderTest, AStreamsMessageIsTheLastOfHelloAndItems) {
   EXPECT_THAT(message.items, IsEmpty());
 
   const std::string other = hello.SerializeAsString() + items.SerializeAsString();
-  ASSERT_OK(ReadPublishStreamRequest(other, &message));
+  ASSERT_OK(ReadPublishStreamRequest(other, 10, &message));
   EXPECT_EQ(message.kind, PublishStreamMessage::Kind::kItems);
   EXPECT_EQ(message.publisher_id, "");
   ASSERT_EQ(message.items.size(), 2u);
@@ -260,17 +265,17 @@ TEST(PublishReaderTest, AStreamsMessageIsTheLastOfHelloAndItems) {
 
   // Items come together, a hello's parts, too.
   const std::string twice = items.SerializeAsString() + items.SerializeAsString();
-  ASSERT_OK(ReadPublishStreamRequest(twice, &message));
+  ASSERT_OK(ReadPublishStreamRequest(twice, 10, &message));
   EXPECT_EQ(message.items.size(), 4u);
   v1::PublishStreamRequest level, name;
   level.mutable_hello()->set_receipt_level(v1::RECEIPT_LEVEL_ROUTED);
   name.mutable_hello()->set_publisher_id("you");
   const std::string parts = level.SerializeAsString() + name.SerializeAsString();
-  ASSERT_OK(ReadPublishStreamRequest(parts, &message));
+  ASSERT_OK(ReadPublishStreamRequest(parts, 10, &message));
   EXPECT_EQ(message.publisher_id, "you");
   EXPECT_EQ(message.params.level, ReceiptLevel::kRouted);
 
-  ASSERT_OK(ReadPublishStreamRequest("", &message));
+  ASSERT_OK(ReadPublishStreamRequest("", 10, &message));
   EXPECT_EQ(message.kind, PublishStreamMessage::Kind::kNone);
 }
 
@@ -334,7 +339,7 @@ TEST(PublishReaderTest, AMalformedItemIsRefusedWithItsSeqAndAMalformedMessageAsA
   for (const std::string& bytes :
        {std::string("\x12\x09", 2), std::string("\x12\x02\x0a\x09", 4),
         std::string("\x0a\x02\x0a\x09", 4), std::string("\x0a\x03\x0a\x01\xff", 5)}) {
-    EXPECT_THAT(ReadPublishStreamRequest(bytes, &message),
+    EXPECT_THAT(ReadPublishStreamRequest(bytes, 10, &message),
                 StatusIs(kInvalid, "not a fanwire.v1.PublishStreamRequest: malformed bytes"));
   }
 }
@@ -378,7 +383,7 @@ TEST(PublishReaderTest, ABatchIsItsEvents) {
   std::string bytes = request.SerializeAsString();
   std::vector<absl::string_view> events;
   PublishParams params;
-  ASSERT_OK(ReadPublishBatchRequest(bytes, &events, &params));
+  ASSERT_OK(ReadPublishBatchRequest(bytes, 3, &events, &params));
   EXPECT_EQ(params.level, ReceiptLevel::kWritten);
   std::vector<std::string> ids;
   for (const absl::string_view part : events) {
@@ -387,8 +392,156 @@ TEST(PublishReaderTest, ABatchIsItsEvents) {
     ids.emplace_back(event.event().id);
   }
   EXPECT_THAT(ids, ElementsAre("0", "1", "2"));
-  EXPECT_THAT(ReadPublishBatchRequest("\x0a\x09", &events, &params),
+  EXPECT_THAT(ReadPublishBatchRequest("\x0a\x09", 3, &events, &params),
               StatusIs(kInvalid, "not a fanwire.v1.PublishBatchRequest: malformed bytes"));
+}
+
+// ------------------------------------------------------------------------------- bounds
+
+std::string Repeat(absl::string_view bytes, size_t times) {
+  std::string out;
+  out.reserve(bytes.size() * times);
+  for (size_t i = 0; i < times; ++i) out.append(bytes.data(), bytes.size());
+  return out;
+}
+
+// `bytes` as field `number`, a text or message.
+std::string Field(int number, const std::string& bytes) {
+  std::string out;
+  AppendWireBytes(number, bytes, &out);
+  return out;
+}
+
+TEST(PublishReaderBoundsTest, ABatchOfTooManyEventsIsRefusedWhileItIsReadWithoutKeepingThem) {
+  constexpr size_t kEvents = 31 << 20;  // 62 MiB
+  constexpr absl::string_view kEmptyEvent("\x0a\x00", 2);
+  const std::string bytes = Repeat(kEmptyEvent, kEvents);
+  std::vector<absl::string_view> events;
+  PublishParams params;
+  EXPECT_THAT(
+      ReadPublishBatchRequest(bytes, 10'000, &events, &params),
+      StatusIs(kInvalid, "events: 32505856, at most 10000 in one message (limits.max_batch)"));
+  EXPECT_LE(events.capacity(), 20'000u);
+}
+
+TEST(PublishReaderBoundsTest, TooManyItemsAreRefusedWithoutKeepingThemInWhateverForm) {
+  constexpr size_t kItems = 1 << 20;
+  const std::string items = Field(2, Repeat(absl::string_view("\x0a\x00", 2), kItems));
+  PublishStreamMessage message;
+  // One list; many lists; beside a field of a later version, which the quick reader does not take.
+  for (const std::string& bytes :
+       {items, Repeat(Field(2, std::string("\x0a\x00", 2)), kItems), items + "\x38\x01"}) {
+    EXPECT_THAT(
+        ReadPublishStreamRequest(bytes, 100, &message),
+        StatusIs(kInvalid, "items: 1048576, at most 100 in one message (limits.max_batch)"));
+    EXPECT_LE(message.items.capacity(), 200u);
+  }
+  // Items that a later hello replaces do not count.
+  EXPECT_OK(ReadPublishStreamRequest(items + Field(1, ""), 100, &message));
+}
+
+// A line of /proc/self/status, in bytes.
+int64_t StatusBytes(absl::string_view name) {
+  std::ifstream file("/proc/self/status");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (!absl::StartsWith(line, name)) continue;
+    int64_t kilobytes = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(line.substr(name.size() + 1, line.rfind(' ') - name.size() - 1),
+                                 &kilobytes))
+        << line;
+    return kilobytes << 10;
+  }
+  ADD_FAILURE() << name;
+  return 0;
+}
+
+// The most memory that `work` took at once.
+int64_t PeakOf(absl::FunctionRef<void()> work) {
+  std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew: proc(5)
+  const int64_t before = StatusBytes("VmRSS:");
+  work();
+  return StatusBytes("VmHWM:") - before;
+}
+
+// Fields that no message has, two bytes each: protobuf's objects keep 16 bytes of each.
+TEST(PublishReaderBoundsTest, UnknownFieldsAreKeptNowhere) {
+  const std::string unknown = Repeat("\x38\x01", 4 << 20);  // 8 MiB
+  const std::string hello = Field(1, unknown), wait = Field(3, unknown);
+  const std::string hello_wait = Field(1, wait);
+  const std::string event = Field(1, Field(9, unknown) + Field(8, unknown) + unknown);
+  PublishStreamMessage message;
+  EventReader reader;
+  PublishParams params;
+  std::vector<absl::string_view> events;
+  EXPECT_LT(PeakOf([&] {
+              EXPECT_OK(ReadPublishStreamRequest(hello, 10, &message));
+              EXPECT_OK(ReadPublishStreamRequest(hello_wait, 10, &message));
+              EXPECT_OK(ReadPublishRequest(wait, &reader, &params));
+              EXPECT_OK(ReadPublishRequest(event, &reader, &params));
+              EXPECT_OK(ReadPublishBatchRequest(wait, 10, &events, &params));
+            }),
+            20 << 20);
+}
+
+// A typed payload of small parts, which become large objects.
+TEST(PublishReaderBoundsTest, ATypedPayloadThatNoEventCanHoldIsRefusedBeforeObjectsAreMadeOfIt) {
+  constexpr size_t kParts = 4 << 20;
+  const std::string empty_values = Repeat(absl::string_view("\x0a\x00", 2), kParts);
+  const std::string list = Field(6, empty_values);  // a Value
+  const std::string key = Field(1, "k");
+  const auto in_struct = [&](const std::string& value) { return Field(1, key + Field(2, value)); };
+  const std::pair<absl::string_view, std::string> payloads[] = {
+      {"Struct", in_struct(list)},
+      {"Struct", in_struct(Field(5, in_struct(list)))},
+      {"Struct", empty_values},
+      {"Struct", in_struct(Field(3, std::string(8 << 20, '\1')))},
+      {"Struct", Field(1, Field(1, std::string(8 << 20, '\1')))},
+      {"Struct", Repeat("\x38\x01", kParts)},
+      {"Value", Field(5, in_struct(list))},
+      {"Value", list},
+      {"Value", Repeat("\x38\x01", kParts)},
+  };
+  for (const auto& [type, bytes] : payloads) {
+    const std::string event = Field(
+        5, Field(1, absl::StrCat("type.googleapis.com/google.protobuf.", type)) + Field(2, bytes));
+    EventReader reader;
+    EXPECT_LT(PeakOf([&] {
+                EXPECT_THAT(
+                    reader.Read(event),
+                    StatusIs(kInvalid,
+                             "typed: more fields or text than an event of 1048576 bytes can hold"));
+              }),
+              20 << 20);
+  }
+}
+
+TEST(PublishReaderBoundsTest, ATypedPayloadAsLargeAsAnEventMayBeIsTaken) {
+  google::protobuf::Struct object;
+  google::protobuf::ListValue* const list = (*object.mutable_fields())["n"].mutable_list_value();
+  for (int i = 0; i < 400'000; ++i) list->add_values()->set_number_value(1);
+  v1::Event event;
+  event.mutable_typed()->PackFrom(object);
+  const std::string bytes = event.SerializeAsString();
+  EventReader reader;
+  ASSERT_OK(reader.Read(bytes));
+  EXPECT_GT(reader.event().json.size(), 800'000u);
+}
+
+TEST(PublishReaderBoundsTest, AnErrorRepeatsNoLongText) {
+  v1::Event event;
+  event.mutable_typed()->set_type_url(Repeat("ä", 1 << 20));
+  std::string bytes = event.SerializeAsString();
+  EventReader reader;
+  const absl::Status status = reader.Read(bytes);
+  EXPECT_EQ(status.message(), absl::StrCat("typed: \"", Repeat("ä", 50),
+                                           "\" is neither google.protobuf.Struct nor an object as "
+                                           "google.protobuf.Value"));
+  event.Clear();
+  event.set_id(std::string(257, 'x'));
+  bytes = event.SerializeAsString();
+  EXPECT_THAT(reader.Read(bytes), StatusIs(kInvalid, "id: 257 bytes, at most 256 allowed"));
+  EXPECT_EQ(reader.event().id, "");
 }
 
 TEST(PublishReaderTest, AValidateRequestIsItsEvent) {

@@ -312,6 +312,110 @@ TEST_F(PublishServiceTest, DuplicatesWithinABatchGetTheFirstOnesReceipt) {
   }
 }
 
+// ------------------------------------------------------------------------------- keys
+
+TEST_F(PublishServiceTest, AKeyOfAnotherEventIsRefusedWithTheFirstOnesChannelInEveryWay) {
+  v1::Event first = MakeEvent("a:1", R"({"n":1})");
+  first.set_idempotency_key("key");
+  ASSERT_OK(PublishEvent(first));
+  const std::string why =
+      "idempotency_key \"key\": another event was published with it on channel \"a:1\"";
+  v1::Event channel = first, name = first, payload = first, typed = first;
+  channel.set_channel("a:2");
+  name.set_event("thing.ended");
+  payload.set_json(R"({"n":2})");
+  google::protobuf::Struct object;
+  (*object.mutable_fields())["n"].set_number_value(1);
+  typed.mutable_typed()->PackFrom(object);
+  for (const v1::Event& other : {channel, name, payload, typed}) {
+    EXPECT_THAT(PublishEvent(other), StatusIs(absl::StatusCode::kAlreadyExists, why));
+    v1::PublishBatchRequest batch;
+    *batch.add_events() = other;
+    *batch.add_events() = first;
+    const auto response = PublishBatch(batch);
+    ASSERT_OK(response);
+    EXPECT_EQ(response->receipts(0).status().code(), 6);
+    EXPECT_EQ(response->receipts(0).status().message(), why);
+    EXPECT_TRUE(response->receipts(1).duplicate());
+    EXPECT_EQ(response->receipts(1).position().offset(), 1);
+  }
+  EXPECT_EQ(Accepted(), 1);
+  EXPECT_EQ(routing_->queries->Counts("s").duplicates, 4);
+  EXPECT_EQ(routing_->queries->Counts("s").refused.of(RefusalReason::kConflict), 8);
+}
+
+TEST_F(PublishServiceTest, OnlyChannelNameAndPayloadMakeAKeysEvent) {
+  v1::Event event = MakeEvent();
+  event.set_idempotency_key("key");
+  const auto first = PublishEvent(event);
+  ASSERT_OK(first);
+  event.set_id("mine");
+  event.mutable_ttl()->set_seconds(5);
+  event.mutable_occurred_at()->set_seconds(5);
+  (*event.mutable_tags())["a"] = "b";
+  const auto again = PublishEvent(event);
+  ASSERT_OK(again);
+  EXPECT_TRUE(again->duplicate());
+  EXPECT_EQ(again->id(), first->id());
+}
+
+// Protobuf writes the fields of a Struct in another order each time it makes JSON of it.
+TEST_F(PublishServiceTest, ARetryOfATypedPayloadIsTheSameEvent) {
+  google::protobuf::Struct object;
+  for (int i = 0; i < 100; ++i) {
+    (*object.mutable_fields())[absl::StrCat("field", i)].set_number_value(i);
+  }
+  v1::Event event = MakeEvent();
+  event.set_idempotency_key("key");
+  event.mutable_typed()->PackFrom(object);
+  ASSERT_OK(PublishEvent(event));
+  for (int i = 0; i < 20; ++i) {
+    const auto again = PublishEvent(event);
+    ASSERT_OK(again);
+    EXPECT_TRUE(again->duplicate());
+  }
+}
+
+// ------------------------------------------------------------------------------- refusals
+
+TEST_F(PublishServiceTest, EveryRefusalIsCountedWithItsReason) {
+  v1::Event unreadable = MakeEvent();
+  unreadable.mutable_typed()->set_type_url("none");
+  EXPECT_FALSE(PublishEvent(unreadable).ok());            // by the reader
+  EXPECT_FALSE(PublishEvent(MakeEvent("x", "[]")).ok());  // by the router
+  v1::Event elsewhere = MakeEvent();
+  elsewhere.set_service("none");
+  EXPECT_FALSE(PublishEvent(elsewhere).ok());
+  elsewhere.mutable_typed()->set_type_url("none");
+  EXPECT_FALSE(PublishEvent(elsewhere).ok());
+  v1::PublishBatchRequest batch;
+  *batch.add_events() = unreadable;
+  *batch.add_events() = MakeEvent();
+  EXPECT_OK(PublishBatch(batch));
+  for (int i = 0; i < 100; ++i) *batch.add_events() = MakeEvent();
+  EXPECT_FALSE(PublishBatch(batch).ok());  // too many
+  routing_->router->StopPublishing();
+  EXPECT_FALSE(PublishEvent(MakeEvent()).ok());
+
+  const RefusalTotals refused = routing_->queries->Counts("s").refused;
+  EXPECT_EQ(refused.of(RefusalReason::kInvalid), 3);
+  EXPECT_EQ(refused.of(RefusalReason::kUnavailable), 1);
+  EXPECT_EQ(refused.total(), 4);
+  const RefusalTotals nowhere = routing_->queries->RefusedElsewhere();
+  EXPECT_EQ(nowhere.of(RefusalReason::kUnknownService), 1);
+  EXPECT_EQ(nowhere.of(RefusalReason::kInvalid), 2);
+  EXPECT_EQ(nowhere.total(), 3);
+}
+
+TEST_F(PublishServiceTest, ALongNameOfAServiceIsNotRepeatedWhole) {
+  v1::Event event = MakeEvent();
+  event.set_service(std::string(2 << 20, 'x'));
+  const absl::Status status = PublishEvent(event).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_LT(status.message().size(), 500u);
+  EXPECT_THAT(status.message(), HasSubstr("is not configured"));
+}
+
 // ------------------------------------------------------------------------------- Validate
 
 TEST_F(PublishServiceTest, ValidateAnswersAndPublishesNothing) {

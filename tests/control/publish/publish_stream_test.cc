@@ -1,4 +1,4 @@
-// PublishStream: order, credit, resuming, and every way in which a stream can end.
+// PublishStream: order, credit, and every way in which a stream can end.
 #include <algorithm>
 #include <atomic>
 #include <memory>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/control/publish/publish_fixture.h"
+#include "tests/control/publish/stream_publisher.h"
 
 namespace fanwire::control {
 
@@ -18,79 +19,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-// A publisher's end of a stream.
-class Publisher {
- public:
-  explicit Publisher(v1::Publisher::Stub* stub) {
-    context_.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(60)));
-    stream_ = stub->PublishStream(&context_);
-  }
-
-  // Says hello and returns the welcome.
-  v1::PublisherWelcome Greet(const std::string& id = "",
-                             v1::ReceiptLevel level = v1::RECEIPT_LEVEL_ACCEPTED) {
-    v1::PublishStreamRequest request;
-    request.mutable_hello()->set_publisher_id(id);
-    request.mutable_hello()->set_receipt_level(level);
-    EXPECT_TRUE(stream_->Write(request));
-    const std::optional<v1::PublishStreamResponse> response = Read();
-    EXPECT_TRUE(response.has_value() && response->has_welcome());
-    return response.has_value() ? response->welcome() : v1::PublisherWelcome();
-  }
-  // Items with these seqs, all on channel `x`, in one message.
-  bool Send(const std::vector<uint64_t>& seqs, const std::string& json = "{}") {
-    v1::PublishStreamRequest request;
-    request.mutable_items();
-    for (const uint64_t seq : seqs) {
-      v1::PublishItem* const item = request.mutable_items()->add_items();
-      item->set_seq(seq);
-      item->mutable_event()->set_service("s");
-      item->mutable_event()->set_channel("x");
-      item->mutable_event()->set_event("thing.happened");
-      item->mutable_event()->set_json(json);
-    }
-    return stream_->Write(request);
-  }
-  // Items from `first` to `last`, `each` in a message.
-  void SendMany(uint64_t first, uint64_t last, uint64_t each) {
-    while (first <= last) {
-      std::vector<uint64_t> seqs;
-      for (uint64_t i = 0; i < each && first <= last; ++i) seqs.push_back(first++);
-      ASSERT_TRUE(Send(seqs));
-    }
-  }
-  std::optional<v1::PublishStreamResponse> Read() {
-    v1::PublishStreamResponse response;
-    if (!stream_->Read(&response)) return std::nullopt;
-    return response;
-  }
-  // As many receipts as they come; fewer at the stream's end.
-  std::vector<v1::ItemReceipt> ReadReceipts(size_t count) {
-    std::vector<v1::ItemReceipt> receipts;
-    while (receipts.size() < count) {
-      const std::optional<v1::PublishStreamResponse> response = Read();
-      if (!response.has_value()) break;
-      EXPECT_TRUE(response->has_receipts()) << response->ShortDebugString();
-      for (const v1::ItemReceipt& receipt : response->receipts().receipts()) {
-        receipts.push_back(receipt);
-      }
-    }
-    return receipts;
-  }
-  void HalfClose() { stream_->WritesDone(); }
-  void Cancel() { context_.TryCancel(); }
-  absl::Status Finish() { return FromGrpcStatus(stream_->Finish()); }
-
-  grpc::ClientReaderWriter<v1::PublishStreamRequest, v1::PublishStreamResponse>& stream() {
-    return *stream_;
-  }
-
- private:
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::PublishStreamRequest, v1::PublishStreamResponse>>
-      stream_;
-};
 
 using PublishStreamTest = PublishFixture;
 
@@ -180,70 +108,6 @@ TEST_F(PublishStreamTest, ARefusedItemRefusesNoneOfTheOthersAndMayBeSentAgainLat
   EXPECT_OK(again.Finish());
 }
 
-// ------------------------------------------------------------------------------- resuming
-
-TEST_F(PublishStreamTest, APublisherThatComesBackIsToldWhereItWas) {
-  {
-    Publisher publisher(stub_.get());
-    EXPECT_EQ(publisher.Greet("me").last_accepted_seq(), 0u);
-    publisher.SendMany(1, 20, 10);
-    publisher.ReadReceipts(20);
-    publisher.Cancel();
-    EXPECT_THAT(publisher.Finish(), StatusIs(absl::StatusCode::kCancelled, HasSubstr("")));
-  }
-  Publisher publisher(stub_.get());
-  EXPECT_EQ(publisher.Greet("me").last_accepted_seq(), 20u);
-  publisher.Send({19, 20, 21, 21, 22});
-  const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(5);
-  ASSERT_THAT(receipts, SizeIs(5));
-  for (const size_t again : {0, 1, 3}) {
-    EXPECT_EQ(receipts[again].receipt().status().code(), 6) << again;
-    EXPECT_THAT(receipts[again].receipt().status().message(), HasSubstr("not above"));
-  }
-  EXPECT_EQ(receipts[2].receipt().position().offset(), 21);
-  EXPECT_EQ(receipts[4].receipt().position().offset(), 22);
-  publisher.HalfClose();
-  EXPECT_OK(publisher.Finish());
-  Publisher other(stub_.get());
-  EXPECT_EQ(other.Greet("you").last_accepted_seq(), 0u);
-}
-
-TEST_F(PublishStreamTest, WithoutANameSeqsAreOnlyEchoed) {
-  for (int i = 0; i < 2; ++i) {
-    Publisher publisher(stub_.get());
-    EXPECT_EQ(publisher.Greet().last_accepted_seq(), 0u);
-    publisher.Send({5, 5, 1});
-    const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(3);
-    ASSERT_THAT(receipts, SizeIs(3));
-    for (const v1::ItemReceipt& receipt : receipts) EXPECT_FALSE(receipt.receipt().has_status());
-    EXPECT_EQ(receipts[2].seq(), 1u);
-    publisher.HalfClose();
-    EXPECT_OK(publisher.Finish());
-  }
-}
-
-TEST_F(PublishStreamTest, OfTooManyPublishersTheLongestUnusedIsForgotten) {
-  Serve({.max_publishers = 2});
-  const auto last_of = [this](const std::string& id, bool publish) {
-    Publisher publisher(stub_.get());
-    const uint64_t last = publisher.Greet(id).last_accepted_seq();
-    if (publish) {
-      publisher.Send({last + 1});
-      publisher.ReadReceipts(1);
-    }
-    publisher.HalfClose();
-    EXPECT_OK(publisher.Finish());
-    return last;
-  };
-  last_of("a", true);
-  last_of("b", true);
-  EXPECT_EQ(last_of("a", false), 1u);  // used
-  last_of("c", true);
-  EXPECT_EQ(last_of("b", false), 0u);
-  EXPECT_EQ(last_of("a", false), 1u);
-  EXPECT_EQ(last_of("c", false), 1u);
-}
-
 // ------------------------------------------------------------------------------- credit
 
 TEST_F(PublishStreamTest, WithoutReceiptsReadingStopsAtTheCreditAndGoesOnWithThem) {
@@ -322,7 +186,14 @@ TEST_F(PublishStreamTest, TheFirstMessageIsHelloAndTheOthersAreItems) {
   request.mutable_hello();
   polite.stream().Write(request);
   EXPECT_EQ(polite.Read(), std::nullopt);
-  EXPECT_THAT(polite.Finish(), StatusIs(kInvalid, HasSubstr("neither hello nor items")));
+  EXPECT_THAT(
+      polite.Finish(),
+      StatusIs(kInvalid, "hello: this stream has had one; only its first message may be hello"));
+  Publisher vague(stub_.get());
+  vague.Greet();
+  vague.stream().Write({});
+  EXPECT_EQ(vague.Read(), std::nullopt);
+  EXPECT_THAT(vague.Finish(), StatusIs(kInvalid, "message: neither hello nor items"));
   Publisher empty(stub_.get());
   empty.stream().Write({});
   EXPECT_THAT(empty.Finish(), StatusIs(kInvalid, HasSubstr("must be hello")));
@@ -356,6 +227,26 @@ TEST_F(PublishStreamTest, TooManyItemsInOneMessageEndTheStreamAndPublishNothingO
   EXPECT_THAT(publisher.Finish(),
               StatusIs(kInvalid, "items: 101, at most 100 in one message (limits.max_batch)"));
   EXPECT_EQ(Accepted(), 0);
+}
+
+TEST_F(PublishStreamTest, WhatIsRefusedIsCounted) {
+  Publisher publisher(stub_.get());
+  publisher.Greet("me");
+  publisher.Send({1}, "[]");  // by the router
+  v1::PublishStreamRequest unreadable;
+  v1::PublishItem* const item = unreadable.mutable_items()->add_items();
+  *item->mutable_event() = MakeEvent();
+  item->mutable_event()->mutable_typed()->set_type_url("none");
+  publisher.stream().Write(unreadable);
+  publisher.Send({0});  // a seq that cannot be
+  EXPECT_THAT(publisher.ReadReceipts(3), SizeIs(3));
+  const RefusalTotals refused = routing_->queries->Counts("s").refused;
+  EXPECT_EQ(refused.of(RefusalReason::kInvalid), 2);
+  EXPECT_EQ(refused.of(RefusalReason::kConflict), 1);
+  publisher.SendMany(1, 101, 101);  // a message
+  publisher.Drain();
+  EXPECT_THAT(publisher.Finish(), StatusIs(kInvalid, HasSubstr("items: 101")));
+  EXPECT_EQ(routing_->queries->RefusedElsewhere().of(RefusalReason::kInvalid), 1);
 }
 
 TEST_F(PublishStreamTest, AnEventOfMalformedBytesIsRefusedAndAMalformedMessageEndsTheStream) {
@@ -439,6 +330,38 @@ TEST_F(PublishStreamTest, ACancelledStreamsReceiptsComeLaterAndHarmNobody) {
   again.HalfClose();
   EXPECT_OK(again.Finish());
   routing_->receipts.WorkerGone(worker_->link->id());
+}
+
+// Calls back at the publication with this number.
+class AtPublication final : public PublicationObserver {
+ public:
+  AtPublication(int number, std::function<void()> call) : number_(number), call_(std::move(call)) {}
+
+  void OnPublication(const ObservedPublication& /*observed*/) override {
+    if (++seen_ >= number_) call_();
+  }
+
+ private:
+  const int number_;
+  const std::function<void()> call_;
+  int seen_ = 0;
+};
+
+TEST_F(PublishStreamTest, OfAMessageWhoseStreamIsCancelledTheRestIsNotPublished) {
+  Publisher publisher(stub_.get());
+  publisher.Greet();
+  AtPublication observer(3, [&] {
+    publisher.Cancel();
+    // The server has read of the cancellation before it answers this.
+    Publisher(stub_.get()).Greet();
+  });
+  routing_->router->AddObserver(&observer);
+  publisher.SendMany(1, 100, 100);
+  EXPECT_THAT(publisher.Finish(), StatusIs(absl::StatusCode::kCancelled, HasSubstr("")));
+  StopServer();
+  EXPECT_GE(Accepted(), 3);
+  EXPECT_LT(Accepted(), 100);
+  routing_->router->RemoveObserver(&observer);
 }
 
 TEST_F(PublishStreamTest, AStreamThatIsCancelledForWantOfCreditEnds) {

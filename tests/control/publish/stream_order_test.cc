@@ -9,48 +9,71 @@ namespace fanwire::control {
 
 namespace {
 
+using Claim = PublisherLog::Claim;
+
 constexpr auto kExists = absl::StatusCode::kAlreadyExists;
 
 class StreamOrderTest : public ::testing::Test {
  protected:
-  PublisherSeqs publishers_{10};
+  static Claim Take(StreamOrder* order, uint64_t seq) {
+    PublisherLog::Earlier earlier;
+    return order->Take(seq, 1, {}, &earlier);
+  }
+
+  PublisherSeqs publishers_{{.max_publishers = 10, .window = 10, .max_seqs = 1000}};
   StreamOrder order_{&publishers_};
 };
 
-TEST_F(StreamOrderTest, WithoutANameEverySeqIsTakenAndNothingIsRemembered) {
+TEST_F(StreamOrderTest, WithoutANameNothingIsRemembered) {
   EXPECT_EQ(order_.Begin(""), 0u);
-  for (const uint64_t seq : {5, 5, 0, 3}) {
-    EXPECT_OK(order_.Take(seq));
-    order_.Accepted();
-  }
-  EXPECT_EQ(publishers_.LastAccepted(""), 0u);
-}
-
-TEST_F(StreamOrderTest, OfANamedPublisherEachSeqIsAboveTheOneBefore) {
-  EXPECT_EQ(order_.Begin("p"), 0u);
-  EXPECT_THAT(order_.Take(0), StatusIs(kExists,
-                                       "seq 0: not above 0, the last one of this "
-                                       "publisher_id"));
-  EXPECT_OK(order_.Take(1));
-  EXPECT_OK(order_.Take(7));
-  EXPECT_THAT(order_.Take(7), StatusIs(kExists,
-                                       "seq 7: not above 7, the last one of this "
-                                       "publisher_id"));
-  EXPECT_THAT(order_.Take(6), StatusIs(kExists, ::testing::HasSubstr("seq 6")));
-  EXPECT_OK(order_.Take(8));
+  EXPECT_FALSE(order_.named());
+  order_.End();
+  EXPECT_EQ(publishers_.size(), 0u);
 }
 
 TEST_F(StreamOrderTest, TheNextStreamOfAPublisherBeginsWhereTheLastAcceptedSeqWas) {
-  order_.Begin("p");
-  ASSERT_OK(order_.Take(3));
-  order_.Accepted();
-  ASSERT_OK(order_.Take(4));  // refused: it may come again
+  EXPECT_EQ(order_.Begin("p"), 0u);
+  EXPECT_TRUE(order_.named());
+  EXPECT_EQ(Take(&order_, 3), Claim::kNew);
+  order_.Settle(3, {});
+  EXPECT_EQ(Take(&order_, 4), Claim::kNew);
+  PublishOutcome refused;
+  refused.status = absl::UnavailableError("not now");
+  order_.Settle(4, refused);
   StreamOrder next(&publishers_);
   EXPECT_EQ(next.Begin("p"), 3u);
-  EXPECT_THAT(next.Take(3), StatusIs(kExists, ::testing::HasSubstr("seq 3")));
-  EXPECT_OK(next.Take(4));
+  EXPECT_EQ(Take(&next, 3), Claim::kRepeated);
+  EXPECT_EQ(Take(&next, 4), Claim::kNew);
+  EXPECT_EQ(Take(&order_, 5), Claim::kStale);
   StreamOrder other(&publishers_);
   EXPECT_EQ(other.Begin("q"), 0u);
+  order_.End();
+  next.End();
+  other.End();
+}
+
+TEST_F(StreamOrderTest, WhatIsSettledAfterTheStreamsEndCounts) {
+  order_.Begin("p");
+  EXPECT_EQ(Take(&order_, 1), Claim::kNew);
+  order_.End();
+  order_.Settle(1, {});
+  StreamOrder next(&publishers_);
+  EXPECT_EQ(next.Begin("p"), 1u);
+  next.End();
+}
+
+TEST_F(StreamOrderTest, EveryRefusalSaysWhatIsWrong) {
+  order_.Begin("p");
+  EXPECT_EQ(Take(&order_, 7), Claim::kNew);
+  EXPECT_THAT(order_.Refusal(Claim::kUnknown, 6),
+              StatusIs(kExists, "seq 6: not above 7, the last one of this publisher_id"));
+  EXPECT_THAT(order_.Refusal(Claim::kConflict, 7),
+              StatusIs(kExists, "seq 7: this publisher_id sent another event with it"));
+  EXPECT_THAT(order_.Refusal(Claim::kStale, 8),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "publisher_id \"p\": a later stream has said hello with it, and only that "
+                       "one may publish"));
+  order_.End();
 }
 
 }  // namespace

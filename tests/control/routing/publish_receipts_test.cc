@@ -32,9 +32,9 @@ class PublishReceiptsTest : public ::testing::Test {
   }
   IdempotencyWindow::Claim Claim(const std::string& key) {
     PublishOutcome outcome;
-    std::string id;
-    return service_.idempotency.Begin(key, clock_.Now(), {.sink = &other_, .tag = 9}, &outcome,
-                                      &id);
+    std::string id, channel;
+    return service_.idempotency.Begin(key, {}, clock_.Now(), {.sink = &other_, .tag = 9}, &outcome,
+                                      &id, &channel);
   }
   // The event took 30 us so far.
   void Answer(PendingReceipt pending, ReceiptLevel level, uint64_t record = 0) {
@@ -46,7 +46,8 @@ class PublishReceiptsTest : public ::testing::Test {
   FakeClock clock_;
   TimerQueue timers_{&clock_};
   ReceiptTracker tracker_{&clock_, &timers_};
-  PublishReceipts receipts_{&tracker_, &clock_};
+  RefusalCounts elsewhere_;
+  PublishReceipts receipts_{&tracker_, &elsewhere_, &clock_};
   ServiceState service_{"s", absl::Minutes(10), 100};
   FakeReceiptSink sink_;
   FakeReceiptSink other_;
@@ -121,15 +122,30 @@ TEST_F(PublishReceiptsTest, ARefusalIsCountedAndGivenToAllAndFreesTheKey) {
     ASSERT_EQ(sink->count(), 1u);
     EXPECT_THAT(sink->last().outcome.status, StatusIs(absl::StatusCode::kUnavailable, "not now"));
   }
-  EXPECT_EQ(service_.refused, 1);
+  EXPECT_EQ(service_.refused.Get().of(RefusalReason::kUnavailable), 1);
+  EXPECT_EQ(service_.refused.Get().total(), 1);
   EXPECT_EQ(Claim("key"), IdempotencyWindow::Claim::kNew);
 }
 
-TEST_F(PublishReceiptsTest, ARefusalWithoutAServiceIsGivenAndCountedNowhere) {
+TEST_F(PublishReceiptsTest, ARefusalWithoutAServiceIsGivenAndCountedElsewhere) {
   PendingReceipt pending;
   pending.Begin(&sink_, 1);
   receipts_.Refuse(pending, absl::NotFoundError("none"));
   EXPECT_THAT(sink_.last().outcome.status, StatusIs(absl::StatusCode::kNotFound, "none"));
+  EXPECT_EQ(elsewhere_.Get().of(RefusalReason::kUnknownService), 1);
+}
+
+TEST_F(PublishReceiptsTest, WhoWaitsForWrittenIsToldOfThePositionBefore) {
+  const uint64_t record = tracker_.Open();
+  tracker_.AddPart(record, 1);
+  Answer(MakePending(), ReceiptLevel::kWritten, record);
+  EXPECT_EQ(sink_.count(), 0u);
+  ASSERT_EQ(sink_.accepted().size(), 1u);
+  EXPECT_EQ(sink_.accepted()[0].tag, 5u);
+  EXPECT_EQ(sink_.accepted()[0].id, "id");
+  EXPECT_EQ(sink_.accepted()[0].outcome.position.offset, 7);
+  Answer(MakePending(), ReceiptLevel::kAccepted);
+  EXPECT_EQ(sink_.accepted().size(), 1u);  // the receipt says it
 }
 
 }  // namespace

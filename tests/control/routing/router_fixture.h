@@ -305,7 +305,17 @@ class FakeReceiptSink final : public ReceiptSink {
     receipts_.push_back({.tag = tag, .id = std::string(outcome.id), .outcome = outcome});
     receipts_.back().outcome.id = {};
   }
+  void OnAccepted(uint64_t tag, const PublishOutcome& outcome) override {
+    MutexLock lock(&mu_);
+    accepted_.push_back({.tag = tag, .id = std::string(outcome.id), .outcome = outcome});
+    accepted_.back().outcome.id = {};
+  }
 
+  // What OnAccepted() was told.
+  std::vector<Receipt> accepted() const {
+    MutexLock lock(&mu_);
+    return accepted_;
+  }
   size_t count() const {
     MutexLock lock(&mu_);
     return receipts_.size();
@@ -322,6 +332,7 @@ class FakeReceiptSink final : public ReceiptSink {
  private:
   mutable Mutex mu_;
   std::vector<Receipt> receipts_ ABSL_GUARDED_BY(mu_);
+  std::vector<Receipt> accepted_ ABSL_GUARDED_BY(mu_);
 };
 
 class RouterFixture : public ::testing::Test {

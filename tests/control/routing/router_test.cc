@@ -156,7 +156,11 @@ TEST_F(RouterTest, APublicationOfARunIsReceivedWhenTheLastWasAnsweredOrWhenSomet
   clock_.Advance(absl::Milliseconds(5));
   EXPECT_EQ(accepted_us(), 5000);
   clock_.Advance(absl::Milliseconds(5));
-  run->Interrupted();
+  run->CountDuplicate(MakeEvent("x"));
+  EXPECT_EQ(accepted_us(), 1);
+  clock_.Advance(absl::Milliseconds(5));
+  FakeReceiptSink refusals;
+  run->Refuse(MakeEvent("x"), absl::InvalidArgumentError("bad"), &refusals, 0);
   EXPECT_EQ(accepted_us(), 1);
 }
 
@@ -174,7 +178,7 @@ TEST_F(RouterTest, ARefusedEventLeavesNothingBehind) {
   EXPECT_EQ(receipt.id, "mine");
   EXPECT_THAT(worker->Take(), IsEmpty());
   EXPECT_FALSE(routing_->queries->GetChannel("s", "x").ok());
-  EXPECT_EQ(routing_->queries->Counts("s").refused, 1);
+  EXPECT_EQ(routing_->queries->Counts("s").refused.total(), 1);
   EXPECT_EQ(routing_->queries->Counts("s").accepted, 0);
   // The key is free for the corrected one.
   event.json = "{}";

@@ -1,0 +1,121 @@
+#include "control/publish/publisher_log.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace fanwire::control {
+
+namespace {
+
+constexpr size_t kFirstRing = 16;
+
+}  // namespace
+
+PublisherLog::PublisherLog(size_t window) : window_(std::max<size_t>(window, 1)) {}
+
+uint64_t PublisherLog::Begin(uint64_t* last_accepted) {
+  MutexLock lock(&mu_);
+  *last_accepted = accepted_before_;
+  for (size_t i = 0; i < count_ && At(i).state != State::kInFlight; ++i) {
+    if (At(i).state == State::kAccepted) *last_accepted = At(i).seq;
+  }
+  return ++owner_;
+}
+
+PublisherLog::Claim PublisherLog::Take(uint64_t owner, uint64_t seq, uint64_t fingerprint,
+                                       const Waiter& waiter, Earlier* earlier) {
+  MutexLock lock(&mu_);
+  if (owner != owner_) return Claim::kStale;
+  if (seq > last_) {
+    MakeRoom();
+    Record& record = At(count_++);
+    record.seq = seq;
+    record.fingerprint = fingerprint;
+    record.state = State::kInFlight;
+    last_ = seq;
+    return Claim::kNew;
+  }
+  Record* const record = Find(seq);
+  if (record == nullptr) return Claim::kUnknown;
+  if (record->state == State::kRefused) {
+    record->fingerprint = fingerprint;
+    record->state = State::kInFlight;
+    return Claim::kNew;
+  }
+  if (record->fingerprint != fingerprint) return Claim::kConflict;
+  if (record->state == State::kInFlight) {
+    waiters_.emplace_back(seq, waiter);
+    return Claim::kWaiting;
+  }
+  earlier->position = record->position;
+  earlier->id.assign(record->id, record->id_bytes);
+  return Claim::kRepeated;
+}
+
+std::vector<PublisherLog::Waiter> PublisherLog::Settle(uint64_t seq,
+                                                       const PublishOutcome& outcome) {
+  std::vector<Waiter> waiting;
+  MutexLock lock(&mu_);
+  Record* const record = Find(seq);
+  if (record == nullptr || record->state != State::kInFlight) return waiting;
+  if (outcome.status.ok()) {
+    record->state = State::kAccepted;
+    record->position = outcome.position;
+    record->id_bytes = 0;
+    if (outcome.id.size() <= kIdBytes) {
+      record->id_bytes = static_cast<uint8_t>(outcome.id.size());
+      std::memcpy(record->id, outcome.id.data(), outcome.id.size());
+    }
+  } else {
+    record->state = State::kRefused;
+  }
+  if (waiters_.empty()) return waiting;
+  std::erase_if(waiters_, [&](const std::pair<uint64_t, Waiter>& each) {
+    if (each.first != seq) return false;
+    waiting.push_back(each.second);
+    return true;
+  });
+  return waiting;
+}
+
+uint64_t PublisherLog::last() const {
+  MutexLock lock(&mu_);
+  return last_;
+}
+
+size_t PublisherLog::capacity() const {
+  MutexLock lock(&mu_);
+  return ring_.size();
+}
+
+PublisherLog::Record* PublisherLog::Find(uint64_t seq) {
+  if (count_ == 0) return nullptr;
+  // Most outcomes are those of the seq that was taken last.
+  if (Record& newest = At(count_ - 1); newest.seq == seq) return &newest;
+  size_t begin = 0, end = count_;
+  while (begin < end) {
+    const size_t middle = begin + (end - begin) / 2;
+    if (At(middle).seq < seq) {
+      begin = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  return begin < count_ && At(begin).seq == seq ? &At(begin) : nullptr;
+}
+
+void PublisherLog::MakeRoom() {
+  // What is in flight must be found when it is settled: then the ring grows beyond the window.
+  while (count_ >= window_ && At(0).state != State::kInFlight) {
+    if (At(0).state == State::kAccepted) accepted_before_ = At(0).seq;
+    first_ = (first_ + 1) & (ring_.size() - 1);
+    --count_;
+  }
+  if (count_ < ring_.size()) return;
+  std::vector<Record> larger(std::max(kFirstRing, 2 * ring_.size()));
+  for (size_t i = 0; i < count_; ++i) larger[i] = At(i);
+  ring_ = std::move(larger);
+  first_ = 0;
+}
+
+}  // namespace fanwire::control

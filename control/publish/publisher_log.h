@@ -1,0 +1,106 @@
+// PublisherLog remembers the latest seqs of one publisher_id and what became of each, over all of
+// the publisher's streams.  A seq that comes again, because its receipt was lost with a stream, is
+// answered with what became of it and not published twice.
+//
+// A stream begins by becoming the log's owner; the stream that owned it before may take no more
+// seqs.  A seq is taken before its event is published and settled when the outcome is known:
+//
+//   in flight -> accepted     comes again: the position, marked as a duplicate
+//             -> refused      comes again: is published
+//
+// Seqs ascend.  One that is not above the last one and that the log does not know, because it was
+// left out or is too long ago, is refused: whether it was published cannot be told.
+//
+// Threading: safe from every thread; one mutex, a leaf.
+// Cost:      Take() and Settle() lock the mutex once each.  A seq takes 80 bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/mutex.h"
+#include "control/events/event.h"
+
+namespace fanwire::control {
+
+class PublisherLog {
+ public:
+  // Remembers the last `window` seqs, and those in flight beside them.
+  explicit PublisherLog(size_t window);
+
+  // Somebody who sent a seq that is in flight already.
+  struct Waiter {
+    ReceiptSink* sink = nullptr;
+    uint64_t tag = 0;
+  };
+
+  enum class Claim : uint8_t {
+    kNew,       // the caller publishes the event; its outcome goes to Settle()
+    kRepeated,  // `earlier` is what became of it
+    kWaiting,   // it is in flight; Settle() returns the waiter
+    kConflict,  // the seq belongs to another event
+    kUnknown,   // not above last(), and what became of it is not known
+    kStale,     // another stream owns the log
+  };
+
+  // What an earlier event with the same seq became.
+  struct Earlier {
+    Position position;
+    std::string id;  // empty: that of the event that came again
+  };
+
+  // Makes the caller the owner.  `last_accepted` is the highest accepted seq below the lowest one in
+  // flight; 0 if there is none.
+  uint64_t Begin(uint64_t* last_accepted);
+
+  // Takes the next seq.  `owner` is what Begin() returned.
+  Claim Take(uint64_t owner, uint64_t seq, uint64_t fingerprint, const Waiter& waiter,
+             Earlier* earlier);
+
+  // The outcome of a seq is known.  Does nothing if it was known before.  Returns who waits.
+  std::vector<Waiter> Settle(uint64_t seq, const PublishOutcome& outcome);
+
+  // The highest seq that was ever taken.
+  uint64_t last() const;
+  // Seqs for which there is memory.
+  size_t capacity() const;
+
+ private:
+  enum class State : uint8_t { kInFlight, kAccepted, kRefused };
+
+  // Ids of more bytes are the publisher's own; its event brings them again.
+  static constexpr size_t kIdBytes = 36;
+
+  struct Record {
+    uint64_t seq = 0;
+    uint64_t fingerprint = 0;
+    Position position;
+    State state = State::kInFlight;
+    uint8_t id_bytes = 0;
+    char id[kIdBytes] = {};
+  };
+
+  Record& At(size_t i) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return ring_[(first_ + i) & (ring_.size() - 1)];
+  }
+  // The record of this seq; null if there is none.
+  Record* Find(uint64_t seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes room for one more record.
+  void MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const size_t window_;
+  mutable Mutex mu_;  // a leaf
+  uint64_t owner_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t last_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t accepted_before_ ABSL_GUARDED_BY(mu_) = 0;  // the highest accepted seq that was dropped
+  // A ring whose size is a power of two, or 0.  The `count_` records from `first_` on ascend.
+  std::vector<Record> ring_ ABSL_GUARDED_BY(mu_);
+  size_t first_ ABSL_GUARDED_BY(mu_) = 0;
+  size_t count_ ABSL_GUARDED_BY(mu_) = 0;
+  std::vector<std::pair<uint64_t, Waiter>> waiters_ ABSL_GUARDED_BY(mu_);  // by seq
+};
+
+}  // namespace fanwire::control

@@ -1,0 +1,276 @@
+// PublishStream over several streams of one publisher_id: what was accepted is never published
+// twice, and what was not is never told as accepted.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/control/publish/publish_fixture.h"
+#include "tests/control/publish/stream_publisher.h"
+#include "tests/fakes/held_engine.h"
+
+namespace fanwire::control {
+
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+using PublishResumeTest = PublishFixture;
+
+TEST_F(PublishResumeTest, APublisherThatComesBackIsToldWhereItWas) {
+  {
+    Publisher publisher(stub_.get());
+    EXPECT_EQ(publisher.Greet("me").last_accepted_seq(), 0u);
+    publisher.SendMany(1, 20, 10);
+    publisher.ReadReceipts(20);
+    publisher.Cancel();
+    EXPECT_THAT(publisher.Finish(), StatusIs(absl::StatusCode::kCancelled, HasSubstr("")));
+  }
+  Publisher publisher(stub_.get());
+  EXPECT_EQ(publisher.Greet("me").last_accepted_seq(), 20u);
+  publisher.Send({19, 20, 21, 21, 22});
+  const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(5);
+  ASSERT_THAT(receipts, SizeIs(5));
+  for (size_t i = 0; i < 5; ++i) {
+    const v1::Receipt& receipt = receipts[i].receipt();
+    EXPECT_FALSE(receipt.has_status()) << i;
+    EXPECT_EQ(receipt.duplicate(), i != 2 && i != 4) << i;
+    EXPECT_EQ(receipt.position().offset(), static_cast<int64_t>(receipts[i].seq())) << i;
+    EXPECT_EQ(receipt.position().epoch(), EpochOf("x")) << i;
+    EXPECT_FALSE(receipt.id().empty()) << i;
+  }
+  EXPECT_EQ(receipts[2].receipt().id(), receipts[3].receipt().id());
+  EXPECT_EQ(Accepted(), 22);
+  EXPECT_EQ(routing_->queries->Counts("s").duplicates, 3);
+  publisher.HalfClose();
+  EXPECT_OK(publisher.Finish());
+  Publisher other(stub_.get());
+  EXPECT_EQ(other.Greet("you").last_accepted_seq(), 0u);
+}
+
+TEST_F(PublishResumeTest, WithoutANameSeqsAreOnlyEchoed) {
+  for (int i = 0; i < 2; ++i) {
+    Publisher publisher(stub_.get());
+    EXPECT_EQ(publisher.Greet().last_accepted_seq(), 0u);
+    publisher.Send({5, 5, 1});
+    const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(3);
+    ASSERT_THAT(receipts, SizeIs(3));
+    for (const v1::ItemReceipt& receipt : receipts) EXPECT_FALSE(receipt.receipt().has_status());
+    EXPECT_EQ(receipts[2].seq(), 1u);
+    publisher.HalfClose();
+    EXPECT_OK(publisher.Finish());
+  }
+}
+
+TEST_F(PublishResumeTest, OfTooManyPublishersTheLongestUnusedIsForgotten) {
+  Serve({.max_publishers = 2});
+  const auto last_of = [this](const std::string& id, bool publish) {
+    Publisher publisher(stub_.get());
+    const uint64_t last = publisher.Greet(id).last_accepted_seq();
+    if (publish) {
+      publisher.Send({last + 1});
+      publisher.ReadReceipts(1);
+    }
+    publisher.HalfClose();
+    EXPECT_OK(publisher.Finish());
+    return last;
+  };
+  last_of("a", true);
+  last_of("b", true);
+  EXPECT_EQ(last_of("a", false), 1u);  // used
+  last_of("c", true);
+  EXPECT_EQ(last_of("b", false), 0u);
+  EXPECT_EQ(last_of("a", false), 1u);
+  EXPECT_EQ(last_of("c", false), 1u);
+}
+
+TEST_F(PublishResumeTest, WhatWaitsForWrittenWasAcceptedAndIsADuplicateWithItsPosition) {
+  Want(*worker_, "x");
+  {
+    Publisher publisher(stub_.get());
+    publisher.Greet("me", v1::RECEIPT_LEVEL_WRITTEN);
+    publisher.SendMany(1, 10, 10);
+    EXPECT_TRUE(WaitFor([&] { return Accepted() == 10; }));
+    publisher.Cancel();
+    publisher.Finish().IgnoreError();
+  }
+  Publisher again(stub_.get());
+  EXPECT_EQ(again.Greet("me", v1::RECEIPT_LEVEL_WRITTEN).last_accepted_seq(), 10u);
+  again.SendMany(1, 10, 10);
+  for (const v1::ItemReceipt& receipt : again.ReadReceipts(10)) {
+    EXPECT_TRUE(receipt.receipt().duplicate());
+    EXPECT_EQ(receipt.receipt().position().offset(), static_cast<int64_t>(receipt.seq()));
+  }
+  EXPECT_EQ(Accepted(), 10);
+  ReportAll();
+}
+
+TEST_F(PublishResumeTest, ASeqIsNotUsedForTwoEvents) {
+  Publisher publisher(stub_.get());
+  publisher.Greet("me");
+  publisher.Send({1}, R"({"n":1})");
+  publisher.Send({1}, R"({"n":2})");
+  publisher.Send({1}, R"({"n":1})");
+  const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(3);
+  ASSERT_THAT(receipts, SizeIs(3));
+  EXPECT_EQ(receipts[1].receipt().status().code(), 6);
+  EXPECT_EQ(receipts[1].receipt().status().message(),
+            "seq 1: this publisher_id sent another event with it");
+  EXPECT_TRUE(receipts[2].receipt().duplicate());
+  EXPECT_EQ(Accepted(), 1);
+}
+
+TEST_F(PublishResumeTest, WhatIsTooLongAgoIsRefusedRatherThanToldAsADuplicate) {
+  Serve({.stream_credit = 4});
+  Publisher publisher(stub_.get());
+  publisher.Greet("me");
+  publisher.SendMany(1, 20, 20);
+  EXPECT_THAT(publisher.ReadReceipts(20), SizeIs(20));
+  publisher.Send({16, 17});
+  const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(2);
+  ASSERT_THAT(receipts, SizeIs(2));
+  EXPECT_EQ(receipts[0].receipt().status().code(), 6);
+  EXPECT_THAT(receipts[0].receipt().status().message(), HasSubstr("not above 20"));
+  EXPECT_TRUE(receipts[1].receipt().duplicate());
+}
+
+// ------------------------------------------------------------------------------- two streams
+
+TEST_F(PublishResumeTest, WhatAnOlderStreamStillHoldsIsNotPublishedAfterANewerOneSaidHello) {
+  Serve({.stream_credit = 5});
+  Want(*worker_, "x");
+  Publisher older(stub_.get());
+  older.Greet("me", v1::RECEIPT_LEVEL_WRITTEN);
+  older.SendMany(1, 20, 5);
+  EXPECT_TRUE(WaitFor([&] { return Accepted() == 5; }));  // the rest waits for credit
+  Publisher newer(stub_.get());
+  EXPECT_EQ(newer.Greet("me").last_accepted_seq(), 5u);
+  newer.SendMany(6, 20, 5);
+  EXPECT_THAT(newer.ReadReceipts(15), SizeIs(15));
+  // Now the older stream is read on.
+  EXPECT_TRUE(WaitFor([&] { return ReportAll() > 0; }));
+  older.Drain();
+  EXPECT_THAT(older.Finish(),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       "publisher_id \"me\": a later stream has said hello with it, and only that "
+                       "one may publish"));
+  EXPECT_EQ(Accepted(), 20);
+  newer.Send({21});
+  EXPECT_EQ(newer.ReadReceipts(1)[0].receipt().position().offset(), 21);
+}
+
+// Says hello on another stream while the message of the first one is being published.
+class HelloAtPublication final : public PublicationObserver {
+ public:
+  HelloAtPublication(int number, Publisher* publisher) : number_(number), publisher_(publisher) {}
+
+  void OnPublication(const ObservedPublication& /*observed*/) override {
+    if (++seen_ == number_) last_accepted = publisher_->Greet("me").last_accepted_seq();
+  }
+
+  uint64_t last_accepted = 0;
+
+ private:
+  const int number_;
+  Publisher* const publisher_;
+  int seen_ = 0;
+};
+
+TEST_F(PublishResumeTest, AMessageThatIsBeingPublishedEndsWhenANewerStreamSaysHello) {
+  Publisher older(stub_.get());
+  older.Greet("me");
+  Publisher newer(stub_.get());
+  HelloAtPublication observer(3, &newer);
+  routing_->router->AddObserver(&observer);
+  older.SendMany(1, 10, 10);
+  older.Drain();
+  EXPECT_THAT(older.Finish(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("")));
+  routing_->router->RemoveObserver(&observer);
+  EXPECT_EQ(observer.last_accepted, 2u);  // the third was in flight
+  EXPECT_EQ(Accepted(), 3);
+  newer.SendMany(3, 10, 8);
+  const std::vector<v1::ItemReceipt> receipts = newer.ReadReceipts(8);
+  ASSERT_THAT(receipts, SizeIs(8));
+  for (const v1::ItemReceipt& receipt : receipts) {
+    EXPECT_EQ(receipt.receipt().position().offset(), static_cast<int64_t>(receipt.seq()));
+    EXPECT_EQ(receipt.receipt().duplicate(), receipt.seq() == 3);
+  }
+  EXPECT_EQ(Accepted(), 10);
+}
+
+// ------------------------------------------------------------------------------- late outcomes
+
+// Before an engine that acknowledges when it is told to.
+class PublishLateTest : public PublishFixture {
+ protected:
+  void SetUp() override {
+    routing_ = nullptr;
+    auto engine = std::make_unique<HeldEngine>(MakeMemoryEngine(64 << 20));
+    held_ = engine.get();
+    engine_ = std::move(engine);
+    routing_ = std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_,
+                                         Services(""));
+    Serve({});
+    held_->Hold();
+  }
+  void TearDown() override {
+    while (held_->held() > 0) held_->ReleaseFirst(absl::UnavailableError("the test is over"));
+    PublishFixture::TearDown();
+  }
+
+  HeldEngine* held_ = nullptr;
+};
+
+TEST_F(PublishLateTest, WhatBecameOfASeqInFlightIsToldToTheStreamThatSendsItAgain) {
+  Publisher older(stub_.get());
+  older.Greet("me");
+  older.SendMany(1, 3, 3);
+  EXPECT_TRUE(WaitFor([&] { return held_->held() == 3; }));
+  older.Cancel();
+  EXPECT_THAT(older.Finish(), StatusIs(absl::StatusCode::kCancelled, HasSubstr("")));
+
+  Publisher newer(stub_.get());
+  EXPECT_EQ(newer.Greet("me").last_accepted_seq(), 0u);
+  newer.SendMany(1, 3, 3);
+  EXPECT_TRUE(WaitFor([&] { return routing_->queries->Counts("s").duplicates == 3; }));
+  EXPECT_EQ(held_->held(), 3u);  // nothing was published again
+  held_->ReleaseFirst(absl::OkStatus());
+  held_->ReleaseFirst(absl::UnavailableError("no space"));
+  held_->ReleaseFirst(absl::OkStatus());
+  std::vector<v1::ItemReceipt> receipts = newer.ReadReceipts(3);
+  ASSERT_THAT(receipts, SizeIs(3));
+  EXPECT_TRUE(receipts[0].receipt().duplicate());
+  EXPECT_EQ(receipts[0].receipt().position().offset(), 1);
+  EXPECT_FALSE(receipts[1].receipt().duplicate());
+  EXPECT_EQ(receipts[1].receipt().status().code(), 14);
+  EXPECT_EQ(receipts[1].receipt().status().message(), "no space");
+  EXPECT_TRUE(receipts[2].receipt().duplicate());
+  EXPECT_EQ(receipts[2].receipt().position().offset(), 2);
+
+  // What was lost is published when it comes again.
+  newer.Send({2});
+  EXPECT_TRUE(WaitFor([&] { return held_->held() == 1; }));
+  held_->ReleaseFirst(absl::OkStatus());
+  receipts = newer.ReadReceipts(1);
+  EXPECT_FALSE(receipts[0].receipt().duplicate());
+  EXPECT_EQ(receipts[0].receipt().position().offset(), 3);
+  EXPECT_EQ(Accepted(), 3);
+}
+
+TEST_F(PublishLateTest, TheWelcomeTellsNoSeqAboveOneWhoseOutcomeIsNotKnown) {
+  Publisher publisher(stub_.get());
+  publisher.Greet("me");
+  publisher.SendMany(1, 3, 3);
+  EXPECT_TRUE(WaitFor([&] { return held_->held() == 3; }));
+  held_->ReleaseFirst(absl::OkStatus());
+  EXPECT_THAT(publisher.ReadReceipts(1), SizeIs(1));
+  EXPECT_EQ(Publisher(stub_.get()).Greet("me").last_accepted_seq(), 1u);
+  held_->ReleaseFirst(absl::UnavailableError("no space"));
+  held_->ReleaseFirst(absl::OkStatus());
+  // Three is accepted, and two was refused, of which a receipt was given.
+  EXPECT_TRUE(WaitFor(
+      [&] { return Publisher(stub_.get()).Greet("me").last_accepted_seq() == 3u; }));
+}
+
+}  // namespace
+}  // namespace fanwire::control

@@ -1,0 +1,200 @@
+#include "control/publish/publisher_log.h"
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace fanwire::control {
+
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using Claim = PublisherLog::Claim;
+
+class PublisherLogTest : public ::testing::Test {
+ protected:
+  PublisherLogTest() { owner_ = log_.Begin(&last_); }
+
+  Claim Take(uint64_t seq, uint64_t fingerprint = 1) {
+    return log_.Take(owner_, seq, fingerprint, {.tag = seq}, &earlier_);
+  }
+  std::vector<uint64_t> Accept(uint64_t seq, const std::string& id = "id") {
+    PublishOutcome outcome;
+    outcome.id = id;
+    outcome.position = {.epoch = {.value = 5}, .offset = static_cast<int64_t>(100 + seq)};
+    return Tags(log_.Settle(seq, outcome));
+  }
+  std::vector<uint64_t> Refuse(uint64_t seq) {
+    PublishOutcome outcome;
+    outcome.status = absl::UnavailableError("not now");
+    return Tags(log_.Settle(seq, outcome));
+  }
+  void Publish(uint64_t seq) {
+    EXPECT_EQ(Take(seq), Claim::kNew) << seq;
+    EXPECT_THAT(Accept(seq), IsEmpty());
+  }
+  // What the next stream's welcome says.
+  uint64_t LastAccepted() {
+    owner_ = log_.Begin(&last_);
+    return last_;
+  }
+  static std::vector<uint64_t> Tags(const std::vector<PublisherLog::Waiter>& waiters) {
+    std::vector<uint64_t> tags;
+    for (const PublisherLog::Waiter& waiter : waiters) tags.push_back(waiter.tag);
+    return tags;
+  }
+
+  PublisherLog log_{4};
+  uint64_t owner_ = 0;
+  uint64_t last_ = 0;
+  PublisherLog::Earlier earlier_;
+};
+
+TEST_F(PublisherLogTest, AnAcceptedSeqThatComesAgainIsAnsweredWithItsPosition) {
+  EXPECT_EQ(last_, 0u);
+  Publish(1);
+  Publish(2);
+  EXPECT_EQ(Take(1), Claim::kRepeated);
+  EXPECT_EQ(earlier_.position.offset, 101);
+  EXPECT_EQ(earlier_.position.epoch.value, 5u);
+  EXPECT_EQ(earlier_.id, "id");
+  EXPECT_EQ(LastAccepted(), 2u);
+  EXPECT_EQ(Take(2), Claim::kRepeated);
+  EXPECT_EQ(Take(3), Claim::kNew);
+}
+
+TEST_F(PublisherLogTest, ALongIdIsNotKept) {
+  EXPECT_EQ(Take(1), Claim::kNew);
+  Accept(1, std::string(37, 'x'));
+  EXPECT_EQ(Take(2), Claim::kNew);
+  Accept(2, std::string(36, 'x'));
+  EXPECT_EQ(Take(1), Claim::kRepeated);
+  EXPECT_EQ(earlier_.id, "");
+  EXPECT_EQ(Take(2), Claim::kRepeated);
+  EXPECT_EQ(earlier_.id, std::string(36, 'x'));
+}
+
+TEST_F(PublisherLogTest, ARefusedSeqIsPublishedWhenItComesAgain) {
+  Publish(1);
+  EXPECT_EQ(Take(2, 7), Claim::kNew);
+  EXPECT_THAT(Refuse(2), IsEmpty());
+  Publish(3);
+  EXPECT_EQ(LastAccepted(), 3u);
+  EXPECT_EQ(Take(2, 8), Claim::kNew);  // corrected
+  EXPECT_EQ(Take(2, 8), Claim::kWaiting);
+  EXPECT_THAT(Accept(2), ElementsAre(2));
+  EXPECT_EQ(Take(2, 8), Claim::kRepeated);
+  EXPECT_EQ(earlier_.position.offset, 102);
+}
+
+TEST_F(PublisherLogTest, ASeqInFlightIsNeitherAcceptedNorPublishedTwice) {
+  Publish(1);
+  EXPECT_EQ(Take(2), Claim::kNew);
+  EXPECT_EQ(Take(3), Claim::kNew);
+  Accept(3);
+  EXPECT_EQ(LastAccepted(), 1u);
+  EXPECT_EQ(Take(2), Claim::kWaiting);
+  EXPECT_THAT(Accept(2), ElementsAre(2));
+  EXPECT_EQ(LastAccepted(), 3u);
+}
+
+TEST_F(PublisherLogTest, WhoWaitsForASeqThatIsRefusedIsToldSoAndMaySendItAgain) {
+  EXPECT_EQ(Take(1), Claim::kNew);
+  EXPECT_EQ(Take(1), Claim::kWaiting);
+  EXPECT_THAT(Refuse(1), ElementsAre(1));
+  EXPECT_EQ(Take(1), Claim::kNew);
+}
+
+TEST_F(PublisherLogTest, AnOutcomeCountsOnce) {
+  EXPECT_EQ(Take(1), Claim::kNew);
+  Accept(1);
+  EXPECT_THAT(Refuse(1), IsEmpty());
+  EXPECT_EQ(Take(1), Claim::kRepeated);
+  EXPECT_THAT(Accept(9), IsEmpty());  // never taken
+}
+
+TEST_F(PublisherLogTest, ASeqOfAnotherEventIsAConflict) {
+  EXPECT_EQ(Take(1, 1), Claim::kNew);
+  EXPECT_EQ(Take(1, 2), Claim::kConflict);
+  Accept(1);
+  EXPECT_EQ(Take(1, 2), Claim::kConflict);
+  EXPECT_EQ(Take(1, 1), Claim::kRepeated);
+}
+
+TEST_F(PublisherLogTest, WhatWasLeftOutOrIsTooLongAgoIsUnknown) {
+  EXPECT_EQ(Take(0), Claim::kUnknown);
+  Publish(1);
+  Publish(7);
+  EXPECT_EQ(Take(6), Claim::kUnknown);
+  for (uint64_t seq = 8; seq <= 30; ++seq) Publish(seq);
+  EXPECT_EQ(Take(7), Claim::kUnknown);
+  EXPECT_EQ(Take(26), Claim::kUnknown);
+  EXPECT_EQ(Take(27), Claim::kRepeated);
+  EXPECT_EQ(log_.last(), 30u);
+}
+
+TEST_F(PublisherLogTest, TheLastAcceptedSeqIsKnownAlsoWhenItsRecordIsGone) {
+  Publish(1);
+  for (uint64_t seq = 2; seq <= 40; ++seq) {
+    EXPECT_EQ(Take(seq), Claim::kNew);
+    Refuse(seq);
+  }
+  EXPECT_EQ(LastAccepted(), 1u);
+}
+
+TEST_F(PublisherLogTest, WhatIsInFlightIsKeptBeyondTheWindow) {
+  for (uint64_t seq = 1; seq <= 100; ++seq) EXPECT_EQ(Take(seq), Claim::kNew);
+  EXPECT_GE(log_.capacity(), 100u);
+  EXPECT_EQ(Take(1), Claim::kWaiting);
+  EXPECT_THAT(Accept(1), ElementsAre(1));
+  for (uint64_t seq = 2; seq <= 100; ++seq) Accept(seq);
+  Publish(101);
+  EXPECT_EQ(LastAccepted(), 101u);
+  EXPECT_EQ(Take(97), Claim::kUnknown);
+  EXPECT_EQ(Take(98), Claim::kRepeated);
+}
+
+TEST_F(PublisherLogTest, OnlyTheLatestStreamTakesSeqs) {
+  Publish(1);
+  uint64_t last = 0;
+  const uint64_t later = log_.Begin(&last);
+  EXPECT_EQ(last, 1u);
+  EXPECT_EQ(Take(2), Claim::kStale);
+  EXPECT_EQ(Take(1), Claim::kStale);
+  EXPECT_EQ(log_.Take(later, 2, 1, {}, &earlier_), Claim::kNew);
+  EXPECT_THAT(Accept(2), IsEmpty());  // by whomever
+}
+
+TEST_F(PublisherLogTest, OfManyStreamsThatSendTheSameSeqsEachIsPublishedOnce) {
+  constexpr uint64_t kSeqs = 2000;
+  PublisherLog log(kSeqs);
+  std::atomic<int> published{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      uint64_t seq = 1;
+      while (seq <= kSeqs) {
+        uint64_t last = 0;
+        const uint64_t owner = log.Begin(&last);
+        for (seq = last + 1; seq <= kSeqs; ++seq) {
+          PublisherLog::Earlier earlier;
+          const Claim claim = log.Take(owner, seq, 1, {}, &earlier);
+          if (claim == Claim::kStale) break;
+          if (claim != Claim::kNew) continue;
+          ++published;
+          log.Settle(seq, {});
+          std::this_thread::yield();
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(published, static_cast<int>(kSeqs));
+}
+
+}  // namespace
+}  // namespace fanwire::control
