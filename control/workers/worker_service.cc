@@ -12,6 +12,7 @@
 #include "control/routing/interest_view.h"
 #include "control/routing/receipt_tracker.h"
 #include "control/routing/subscriptions.h"
+#include "control/workers/message_bound.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/worker.grpc.pb.h"
 #include "proto/policies.h"
@@ -19,6 +20,11 @@
 namespace fanwire::control {
 
 namespace {
+
+// Workers gather items until a message has 512 KiB; only a long item makes a longer one.  Those are
+// measured before they are parsed.
+constexpr size_t kSmallMessageBytes = 1 << 20;
+constexpr size_t kMaxMessageFields = 1 << 20;
 
 InterestView ToView(const v1::Interest& interest) {
   return {.service = interest.service(),
@@ -68,6 +74,9 @@ class AttachStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   void OnReadDone(bool ok) override {
     if (!ok) return End(absl::OkStatus());
+    if (read_.Length() > kSmallMessageBytes) {
+      if (absl::Status status = CheckSize(); !status.ok()) return End(status);
+    }
     if (!grpc::SerializationTraits<v1::WorkerMessage>::Deserialize(&read_, &message_).ok()) {
       return End(absl::InvalidArgumentError("not a fanwire.v1.WorkerMessage: malformed bytes"));
     }
@@ -98,6 +107,20 @@ class AttachStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   }
 
   absl::Status Handle(const v1::WorkerItem& item);
+
+  // Whether the message that was read may be parsed.
+  absl::Status CheckSize() {
+    grpc::Slice bytes;
+    if (!read_.DumpToSingleSlice(&bytes).ok()) {
+      return absl::InternalError("the message cannot be read");
+    }
+    if (HasAtMostFields({reinterpret_cast<const char*>(bytes.begin()), bytes.size()},
+                        *v1::WorkerMessage::descriptor(), kMaxMessageFields)) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("a message of more than ", kMaxMessageFields, " fields: send it in several"));
+  }
 
   Subscriptions* const subscriptions_;
   ReceiptTracker* const receipts_;

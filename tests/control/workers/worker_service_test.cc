@@ -215,6 +215,25 @@ TEST_F(WorkerServiceTest, ARefusedHelloEndsTheStreamWithTheReason) {
   current.Cancel();
 }
 
+TEST_F(WorkerServiceTest, AMessageOfTooManySmallPartsIsRefusedUnread) {
+  Attachment worker(stub_.get());
+  worker.Hello();
+  v1::WorkerMessage small_parts;
+  for (int i = 0; i < (1 << 20) + 1; ++i) small_parts.add_items();
+  worker.Say(small_parts);
+  while (worker.Read().has_value()) {
+  }
+  EXPECT_THAT(worker.Finish(),
+              StatusIs(kInvalid, "a message of more than 1048576 fields: send it in several"));
+  // A long text is one part.
+  const auto other = Attach({});
+  v1::WorkerItem item;
+  item.mutable_client_request()->set_request("none");
+  item.mutable_client_request()->set_data(std::string(3 << 20, 'x'));
+  other->Say(item);
+  other->Await(v1::ControlMessage::kClientReplies);
+}
+
 TEST_F(WorkerServiceTest, AStreamWithoutAWordEnds) {
   Attachment worker(stub_.get());
   worker.HalfClose();
