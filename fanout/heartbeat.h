@@ -37,6 +37,9 @@ class Heartbeat {
   // At least 10 ms.  1 s until it is set.
   void SetInterval(absl::Duration interval);
 
+  // Sends a heartbeat now, if the worker is attached.
+  void Send();
+
   // Sends a heartbeat now, and none after it.
   void SendLast();
 
@@ -46,7 +49,6 @@ class Heartbeat {
  private:
   void Arm();
   void Beat();
-  void Send();
 
   EventLoop* const loop_;
   ControlLink* const link_;

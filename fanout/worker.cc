@@ -205,6 +205,9 @@ void WorkerImpl::FillHello(v1::Hello* hello) {
 void WorkerImpl::OnAttached(const v1::ControlMessage& message) {
   heartbeat_.SetInterval(ToDuration(message.welcome().heartbeat_interval()));
   ++attachments_;
+  // A control that does not know this process counts from here on: it must know the counts before
+  // it sends anything.
+  if (configuration_.received()) heartbeat_.Send();
   loop_.Cancel(std::exchange(orphan_timer_, 0));
   applier_.Restart();
   interest_.TellAll();

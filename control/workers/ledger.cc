@@ -36,24 +36,29 @@ ServiceCounts FromProto(const v1::ServiceLoad& load) {
   return counts;
 }
 
+// Adds what is counted since the start, `sign` times.
+void AddTotals(const ServiceCounts& from, int64_t sign, ServiceCounts* to) {
+  to->matched += sign * from.matched;
+  to->written += sign * from.written;
+  for (size_t i = 0; i < kDropReasons; ++i) to->dropped[i] += sign * from.dropped[i];
+  to->lost_connection += sign * from.lost_connection;
+  to->expired += sign * from.expired;
+  to->recovered += sign * from.recovered;
+  to->sessions_opened += sign * from.sessions_opened;
+  to->sessions_closed += sign * from.sessions_closed;
+  to->messages_received += sign * from.messages_received;
+  to->messages_sent += sign * from.messages_sent;
+  to->bytes_sent += sign * from.bytes_sent;
+  for (const auto& [name, count] : from.errors) to->errors[name] += sign * count;
+}
+
 void Add(const ServiceCounts& from, ServiceCounts* to) {
   to->sessions += from.sessions;
   to->subscriptions += from.subscriptions;
   to->slow_sessions += from.slow_sessions;
   to->backlog_bytes += from.backlog_bytes;
   to->queued += from.queued;
-  to->matched += from.matched;
-  to->written += from.written;
-  for (size_t i = 0; i < kDropReasons; ++i) to->dropped[i] += from.dropped[i];
-  to->lost_connection += from.lost_connection;
-  to->expired += from.expired;
-  to->recovered += from.recovered;
-  to->sessions_opened += from.sessions_opened;
-  to->sessions_closed += from.sessions_closed;
-  to->messages_received += from.messages_received;
-  to->messages_sent += from.messages_sent;
-  to->bytes_sent += from.bytes_sent;
-  for (const auto& [name, count] : from.errors) to->errors[name] += count;
+  AddTotals(from, 1, to);
 }
 
 }  // namespace
@@ -66,19 +71,41 @@ int64_t ServiceCounts::difference() const {
   return matched - written - dropped_total() - lost_connection - expired - queued;
 }
 
-void Ledger::Update(absl::string_view worker, uint64_t incarnation,
-                    const v1::Heartbeat& heartbeat) {
-  MutexLock lock(&mu_);
+Ledger::Worker& Ledger::Find(absl::string_view worker, uint64_t incarnation) {
   auto it = workers_.find(worker);
   if (it == workers_.end()) it = workers_.emplace(std::string(worker), Worker()).first;
   Worker& known = it->second;
   if (incarnation != known.incarnation) {
     Settle(&known);
+    known = Worker();
     known.incarnation = incarnation;
   }
+  return known;
+}
+
+void Ledger::Attached(absl::string_view worker, uint64_t incarnation, bool served_before) {
+  MutexLock lock(&mu_);
+  const auto it = workers_.find(worker);
+  const bool known_before = it != workers_.end() && it->second.incarnation == incarnation;
+  Worker& known = Find(worker, incarnation);
+  if (!known_before) known.base_is_due = served_before;
+}
+
+void Ledger::Update(absl::string_view worker, uint64_t incarnation,
+                    const v1::Heartbeat& heartbeat) {
+  MutexLock lock(&mu_);
+  Worker& known = Find(worker, incarnation);
   known.attached = true;
+  if (std::exchange(known.base_is_due, false)) {
+    for (const v1::ServiceLoad& load : heartbeat.services()) {
+      ServiceCounts& base = known.base[load.service()] = FromProto(load);
+      base.matched -= base.queued;  // of what waits the outcome will be counted
+    }
+  }
   for (const v1::ServiceLoad& load : heartbeat.services()) {
-    known.services[load.service()] = FromProto(load);
+    ServiceCounts& counts = known.services[load.service()] = FromProto(load);
+    const auto base = known.base.find(load.service());
+    if (base != known.base.end()) AddTotals(base->second, -1, &counts);
   }
   for (const v1::ServiceLoad& load : heartbeat.services()) {
     int64_t& peak = peaks_[load.service()];
@@ -100,6 +127,14 @@ void Ledger::WorkerGone(absl::string_view worker, uint64_t incarnation) {
   it->second.attached = false;
 }
 
+void Ledger::Forget(absl::string_view worker) {
+  MutexLock lock(&mu_);
+  const auto it = workers_.find(worker);
+  if (it == workers_.end()) return;
+  Settle(&it->second);
+  workers_.erase(it);
+}
+
 void Ledger::Settle(Worker* worker) {
   for (auto& [name, counts] : worker->services) {
     counts.lost_connection += std::exchange(counts.queued, 0);
@@ -118,7 +153,6 @@ ServiceCounts Ledger::Sum(absl::string_view service) const {
     if (it == worker.services.end()) continue;
     ServiceCounts counts = it->second;
     if (!worker.attached) {
-      counts.lost_connection += std::exchange(counts.queued, 0);
       counts.sessions = counts.subscriptions = counts.slow_sessions = counts.backlog_bytes = 0;
     }
     Add(counts, &sum);

@@ -2,8 +2,10 @@
 //
 //   matched = written + dropped{reason} + lost_connection + expired + queued
 //
-// Workers count from their own start, so a worker's last counts stay in the sum when it ends and
-// its successor begins at 0.
+// Workers count from their own start.  What a worker counted before it attached to this control,
+// for an earlier one, is left out.  A worker's last counts stay in the sum when it ends and its
+// successor begins at 0.  No count but that of what is queued, open or subscribed now ever goes
+// back.
 //
 // Threading: safe from every thread; one mutex, held for microseconds.
 // Cost:      one map lookup per service in a heartbeat (1/s and worker).
@@ -36,7 +38,7 @@ struct ServiceCounts {
   int64_t backlog_bytes = 0;
   int64_t queued = 0;
 
-  // Since control started.
+  // Since control started.  What waited in a worker when it attached counts as matched then.
   int64_t matched = 0;
   int64_t written = 0;
   std::array<int64_t, kDropReasons> dropped = {};
@@ -59,13 +61,20 @@ struct ServiceCounts {
 
 class Ledger {
  public:
-  // Takes the counts of a heartbeat.  Another incarnation than before is the worker's successor:
-  // the registry lets only the process that is attached report.
+  // A process of the worker attached.  Another incarnation than before is its successor: what the
+  // one before had queued is lost with its connections.  `served_before` says that the process
+  // served before this control knew it: its first heartbeat tells what does not count.
+  void Attached(absl::string_view worker, uint64_t incarnation, bool served_before);
+
+  // Takes the counts of a heartbeat.  The registry lets only the process that is attached report.
   void Update(absl::string_view worker, uint64_t incarnation, const v1::Heartbeat& heartbeat);
 
-  // The worker is gone: its counts stay, its sessions do not; what it had queued counts as lost
-  // with its connections.
+  // The worker's attachment ended: its counts stay, its sessions do not.  What it had queued stays
+  // queued: it may live and attach again.
   void WorkerGone(absl::string_view worker, uint64_t incarnation);
+
+  // The worker does not come back: what it had queued is lost with its connections.
+  void Forget(absl::string_view worker);
 
   // All 0 if nothing is known of the service.
   ServiceCounts Get(absl::string_view service) const;
@@ -80,9 +89,15 @@ class Ledger {
   struct Worker {
     uint64_t incarnation = 0;
     bool attached = false;
-    std::map<std::string, ServiceCounts, std::less<>> services;  // as last reported
+    bool base_is_due = false;                                // the next heartbeat brings it
+    std::map<std::string, ServiceCounts, std::less<>> base;  // counted before this control
+    // As last reported, without the base.
+    std::map<std::string, ServiceCounts, std::less<>> services;
   };
 
+  // Finds the worker; another incarnation than before begins anew.
+  Worker& Find(absl::string_view worker, uint64_t incarnation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Ends the incarnation that was known.
   void Settle(Worker* worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ServiceCounts Sum(absl::string_view service) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

@@ -190,6 +190,8 @@ absl::Status Registry::Attach(const v1::Hello& hello, const std::shared_ptr<Work
                   /*silent=*/false, /*keep_drains=*/same_process && hello.draining());
   }
   worker.Begin(hello, link, *clock_);
+  // It has a configuration: an earlier control had it attached, unless this one did.
+  ledger_->Attached(worker.id, worker.incarnation(), hello.config_version() > 0);
   worker.awaited_nonce = config_ == nullptr ? 0 : next_nonce_;
   attached_[link.get()] = &worker;
   for (const v1::SlotRequest& held : hello.slots()) {
@@ -261,7 +263,9 @@ void Registry::AfterChange() {
 void Registry::Forget(absl::string_view worker_id) {
   Section section(this);
   const auto it = workers_.find(worker_id);
-  if (it != workers_.end() && !it->second.attached()) workers_.erase(it);
+  if (it == workers_.end() || it->second.attached()) return;
+  ledger_->Forget(worker_id);
+  workers_.erase(it);
 }
 
 void Registry::CloseAll(const absl::Status& status) {

@@ -356,6 +356,24 @@ TEST_F(WorkerTest, AfterABreakItTellsWhereEachChannelIs) {
   EXPECT_EQ(Read(client.get())["offset"], 12);
 }
 
+TEST_F(WorkerTest, AttachedAgainItTellsItsCountsFirst) {
+  const auto client = Connect(Ready());
+  Subscribe(client.get(), "a", 5, 10);
+  v1::ControlMessage message;
+  AddDeliver(&message, 5, 11);
+  ASSERT_TRUE(server_.Send(message));
+  EXPECT_EQ(Read(client.get())["offset"], 11);
+  server_.Drop();
+  ASSERT_TRUE(WaitFor([&] { return server_.attachments() == 2; }));
+  Await([](const v1::WorkerItem& item) { return item.interest_snapshot().last(); });
+  std::vector<v1::WorkerItem> items = server_.items();
+  std::erase_if(items, [](const v1::WorkerItem& item) { return item.has_hello(); });
+  ASSERT_FALSE(items.empty());
+  ASSERT_TRUE(items[0].has_heartbeat()) << items[0].ShortDebugString();
+  ASSERT_EQ(items[0].heartbeat().services_size(), 1);
+  EXPECT_EQ(items[0].heartbeat().services(0).matched(), 1);
+}
+
 // ------------------------------------------------------------------------------- orders
 
 TEST_F(WorkerTest, HeartbeatsTellItsLoad) {

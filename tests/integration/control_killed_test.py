@@ -2,10 +2,11 @@
 are delivered again.
 """
 import asyncio
+import urllib.request
 
 import grpc
 
-from harness import Case, Client, main, service, small_config
+from harness import Case, Client, eventually, main, service, small_config
 
 
 class ControlKilled(Case):
@@ -84,6 +85,36 @@ class ControlKilled(Case):
         self.publish("away:b")
         self.assertEqual((await client.event("test.event"))["room"], "away:b")
         await other.subscribe("away:b")
+
+    async def test_the_ledger_counts_from_the_attachment_on(self):
+        clients = [await self.connect() for _ in range(5)]
+        for client in clients:
+            await client.subscribe("ledger:a")
+        for n in range(20):
+            self.publish("ledger:a", data={"n": n}, level="written")
+        await self.restart()
+        self.assert_adopted()
+        # At once: the first heartbeat's second counts as well.
+        for n in range(7):
+            self.publish("ledger:a", data={"n": n}, level="written")
+
+        def entry():
+            return next(row for row in self.server.wsctl_json("ledger")
+                        if row["service"] == "mahavishnu")
+
+        def metric(name):
+            address = self.server.config["control"]["ops_listen"]
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+                text = answer.read().decode()
+            return sum(float(line.rpartition(" ")[2]) for line in text.splitlines()
+                       if line.startswith(f"fanwire_ledger_{name}"))
+
+        await eventually(lambda: entry()["written"] >= 35, "the deliveries in the ledger")
+        now = entry()
+        self.assertEqual((now["published"], now["matched"], now["written"], now["difference"]),
+                         (7, 35, 35, 0))
+        self.assertEqual((metric("matched_total"), metric("written_total")), (35, 35))
+        self.assertEqual(metric("lost_connection_total"), 0)
 
     async def test_a_worker_that_died_meanwhile_is_replaced(self):
         self.server.kill()

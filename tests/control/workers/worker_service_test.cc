@@ -234,6 +234,52 @@ TEST_F(WorkerServiceTest, AMessageOfTooManySmallPartsIsRefusedUnread) {
   other->Await(v1::ControlMessage::kClientReplies);
 }
 
+TEST_F(WorkerServiceTest, OfAWorkerThatServedBeforeWhatItCountedIsLeftOut) {
+  const auto counted = [](int64_t matched) {
+    v1::WorkerItem item;
+    v1::ServiceLoad* const load = item.mutable_heartbeat()->add_services();
+    load->set_service("s");
+    load->set_matched(matched);
+    load->set_written(matched);
+    load->set_sessions(1);
+    return item;
+  };
+  for (const uint64_t config_version : {7, 0}) {
+    const int64_t before = ledger_.Get("s").matched;
+    Attachment worker(stub_.get());
+    v1::WorkerItem item;
+    item.mutable_hello()->set_protocol_version(1);
+    item.mutable_hello()->set_worker_id(absl::StrCat("worker-", config_version));
+    item.mutable_hello()->set_incarnation(1);
+    item.mutable_hello()->set_config_version(config_version);
+    worker.Say(item);
+    worker.Say(counted(1000));
+    EXPECT_TRUE(WaitFor([&] { return ledger_.Get("s").sessions == 1; }));
+    EXPECT_EQ(ledger_.Get("s").matched - before, config_version == 0 ? 1000 : 0);
+    worker.Say(counted(1005));
+    EXPECT_TRUE(WaitFor(
+        [&] { return ledger_.Get("s").matched - before == (config_version == 0 ? 1005 : 5); }));
+    // Attached again to the same control it goes on.
+    worker.HalfClose();
+    while (worker.Read().has_value()) {
+    }
+    EXPECT_OK(worker.Finish());
+    EXPECT_TRUE(WaitFor([&] { return registry_->attached_count() == 0; }));
+    Attachment again(stub_.get());
+    item.mutable_hello()->set_config_version(7);
+    again.Say(item);
+    again.Say(counted(1010));
+    EXPECT_TRUE(WaitFor(
+        [&] { return ledger_.Get("s").matched - before == (config_version == 0 ? 1010 : 10); }));
+    again.HalfClose();
+    while (again.Read().has_value()) {
+    }
+    EXPECT_OK(again.Finish());
+    EXPECT_TRUE(WaitFor([&] { return registry_->attached_count() == 0; }));
+    registry_->Forget(absl::StrCat("worker-", config_version));
+  }
+}
+
 TEST_F(WorkerServiceTest, AStreamWithoutAWordEnds) {
   Attachment worker(stub_.get());
   worker.HalfClose();
