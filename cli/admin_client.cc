@@ -97,14 +97,37 @@ class GrpcAdminClient : public AdminClient {
     v1::GetHistoryRequest message;
     message.set_service(query.service);
     message.set_channel(query.channel);
-    message.set_limit(query.limit);
     message.set_reverse(query.reverse);
     if (query.since.exists()) ToProto(query.since, message.mutable_since());
-    const auto response = Call(&v1::Admin::Stub::GetHistory, message);
-    if (!response.ok()) return response.status();
-    return History{.head = FromProto(response->head()),
-                   .publications = All<Publication>(response->publications()),
-                   .more = response->more()};
+    if (query.before.exists()) ToProto(query.before, message.mutable_before());
+    History all;
+    // Control cuts an answer at 1 MiB: the next one continues behind it.
+    while (true) {
+      message.set_limit(query.limit - static_cast<uint32_t>(all.publications.size()));
+      const auto page = Call(&v1::Admin::Stub::GetHistory, message);
+      if (!page.ok()) return page.status();
+      const Position head = FromProto(page->head());
+      if (!all.publications.empty()) {
+        // The channel began anew in between: what follows does not belong to what was read.
+        if (head.epoch != all.head.epoch) return all;
+        // A control that does not know `before` begins again at its newest publication.
+        if (page->publications_size() > 0) {
+          const int64_t last = all.publications.back().position.offset;
+          const int64_t next = page->publications(0).position().offset();
+          if (query.reverse ? next >= last : next <= last) return all;
+        }
+      }
+      all.head = head;
+      all.more = page->more();
+      for (const v1::Publication& publication : page->publications()) {
+        all.publications.push_back(FromProto(publication));
+      }
+      if (!all.more || page->publications().empty() || all.publications.size() >= query.limit) {
+        return all;
+      }
+      ToProto(all.publications.back().position,
+              query.reverse ? message.mutable_before() : message.mutable_since());
+    }
   }
 
   absl::StatusOr<ConnectionList> ListConnections(const ConnectionQuery& query) override {

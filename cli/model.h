@@ -157,8 +157,9 @@ struct HistoryQuery {
   std::string service = {};
   std::string channel = {};
   uint32_t limit = 100;
-  Position since = {};  // only publications after this position
-  bool reverse = false;
+  Position since = {};   // only publications after this position
+  Position before = {};  // only publications before this position
+  bool reverse = false;  // the newest ones, newest first
 };
 
 struct History {

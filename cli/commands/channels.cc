@@ -1,7 +1,10 @@
 #include "cli/commands/channels.h"
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <tuple>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -15,7 +18,7 @@
 
 namespace fanwire::cli {
 
-absl::StatusOr<Position> ParsePosition(absl::string_view text) {
+absl::StatusOr<Position> ParsePosition(absl::string_view option, absl::string_view text) {
   const size_t colon = text.rfind(':');
   Position position;
   absl::string_view offset = text;
@@ -26,7 +29,7 @@ absl::StatusOr<Position> ParsePosition(absl::string_view text) {
   if (!absl::SimpleAtoi(offset, &position.offset) || position.offset < 0 ||
       (colon != absl::string_view::npos && position.epoch.empty())) {
     return UsageError(
-        absl::StrCat("--since: \"", text, "\" is neither EPOCH:OFFSET nor an offset"));
+        absl::StrCat(option, ": \"", text, "\" is neither EPOCH:OFFSET nor an offset"));
   }
   return position;
 }
@@ -82,53 +85,82 @@ absl::Status RunChannelsShow(const ChannelShowOptions& options, AdminClient& adm
   return absl::OkStatus();
 }
 
+namespace {
+
+std::string PositionText(const Position& position) {
+  return absl::StrCat(position.epoch, ":", position.offset);
+}
+
+// What an empty history is told as.
+std::string NoPublications(const ChannelHistoryOptions& options) {
+  if (options.since.empty() && options.before.empty()) {
+    return "no publications of this channel are kept";
+  }
+  if (options.before.empty()) return "no publications after that position";
+  return options.since.empty() ? "no publications before that position are kept"
+                               : "no publications between those positions are kept";
+}
+
+}  // namespace
+
 absl::Status RunChannelsHistory(const ChannelHistoryOptions& options, AdminClient& admin,
                                 Output& out) {
   HistoryQuery query{.service = options.service,
                      .channel = options.channel,
                      .limit = options.limit,
-                     .since = {},
-                     .reverse = options.reverse};
-  if (!options.since.empty()) {
-    const absl::StatusOr<Position> since = ParsePosition(options.since);
-    if (!since.ok()) return since.status();
-    query.since = *since;
-    if (!query.since.exists()) {
+                     // After a position the next ones are meant, else the newest.
+                     .reverse = options.reverse || options.since.empty()};
+  const std::tuple<absl::string_view, const std::string&, Position&> positions[] = {
+      {"--since", options.since, query.since}, {"--before", options.before, query.before}};
+  std::string current_epoch;
+  for (const auto& [option, text, position] : positions) {
+    if (text.empty()) continue;
+    const absl::StatusOr<Position> parsed = ParsePosition(option, text);
+    if (!parsed.ok()) return parsed.status();
+    position = *parsed;
+    if (position.exists()) continue;
+    if (current_epoch.empty()) {
       const absl::StatusOr<ChannelInfo> channel =
           admin.GetChannel(options.service, options.channel);
       if (!channel.ok()) return channel.status();
-      query.since.epoch = channel->head.epoch;
+      current_epoch = channel->head.epoch;
     }
+    position.epoch = current_epoch;
   }
-  const absl::StatusOr<History> history = admin.GetHistory(query);
+  absl::StatusOr<History> history = admin.GetHistory(query);
   if (!history.ok()) return history.status();
+  std::vector<Publication>& publications = history->publications;
+  if (query.reverse && !options.reverse) std::reverse(publications.begin(), publications.end());
   if (out.json()) {
     const auto append = [](std::string* text, const Publication& publication) {
       absl::StrAppend(text, "  ", PublicationLine(publication));
     };
-    out.Line(history->publications.empty()
+    out.Line(publications.empty()
                  ? std::string("[]")
-                 : absl::StrCat("[\n", absl::StrJoin(history->publications, ",\n", append), "\n]"));
+                 : absl::StrCat("[\n", absl::StrJoin(publications, ",\n", append), "\n]"));
   } else {
-    for (const Publication& publication : history->publications) {
+    for (const Publication& publication : publications) {
       out.Line(PublicationText(publication, out));
     }
-    if (history->publications.empty()) {
-      out.Note(options.since.empty() ? "no publications of this channel are kept"
-                                     : "no publications after that position");
-    }
+    if (publications.empty()) out.Note(NoPublications(options));
   }
-  if (!options.since.empty() && query.since.epoch != history->head.epoch &&
-      !history->publications.empty()) {
+  if (!options.since.empty() && query.since.epoch != history->head.epoch && !publications.empty()) {
     out.Note(absl::StrCat("epoch ", EscapeControls(query.since.epoch),
                           " has ended; these publications are of epoch ", history->head.epoch));
   }
-  if (history->more && !history->publications.empty()) {
-    const Position& last = history->publications.back().position;
-    out.Note(
-        options.reverse
-            ? "there are older publications; a larger --limit (up to 1000) shows more"
-            : absl::StrCat("there are more; continue with --since ", last.epoch, ":", last.offset));
+  if (!options.before.empty() && query.before.epoch != history->head.epoch) {
+    out.Note(absl::StrCat("epoch ", EscapeControls(query.before.epoch),
+                          " has ended; nothing of it is kept"));
+  }
+  if (history->more && !publications.empty()) {
+    if (query.reverse) {
+      const Publication& oldest = options.reverse ? publications.back() : publications.front();
+      out.Note(absl::StrCat("there are older publications; continue with --before ",
+                            PositionText(oldest.position)));
+    } else {
+      out.Note(absl::StrCat("there are more; continue with --since ",
+                            PositionText(publications.back().position)));
+    }
   }
   return absl::OkStatus();
 }
@@ -170,7 +202,7 @@ void AddChannelCommands(Command root) {
   auto history = std::make_shared<ChannelHistoryOptions>();
   channels
       .AddCommand("history", "Show recent publications of a channel",
-                  "wsctl channels history mahavishnu workflow:wf_1 --limit 20 --reverse",
+                  "wsctl channels history mahavishnu workflow:wf_1 --limit 20",
                   [history](Invocation& run) {
                     return run.WithAdmin([&](AdminClient& admin) {
                       return RunChannelsHistory(*history, admin, run.out());
@@ -178,9 +210,10 @@ void AddChannelCommands(Command root) {
                   })
       .Argument("SERVICE", &history->service, "Service of the channel", Values::kServices)
       .Argument("CHANNEL", &history->channel, "Name of the channel")
-      .Number("--limit", &history->limit, 1, 1000, "Show at most N; default 100")
+      .Number("--limit", &history->limit, 1, 1000, "Show at most N, the newest; default 100")
       .Text("--since", "POSITION", &history->since,
-            "Only what follows this position: EPOCH:OFFSET, or an offset")
+            "Show the first ones after this position: EPOCH:OFFSET, or an offset")
+      .Text("--before", "POSITION", &history->before, "Show the last ones before this position")
       .Flag("--reverse", &history->reverse, "Show the newest first");
 }
 

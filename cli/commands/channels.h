@@ -32,7 +32,8 @@ struct ChannelHistoryOptions {
   std::string service;
   std::string channel;
   uint32_t limit = 100;
-  std::string since;  // "EPOCH:OFFSET", or an offset in the current epoch
+  std::string since;   // "EPOCH:OFFSET", or an offset in the current epoch
+  std::string before;  // the same
   bool reverse = false;
 };
 
@@ -40,7 +41,7 @@ absl::Status RunChannelsHistory(const ChannelHistoryOptions& options, AdminClien
                                 Output& out);
 
 // Parses "9f86d081884c7d65:42", or "42", which gives a position with an empty epoch.
-//   a usage error  `text` is neither
-absl::StatusOr<Position> ParsePosition(absl::string_view text);
+//   a usage error  `text` is neither; it names the option that has it
+absl::StatusOr<Position> ParsePosition(absl::string_view option, absl::string_view text);
 
 }  // namespace fanwire::cli

@@ -57,6 +57,12 @@ AgentTools::Done ToolDone(Unary* reactor, v1::ToolResponse* response) {
   };
 }
 
+Position ToPosition(const v1::Position& position) {
+  Position out{.epoch = {}, .offset = position.offset()};
+  if (!Epoch::Parse(position.epoch(), &out.epoch)) out.epoch = Epoch();
+  return out;
+}
+
 v1::Query RoomsOf(const std::string& service) {
   v1::Query query;
   query.mutable_rooms()->set_service(service);
@@ -190,12 +196,9 @@ class AdminService final : public v1::Admin::CallbackService {
     asked.channel = request->channel();
     asked.limit = request->limit() == 0 ? kDefaultHistory : std::min(request->limit(), kMaxHistory);
     asked.reverse = request->reverse();
-    if (request->has_since()) {
-      // A text that is no epoch names none of ours: everything kept came after it.
-      Position since{.epoch = {}, .offset = request->since().offset()};
-      if (!Epoch::Parse(request->since().epoch(), &since.epoch)) since.epoch = Epoch();
-      asked.since = since;
-    }
+    // A text that is no epoch names none of ours: everything kept came after it, nothing before.
+    if (request->has_since()) asked.since = ToPosition(request->since());
+    if (request->has_before()) asked.before = ToPosition(request->before());
     const absl::StatusOr<HistorySlice> slice = parts_.queries->ReadHistory(asked);
     if (!slice.ok()) return Finish(reactor, slice.status());
     ToProto(slice->head, response->mutable_head());

@@ -39,7 +39,7 @@ struct ChannelSummary {
 struct HistorySlice {
   Position head;
   std::vector<PublicationPtr> publications;
-  bool more = false;  // cut at the limit
+  bool more = false;  // cut at `limit` or `max_bytes`
 };
 
 struct HistoryRequest {
@@ -49,6 +49,8 @@ struct HistoryRequest {
   size_t max_bytes = 1 << 20;  // of envelopes
   // Only what came after it.  Another epoch than the channel's: everything kept.
   std::optional<Position> since = {};
+  // Only what came before it.  Another epoch than the channel's: nothing.
+  std::optional<Position> before = {};
   bool reverse = false;
 };
 

@@ -145,38 +145,43 @@ absl::StatusOr<HistorySlice> ChannelQueriesImpl::ReadHistory(const HistoryReques
   if (request.since.has_value() && request.since->epoch == state.head.epoch) {
     after = std::max(after, request.since->offset);
   }
-  const auto limit = static_cast<int64_t>(request.limit);
   int64_t until = state.head.offset;
-  if (after >= until || limit == 0) {
-    slice.more = after < until;
-    return slice;
+  if (request.before.has_value()) {
+    const bool here = request.before->epoch == state.head.epoch;
+    until = here ? std::min(until, std::max<int64_t>(request.before->offset, 1) - 1) : 0;
   }
-  if (request.reverse) {
-    slice.more = until - after > limit;
-    after = std::max(after, until - limit);
-  } else {
-    slice.more = until - after > limit;
-    until = std::min(until, after + limit);
-  }
-  // In reverse all of the limit is read first: the newest are what counts.
-  std::vector<PublicationPtr> page;
-  const ReadOutcome outcome =
-      channel.log->ReadAfter(after, until, request.reverse ? SIZE_MAX : request.max_bytes, now,
-                             &page, []() -> EngineCallback { return [](const absl::Status&) {}; });
-  if (outcome != ReadOutcome::kOk) {
-    return absl::UnavailableError("history is being fetched: try again");
-  }
-  if (request.reverse) std::reverse(page.begin(), page.end());
-  if (!request.reverse && page.back()->offset() < until) slice.more = true;
+  // What is left lies behind `after`, up to `until`; in reverse the newest comes first.  Several
+  // turns are needed where publications whose own time is over are left out.
   size_t bytes = 0;
-  for (PublicationPtr& publication : page) {
-    if (publication->expires_at() <= now) continue;
-    bytes += publication->envelope().size();
-    if (bytes > request.max_bytes && !slice.publications.empty()) {
+  std::vector<PublicationPtr> page;
+  while (after < until) {
+    const auto missing = static_cast<int64_t>(request.limit - slice.publications.size());
+    if (missing == 0) {
       slice.more = true;
-      break;
+      return slice;
     }
-    slice.publications.push_back(std::move(publication));
+    const int64_t from = request.reverse ? std::max(after, until - missing) : after;
+    const int64_t to = request.reverse ? until : std::min(until, after + missing);
+    page.clear();
+    const ReadOutcome outcome =
+        channel.log->ReadAfter(from, to, request.reverse ? SIZE_MAX : request.max_bytes, now, &page,
+                               []() -> EngineCallback { return [](const absl::Status&) {}; });
+    if (outcome != ReadOutcome::kOk || page.empty()) {
+      return absl::UnavailableError("history is being fetched: try again");
+    }
+    if (request.reverse) std::reverse(page.begin(), page.end());
+    for (PublicationPtr& publication : page) {
+      const int64_t offset = publication->offset();
+      if (publication->expires_at() > now) {
+        bytes += publication->envelope().size();
+        if (bytes > request.max_bytes && !slice.publications.empty()) {
+          slice.more = true;
+          return slice;
+        }
+        slice.publications.push_back(std::move(publication));
+      }
+      (request.reverse ? until : after) = request.reverse ? offset - 1 : offset;
+    }
   }
   return slice;
 }

@@ -219,8 +219,9 @@ TEST_F(AdminClientTest, HistoryWithItsEnvelopes) {
   control_.Answer(response);
   const auto history = client_->GetHistory({.service = "s",
                                             .channel = "c",
-                                            .limit = 7,
+                                            .limit = 1,
                                             .since = {.epoch = "e1", .offset = 5},
+                                            .before = {.epoch = "e1", .offset = 9},
                                             .reverse = true});
   ASSERT_OK(history);
   EXPECT_EQ(history->head.offset, 9);
@@ -233,12 +234,80 @@ TEST_F(AdminClientTest, HistoryWithItsEnvelopes) {
   const auto asked = control_.Asked<v1::GetHistoryRequest>().back();
   EXPECT_EQ(asked.service(), "s");
   EXPECT_EQ(asked.channel(), "c");
-  EXPECT_EQ(asked.limit(), 7u);
+  EXPECT_EQ(asked.limit(), 1u);
   EXPECT_EQ(asked.since().epoch(), "e1");
   EXPECT_EQ(asked.since().offset(), 5);
+  EXPECT_EQ(asked.before().epoch(), "e1");
+  EXPECT_EQ(asked.before().offset(), 9);
   EXPECT_TRUE(asked.reverse());
-  ASSERT_OK(client_->GetHistory({.service = "s", .channel = "c"}));
+  ASSERT_OK(client_->GetHistory({.service = "s", .channel = "c", .limit = 1}));
   EXPECT_FALSE(control_.Asked<v1::GetHistoryRequest>().back().has_since());
+  EXPECT_FALSE(control_.Asked<v1::GetHistoryRequest>().back().has_before());
+}
+
+// An answer with the publications at these offsets.
+v1::GetHistoryResponse HistoryPage(const std::string& epoch, const std::vector<int64_t>& offsets,
+                                   bool more) {
+  v1::GetHistoryResponse page;
+  page.mutable_head()->set_epoch(epoch);
+  page.mutable_head()->set_offset(20);
+  for (const int64_t offset : offsets) {
+    v1::Position* const position = page.add_publications()->mutable_position();
+    position->set_epoch(epoch);
+    position->set_offset(offset);
+  }
+  page.set_more(more);
+  return page;
+}
+
+std::vector<int64_t> Offsets(const History& history) {
+  std::vector<int64_t> offsets;
+  for (const Publication& each : history.publications) offsets.push_back(each.position.offset);
+  return offsets;
+}
+
+TEST_F(AdminClientTest, HistoryIsReadOnUntilTheLimitIsReached) {
+  control_.Answer(HistoryPage("e1", {20, 19}, true));
+  control_.Answer(HistoryPage("e1", {18}, true));
+  control_.Answer(HistoryPage("e1", {17, 16}, true));
+  const auto history =
+      client_->GetHistory({.service = "s", .channel = "c", .limit = 5, .reverse = true});
+  ASSERT_OK(history);
+  EXPECT_THAT(Offsets(*history), ElementsAre(20, 19, 18, 17, 16));
+  EXPECT_TRUE(history->more);
+  const auto asked = control_.Asked<v1::GetHistoryRequest>();
+  ASSERT_EQ(asked.size(), 3u);
+  EXPECT_EQ(asked[1].limit(), 3u);
+  EXPECT_EQ(asked[1].before().epoch(), "e1");
+  EXPECT_EQ(asked[1].before().offset(), 19);
+  EXPECT_FALSE(asked[1].has_since());
+  EXPECT_EQ(asked[2].limit(), 2u);
+  EXPECT_EQ(asked[2].before().offset(), 18);
+}
+
+TEST_F(AdminClientTest, HistoryAfterAPositionIsReadOnForwards) {
+  control_.Answer(HistoryPage("e1", {4, 5}, true));
+  control_.Answer(HistoryPage("e1", {6}, false));
+  const auto history = client_->GetHistory(
+      {.service = "s", .channel = "c", .limit = 9, .since = {.epoch = "e1", .offset = 3}});
+  ASSERT_OK(history);
+  EXPECT_THAT(Offsets(*history), ElementsAre(4, 5, 6));
+  EXPECT_FALSE(history->more);
+  EXPECT_EQ(control_.Asked<v1::GetHistoryRequest>().back().since().offset(), 5);
+}
+
+TEST_F(AdminClientTest, HistoryIsNotReadOnIntoAnotherEpochNorInCircles) {
+  control_.Answer(HistoryPage("e1", {20, 19}, true));
+  control_.Answer(HistoryPage("e2", {2, 1}, false));
+  auto history = client_->GetHistory({.service = "s", .channel = "c", .reverse = true});
+  ASSERT_OK(history);
+  EXPECT_THAT(Offsets(*history), ElementsAre(20, 19));
+  EXPECT_EQ(history->head.epoch, "e1");
+  // As an older control, which does not know `before`.
+  control_.Answer(HistoryPage("e1", {20, 19}, true));
+  history = client_->GetHistory({.service = "s", .channel = "c", .reverse = true});
+  ASSERT_OK(history);
+  EXPECT_THAT(Offsets(*history), ElementsAre(20, 19));
 }
 
 TEST_F(AdminClientTest, ConnectionsByFilterAndOrder) {

@@ -125,7 +125,24 @@ class Commands(Case):
                                     check=False).returncode, 69)
         history = self.json("channels", "history", "mahavishnu", "ch:a", "--limit", "3")
         events = rows(history, "publications")
-        self.assertEqual([event["position"]["offset"] for event in events], [1, 2, 3])
+        self.assertEqual([event["position"]["offset"] for event in events], [5, 6, 7])
+        for arguments, offsets in ((["--before", "5"], [3, 4]), (["--since", "2"], [3, 4]),
+                                   (["--since", "2", "--before", "4"], [3]),
+                                   (["--reverse"], [7, 6]), (["--before", "1"], [])):
+            events = self.json("channels", "history", "mahavishnu", "ch:a", "--limit", "2",
+                               *arguments)
+            self.assertEqual([event["position"]["offset"] for event in events], offsets)
+
+    async def test_a_history_of_more_than_one_answer(self):
+        # Control cuts an answer at 1 MiB.
+        for n in range(60):
+            self.publish("large:a", data={"n": n, "text": "x" * 60000})
+        for arguments, numbers in (([], range(60)), (["--limit", "40"], range(20, 60)),
+                                   (["--since", "10", "--limit", "40"], range(10, 50)),
+                                   (["--before", "51", "--limit", "40"], range(10, 50)),
+                                   (["--reverse", "--limit", "40"], range(59, 19, -1))):
+            events = self.json("channels", "history", "mahavishnu", "large:a", *arguments)
+            self.assertEqual([event["envelope"]["data"]["n"] for event in events], list(numbers))
         self.assertIn("ch:a", self.wsctl("channels", "list").stdout)
 
     async def test_connections(self):

@@ -1,7 +1,9 @@
 #include "cli/commands/channels.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "cli/exit_code.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -41,6 +43,12 @@ class ChannelsTest : public testing::Test {
            .envelope = R"({"event":"a.b","data":{"n":1.50,"big":123456789012345678901234}})",
            .received = absl::FromUnixSeconds(1'770'724'500 + offset)});
     }
+  }
+
+  // As control answers when it is asked for the newest.
+  void NewestFirst() {
+    std::vector<Publication>& publications = wsctl_.admin.history.publications;
+    std::reverse(publications.begin(), publications.end());
   }
 
   ChannelInfo channel_;
@@ -107,6 +115,7 @@ TEST_F(ChannelsTest, AnUnknownChannelIsNotFound) {
 }
 
 TEST_F(ChannelsTest, HistoryForPeople) {
+  NewestFirst();
   EXPECT_EQ(wsctl_.Run({"channels", "history", "mahavishnu", "workflow:1"}).out,
             "2026-02-10T11:55:01.000Z  workflow:1  a.b  #1  "
             "{\"n\":1.50,\"big\":123456789012345678901234}\n"
@@ -115,6 +124,7 @@ TEST_F(ChannelsTest, HistoryForPeople) {
 }
 
 TEST_F(ChannelsTest, HistoryAsJsonKeepsEveryDigitOfTheEnvelope) {
+  NewestFirst();
   const Outcome outcome =
       wsctl_.Run({"channels", "history", "mahavishnu", "workflow:1", "--output", "json"});
   EXPECT_THAT(outcome.out, HasSubstr(R"("data":{"n":1.50,"big":123456789012345678901234}})"));
@@ -137,10 +147,46 @@ TEST_F(ChannelsTest, HistoryAsksForWhatTheFlagsSay) {
   EXPECT_TRUE(query.reverse);
 }
 
+TEST_F(ChannelsTest, TheNewestAreAskedForUnlessAPositionIsGivenToGoOnFrom) {
+  const HistoryQuery& query = wsctl_.admin.history_query;
+  wsctl_.Run({"channels", "history", "s", "c"});
+  EXPECT_TRUE(query.reverse);
+  EXPECT_FALSE(query.since.exists());
+  EXPECT_FALSE(query.before.exists());
+  wsctl_.Run({"channels", "history", "s", "c", "--before", "e7:5"});
+  EXPECT_TRUE(query.reverse);
+  EXPECT_EQ(query.before.epoch, "e7");
+  EXPECT_EQ(query.before.offset, 5);
+  wsctl_.Run({"channels", "history", "s", "c", "--since", "e7:5", "--before", "e7:9"});
+  EXPECT_FALSE(query.reverse);
+  EXPECT_EQ(query.since.offset, 5);
+  EXPECT_EQ(query.before.offset, 9);
+}
+
+TEST_F(ChannelsTest, HistoryInReverseIsShownAsItComes) {
+  NewestFirst();
+  const Outcome outcome = wsctl_.Run({"channels", "history", "s", "c", "--reverse"});
+  EXPECT_LT(outcome.out.find("#2"), outcome.out.find("#1"));
+}
+
+TEST_F(ChannelsTest, HistoryBeforeAPositionOfAnotherEpochSaysThatNothingIsKept) {
+  wsctl_.admin.history = {.head = {.epoch = "e1", .offset = 2}};
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--before", "e0:9"}).err,
+            "no publications before that position are kept\n"
+            "epoch e0 has ended; nothing of it is kept\n");
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--before", "e1:1"}).err,
+            "no publications before that position are kept\n");
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "1", "--before", "e1:2"}).err,
+            "no publications between those positions are kept\n");
+}
+
 TEST_F(ChannelsTest, AnOffsetAloneMeansTheEpochInForce) {
   wsctl_.Run({"channels", "history", "mahavishnu", "workflow:1", "--since", "5"});
   EXPECT_EQ(wsctl_.admin.history_query.since.epoch, "e1");
   EXPECT_EQ(wsctl_.admin.history_query.since.offset, 5);
+  wsctl_.Run({"channels", "history", "mahavishnu", "workflow:1", "--before", "6"});
+  EXPECT_EQ(wsctl_.admin.history_query.before.epoch, "e1");
+  EXPECT_EQ(wsctl_.admin.history_query.before.offset, 6);
 }
 
 TEST_F(ChannelsTest, AnEmptyHistorySaysSoToPeople) {
@@ -162,27 +208,35 @@ TEST_F(ChannelsTest, HistoryAfterAPositionOfAnotherEpochSaysThatItIsAll) {
 
 TEST_F(ChannelsTest, MoreHistorySaysHowToGetIt) {
   wsctl_.admin.history.more = true;
-  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c"}).err,
+  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "e1:0"}).err,
             "there are more; continue with --since e1:2\n");
-  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--reverse"}).err,
-            "there are older publications; a larger --limit (up to 1000) shows more\n");
+  NewestFirst();
+  for (const char* order : {"--reverse", "--limit=2"}) {
+    EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", order}).err,
+              "there are older publications; continue with --before e1:1\n");
+  }
 }
 
 TEST_F(ChannelsTest, ABadPositionIsAUsageError) {
-  EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "x"}).code, 2);
+  for (const char* option : {"--since", "--before"}) {
+    const Outcome outcome = wsctl_.Run({"channels", "history", "s", "c", option, "x"});
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err,
+                HasSubstr(absl::StrCat(option, ": \"x\" is neither EPOCH:OFFSET nor an offset")));
+  }
   EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--limit", "1001"}).code, 2);
 }
 
 TEST(ParsePositionTest, EpochAndOffsetOrOffset) {
-  const auto both = ParsePosition("9f86d081884c7d65:42");
+  const auto both = ParsePosition("--since", "9f86d081884c7d65:42");
   ASSERT_OK(both);
   EXPECT_EQ(both->epoch, "9f86d081884c7d65");
   EXPECT_EQ(both->offset, 42);
-  const auto alone = ParsePosition("0");
+  const auto alone = ParsePosition("--since", "0");
   ASSERT_OK(alone);
   EXPECT_FALSE(alone->exists());
   for (const char* wrong : {"", "x", ":5", "e:", "e:-1", "-1", "e:5x"}) {
-    EXPECT_TRUE(IsUsageError(ParsePosition(wrong).status())) << wrong;
+    EXPECT_TRUE(IsUsageError(ParsePosition("--since", wrong).status())) << wrong;
   }
 }
 

@@ -381,6 +381,20 @@ TEST_F(AdminHistoryTest, ReadsWhatCameAfterAPosition) {
   EXPECT_EQ(Read(), "1-100 more");
 }
 
+TEST_F(AdminHistoryTest, ReadsWhatCameBeforeAPosition) {
+  const absl::StatusOr<ChannelSummary> channel =
+      routing_->queries->GetChannel("mahavishnu", "pool:h");
+  ASSERT_OK(channel);
+  request_.mutable_before()->set_epoch(channel->history.head.epoch.ToText());
+  request_.mutable_before()->set_offset(4);
+  EXPECT_EQ(Read(), "1-3");
+  request_.set_reverse(true);
+  request_.set_limit(2);
+  EXPECT_EQ(Read(), "3-2 more");
+  request_.mutable_before()->set_epoch("of another life");
+  EXPECT_EQ(Read(), "none");
+}
+
 TEST_F(AdminHistoryTest, APublicationIsAsClientsGetIt) {
   request_.set_limit(1);
   const auto response = Call(&v1::Admin::Stub::GetHistory, request_);

@@ -144,6 +144,25 @@ TEST_F(ChannelQueriesTest, HistoryIsReadOverAPagesBoundsInBothDirections) {
   EXPECT_THAT(offsets({.max_bytes = 2 * each + 1}, true), ElementsAre(1, 2));
   EXPECT_THAT(offsets({.max_bytes = 2 * each + 5, .reverse = true}, true), ElementsAre(10, 9));
   EXPECT_THAT(offsets({.max_bytes = 1}, true), ElementsAre(1));
+  EXPECT_THAT(offsets({.before = Position{epoch, 4}}, false), ElementsAre(1, 2, 3));
+  EXPECT_THAT(offsets({.limit = 2, .before = Position{epoch, 4}, .reverse = true}, true),
+              ElementsAre(3, 2));
+  EXPECT_THAT(
+      offsets({.limit = 2, .since = Position{epoch, 2}, .before = Position{epoch, 6}}, true),
+      ElementsAre(3, 4));
+  EXPECT_THAT(
+      offsets({.since = Position{epoch, 2}, .before = Position{epoch, 6}, .reverse = true}, false),
+      ElementsAre(5, 4, 3));
+  EXPECT_THAT(offsets({.since = Position{epoch, 6}, .before = Position{epoch, 6}}, false),
+              IsEmpty());
+  EXPECT_THAT(offsets({.before = Position{epoch, 99}, .reverse = true}, false), SizeIs(10));
+  for (const int64_t none : {int64_t{1}, int64_t{0}, INT64_MIN}) {
+    EXPECT_THAT(offsets({.before = Position{epoch, none}}, false), IsEmpty());
+  }
+  EXPECT_THAT(offsets({.before = Position{Epoch::Random(), 8}}, false), IsEmpty());
+  EXPECT_THAT(
+      offsets({.max_bytes = 2 * each + 1, .before = Position{epoch, 9}, .reverse = true}, true),
+      ElementsAre(8, 7));
 }
 
 TEST_F(ChannelQueriesTest, HistoryOfAChannelWithoutStateIsEmptyAndOfNoServiceAnError) {
@@ -168,6 +187,29 @@ TEST_F(ChannelQueriesTest, ExpiredEventsAreNotInHistory) {
   ASSERT_OK(slice);
   ASSERT_THAT(slice->publications, SizeIs(1));
   EXPECT_EQ(slice->publications[0]->offset(), 2);
+}
+
+TEST_F(ChannelQueriesTest, ExpiredEventsDoNotTakeTheRoomOfOthers) {
+  Publish("x", 2);
+  Event brief = MakeEvent("x");
+  brief.ttl = absl::Seconds(1);
+  for (int i = 0; i < 10; ++i) Publish(brief);
+  Publish("x", 2);
+  clock_.Advance(absl::Seconds(1));
+  const auto offsets = [this](HistoryRequest request, bool more) {
+    request.service = "s";
+    request.channel = "x";
+    const auto slice = routing_->queries->ReadHistory(request);
+    EXPECT_OK(slice);
+    EXPECT_EQ(slice->more, more);
+    std::vector<int64_t> offsets;
+    for (const PublicationPtr& each : slice->publications) offsets.push_back(each->offset());
+    return offsets;
+  };
+  EXPECT_THAT(offsets({.limit = 3}, true), ElementsAre(1, 2, 13));
+  EXPECT_THAT(offsets({.limit = 3, .reverse = true}, true), ElementsAre(14, 13, 2));
+  EXPECT_THAT(offsets({.limit = 4}, false), ElementsAre(1, 2, 13, 14));
+  EXPECT_THAT(offsets({.limit = 5, .reverse = true}, false), ElementsAre(14, 13, 2, 1));
 }
 
 }  // namespace
