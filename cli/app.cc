@@ -53,7 +53,7 @@ int Complete(const std::vector<std::string>& arguments, const World& world) {
 
 // Writes the error of `status`, if it is one, to stderr and returns the exit code.
 int Finish(const absl::Status& status, const World& world) {
-  if (status.ok() || IsBrokenPipe(status)) return ExitCode(status);
+  if (status.ok() || IsBrokenPipe(status) || IsTold(status)) return ExitCode(status);
   // Keep newlines: the error of a refused configuration has one line for each fault.
   std::vector<std::string> lines;
   for (const absl::string_view line :

@@ -14,6 +14,7 @@
 #include "cli/exit_code.h"
 #include "cli/json.h"
 #include "cli/line_reader.h"
+#include "cli/text.h"
 #include "common/mutex.h"
 
 namespace fanwire::cli {
@@ -23,9 +24,11 @@ namespace {
 constexpr size_t kMaxItems = 256;
 constexpr size_t kMaxMessageBytes = 256 << 10;
 
-std::string ReceiptLine(const Receipt& receipt) {
-  return ToJson(receipt).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
-         "\n";
+// The receipt of a refused line also says which line that is.
+std::string ReceiptLine(const Receipt& receipt, uint64_t number) {
+  nlohmann::ordered_json json = ToJson(receipt);
+  if (!receipt.status.ok()) json["line"] = number;
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 enum class Room { kNow, kLater, kNever };
@@ -49,9 +52,9 @@ class Ledger : public PublishStreamHandler {
       const auto found = lines_by_seq_.find(seq);
       if (found == lines_by_seq_.end()) continue;  // a second receipt for one event is ignored
       Line& line = lines_[found->second - first_line_];
-      line.receipt = ReceiptLine(receipt);
+      line.receipt = ReceiptLine(receipt, line.number);
       unanswered_bytes_ -= line.bytes;
-      if (!receipt.status.ok()) ++refused_;
+      if (!receipt.status.ok()) CountRefusal(line.number, receipt.status);
       lines_by_seq_.erase(found);
     }
     WriteAnswered();
@@ -102,22 +105,22 @@ class Ledger : public PublishStreamHandler {
     return out_->broken();
   }
 
-  // Records that the next line is an event, and returns the event's seq.
-  uint64_t AddEvent(size_t bytes) {
+  // Records that the line with this number is an event, and returns the event's seq.
+  uint64_t AddEvent(uint64_t number, size_t bytes) {
     MutexLock lock(&mu_);
     lines_by_seq_[++last_seq_] = first_line_ + lines_.size();
-    lines_.push_back({.receipt = "", .bytes = bytes});
+    lines_.push_back({.receipt = "", .bytes = bytes, .number = number});
     unanswered_bytes_ += bytes;
     return last_seq_;
   }
 
-  // Records that the next line is refused without asking control.
-  void AddRefusal(const absl::Status& status) {
+  // Records that the line with this number is refused without asking control.
+  void AddRefusal(uint64_t number, const absl::Status& status) {
     MutexLock lock(&mu_);
     Receipt receipt;
     receipt.status = status;
-    lines_.push_back({.receipt = ReceiptLine(receipt), .bytes = 0});
-    ++refused_;
+    lines_.push_back({.receipt = ReceiptLine(receipt, number), .bytes = 0, .number = number});
+    CountRefusal(number, status);
     WriteAnswered();
   }
 
@@ -129,12 +132,17 @@ class Ledger : public PublishStreamHandler {
   // Returns the batch's status.  Call after WaitForEnd().
   absl::Status Outcome(bool all_read) {
     MutexLock lock(&mu_);
+    absl::Status refusals;
     if (refused_ > 0) {
-      out_->Note(absl::StrCat(refused_, " of ", written_lines_, " lines were refused"));
+      refusals = absl::InvalidArgumentError(
+          absl::StrCat(refused_, " of ", first_line_ + lines_.size(), " refused, first at line ",
+                       first_refused_, ": ", first_refusal_));
+      out_->Note(EscapeControls(refusals.message()));
+      refusals = Told(refusals);
     }
     const size_t unanswered = lines_by_seq_.size();
     // Every line has its receipt, so the stream's own status does not matter.
-    if (all_read && unanswered == 0 && welcomed_ && !out_->broken()) return absl::OkStatus();
+    if (all_read && unanswered == 0 && welcomed_ && !out_->broken()) return refusals;
     const std::string without =
         unanswered == 0
             ? std::string()
@@ -156,7 +164,16 @@ class Ledger : public PublishStreamHandler {
   struct Line {
     std::string receipt;  // empty: not received yet
     size_t bytes;         // size of the event that waits for the receipt
+    uint64_t number;      // of the input's lines, from 1 on
   };
+
+  void CountRefusal(uint64_t number, const absl::Status& status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    ++refused_;
+    if (first_refused_ != 0 && first_refused_ < number) return;
+    first_refused_ = number;
+    first_refusal_ = std::string(status.message());
+  }
 
   bool Stopping() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return ended_ || going_away_ || receipts_unwanted_;
@@ -179,7 +196,6 @@ class Ledger : public PublishStreamHandler {
       text += lines_.front().receipt;
       lines_.pop_front();
       ++first_line_;
-      ++written_lines_;
     }
     if (!text.empty()) out_->Raw(text);
     if (out_->broken()) {
@@ -203,7 +219,8 @@ class Ledger : public PublishStreamHandler {
   uint32_t credit_ ABSL_GUARDED_BY(mu_) = 0;
   bool welcomed_ ABSL_GUARDED_BY(mu_) = false;
   int64_t refused_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t written_lines_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t first_refused_ ABSL_GUARDED_BY(mu_) = 0;  // its line; 0: none
+  std::string first_refusal_ ABSL_GUARDED_BY(mu_);
   bool receipts_unwanted_ ABSL_GUARDED_BY(mu_) = false;
   bool going_away_ ABSL_GUARDED_BY(mu_) = false;
   std::string go_away_reason_ ABSL_GUARDED_BY(mu_);
@@ -227,9 +244,11 @@ class Sender {
     while (true) {
       switch (reader_->Next(&line, /*wait=*/items_.empty())) {
         case LineReader::Result::kLine:
+          ++number_;
           if (!IsBlank(line) && !TakeLine(line)) return absl::OkStatus();
           break;
         case LineReader::Result::kTooLong:
+          ++number_;
           if (!Refuse(absl::InvalidArgumentError(
                   absl::StrCat("line longer than ", options_.max_line_bytes, " bytes")))) {
             return absl::OkStatus();
@@ -261,14 +280,14 @@ class Sender {
     const size_t bytes = line.size();
     if (item_bytes_ + bytes > kMaxMessageBytes && !Flush()) return false;
     if (!MakeRoom(bytes)) return false;
-    items_.push_back({.seq = ledger_->AddEvent(bytes), .event = *std::move(event)});
+    items_.push_back({.seq = ledger_->AddEvent(number_, bytes), .event = *std::move(event)});
     item_bytes_ += bytes;
     return items_.size() < kMaxItems || Flush();
   }
 
   bool Refuse(const absl::Status& status) {
     if (!MakeRoom(0)) return false;
-    ledger_->AddRefusal(status);
+    ledger_->AddRefusal(number_, status);
     return true;
   }
 
@@ -295,6 +314,7 @@ class Sender {
   Ledger* const ledger_;
   PublishStream* const stream_;
   BatchLineParser parser_;
+  uint64_t number_ = 0;  // lines read, empty ones included
   std::vector<StreamItem> items_;
   size_t item_bytes_ = 0;
 };

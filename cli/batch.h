@@ -4,7 +4,7 @@
 // Each line is sent as soon as it is read; lines that are read together are sent in one message.
 // Receipts are written in the order of the lines, each as soon as all earlier ones are written.
 // An event that control refuses and a line that is not an event get a receipt with an error
-// status.  Empty lines get no receipt.
+// status and the line's number.  Empty lines get no receipt; they count as lines.
 //
 // Threading: runs on the caller's thread and on the stream's.
 // Cost:      holds at most as many unanswered events as control's credit allows, and at most
@@ -29,11 +29,13 @@ struct BatchOptions {
   size_t max_waiting_lines = 100'000;  // lines read whose receipt is not written, refused or not
 };
 
-// Publishes the events of `input_fd`.  Returns OK when every line has its receipt, or an error
-// when the remaining receipts cannot come any more.
-//   UNAVAILABLE  control went away; the message says how many events have no receipt
-//   CANCELLED    the reader of the receipts went away, so publishing stopped
-//   NOT_FOUND    the input cannot be read to its end
+// Publishes the events of `input_fd`.  Returns OK when every line has its receipt and none was
+// refused, or an error when the remaining receipts cannot come any more.  Refused lines are told on
+// stderr, whatever the error.
+//   INVALID_ARGUMENT  lines were refused, all others published; told on stderr already
+//   UNAVAILABLE       control went away; the message says how many events have no receipt
+//   CANCELLED         the reader of the receipts went away, so publishing stopped
+//   NOT_FOUND         the input cannot be read to its end
 absl::Status RunBatch(const BatchOptions& options, int input_fd, PublishClient& client,
                       Output& out);
 

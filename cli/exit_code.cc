@@ -8,6 +8,7 @@ namespace {
 
 constexpr char kUsageMark[] = "fanwire.dev/usage";
 constexpr char kBrokenPipeMark[] = "fanwire.dev/broken-pipe";
+constexpr char kToldMark[] = "fanwire.dev/told";
 
 }  // namespace
 
@@ -28,6 +29,13 @@ absl::Status BrokenPipe() {
 bool IsBrokenPipe(const absl::Status& status) {
   return status.GetPayload(kBrokenPipeMark).has_value();
 }
+
+absl::Status Told(absl::Status status) {
+  status.SetPayload(kToldMark, absl::Cord());
+  return status;
+}
+
+bool IsTold(const absl::Status& status) { return status.GetPayload(kToldMark).has_value(); }
 
 int ExitCode(const absl::Status& status) {
   if (status.ok() || IsBrokenPipe(status)) return 0;

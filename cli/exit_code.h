@@ -15,6 +15,10 @@ bool IsUsageError(const absl::Status& status);
 absl::Status BrokenPipe();
 bool IsBrokenPipe(const absl::Status& status);
 
+// Marks an error whose text was written to stderr already: wsctl only exits with its code.
+absl::Status Told(absl::Status status);
+bool IsTold(const absl::Status& status);
+
 int ExitCode(const absl::Status& status);
 
 }  // namespace fanwire::cli

@@ -125,7 +125,9 @@ void AddPublishCommand(Command root) {
           "With --batch, reads one event a line and prints one receipt a line, in the same order:\n"
           "  {\"service\": …, \"channel\": …, \"event\": …, \"data\": {…}, \"id\": …,\n"
           "   \"idempotency_key\": …, \"ttl\": \"30s\", \"skip_history\": false}\n"
-          "The receipt of a refused event is {\"status\": {\"code\", \"message\"}}.")
+          "The receipt of a refused line is {\"status\": {\"code\", \"message\"}, \"line\": N}; "
+          "all\n"
+          "others are published, and the exit code is 67.")
       .OptionalArgument("SERVICE", &options->event.service, "Service that the channel belongs to",
                         Values::kServices)
       .OptionalArgument("CHANNEL", &options->event.channel,

@@ -26,6 +26,7 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Le;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 constexpr char kGood[] = R"({"service": "s", "channel": "c", "event": "e"})"
                          "\n";
@@ -100,6 +101,17 @@ class BatchTest : public testing::Test {
     return shown;
   }
 
+  // The line numbers of the refusals' receipts.
+  std::vector<int> Lines() {
+    std::vector<int> lines;
+    for (const absl::string_view line : absl::StrSplit(results_.text(), '\n', absl::SkipEmpty())) {
+      const auto receipt = nlohmann::json::parse(line);
+      EXPECT_EQ(receipt.contains("line"), receipt.contains("status"));
+      if (receipt.contains("line")) lines.push_back(receipt["line"].get<int>());
+    }
+    return lines;
+  }
+
   // Sends the receipts of the items in reverse order.
   static void AnswerBackwards(const std::vector<StreamItem>& items, PublishStreamHandler* handler) {
     for (auto item = items.rbegin(); item != items.rend(); ++item) {
@@ -143,14 +155,41 @@ TEST_F(BatchTest, ReceiptsAreInTheOrderOfTheLinesRefusalsAsWell) {
       handler->OnReceipts({{item->seq, receipt}});
     }
   };
-  EXPECT_OK(Run(absl::StrCat(kGood, "{nonsense\n", kGood,
-                             R"({"service": "nobody", "channel": "c", "event": "e"})", "\n\n  \n",
-                             R"({"service": "s"})", "\n", kGood)));
+  const absl::Status status = Run(absl::StrCat(
+      kGood, "\n{nonsense\n", kGood, R"({"service": "nobody", "channel": "c", "event": "e"})",
+      "\n\n  \n", R"({"service": "s"})", "\n", kGood));
+  EXPECT_EQ(ExitCode(status), 67);
+  EXPECT_TRUE(IsTold(status));
   EXPECT_THAT(Receipts(),
               ElementsAre("1", "INVALID_ARGUMENT", "2", "NOT_FOUND", "INVALID_ARGUMENT", "4"));
   EXPECT_THAT(results_.text(),
-              HasSubstr(R"("status":{"code":"NOT_FOUND","message":"no service"})"));
-  EXPECT_EQ(notes_.text, "3 of 6 lines were refused\n");
+              HasSubstr(R"({"status":{"code":"NOT_FOUND","message":"no service"},"line":5})"));
+  EXPECT_THAT(Lines(), ElementsAre(3, 5, 8));
+  EXPECT_THAT(notes_.text, StartsWith("3 of 6 refused, first at line 3: not a JSON object: "));
+  EXPECT_THAT(notes_.text, EndsWith("\n"));
+}
+
+TEST_F(BatchTest, TheFirstRefusalIsThatOfTheFirstLineNotOfTheFirstReceipt) {
+  client_.on_items = [](const std::vector<StreamItem>& items, PublishStreamHandler* handler) {
+    for (auto item = items.rbegin(); item != items.rend(); ++item) {
+      Receipt receipt;
+      receipt.status = absl::NotFoundError(absl::StrCat("seq ", item->seq, "\x1b[2J"));
+      handler->OnReceipts({{item->seq, receipt}});
+    }
+  };
+  EXPECT_EQ(ExitCode(Run(absl::StrCat(kGood, kGood, kGood))), 67);
+  EXPECT_EQ(notes_.text, "3 of 3 refused, first at line 1: seq 1\\x1b[2J\n");
+}
+
+TEST_F(BatchTest, RefusedLinesAreToldAlsoWhenControlGoesAway) {
+  client_.on_items = [](const std::vector<StreamItem>&, PublishStreamHandler* handler) {
+    handler->OnEnd(absl::UnavailableError("control is not reachable"));
+  };
+  client_.on_closed = [](PublishStreamHandler*) {};
+  const absl::Status status = Run(absl::StrCat("{\n", kGood));
+  EXPECT_EQ(ExitCode(status), 78);
+  EXPECT_FALSE(IsTold(status));
+  EXPECT_THAT(notes_.text, StartsWith("1 of 2 refused, first at line 1: "));
 }
 
 TEST_F(BatchTest, LinesThatComeTogetherTravelTogether) {
@@ -209,14 +248,18 @@ TEST_F(BatchTest, UnansweredBytesAreLimitedButOneEventAlwaysGoes) {
 TEST_F(BatchTest, RefusedLinesBehindAnUnsentEventDoNotStopEverything) {
   std::string text = kGood;
   for (int i = 0; i < 20; ++i) absl::StrAppend(&text, "{\n");
-  EXPECT_OK(Run(text, {.max_waiting_lines = 5}));
+  EXPECT_EQ(ExitCode(Run(text, {.max_waiting_lines = 5})), 67);
   EXPECT_THAT(Receipts(), SizeIs(21));
+  EXPECT_THAT(notes_.text, StartsWith("20 of 21 refused, first at line 2: "));
 }
 
 TEST_F(BatchTest, ALineOverTheLimitIsRefusedUnread) {
-  EXPECT_OK(Run(absl::StrCat(std::string(200, ' '), kGood, kGood), {.max_line_bytes = 100}));
+  EXPECT_EQ(
+      ExitCode(Run(absl::StrCat(std::string(200, ' '), kGood, kGood), {.max_line_bytes = 100})),
+      67);
   EXPECT_THAT(Receipts(), ElementsAre("INVALID_ARGUMENT", "1"));
   EXPECT_THAT(results_.text(), HasSubstr("line longer than 100 bytes"));
+  EXPECT_EQ(notes_.text, "1 of 2 refused, first at line 1: line longer than 100 bytes\n");
 }
 
 TEST_F(BatchTest, NoLineAtAllIsFine) {

@@ -66,17 +66,23 @@ class Batch(Case):
                  else receipt["position"]["offset"] for receipt in receipts]
         self.assertEqual(kinds, [1, "INVALID_ARGUMENT", "NOT_FOUND", "INVALID_ARGUMENT",
                                  "INVALID_ARGUMENT", "INVALID_ARGUMENT", 2, "INVALID_ARGUMENT", 3])
-        for receipt in receipts:
+        for number, receipt in enumerate(receipts, 1):
             if "status" in receipt:
                 self.assertTrue(receipt["status"]["message"])
-        self.assertEqual(code, 0)  # refused lines do not change the exit code
+                self.assertEqual(receipt["line"], number)
+            else:
+                self.assertNotIn("line", receipt)
+        self.assertEqual(code, 67)
 
-    async def test_refusals_alone_are_no_failure_of_the_batch(self):
-        done = self.server.wsctl("publish", "--batch", "-", stdin=line("bad:*") * 3, check=False)
-        self.assertEqual(done.returncode, 0)
-        self.assertEqual([json.loads(row)["status"]["code"] for row in done.stdout.splitlines()],
+    async def test_refused_lines_are_told_and_are_the_exit_code(self):
+        done = self.server.wsctl("publish", "--batch", "-", check=False,
+                                 stdin=line() + "\n" + line("bad:*") * 3)
+        self.assertEqual(done.returncode, 67)
+        receipts = [json.loads(row) for row in done.stdout.splitlines()]
+        self.assertEqual([receipt["status"]["code"] for receipt in receipts[1:]],
                          ["INVALID_ARGUMENT"] * 3)
-        self.assertIn("3 of 3 lines were refused", done.stderr)
+        self.assertEqual([receipt["line"] for receipt in receipts[1:]], [3, 4, 5])
+        self.assertRegex(done.stderr, r'^3 of 4 refused, first at line 3: channel "bad:\*": .+\n$')
 
     async def test_many_lines(self):
         count = 20000
