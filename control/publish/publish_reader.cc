@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/events/envelope.h"
-#include "control/events/event_validation.h"
 #include "control/publish/typed_payload.h"
 #include "fanwire/v1/publish.pb.h"
 #include "proto/wire/wire_reader.h"
@@ -182,12 +181,6 @@ absl::Status EventReader::Check() {
   if (!IsUtf8(event_.id)) {
     event_.id = {};  // a receipt could not repeat it
     return absl::InvalidArgumentError("id: not UTF-8");
-  }
-  if (event_.id.size() > kMaxEventIdBytes) {
-    const size_t bytes = event_.id.size();
-    event_.id = {};  // a receipt that repeats it could be longer than a message may be
-    return absl::InvalidArgumentError(
-        absl::StrCat("id: ", bytes, " bytes, at most ", kMaxEventIdBytes, " allowed"));
   }
   // Others are checked with what else is demanded of them, before anything repeats them.
   const std::pair<absl::string_view, absl::string_view> texts[] = {

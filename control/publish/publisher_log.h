@@ -52,8 +52,8 @@ class PublisherLog {
     std::string id;  // empty: that of the event that came again
   };
 
-  // Makes the caller the owner.  `last_accepted` is the highest accepted seq below the lowest one in
-  // flight; 0 if there is none.
+  // Makes the caller the owner.  `last_accepted` is the highest accepted seq below the lowest one
+  // in flight; 0 if there is none.
   uint64_t Begin(uint64_t* last_accepted);
 
   // Takes the next seq.  `owner` is what Begin() returned.

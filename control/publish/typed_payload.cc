@@ -115,8 +115,8 @@ bool IsFinite(const Value& value) {
 }
 
 absl::Status TooMuch() {
-  return absl::InvalidArgumentError(absl::StrCat(
-      "typed: more fields or text than an event of ", kMaxEnvelopeBytes, " bytes can hold"));
+  return absl::InvalidArgumentError(absl::StrCat("typed: more fields or text than an event of ",
+                                                 kMaxEnvelopeBytes, " bytes can hold"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/events/event_validation.h"
 #include "control/events/idempotency.h"
 
 namespace fanwire::control {
@@ -69,7 +70,8 @@ void PublishReceipts::Finish(const PendingReceipt& pending) {
 void PublishReceipts::Refuse(const PendingReceipt& pending, const absl::Status& status) {
   PublishOutcome outcome;
   outcome.status = status;
-  outcome.id = pending.id;
+  // Receipts that repeat longer ids could be more than a message may hold.
+  if (pending.id.size() <= kMaxEventIdBytes) outcome.id = pending.id;
   std::vector<IdempotencyWindow::Waiter> waiters;
   if (pending.service != nullptr) {
     pending.service->refused.Add(status);

@@ -40,9 +40,7 @@ struct RefusalTotals {
   void Add(const RefusalTotals& other) {
     for (size_t i = 0; i < kRefusalReasons; ++i) by_reason[i] += other.by_reason[i];
   }
-  int64_t total() const {
-    return std::accumulate(by_reason.begin(), by_reason.end(), int64_t{0});
-  }
+  int64_t total() const { return std::accumulate(by_reason.begin(), by_reason.end(), int64_t{0}); }
 };
 
 class RefusalCounts {

@@ -1,7 +1,7 @@
 // An Engine in front of another one that acknowledges appends when a test says so.
 //
-// Threading: safe from every thread.  While an append is acknowledged, nothing else may be published
-//            to its channels.
+// Threading: safe from every thread.  While an append is acknowledged, nothing else may be
+//            published to its channels.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,8 @@
 import asyncio
 import concurrent.futures
 
+import grpc
+
 from harness import Case, main, service, small_config
 
 
@@ -17,12 +19,27 @@ class Idempotency(Case):
         first = self.publish("i:a", data={"n": 1}, idempotency_key="once")
         self.assertFalse(first.duplicate)
         for _ in range(5):
-            again = self.publish("i:a", data={"n": "other"}, idempotency_key="once")
+            again = self.publish("i:a", data={"n": 1}, idempotency_key="once")
             self.assertTrue(again.duplicate)
             self.assertEqual((again.id, again.position), (first.id, first.position))
         self.assertEqual((await client.event())["data"], {"n": 1})
         self.publish("i:a", level="written", data={"n": 2})
         self.assertEqual((await client.event())["data"], {"n": 2})
+
+    async def test_a_key_of_another_event_is_refused_with_the_first_ones_channel(self):
+        self.publish("i:first", data={"n": 1}, idempotency_key="taken")
+        for channel, more in (("i:second", {}), ("i:first", {"data": {"n": 2}}),
+                              ("i:first", {"name": "other.event"})):
+            with self.assertRaises(grpc.RpcError) as caught:
+                self.publish(channel, idempotency_key="taken", **({"data": {"n": 1}} | more))
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.ALREADY_EXISTS)
+            self.assertIn('"i:first"', caught.exception.details())
+        receipts = self.publisher.publish_batch([
+            self.publisher.event("i:second", data={"n": 1}, idempotency_key="taken"),
+            self.publisher.event("i:first", data={"n": 1}, idempotency_key="taken")])
+        self.assertEqual(receipts[0].status.code, grpc.StatusCode.ALREADY_EXISTS.value[0])
+        self.assertIn('"i:first"', receipts[0].status.message)
+        self.assertTrue(receipts[1].duplicate)
 
     async def test_of_many_at_the_same_time_one_publishes(self):
         with concurrent.futures.ThreadPoolExecutor(16) as pool:

@@ -19,14 +19,14 @@ using PublishResumeTest = PublishFixture;
 
 TEST_F(PublishResumeTest, APublisherThatComesBackIsToldWhereItWas) {
   {
-    Publisher publisher(stub_.get());
+    StreamPublisher publisher(stub_.get());
     EXPECT_EQ(publisher.Greet("me").last_accepted_seq(), 0u);
     publisher.SendMany(1, 20, 10);
     publisher.ReadReceipts(20);
     publisher.Cancel();
     EXPECT_THAT(publisher.Finish(), StatusIs(absl::StatusCode::kCancelled, HasSubstr("")));
   }
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   EXPECT_EQ(publisher.Greet("me").last_accepted_seq(), 20u);
   publisher.Send({19, 20, 21, 21, 22});
   const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(5);
@@ -44,13 +44,13 @@ TEST_F(PublishResumeTest, APublisherThatComesBackIsToldWhereItWas) {
   EXPECT_EQ(routing_->queries->Counts("s").duplicates, 3);
   publisher.HalfClose();
   EXPECT_OK(publisher.Finish());
-  Publisher other(stub_.get());
+  StreamPublisher other(stub_.get());
   EXPECT_EQ(other.Greet("you").last_accepted_seq(), 0u);
 }
 
 TEST_F(PublishResumeTest, WithoutANameSeqsAreOnlyEchoed) {
   for (int i = 0; i < 2; ++i) {
-    Publisher publisher(stub_.get());
+    StreamPublisher publisher(stub_.get());
     EXPECT_EQ(publisher.Greet().last_accepted_seq(), 0u);
     publisher.Send({5, 5, 1});
     const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(3);
@@ -65,7 +65,7 @@ TEST_F(PublishResumeTest, WithoutANameSeqsAreOnlyEchoed) {
 TEST_F(PublishResumeTest, OfTooManyPublishersTheLongestUnusedIsForgotten) {
   Serve({.max_publishers = 2});
   const auto last_of = [this](const std::string& id, bool publish) {
-    Publisher publisher(stub_.get());
+    StreamPublisher publisher(stub_.get());
     const uint64_t last = publisher.Greet(id).last_accepted_seq();
     if (publish) {
       publisher.Send({last + 1});
@@ -87,14 +87,14 @@ TEST_F(PublishResumeTest, OfTooManyPublishersTheLongestUnusedIsForgotten) {
 TEST_F(PublishResumeTest, WhatWaitsForWrittenWasAcceptedAndIsADuplicateWithItsPosition) {
   Want(*worker_, "x");
   {
-    Publisher publisher(stub_.get());
+    StreamPublisher publisher(stub_.get());
     publisher.Greet("me", v1::RECEIPT_LEVEL_WRITTEN);
     publisher.SendMany(1, 10, 10);
     EXPECT_TRUE(WaitFor([&] { return Accepted() == 10; }));
     publisher.Cancel();
     publisher.Finish().IgnoreError();
   }
-  Publisher again(stub_.get());
+  StreamPublisher again(stub_.get());
   EXPECT_EQ(again.Greet("me", v1::RECEIPT_LEVEL_WRITTEN).last_accepted_seq(), 10u);
   again.SendMany(1, 10, 10);
   for (const v1::ItemReceipt& receipt : again.ReadReceipts(10)) {
@@ -106,7 +106,7 @@ TEST_F(PublishResumeTest, WhatWaitsForWrittenWasAcceptedAndIsADuplicateWithItsPo
 }
 
 TEST_F(PublishResumeTest, ASeqIsNotUsedForTwoEvents) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet("me");
   publisher.Send({1}, R"({"n":1})");
   publisher.Send({1}, R"({"n":2})");
@@ -122,7 +122,7 @@ TEST_F(PublishResumeTest, ASeqIsNotUsedForTwoEvents) {
 
 TEST_F(PublishResumeTest, WhatIsTooLongAgoIsRefusedRatherThanToldAsADuplicate) {
   Serve({.stream_credit = 4});
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet("me");
   publisher.SendMany(1, 20, 20);
   EXPECT_THAT(publisher.ReadReceipts(20), SizeIs(20));
@@ -139,11 +139,11 @@ TEST_F(PublishResumeTest, WhatIsTooLongAgoIsRefusedRatherThanToldAsADuplicate) {
 TEST_F(PublishResumeTest, WhatAnOlderStreamStillHoldsIsNotPublishedAfterANewerOneSaidHello) {
   Serve({.stream_credit = 5});
   Want(*worker_, "x");
-  Publisher older(stub_.get());
+  StreamPublisher older(stub_.get());
   older.Greet("me", v1::RECEIPT_LEVEL_WRITTEN);
   older.SendMany(1, 20, 5);
   EXPECT_TRUE(WaitFor([&] { return Accepted() == 5; }));  // the rest waits for credit
-  Publisher newer(stub_.get());
+  StreamPublisher newer(stub_.get());
   EXPECT_EQ(newer.Greet("me").last_accepted_seq(), 5u);
   newer.SendMany(6, 20, 5);
   EXPECT_THAT(newer.ReadReceipts(15), SizeIs(15));
@@ -162,7 +162,8 @@ TEST_F(PublishResumeTest, WhatAnOlderStreamStillHoldsIsNotPublishedAfterANewerOn
 // Says hello on another stream while the message of the first one is being published.
 class HelloAtPublication final : public PublicationObserver {
  public:
-  HelloAtPublication(int number, Publisher* publisher) : number_(number), publisher_(publisher) {}
+  HelloAtPublication(int number, StreamPublisher* publisher)
+      : number_(number), publisher_(publisher) {}
 
   void OnPublication(const ObservedPublication& /*observed*/) override {
     if (++seen_ == number_) last_accepted = publisher_->Greet("me").last_accepted_seq();
@@ -172,14 +173,14 @@ class HelloAtPublication final : public PublicationObserver {
 
  private:
   const int number_;
-  Publisher* const publisher_;
+  StreamPublisher* const publisher_;
   int seen_ = 0;
 };
 
 TEST_F(PublishResumeTest, AMessageThatIsBeingPublishedEndsWhenANewerStreamSaysHello) {
-  Publisher older(stub_.get());
+  StreamPublisher older(stub_.get());
   older.Greet("me");
-  Publisher newer(stub_.get());
+  StreamPublisher newer(stub_.get());
   HelloAtPublication observer(3, &newer);
   routing_->router->AddObserver(&observer);
   older.SendMany(1, 10, 10);
@@ -222,14 +223,14 @@ class PublishLateTest : public PublishFixture {
 };
 
 TEST_F(PublishLateTest, WhatBecameOfASeqInFlightIsToldToTheStreamThatSendsItAgain) {
-  Publisher older(stub_.get());
+  StreamPublisher older(stub_.get());
   older.Greet("me");
   older.SendMany(1, 3, 3);
   EXPECT_TRUE(WaitFor([&] { return held_->held() == 3; }));
   older.Cancel();
   EXPECT_THAT(older.Finish(), StatusIs(absl::StatusCode::kCancelled, HasSubstr("")));
 
-  Publisher newer(stub_.get());
+  StreamPublisher newer(stub_.get());
   EXPECT_EQ(newer.Greet("me").last_accepted_seq(), 0u);
   newer.SendMany(1, 3, 3);
   EXPECT_TRUE(WaitFor([&] { return routing_->queries->Counts("s").duplicates == 3; }));
@@ -258,18 +259,18 @@ TEST_F(PublishLateTest, WhatBecameOfASeqInFlightIsToldToTheStreamThatSendsItAgai
 }
 
 TEST_F(PublishLateTest, TheWelcomeTellsNoSeqAboveOneWhoseOutcomeIsNotKnown) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet("me");
   publisher.SendMany(1, 3, 3);
   EXPECT_TRUE(WaitFor([&] { return held_->held() == 3; }));
   held_->ReleaseFirst(absl::OkStatus());
   EXPECT_THAT(publisher.ReadReceipts(1), SizeIs(1));
-  EXPECT_EQ(Publisher(stub_.get()).Greet("me").last_accepted_seq(), 1u);
+  EXPECT_EQ(StreamPublisher(stub_.get()).Greet("me").last_accepted_seq(), 1u);
   held_->ReleaseFirst(absl::UnavailableError("no space"));
   held_->ReleaseFirst(absl::OkStatus());
   // Three is accepted, and two was refused, of which a receipt was given.
-  EXPECT_TRUE(WaitFor(
-      [&] { return Publisher(stub_.get()).Greet("me").last_accepted_seq() == 3u; }));
+  EXPECT_TRUE(
+      WaitFor([&] { return StreamPublisher(stub_.get()).Greet("me").last_accepted_seq() == 3u; }));
 }
 
 }  // namespace

@@ -407,6 +407,24 @@ TEST_F(PublishServiceTest, EveryRefusalIsCountedWithItsReason) {
   EXPECT_EQ(nowhere.total(), 3);
 }
 
+TEST_F(PublishServiceTest, AReceiptRepeatsNoIdThatCannotBeOne) {
+  v1::PublishBatchRequest batch;
+  for (const char* json : {"{}", "[]"}) {
+    for (const size_t bytes : {256, 257, 1 << 20}) {
+      *batch.add_events() = MakeEvent("x", json);
+      batch.mutable_events()->rbegin()->set_id(std::string(bytes, 'i'));
+    }
+  }
+  const auto response = PublishBatch(batch);
+  ASSERT_OK(response);
+  for (int i = 0; i < 6; ++i) {
+    const v1::Receipt& receipt = response->receipts(i);
+    EXPECT_EQ(receipt.has_status(), i != 0) << i;
+    EXPECT_EQ(receipt.id(), i % 3 == 0 ? std::string(256, 'i') : "") << i;
+  }
+  EXPECT_EQ(response->receipts(1).status().message(), "id: 257 bytes, at most 256 allowed");
+}
+
 TEST_F(PublishServiceTest, ALongNameOfAServiceIsNotRepeatedWhole) {
   v1::Event event = MakeEvent();
   event.set_service(std::string(2 << 20, 'x'));

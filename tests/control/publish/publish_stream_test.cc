@@ -1,6 +1,7 @@
 // PublishStream: order, credit, and every way in which a stream can end.
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +24,7 @@ using ::testing::SizeIs;
 using PublishStreamTest = PublishFixture;
 
 TEST_F(PublishStreamTest, EveryItemGetsItsReceiptAndItsPositionInOrder) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   const v1::PublisherWelcome welcome = publisher.Greet();
   EXPECT_EQ(welcome.last_accepted_seq(), 0u);
   EXPECT_EQ(welcome.credit(), 1000u);
@@ -44,7 +45,7 @@ TEST_F(PublishStreamTest, EveryItemGetsItsReceiptAndItsPositionInOrder) {
 }
 
 TEST_F(PublishStreamTest, TheReceiptsOfAMessageComeTogether) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet();
   publisher.SendMany(1, 50, 50);
   const std::optional<v1::PublishStreamResponse> response = publisher.Read();
@@ -55,7 +56,7 @@ TEST_F(PublishStreamTest, TheReceiptsOfAMessageComeTogether) {
 }
 
 TEST_F(PublishStreamTest, ItemsOfEverySizeAreReadAcrossTheEndsOfGrpcsPieces) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet();
   v1::PublishStreamRequest request;
   for (uint64_t seq = 1; seq <= 100; ++seq) {
@@ -86,7 +87,7 @@ TEST_F(PublishStreamTest, ItemsOfEverySizeAreReadAcrossTheEndsOfGrpcsPieces) {
 }
 
 TEST_F(PublishStreamTest, ARefusedItemRefusesNoneOfTheOthersAndMayBeSentAgainLater) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet("me");
   publisher.Send({1});
   publisher.Send({2}, "oops");
@@ -100,7 +101,7 @@ TEST_F(PublishStreamTest, ARefusedItemRefusesNoneOfTheOthersAndMayBeSentAgainLat
   EXPECT_EQ(receipts[2].receipt().position().offset(), 2);
   publisher.HalfClose();
   EXPECT_OK(publisher.Finish());
-  Publisher again(stub_.get());
+  StreamPublisher again(stub_.get());
   EXPECT_EQ(again.Greet("me").last_accepted_seq(), 3u);
   again.Send({4});
   EXPECT_EQ(again.ReadReceipts(1)[0].receipt().position().offset(), 3);
@@ -113,7 +114,7 @@ TEST_F(PublishStreamTest, ARefusedItemRefusesNoneOfTheOthersAndMayBeSentAgainLat
 TEST_F(PublishStreamTest, WithoutReceiptsReadingStopsAtTheCreditAndGoesOnWithThem) {
   Serve({.stream_credit = 10});
   Want(*worker_, "x");
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   EXPECT_EQ(publisher.Greet("", v1::RECEIPT_LEVEL_WRITTEN).credit(), 10u);
   publisher.SendMany(1, 100, 5);
   EXPECT_TRUE(WaitFor([&] { return Accepted() == 10; }));
@@ -137,7 +138,7 @@ TEST_F(PublishStreamTest, WithoutReceiptsReadingStopsAtTheCreditAndGoesOnWithThe
 
 TEST_F(PublishStreamTest, AMessageMayExceedTheCreditOnce) {
   Serve({.stream_credit = 3});
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet();
   for (uint64_t first = 1; first < 50; first += 10) publisher.SendMany(first, first + 9, 10);
   EXPECT_THAT(publisher.ReadReceipts(50), SizeIs(50));
@@ -152,7 +153,7 @@ TEST_F(PublishStreamTest, ReceiptsThatWaitForASlowReaderLeaveTogetherHoweverSmal
   window.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 64 << 10);
   const auto stub = v1::Publisher::NewStub(grpc::CreateCustomChannel(
       absl::StrCat("unix:", folder_, "/s"), grpc::InsecureChannelCredentials(), window));
-  Publisher publisher(stub.get());
+  StreamPublisher publisher(stub.get());
   publisher.Greet();
   std::thread sending([&] {
     publisher.SendMany(1, 3000, 1);
@@ -176,11 +177,11 @@ TEST_F(PublishStreamTest, ReceiptsThatWaitForASlowReaderLeaveTogetherHoweverSmal
 // ------------------------------------------------------------------------------- faults
 
 TEST_F(PublishStreamTest, TheFirstMessageIsHelloAndTheOthersAreItems) {
-  Publisher hasty(stub_.get());
+  StreamPublisher hasty(stub_.get());
   hasty.Send({1});
   EXPECT_EQ(hasty.Read(), std::nullopt);
   EXPECT_THAT(hasty.Finish(), StatusIs(kInvalid, HasSubstr("must be hello")));
-  Publisher polite(stub_.get());
+  StreamPublisher polite(stub_.get());
   polite.Greet();
   v1::PublishStreamRequest request;
   request.mutable_hello();
@@ -189,12 +190,12 @@ TEST_F(PublishStreamTest, TheFirstMessageIsHelloAndTheOthersAreItems) {
   EXPECT_THAT(
       polite.Finish(),
       StatusIs(kInvalid, "hello: this stream has had one; only its first message may be hello"));
-  Publisher vague(stub_.get());
+  StreamPublisher vague(stub_.get());
   vague.Greet();
   vague.stream().Write({});
   EXPECT_EQ(vague.Read(), std::nullopt);
   EXPECT_THAT(vague.Finish(), StatusIs(kInvalid, "message: neither hello nor items"));
-  Publisher empty(stub_.get());
+  StreamPublisher empty(stub_.get());
   empty.stream().Write({});
   EXPECT_THAT(empty.Finish(), StatusIs(kInvalid, HasSubstr("must be hello")));
   EXPECT_EQ(Accepted(), 0);
@@ -202,7 +203,7 @@ TEST_F(PublishStreamTest, TheFirstMessageIsHelloAndTheOthersAreItems) {
 
 TEST_F(PublishStreamTest, AHelloThatMeansNothingIsRefused) {
   const auto greet = [this](const v1::PublisherHello& hello) {
-    Publisher publisher(stub_.get());
+    StreamPublisher publisher(stub_.get());
     v1::PublishStreamRequest request;
     *request.mutable_hello() = hello;
     publisher.stream().Write(request);
@@ -221,7 +222,7 @@ TEST_F(PublishStreamTest, AHelloThatMeansNothingIsRefused) {
 }
 
 TEST_F(PublishStreamTest, TooManyItemsInOneMessageEndTheStreamAndPublishNothingOfIt) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet();
   publisher.SendMany(1, 101, 101);
   EXPECT_THAT(publisher.Finish(),
@@ -230,7 +231,7 @@ TEST_F(PublishStreamTest, TooManyItemsInOneMessageEndTheStreamAndPublishNothingO
 }
 
 TEST_F(PublishStreamTest, WhatIsRefusedIsCounted) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet("me");
   publisher.Send({1}, "[]");  // by the router
   v1::PublishStreamRequest unreadable;
@@ -250,7 +251,7 @@ TEST_F(PublishStreamTest, WhatIsRefusedIsCounted) {
 }
 
 TEST_F(PublishStreamTest, AnEventOfMalformedBytesIsRefusedAndAMalformedMessageEndsTheStream) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet("me");
   v1::PublishStreamRequest request;
   for (const uint64_t seq : {1, 2, 3}) {
@@ -288,7 +289,7 @@ TEST_F(PublishStreamTest, AnEventOfMalformedBytesIsRefusedAndAMalformedMessageEn
 
 TEST_F(PublishStreamTest, AHalfClosedStreamEndsWithItsLastReceipt) {
   Want(*worker_, "x");
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet("", v1::RECEIPT_LEVEL_WRITTEN);
   publisher.SendMany(1, 20, 20);
   publisher.HalfClose();
@@ -304,10 +305,10 @@ TEST_F(PublishStreamTest, AHalfClosedStreamEndsWithItsLastReceipt) {
 }
 
 TEST_F(PublishStreamTest, AStreamWithoutAWordEndsWell) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.HalfClose();
   EXPECT_OK(publisher.Finish());
-  Publisher greeted(stub_.get());
+  StreamPublisher greeted(stub_.get());
   greeted.Greet();
   greeted.HalfClose();
   EXPECT_OK(greeted.Finish());
@@ -316,7 +317,7 @@ TEST_F(PublishStreamTest, AStreamWithoutAWordEndsWell) {
 TEST_F(PublishStreamTest, ACancelledStreamsReceiptsComeLaterAndHarmNobody) {
   Want(*worker_, "x");
   {
-    Publisher publisher(stub_.get());
+    StreamPublisher publisher(stub_.get());
     publisher.Greet("me", v1::RECEIPT_LEVEL_WRITTEN);
     publisher.SendMany(1, 50, 10);
     EXPECT_TRUE(WaitFor([&] { return Accepted() == 50; }));
@@ -325,7 +326,7 @@ TEST_F(PublishStreamTest, ACancelledStreamsReceiptsComeLaterAndHarmNobody) {
   }
   // Part of them while gRPC may still be busy with the end, the rest with the worker's end.
   ReportAll();
-  Publisher again(stub_.get());
+  StreamPublisher again(stub_.get());
   EXPECT_EQ(again.Greet("me").last_accepted_seq(), 50u);
   again.HalfClose();
   EXPECT_OK(again.Finish());
@@ -348,12 +349,12 @@ class AtPublication final : public PublicationObserver {
 };
 
 TEST_F(PublishStreamTest, OfAMessageWhoseStreamIsCancelledTheRestIsNotPublished) {
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet();
   AtPublication observer(3, [&] {
     publisher.Cancel();
     // The server has read of the cancellation before it answers this.
-    Publisher(stub_.get()).Greet();
+    StreamPublisher(stub_.get()).Greet();
   });
   routing_->router->AddObserver(&observer);
   publisher.SendMany(1, 100, 100);
@@ -367,7 +368,7 @@ TEST_F(PublishStreamTest, OfAMessageWhoseStreamIsCancelledTheRestIsNotPublished)
 TEST_F(PublishStreamTest, AStreamThatIsCancelledForWantOfCreditEnds) {
   Serve({.stream_credit = 5});
   Want(*worker_, "x");
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet("", v1::RECEIPT_LEVEL_WRITTEN);
   publisher.SendMany(1, 20, 5);
   EXPECT_TRUE(WaitFor([&] { return Accepted() == 5; }));
@@ -382,7 +383,7 @@ TEST_F(PublishStreamTest, StreamsThatComeAndGoByCancellationLeaveNothingBehind) 
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 30; ++i) {
-        Publisher publisher(stub_.get());
+        StreamPublisher publisher(stub_.get());
         publisher.Greet(absl::StrCat("publisher-", t), v1::RECEIPT_LEVEL_WRITTEN);
         publisher.Send({1, 2, 3});
         if (i % 3 == 0) publisher.HalfClose();
@@ -408,7 +409,7 @@ TEST_F(PublishStreamTest, StreamsThatComeAndGoByCancellationLeaveNothingBehind) 
 
 TEST_F(PublishStreamTest, GoAwayComesAfterTheReceiptsAndTheStreamGoesOnUntilTheyAreAllThere) {
   Want(*worker_, "x");
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet("", v1::RECEIPT_LEVEL_WRITTEN);
   publisher.SendMany(1, 10, 10);
   EXPECT_TRUE(WaitFor([&] { return Accepted() == 10; }));
@@ -428,7 +429,7 @@ TEST_F(PublishStreamTest, GoAwayComesAfterTheReceiptsAndTheStreamGoesOnUntilThey
 
 TEST_F(PublishStreamTest, AStreamThatComesAfterTheGoAwayIsToldAtOnce) {
   service_->GoAway("control is stopping");
-  Publisher publisher(stub_.get());
+  StreamPublisher publisher(stub_.get());
   publisher.Greet();
   const std::optional<v1::PublishStreamResponse> response = publisher.Read();
   ASSERT_TRUE(response.has_value());
@@ -447,7 +448,7 @@ TEST_F(PublishStreamTest, GoAwayMayMeetStreamsThatEnd) {
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 30; ++i) {
-        Publisher publisher(stub_.get());
+        StreamPublisher publisher(stub_.get());
         publisher.Greet();
         publisher.Send({1});
         if (i % 2 == 0) {
@@ -475,7 +476,7 @@ TEST_F(PublishStreamTest, TwoStreamsIntoOneChannelShareItsPositionsAndEachKeepsI
   std::vector<std::vector<int64_t>> offsets(2);
   for (size_t t = 0; t < 2; ++t) {
     threads.emplace_back([&, t] {
-      Publisher publisher(stub_.get());
+      StreamPublisher publisher(stub_.get());
       publisher.Greet();
       std::thread sending([&] {
         publisher.SendMany(1, 1000, 10);

@@ -1,5 +1,6 @@
 #include "control/publish/publisher_log.h"
 
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>

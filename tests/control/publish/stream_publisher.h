@@ -17,9 +17,9 @@
 
 namespace fanwire::control {
 
-class Publisher {
+class StreamPublisher {
  public:
-  explicit Publisher(v1::Publisher::Stub* stub) {
+  explicit StreamPublisher(v1::Publisher::Stub* stub) {
     context_.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(60)));
     stream_ = stub->PublishStream(&context_);
   }

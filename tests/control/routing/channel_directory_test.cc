@@ -288,8 +288,8 @@ TEST_F(ChannelDirectoryTest, APublicationThatTheEngineHasNotAcknowledgedKeepsACh
 TEST_F(ChannelDirectoryTest, ASweepForgetsOldIdempotencyKeys) {
   IdempotencyWindow& window = directory_.FindService("a")->idempotency;
   PublishOutcome outcome;
-  std::string id;
-  window.Begin("key", clock_.Now(), {}, &outcome, &id);
+  std::string id, channel;
+  window.Begin("key", {}, clock_.Now(), {}, &outcome, &id, &channel);
   window.Settle("key", {}, clock_.Now());
   clock_.Advance(absl::Minutes(10));
   directory_.Sweep();

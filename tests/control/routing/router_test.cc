@@ -335,7 +335,6 @@ TEST_F(RouterTest, ASecondEventOfAKeyIsNotPublishedAndGetsTheFirstOnesReceipt) {
   Event event = MakeEvent("x");
   event.idempotency_key = "key";
   const FakeReceiptSink::Receipt first = Publish(event);
-  event.channel = "y";
   event.id = "other";
   const FakeReceiptSink::Receipt second = Publish(event);
   EXPECT_TRUE(second.outcome.duplicate);
@@ -345,6 +344,24 @@ TEST_F(RouterTest, ASecondEventOfAKeyIsNotPublishedAndGetsTheFirstOnesReceipt) {
   EXPECT_EQ(routing_->queries->Counts("s").duplicates, 1);
   Pass(absl::Minutes(10));
   EXPECT_FALSE(Publish(event).outcome.duplicate);
+}
+
+TEST_F(RouterTest, AKeyOfAnotherEventIsRefusedAndHarmsNeitherTheKeyNorTheFirst) {
+  Event event = MakeEvent("x");
+  event.idempotency_key = "key";
+  const FakeReceiptSink::Receipt first = Publish(event);
+  Event other = event;
+  other.channel = "y";
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(
+        Publish(other).outcome.status,
+        StatusIs(absl::StatusCode::kAlreadyExists,
+                 "idempotency_key \"key\": another event was published with it on channel \"x\""));
+  }
+  EXPECT_EQ(Publish(event).id, first.id);
+  EXPECT_EQ(routing_->queries->Counts("s").refused.of(RefusalReason::kConflict), 2);
+  Pass(absl::Minutes(10));
+  EXPECT_OK(Publish(other).outcome.status);
 }
 
 TEST_F(RouterTest, DuplicatesOfAnEventUnderWayGetItsReceiptWhenItIsThere) {

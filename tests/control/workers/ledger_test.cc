@@ -240,7 +240,7 @@ TEST_F(LedgerTest, NoTotalEverGoesBack) {
     Process& process = processes[i];
     const std::string id = std::to_string(i);
     if (!process.attached) {
-      if (below(3) == 0) process = {.incarnation = process.incarnation + 1};
+      if (below(3) == 0) process = {process.incarnation + 1, false, {}};
       if (below(5) == 0) ledger_.Forget(id);
       ledger_.Attached(id, process.incarnation, below(2) == 0);
       process.attached = true;

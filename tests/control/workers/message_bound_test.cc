@@ -37,7 +37,7 @@ TEST(MessageBoundTest, EntriesOfMapsAndUnknownFieldsCount) {
   v1::WorkerMessage message;
   auto* const errors =
       message.add_items()->mutable_heartbeat()->add_services()->mutable_errors();  // 3 fields
-  for (int i = 0; i < 100; ++i) (*errors)[std::to_string(i)] = 1;  // 3 each
+  for (int i = 0; i < 100; ++i) (*errors)[std::to_string(i)] = 1;                  // 3 each
   EXPECT_TRUE(Fits(message.SerializeAsString(), 303));
   EXPECT_FALSE(Fits(message.SerializeAsString(), 302));
   std::string unknown;
