@@ -11,6 +11,12 @@
 
 namespace fanwire::fanout {
 
+namespace {
+
+constexpr absl::string_view kEpochChanged = "epoch_changed";
+
+}  // namespace
+
 BatchApplier::BatchApplier(Hub* hub, TrackTable* tracks, ServicePorts* ports, Interest* interest,
                            Acknowledgements* acknowledgements)
     : hub_(hub),
@@ -71,6 +77,7 @@ void BatchApplier::DefineChannel(const v1::ChannelDef& def) {
   if (service == nullptr) return;
   const auto dialect = static_cast<Dialect>(def.dialect());
   Channel* const channel = service->FindOrMakeChannel(dialect, def.channel());
+  const bool new_epoch = !channel->epoch.empty() && channel->epoch != def.epoch();
   channel->handle = def.handle();
   channel->offset =
       channel->epoch == def.epoch() ? std::max(channel->offset, def.offset()) : def.offset();
@@ -80,6 +87,8 @@ void BatchApplier::DefineChannel(const v1::ChannelDef& def) {
     channel->gap = static_cast<GapPolicy>(def.gap_policy());
   }
   handles_[def.handle()] = ChannelRef(channel);
+  channel->epoch_told = new_epoch && service->HasSubscribers(channel);
+  if (channel->epoch_told) TellGap(channel, 1, def.offset(), kEpochChanged);
 }
 
 void BatchApplier::ReleaseChannel(uint32_t handle) {
@@ -89,30 +98,42 @@ void BatchApplier::ReleaseChannel(uint32_t handle) {
   handles_.erase(it);
   if (channel->handle == handle) {
     channel->handle = 0;
-    // Later publications do not come here: without subscribers nobody needs the position.
-    if (channel->subscribers.empty() && channel->service->PatternsOf(channel.get()).empty()) {
-      channel->epoch.clear();
-      channel->offset = 0;
-    }
+    LoseHandle(channel.get());
   }
   channel->service->ForgetIfIdle(channel.get());
+}
+
+void BatchApplier::LoseHandle(Channel* channel) {
+  // What is published next may not come here.  To a session that subscribes by then, it would be
+  // too old: the position is of use only to those that subscribe already.
+  if (!channel->epoch.empty() && channel->service->HasSubscribers(channel)) {
+    channel->service->KeepPosition(channel, hub_->loop()->Now());
+    return;
+  }
+  channel->epoch.clear();
+  channel->offset = 0;
 }
 
 void BatchApplier::ApplyGap(const v1::ChannelGap& gap) {
   const auto it = handles_.find(gap.handle());
   if (it == handles_.end()) return;
   Channel* const channel = it->second.get();
-  const bool new_epoch = gap.reason() == "epoch_changed";
-  if (!new_epoch && gap.epoch() == channel->epoch && gap.to() <= channel->offset) return;  // known
+  const bool told = std::exchange(channel->epoch_told, false);
+  if ((gap.reason() != kEpochChanged || told) && gap.epoch() == channel->epoch &&
+      gap.to() <= channel->offset) {
+    return;  // known
+  }
   channel->epoch = gap.epoch();
   channel->offset = gap.to();
-  if (gap.reason() != "expired" && channel->gap == GapPolicy::kClose) {
-    return CloseSubscribers(channel);
-  }
-  hub_->Deliver(channel,
-                {.frame = Frame::Text(SkippedText(channel->name, gap.from(), gap.to(), gap.reason(),
-                                                  new_epoch ? gap.epoch() : "", absl::Now())),
-                 .notice = true});
+  TellGap(channel, gap.from(), gap.to(), gap.reason());
+}
+
+void BatchApplier::TellGap(Channel* channel, int64_t from, int64_t to, absl::string_view reason) {
+  if (reason != "expired" && channel->gap == GapPolicy::kClose) return CloseSubscribers(channel);
+  hub_->Deliver(channel, {.frame = Frame::Text(SkippedText(
+                              channel->name, from, to, reason,
+                              reason == kEpochChanged ? channel->epoch : "", absl::Now())),
+                          .notice = true});
 }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the last reference frees the frame
 
 void BatchApplier::CloseSubscribers(Channel* channel) {
@@ -134,9 +155,6 @@ void BatchApplier::Restart() {
   hub_->CommitAll();
   hub_->Drain();
   tracks_->Disown();
-  for (const auto& [handle, channel] : handles_) {
-    if (channel->handle == handle) channel->handle = 0;
-  }
   handles_.clear();
   // All channels, not only those that had a handle: one may have waited for its handle in vain.
   std::vector<ChannelRef> channels;
@@ -147,7 +165,12 @@ void BatchApplier::Restart() {
       }
     }
   }
-  for (const ChannelRef& channel : channels) channel->service->ForgetIfIdle(channel.get());
+  for (const ChannelRef& channel : channels) {
+    channel->handle = 0;
+    channel->epoch_told = false;
+    LoseHandle(channel.get());
+    channel->service->ForgetIfIdle(channel.get());
+  }
   acknowledgements_->Restart();
 }
 

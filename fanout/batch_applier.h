@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "fanout/acknowledgements.h"
 #include "fanout/batch_reader.h"
 #include "fanout/channel.h"
@@ -45,7 +46,12 @@ class BatchApplier {
   void ApplyOther(const v1::BatchItem& item);
   void DefineChannel(const v1::ChannelDef& def);
   void ReleaseChannel(uint32_t handle);
+  // The channel has no handle any more: forgets its position, unless somebody subscribes to it.
+  void LoseHandle(Channel* channel);
   void ApplyGap(const v1::ChannelGap& gap);
+  // Tells the channel's subscribers that positions `from` to `to` do not come, or closes them, as
+  // its policy wants it.
+  void TellGap(Channel* channel, int64_t from, int64_t to, absl::string_view reason);
   // Closes the sessions that subscribe to the channel, by name or by pattern.
   void CloseSubscribers(Channel* channel);
 

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "common/intrusive_ptr.h"
 #include "fanout/net/frame.h"
 #include "fanout/track.h"
@@ -117,6 +118,8 @@ struct Channel {
   int64_t offset = 0;   // last position applied
   BacklogPolicy backlog = BacklogPolicy::kClose;
   GapPolicy gap = GapPolicy::kNotify;
+  bool epoch_told = false;     // ChannelDef brought another epoch, which was told
+  absl::Duration released_at;  // if it has a position and no handle: since when
 
   SubscriberTable subscribers;  // by name
   int32_t interest = 0;         // subscriptions and subscribes under way, by name

@@ -184,9 +184,9 @@ void Interest::TellInterest() {
   }
   // Positions after all interest: control resumes channels that are wanted by then.
   for (Service* const service : services_()) {
+    service->ForgetLeftPositions();
     for (const auto& [name, channel] : service->channels(Dialect::kCommon)) {
-      if (channel->epoch.empty()) continue;
-      if (channel->subscribers.empty() && service->PatternsOf(channel.get()).empty()) continue;
+      if (channel->epoch.empty() || !service->HasSubscribers(channel.get())) continue;
       v1::ChannelPosition* const at = snapshot->add_positions();
       at->set_service(service->name());
       at->set_channel(std::string(name));

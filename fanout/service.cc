@@ -57,13 +57,52 @@ void Service::ForgetIfIdle(Channel* channel) {
       channel->first_run != nullptr || !channel->arrived.empty()) {
     return;
   }
-  if (!channel->epoch.empty() && !PatternsOf(channel).empty()) return;
+  if (!channel->epoch.empty() && HasSubscribers(channel)) return;
   Channels& channels = channels_[static_cast<size_t>(channel->dialect)];
   const auto it = channels.find(channel->name);
   if (it == channels.end() || it->second.get() != channel) return;
   // The key lives in the channel: it must outlive the entry.
   const ChannelRef last = it->second;
   channels.erase(it);
+}
+
+bool Service::HasSubscribers(Channel* channel) {
+  if (!channel->subscribers.empty()) return true;
+  const std::vector<PatternTable*>& patterns = PatternsOf(channel);
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [](const PatternTable* table) { return !table->subscribers.empty(); });
+}
+
+void Service::KeepPosition(Channel* channel, absl::Duration now) {
+  channel->released_at = now;
+  positions_kept_ = true;
+}
+
+void Service::ForgetLeftPositions() {
+  if (pattern_left_) ForgetPositions(-absl::InfiniteDuration());
+}
+
+void Service::ForgetOldPositions(absl::Duration now) { ForgetPositions(now - kPositionTtl); }
+
+void Service::ForgetPositions(absl::Duration released_before) {
+  pattern_left_ = false;
+  if (!positions_kept_) return;
+  positions_kept_ = false;
+  std::vector<ChannelRef> forgotten;
+  for (const auto& [name, channel] : channels(Dialect::kCommon)) {
+    if (channel->handle != 0 || channel->epoch.empty()) continue;
+    if (HasSubscribers(channel.get()) &&
+        (!channel->subscribers.empty() || channel->released_at > released_before)) {
+      positions_kept_ = true;
+      continue;
+    }
+    forgotten.push_back(channel);
+  }
+  for (const ChannelRef& channel : forgotten) {
+    channel->epoch.clear();
+    channel->offset = 0;
+    ForgetIfIdle(channel.get());
+  }
 }
 
 PatternTable* Service::FindPattern(Dialect dialect, absl::string_view text) const {

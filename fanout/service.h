@@ -62,6 +62,23 @@ class Service {
   // Destroys the channel unless it is in use: it has subscribers, a handle, unfinished work, or a
   // position from which subscribers of a pattern continue after the next attachment.
   void ForgetIfIdle(Channel* channel);
+  // Whether a session subscribes to the channel, by its name or by a pattern.
+  bool HasSubscribers(Channel* channel);
+
+  // A position is worth keeping without a handle only as long as some session has subscribed to the
+  // channel without a break: to one that subscribes later, what follows the position is too old.
+
+  // The channel has a position and, since `now`, no handle.
+  void KeepPosition(Channel* channel, absl::Duration now);
+  // A pattern has lost its last subscriber.
+  void PatternIsLeft() { pattern_left_ = true; }
+  // Forgets the positions without a handle of channels that nobody subscribes to any more.  Called
+  // before a pattern gets its first subscriber, and before positions are told to control.
+  void ForgetLeftPositions();
+  // The same each second.  Also forgets those that subscribers of patterns have not needed for
+  // kPositionTtl: control has forgotten these channels.
+  void ForgetOldPositions(absl::Duration now);
+  static constexpr absl::Duration kPositionTtl = absl::Minutes(1);
   const Channels& channels(Dialect dialect) const {
     return channels_[static_cast<size_t>(dialect)];
   }
@@ -94,6 +111,10 @@ class Service {
   };
   void LogPatternChange(PatternTable* table, bool added);
 
+  void ForgetPositions(absl::Duration released_before);
+
+  bool positions_kept_ = false;  // some channel may have a position and no handle
+  bool pattern_left_ = false;    // since the last ForgetPositions()
   uint64_t pattern_version_ = 1;
   std::deque<PatternChange> pattern_changes_;  // the last ones, up to pattern_version_
 };

@@ -38,6 +38,7 @@ void SubscriptionSet::Add(Session* session, int fd, Channel* channel, PatternTab
   subscription.channel = channel;
   subscription.pattern = pattern;
   subscription.filter = std::move(filter);
+  if (pattern != nullptr && pattern->subscribers.empty()) pattern->service->ForgetLeftPositions();
   subscription.index =
       TableOf(subscription).Add({.session = session, .fd = fd, .subscription = number});
   ++ServiceOf(subscription)->counts().subscriptions;
@@ -50,6 +51,9 @@ void SubscriptionSet::Remove(Subscription* subscription) {
   const auto number = static_cast<uint32_t>(subscription - subscriptions_.data());
   const bool last_pattern = subscription->pattern != nullptr && --patterns_ == 0;
   TableOf(*subscription).Remove(subscription->index);
+  if (subscription->pattern != nullptr && subscription->pattern->subscribers.empty()) {
+    subscription->pattern->service->PatternIsLeft();
+  }
   --ServiceOf(*subscription)->counts().subscriptions;
   if (number + 1 < subscriptions_.size()) {
     *subscription = std::move(subscriptions_.back());

@@ -287,6 +287,7 @@ void WorkerImpl::SendReport(const Track& track, bool final) {
 
 void WorkerImpl::OnBeat() {
   ports_.Sweep();
+  for (Service* const service : ports_.services()) service->ForgetOldPositions(loop_.Now());
   tracks_.ReportChanges();
   leases_.AskForAll();
   if (!link_->attached()) ArmOrphan();

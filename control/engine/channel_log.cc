@@ -8,6 +8,13 @@
 
 namespace fanwire::control {
 
+namespace {
+
+// By so much the order of publications may differ from that in which they were received.
+constexpr absl::Duration kReceptionMargin = absl::Seconds(1);
+
+}  // namespace
+
 ChannelLog::ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget)
     : budget_(budget), epoch_(Epoch::Random()), policy_(policy) {}
 
@@ -70,17 +77,20 @@ ReadOutcome ChannelLog::ReadAfter(int64_t after, int64_t until, size_t max_bytes
 
 int64_t ChannelLog::FirstSince(absl::Duration received) const {
   // Newest first where that is enough: most channels have had nothing for long.
-  if (count_ == 0 || At(count_ - 1)->received_at() < received) return head_ + 1;
+  const absl::Duration before = received - kReceptionMargin;
+  if (count_ == 0 || At(count_ - 1)->received_at() < before) return head_ + 1;
   size_t low = 0;
   size_t high = count_ - 1;
   while (low < high) {
     const size_t middle = (low + high) / 2;
-    if (At(middle)->received_at() < received) {
+    if (At(middle)->received_at() < before) {
       low = middle + 1;
     } else {
       high = middle;
     }
   }
+  // What stands before `low` was received before `received`, whatever the order within the margin.
+  while (low < count_ && At(low)->received_at() < received) ++low;
   return oldest_offset() + static_cast<int64_t>(low);
 }
 

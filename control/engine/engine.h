@@ -63,7 +63,8 @@ class EngineChannel {
                                 absl::FunctionRef<EngineCallback()> make_ready) = 0;
 
   // Offset of the first publication in history that was received then or later; one more than the
-  // head's if there is none.
+  // head's if there is none.  Publications that were appended by several threads may stand in
+  // another order than they were received in, by up to a second.
   virtual int64_t FirstSince(absl::Duration received) const = 0;
 
   // Drops what is older than the policy allows.  Returns whether history is empty then.

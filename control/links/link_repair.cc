@@ -13,18 +13,53 @@ constexpr absl::Duration kReceptionMargin = absl::Seconds(1);
 
 }  // namespace
 
-void LinkRepair::MarkDirty(std::shared_ptr<ChannelState> channel, absl::Duration now) {
-  dirty_since_ = std::min(dirty_since_, now);
-  dirty_.push_back(std::move(channel));
+std::multiset<absl::Duration>& LinkRepair::SinceOf(uint32_t lane) {
+  if (since_.size() <= lane) since_.resize(lane + 1);
+  return since_[lane];
 }
 
-void LinkRepair::Defer(SubscribeRequest request) { deferred_.push_back(std::move(request)); }
+void LinkRepair::MarkDirty(DirtyChannel dirty) {
+  SinceOf(dirty.lane).insert(dirty.since);
+  dirty_.push_back(std::move(dirty));
+}
 
-std::shared_ptr<ChannelState> LinkRepair::NextDirty() {
-  if (held_ || dirty_.empty()) return nullptr;
-  std::shared_ptr<ChannelState> channel = std::move(dirty_.front());
+DirtyChannel LinkRepair::NextDirty() {
+  if (held_ || dirty_.empty()) return {};
+  DirtyChannel next = std::move(dirty_.front());
   dirty_.pop_front();
-  return channel;
+  return next;
+}
+
+void LinkRepair::MarkDirtyAgain(DirtyChannel dirty, absl::Duration since) {
+  Finish(dirty);
+  dirty.since = since;
+  MarkDirty(std::move(dirty));
+}
+
+void LinkRepair::Finish(const DirtyChannel& dirty) {
+  std::multiset<absl::Duration>& since = SinceOf(dirty.lane);
+  if (const auto it = since.find(dirty.since); it != since.end()) since.erase(it);
+  untried_ = true;
+}
+
+size_t LinkRepair::dirty_count() const {
+  size_t count = 0;
+  for (const std::multiset<absl::Duration>& since : since_) count += since.size();
+  return count;
+}
+
+bool LinkRepair::IsRepairedUpTo(uint32_t lane, absl::Duration time) const {
+  return lane >= since_.size() || since_[lane].empty() || *since_[lane].begin() > time;
+}
+
+void LinkRepair::Defer(SubscribeRequest request) {
+  untried_ = true;
+  deferred_.push_back(std::move(request));
+}
+
+size_t LinkRepair::BeginDeferred() {
+  untried_ = false;
+  return deferred_.size();
 }
 
 bool LinkRepair::NextDeferred(SubscribeRequest* request) {
@@ -36,6 +71,7 @@ bool LinkRepair::NextDeferred(SubscribeRequest* request) {
 
 void LinkRepair::Clear() {
   dirty_.clear();
+  since_.clear();
   deferred_.clear();
 }
 
@@ -51,8 +87,12 @@ bool LinkRepair::Begin() {
 bool LinkRepair::End() {
   if (std::exchange(repair_again_, false)) return true;
   repairing_ = false;
-  if (dirty_.empty()) dirty_since_ = absl::InfiniteDuration();
   return false;
+}
+
+void LinkRepair::SetHeld(bool held) {
+  held_ = held;
+  untried_ = true;
 }
 
 void LinkRepair::BeginSnapshot(absl::Duration unapplied_since) {
@@ -64,9 +104,12 @@ absl::Duration LinkRepair::UnappliedSince(absl::Duration now,
                                           absl::Duration oldest_unapplied) const {
   // The worker has not even told what it wants.
   if (!had_snapshot_) return missed_since_;
-  absl::Duration since = std::min({now, dirty_since_, oldest_unapplied});
-  // What it had missed before is not all queued yet.
-  if (held_ || dirty_since_ != absl::InfiniteDuration()) since = std::min(since, missed_since_);
+  absl::Duration since = std::min(now, oldest_unapplied);
+  for (const std::multiset<absl::Duration>& dirty : since_) {
+    if (!dirty.empty()) since = std::min(since, *dirty.begin());
+  }
+  // What it had missed before is not all marked yet.
+  if (held_) since = std::min(since, missed_since_);
   return since - kReceptionMargin;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "control/events/publication.h"
 #include "control/links/link_handle.h"
 #include "proto/policies.h"
@@ -24,8 +25,9 @@ struct SubscribeRequest {
   bool recover = false;
   std::string recover_epoch = {};  // as the client sent it, unchecked
   int64_t recover_offset = 0;
-  uint64_t page_bytes = 0;   // 0: 256 KiB
-  std::string address = {};  // the client's host; empty: not known
+  uint64_t page_bytes = 0;    // 0: 256 KiB
+  std::string address = {};   // the client's host; empty: not known
+  absl::Duration asked = {};  // when control got it, monotonic
 };
 
 // One page of the answer to a SubscribeRequest.

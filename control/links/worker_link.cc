@@ -95,9 +95,37 @@ bool WorkerLink::AcceptsAnswers(uint32_t lane) const {
 
 // ------------------------------------------------------------------------------- repairs
 
-void WorkerLink::MarkDirty(std::shared_ptr<ChannelState> channel) {
+void WorkerLink::MarkDirty(std::shared_ptr<ChannelState> channel, uint32_t lane,
+                           absl::Duration since) {
   MutexLock lock(&mu_);
-  if (!closing_) repair_.MarkDirty(std::move(channel), clock_->Now());
+  if (closing_) return;
+  repair_.MarkDirty(
+      {.channel = std::move(channel), .lane = lane, .since = std::min(since, clock_->Now())});
+}
+
+DirtyChannel WorkerLink::NextDirty() {
+  MutexLock lock(&mu_);
+  return repair_.NextDirty();
+}
+
+void WorkerLink::MarkDirtyAgain(DirtyChannel dirty, absl::Duration since) {
+  MutexLock lock(&mu_);
+  if (!closing_) repair_.MarkDirtyAgain(std::move(dirty), since);
+}
+
+void WorkerLink::FinishDirty(const DirtyChannel& dirty) {
+  MutexLock lock(&mu_);
+  repair_.Finish(dirty);
+}
+
+size_t WorkerLink::waiting_count() const {
+  MutexLock lock(&mu_);
+  return repair_.waiting_count();
+}
+
+bool WorkerLink::IsRepairedUpTo(uint32_t lane, absl::Duration time) const {
+  MutexLock lock(&mu_);
+  return repair_.IsRepairedUpTo(lane, time);
 }
 
 void WorkerLink::Defer(SubscribeRequest request) {
@@ -105,9 +133,14 @@ void WorkerLink::Defer(SubscribeRequest request) {
   if (!closing_) repair_.Defer(std::move(request));
 }
 
-std::shared_ptr<ChannelState> WorkerLink::NextDirty() {
+void WorkerLink::DeferAgain(SubscribeRequest request) {
   MutexLock lock(&mu_);
-  return repair_.NextDirty();
+  if (!closing_) repair_.DeferAgain(std::move(request));
+}
+
+size_t WorkerLink::BeginDeferred() {
+  MutexLock lock(&mu_);
+  return repair_.BeginDeferred();
 }
 
 bool WorkerLink::NextDeferred(SubscribeRequest* request) {
@@ -115,14 +148,9 @@ bool WorkerLink::NextDeferred(SubscribeRequest* request) {
   return repair_.NextDeferred(request);
 }
 
-size_t WorkerLink::dirty_count() const {
+bool WorkerLink::HasRepairs() const {
   MutexLock lock(&mu_);
-  return repair_.dirty_count();
-}
-
-size_t WorkerLink::deferred_count() const {
-  MutexLock lock(&mu_);
-  return repair_.deferred_count();
+  return !closing_ && repair_.HasWork() && queue_.HasRoom();
 }
 
 bool WorkerLink::BeginRepair() {
@@ -145,6 +173,9 @@ void WorkerLink::CountRepair() {
 void WorkerLink::SetHeld(bool held) {
   MutexLock lock(&mu_);
   repair_.SetHeld(held);
+  if (held) return;
+  pattern_times_.EndSnapshot();
+  pattern_times_known_ = true;
 }
 
 bool WorkerLink::held() const {
@@ -155,6 +186,30 @@ bool WorkerLink::held() const {
 void WorkerLink::BeginSnapshot() {
   MutexLock lock(&mu_);
   repair_.BeginSnapshot(UnappliedSinceLocked());
+  pattern_times_.BeginSnapshot();
+}
+
+absl::Duration WorkerLink::AddPattern(uint64_t pattern) {
+  MutexLock lock(&mu_);
+  // A worker that an earlier control had attached tells patterns of unknown age.
+  const bool unknown = repair_.held() && !pattern_times_known_;
+  return pattern_times_.Add(pattern, unknown ? -absl::InfiniteDuration() : clock_->Now());
+}
+
+void WorkerLink::RemovePattern(uint64_t pattern) {
+  MutexLock lock(&mu_);
+  pattern_times_.Remove(pattern);
+}
+
+void WorkerLink::SetPatternTimes(PatternTimes times) {
+  MutexLock lock(&mu_);
+  pattern_times_ = std::move(times);
+  pattern_times_known_ = true;
+}
+
+PatternTimes WorkerLink::TakePatternTimes() {
+  MutexLock lock(&mu_);
+  return std::exchange(pattern_times_, {});
 }
 
 void WorkerLink::SetMissedSince(absl::Duration since) {
@@ -180,63 +235,67 @@ absl::Duration WorkerLink::UnappliedSinceLocked() const {
 // ------------------------------------------------------------------------------- writing
 
 void WorkerLink::Flush() {
-  enum class Next { kNothing, kControl, kBatch, kFinish };
-  Next next = Next::kNothing;
-  bool room = false;
-  absl::Status status;
-  std::unique_ptr<v1::ControlMessage> control;
-  {
-    MutexLock lock(&mu_);
-    if (!writing_ && !finished_) {
-      if (closing_) {
-        finished_ = true;
-        status = close_status_;
-        next = Next::kFinish;
-      } else if (!control_.empty()) {
-        control = std::move(control_.front());
-        control_.pop_front();
-        control_bytes_ -= std::min(control_bytes_, control->ByteSizeLong());
-        writing_ = true;
-        next = Next::kControl;
-      } else if (queue_.CanTakeBatch()) {
-        queue_.TakeBatch(&sending_);
-        writing_ = true;
-        next = Next::kBatch;
-      }
-    }
-    room = !closing_ && repair_.IsWanted() && queue_.HasRoom();
-  }
-  switch (next) {
-    case Next::kNothing:
-      break;
-    case Next::kControl:
-      transport_->Write({.head = control->SerializeAsString()});
-      break;
-    case Next::kBatch:
-      WriteBatch();
-      break;
-    case Next::kFinish:
-      transport_->Finish(status);
-      return;
-  }
-  if (room) owner_->OnRoom(shared_from_this());
+  if (FlushQueue()) owner_->OnRoom(shared_from_this());
 }
 
-void WorkerLink::WriteBatch() {
+bool WorkerLink::FlushQueue() {
+  enum class Next { kNothing, kControl, kBatch, kFinish };
+  while (true) {
+    Next next = Next::kNothing;
+    bool repairs = false;
+    absl::Status status;
+    std::unique_ptr<v1::ControlMessage> control;
+    {
+      MutexLock lock(&mu_);
+      if (!writing_ && !finished_) {
+        if (closing_) {
+          finished_ = true;
+          status = close_status_;
+          next = Next::kFinish;
+        } else if (!control_.empty()) {
+          control = std::move(control_.front());
+          control_.pop_front();
+          control_bytes_ -= std::min(control_bytes_, control->ByteSizeLong());
+          writing_ = true;
+          next = Next::kControl;
+        } else if (queue_.CanTakeBatch()) {
+          queue_.TakeBatch(&sending_);
+          writing_ = true;
+          next = Next::kBatch;
+        }
+      }
+      repairs = !closing_ && repair_.IsWanted() && queue_.HasRoom();
+    }
+    switch (next) {
+      case Next::kNothing:
+        return repairs;
+      case Next::kControl:
+        transport_->Write({.head = control->SerializeAsString()});
+        return repairs;
+      case Next::kBatch:
+        if (WriteBatch()) return repairs;
+        break;  // all of it had expired: the next one
+      case Next::kFinish:
+        transport_->Finish(status);
+        return false;
+    }
+  }
+}
+
+bool WorkerLink::WriteBatch() {
   BatchWriter::Written written = batch_writer_->Write(&sending_, clock_->Now());
+  const bool empty = written.items == 0;
   {
     MutexLock lock(&mu_);
     queue_.FinishBatch(written.items, written.envelope_bytes);
     ++sent_batches_;
+    if (empty) writing_ = false;
   }
   // Once the write has begun, another thread may see its end and begin the next one: from here on
   // sending_ and batch_writer_ are that thread's.
-  if (written.items > 0) {
-    transport_->Write(std::move(written.message));
-  } else {
-    OnWriteDone(true);
-  }
+  if (!empty) transport_->Write(std::move(written.message));
   for (const uint64_t tracking_id : written.expired) owner_->OnExpired(this, tracking_id);
+  return !empty;
 }
 
 bool WorkerLink::Send(std::unique_ptr<v1::ControlMessage> message) {

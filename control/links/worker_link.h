@@ -34,6 +34,7 @@
 #include "control/links/link_queue_item.h"
 #include "control/links/link_repair.h"
 #include "control/links/link_transport.h"
+#include "control/links/pattern_times.h"
 #include "control/links/subscribe.h"
 
 namespace fanwire::v1 {
@@ -114,12 +115,19 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   //
   // After Close() nothing waits any more.
 
-  void MarkDirty(std::shared_ptr<ChannelState> channel);
+  // `since` may be in the future: then it is now.
+  void MarkDirty(std::shared_ptr<ChannelState> channel, uint32_t lane, absl::Duration since);
+  DirtyChannel NextDirty();
+  void MarkDirtyAgain(DirtyChannel dirty, absl::Duration since);
+  void FinishDirty(const DirtyChannel& dirty);
+  size_t waiting_count() const;
+  bool IsRepairedUpTo(uint32_t lane, absl::Duration time) const;
   void Defer(SubscribeRequest request);
-  std::shared_ptr<ChannelState> NextDirty();
+  void DeferAgain(SubscribeRequest request);
+  size_t BeginDeferred();
   bool NextDeferred(SubscribeRequest* request);
-  size_t dirty_count() const;
-  size_t deferred_count() const;
+  // Whether there is something to repair, and room for it.
+  bool HasRepairs() const;
   bool BeginRepair();
   bool EndRepair();
   // Counts a channel that was dirty and is caught up.
@@ -132,6 +140,13 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   void SetHeld(bool held);
   bool held() const;
   void BeginSnapshot();
+  // The worker wants a pattern with this InterestHash().  Returns since when, over its attachments
+  // too.
+  absl::Duration AddPattern(uint64_t pattern);
+  void RemovePattern(uint64_t pattern);
+  // The patterns of the last attachment of the same process, and of this one.
+  void SetPatternTimes(PatternTimes times);
+  PatternTimes TakePatternTimes();
   void SetMissedSince(absl::Duration since);
   absl::Duration missed_since() const;
   // After Close(): as it was when the attachment ended.
@@ -141,8 +156,11 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
 
   // ---- writing; without any lock
 
-  // Starts a write if none is in flight and there is something to send.
+  // Starts a write if none is in flight and there is something to send.  Then lets the owner
+  // repair, if that is wanted.
   void Flush();
+  // The same without the owner.  Returns whether repairs are wanted.
+  bool FlushQueue();
   // Queues a control message and flushes.  Returns false if the link is closed, or if the message
   // holds replies to clients and finds more than kMaxReplyBytes waiting: the message is dropped.
   bool Send(std::unique_ptr<v1::ControlMessage> message);
@@ -160,8 +178,8 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   absl::Duration UnappliedSinceLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Drops all that waits.  The next flush finishes the stream.
   void EndLocked(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Encodes and writes the items of sending_.
-  void WriteBatch();
+  // Encodes and writes the items of sending_.  Returns false if nothing was left of them.
+  bool WriteBatch();
 
   const uint64_t id_;
   const Clock* const clock_;
@@ -172,6 +190,8 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   mutable Mutex mu_;  // after Router's locks; nothing is locked under it
   LinkQueue queue_ ABSL_GUARDED_BY(mu_);
   LinkRepair repair_ ABSL_GUARDED_BY(mu_);
+  PatternTimes pattern_times_ ABSL_GUARDED_BY(mu_);
+  bool pattern_times_known_ ABSL_GUARDED_BY(mu_) = false;
   uint32_t next_handle_ ABSL_GUARDED_BY(mu_) = 1;
   std::deque<std::unique_ptr<v1::ControlMessage>> control_ ABSL_GUARDED_BY(mu_);
   size_t control_bytes_ ABSL_GUARDED_BY(mu_) = 0;

@@ -230,24 +230,26 @@ void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
   const uint64_t generation = patterns.generation(channel->pattern_counters);
   if (generation == channel->pattern_generation) return;
   channel->pattern_generation = generation;
-  std::vector<std::shared_ptr<WorkerLink>> matching;
+  std::vector<PatternTable::Wanting> matching;
   patterns.Match(channel->name, &matching);
   for (ChannelLink& wanting : channel->links) wanting.by_pattern = false;
-  for (std::shared_ptr<WorkerLink>& link : matching) {
-    if (ChannelLink* wanting = channel->Find(link.get()); wanting != nullptr) {
-      wanting->by_pattern = true;
-      continue;
+  for (const PatternTable::Wanting& match : matching) {
+    ChannelLink* wanting = channel->Find(match.link.get());
+    if (wanting == nullptr) {
+      wanting = &channel->links.emplace_back();
+      wanting->link = match.link;
+      if (match.link->held()) {
+        ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
+        shard.mu.AssertHeld();  // by the caller
+        const ChannelKey key(channel->service, channel->dialect, channel->name);
+        HoldBack(*ChannelTable::Find(shard, key), wanting);
+      }
     }
-    ChannelLink wanting{.link = std::move(link), .by_pattern = true};
-    if (wanting.link->held()) {
-      wanting.dirty = true;
-      wanting.next_offset = FirstMissed(*channel, *wanting.link);
-      ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
-      shard.mu.AssertHeld();  // by the caller
-      wanting.link->MarkDirty(*ChannelTable::Find(
-          shard, ChannelKey(channel->service, channel->dialect, channel->name)));
+    wanting->by_pattern = true;
+    if (wanting->dirty && match.link->held()) {
+      wanting->next_offset =
+          std::min(wanting->next_offset, FirstMissed(*channel, *match.link, match.since));
     }
-    channel->links.push_back(std::move(wanting));
   }
   std::erase_if(channel->links, [](ChannelLink& wanting) {
     if (wanting.exact || wanting.by_pattern) return false;
@@ -256,9 +258,10 @@ void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
   });
 }
 
-int64_t ChannelDirectory::FirstMissed(const ChannelState& channel, const WorkerLink& link) {
+int64_t ChannelDirectory::FirstMissed(const ChannelState& channel, const WorkerLink& link,
+                                      absl::Duration since) {
   const int64_t next = channel.routed + 1;
-  const absl::Duration since = link.missed_since();
+  since = std::max(since, link.missed_since());
   if (since == absl::InfiniteDuration() || channel.log == nullptr) return next;
   // Nothing of it was there before: what history has lost of it is a gap that can be told.
   if (channel.created >= since) return 1;
@@ -288,12 +291,17 @@ ChannelLink* ChannelDirectory::Want(const std::shared_ptr<ChannelState>& channel
   if (ChannelLink* known = channel->Find(link.get()); known != nullptr) return known;
   ChannelLink& wanting = channel->links.emplace_back();
   wanting.link = link;
-  if (link->held()) {
-    wanting.dirty = true;
-    wanting.next_offset = FirstMissed(*channel, *link);
-    link->MarkDirty(channel);
-  }
+  // Of what was published before now, its sessions need what they tell a position for (Resume()),
+  // or what their patterns missed (RefreshPatterns()).
+  if (link->held()) HoldBack(channel, &wanting);
   return &wanting;
+}
+
+void ChannelDirectory::HoldBack(const std::shared_ptr<ChannelState>& channel,
+                                ChannelLink* wanting) {
+  wanting->dirty = true;
+  wanting->next_offset = channel->routed + 1;
+  wanting->link->MarkDirty(channel, channel->service->lane, wanting->link->missed_since());
 }
 
 bool ChannelDirectory::SetExact(ChannelState* channel, ChannelLink* wanting, bool exact) {

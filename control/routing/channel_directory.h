@@ -100,9 +100,11 @@ class ChannelDirectory {
   // are announced to the worker with the next batch, after the next heartbeat at the latest.
   void RefreshPatterns(ChannelState* channel);
 
-  // The first offset that the link's worker cannot have although it wants the channel, as far as is
-  // known without a position of it; the next one to be assigned if it missed nothing.
-  static int64_t FirstMissed(const ChannelState& channel, const WorkerLink& link);
+  // The first offset that the link's worker cannot have although it has wanted the channel by a
+  // pattern since `since`, as far as is known without a position of it; the next one to be assigned
+  // if it missed nothing.
+  static int64_t FirstMissed(const ChannelState& channel, const WorkerLink& link,
+                             absl::Duration since);
   // Gives the channel a handle on this link, if it has none.
   static void Introduce(const ChannelState& channel, ChannelLink* wanting, int64_t offset);
   // Ends the channel's handle on this link, if it has one.
@@ -129,6 +131,8 @@ class ChannelDirectory {
   void ForEach(absl::FunctionRef<void(ChannelState*)> visit);
 
  private:
+  // Lets nothing go to a link before its worker has told all its interest.
+  static void HoldBack(const std::shared_ptr<ChannelState>& channel, ChannelLink* wanting);
   // Makes the state, for the links that wait for it; its kind is not counted yet.
   std::shared_ptr<ChannelState> Create(ChannelTable::Shard& shard, const ChannelKey& key,
                                        const ServiceSnapshot& snapshot, const ServiceSpec& spec,

@@ -38,7 +38,7 @@ absl::string_view FirstTwo(absl::string_view text) {
 
 // A beginning of patterns: the segments on the way here from the root.
 struct PatternTable::Node {
-  using Links = std::vector<std::shared_ptr<WorkerLink>>;
+  using Links = std::vector<Wanting>;
 
   absl::flat_hash_map<std::string, std::unique_ptr<Node>> literals;
   std::unique_ptr<Node> one;  // after "*"
@@ -58,7 +58,7 @@ struct PatternTable::Node {
     if (one != nullptr) one->Match(rest, links);
   }
 
-  void Insert(absl::string_view rest, const std::shared_ptr<WorkerLink>& link) {
+  void Insert(absl::string_view rest, const Wanting& link) {
     if (IsOver(rest)) return ends.push_back(link);
     if (rest == kRest) return rests.push_back(link);
     const absl::string_view segment = TakeSegment(&rest);
@@ -84,15 +84,21 @@ struct PatternTable::Node {
 
  private:
   static void Append(const Links& found, Links* links) {
-    for (const std::shared_ptr<WorkerLink>& link : found) {
-      if (std::find(links->begin(), links->end(), link) == links->end()) links->push_back(link);
+    for (const Wanting& wanting : found) {
+      const auto known = std::find_if(links->begin(), links->end(), [&](const Wanting& each) {
+        return each.link == wanting.link;
+      });
+      if (known == links->end()) {
+        links->push_back(wanting);
+      } else {
+        known->since = std::min(known->since, wanting.since);
+      }
     }
   }
 
   static void EraseLink(const WorkerLink* link, Links* links) {
-    const auto it =
-        std::find_if(links->begin(), links->end(),
-                     [&](const std::shared_ptr<WorkerLink>& each) { return each.get() == link; });
+    const auto it = std::find_if(links->begin(), links->end(),
+                                 [&](const Wanting& each) { return each.link.get() == link; });
     std::swap(*it, links->back());
     links->pop_back();
   }
@@ -122,10 +128,11 @@ void PatternTable::Changed(absl::string_view pattern) {
   counter.fetch_add(1, std::memory_order_release);
 }
 
-bool PatternTable::Add(const ChannelPattern& pattern, const std::shared_ptr<WorkerLink>& link) {
+bool PatternTable::Add(const ChannelPattern& pattern, const std::shared_ptr<WorkerLink>& link,
+                       absl::Duration since) {
   MutexLock lock(&mu_);
   if (!patterns_of_[link.get()].insert(pattern.text()).second) return false;
-  root_->Insert(pattern.text(), link);
+  root_->Insert(pattern.text(), {.link = link, .since = since});
   Changed(pattern.text());
   return true;
 }
@@ -163,8 +170,7 @@ bool PatternTable::Wants(const WorkerLink* link) const {
   return patterns_of_.contains(link);
 }
 
-void PatternTable::Match(absl::string_view channel,
-                         std::vector<std::shared_ptr<WorkerLink>>* links) const {
+void PatternTable::Match(absl::string_view channel, std::vector<Wanting>* links) const {
   MutexLock lock(&mu_);
   root_->Match(channel, links);
 }

@@ -26,6 +26,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "common/mutex.h"
 #include "proto/channel_name.h"
 
@@ -47,8 +48,15 @@ class PatternTable {
   PatternTable(const PatternTable&) = delete;
   PatternTable& operator=(const PatternTable&) = delete;
 
-  // Returns whether the link did not want the pattern already.
-  bool Add(const ChannelPattern& pattern, const std::shared_ptr<WorkerLink>& link);
+  // A link that wants a channel, and since when: the earliest of its patterns that match.
+  struct Wanting {
+    std::shared_ptr<WorkerLink> link;
+    absl::Duration since;
+  };
+
+  // Returns whether the link did not want the pattern already.  `since` is PatternTimes'.
+  bool Add(const ChannelPattern& pattern, const std::shared_ptr<WorkerLink>& link,
+           absl::Duration since = -absl::InfiniteDuration());
   // Returns whether the link had wanted the pattern.
   bool Remove(const ChannelPattern& pattern, const WorkerLink* link);
   // Forgets all patterns of the link.
@@ -57,7 +65,7 @@ class PatternTable {
   // Whether the link wants any pattern.
   bool Wants(const WorkerLink* link) const;
   // Appends each link that wants `channel` once.
-  void Match(absl::string_view channel, std::vector<std::shared_ptr<WorkerLink>>* links) const;
+  void Match(absl::string_view channel, std::vector<Wanting>* links) const;
 
   // Changes whenever a pattern that matches a channel with these counters comes or goes.  0 if
   // there never was one.
@@ -73,9 +81,6 @@ class PatternTable {
   static constexpr size_t kCounters = 512;
   static uint16_t CounterOf(absl::string_view beginning);
 
-  void Insert(absl::string_view pattern, const std::shared_ptr<WorkerLink>& link)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Erase(absl::string_view pattern, const WorkerLink* link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Changes the generation of the channels that the pattern can match.
   void Changed(absl::string_view pattern);
 

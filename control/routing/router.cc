@@ -468,7 +468,7 @@ void RouterImpl::Route(const Copy& copy, WakeList* wakes, DeliveryCounts* delive
         }
         wanting.dirty = true;
         wanting.next_offset = offset;
-        wanting.link->MarkDirty(copy.channel);
+        wanting.link->MarkDirty(copy.channel, channel.service->lane, publication->received_at());
         wakes->Add(wanting.link);
         if (delivery != nullptr) ++delivery->workers_total;
         break;

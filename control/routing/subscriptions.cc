@@ -78,6 +78,8 @@ class SubscriptionsImpl final : public Subscriptions {
   absl::Status AnswerFromState(const std::shared_ptr<WorkerLink>& link, SubscribeRequest* request,
                                Turn turn, const ServiceSnapshot& snapshot,
                                const ServiceEntry& service, ChannelDirectory::Reader* reader);
+  static void DeferUntilRepaired(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request,
+                                 Turn turn);
   // The answer from the channel's state; nothing if history must be fetched first.
   std::optional<SubscribeAnswer> MakeAnswer(const std::shared_ptr<WorkerLink>& link,
                                             const SubscribeRequest& request, ChannelState* channel,
@@ -85,9 +87,8 @@ class SubscriptionsImpl final : public Subscriptions {
   // Continues what waits for room in the link's queue: subscribes, then a page of each dirty
   // channel.
   void Repair(const std::shared_ptr<WorkerLink>& link);
-  // Queues one page of a dirty channel.
-  void RepairPage(const std::shared_ptr<WorkerLink>& link,
-                  const std::shared_ptr<ChannelState>& channel);
+  // Queues one page of a dirty channel that was taken.
+  void RepairPage(const std::shared_ptr<WorkerLink>& link, DirtyChannel dirty);
 
   ChannelDirectory* const directory_;
   ReceiptTracker* const receipts_;
@@ -108,7 +109,8 @@ void SubscriptionsImpl::AddInterest(const std::shared_ptr<WorkerLink>& link,
     const absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(interest.channel);
     status = pattern.status();
     if (pattern.ok()) {
-      fresh = service->state->patterns_of(interest.dialect).Add(*pattern, link);
+      fresh = service->state->patterns_of(interest.dialect)
+                  .Add(*pattern, link, link->AddPattern(HashOf(interest)));
     }
   } else if (status = CheckChannelName(interest.channel); status.ok()) {
     ChannelDirectory::Reader reader;
@@ -159,6 +161,7 @@ void SubscriptionsImpl::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
     const absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(interest.channel);
     if (pattern.ok()) {
       known = service->patterns_of(interest.dialect).Remove(*pattern, link.get());
+      link->RemovePattern(HashOf(interest));
     }
   } else {
     const ChannelKey key(service, interest.dialect, interest.channel);
@@ -213,7 +216,7 @@ void SubscriptionsImpl::FindMissed(const std::shared_ptr<WorkerLink>& link) {
   if (services.empty()) return;
   directory_->ForEach([&](ChannelState* channel) {
     if (services.contains(channel->service) &&
-        ChannelDirectory::FirstMissed(*channel, *link) <= channel->routed) {
+        ChannelDirectory::FirstMissed(*channel, *link, link->missed_since()) <= channel->routed) {
       directory_->RefreshPatterns(channel);
     }
   });
@@ -221,9 +224,10 @@ void SubscriptionsImpl::FindMissed(const std::shared_ptr<WorkerLink>& link) {
 
 bool SubscriptionsImpl::WantsByPattern(ServiceState& service, absl::string_view channel,
                                        const std::shared_ptr<WorkerLink>& link) {
-  std::vector<std::shared_ptr<WorkerLink>> links;
+  std::vector<PatternTable::Wanting> links;
   service.patterns_of(Dialect::kCommon).Match(channel, &links);
-  return std::find(links.begin(), links.end(), link) != links.end();
+  return std::any_of(links.begin(), links.end(),
+                     [&](const PatternTable::Wanting& wanting) { return wanting.link == link; });
 }
 
 void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
@@ -266,7 +270,7 @@ void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
     }
     if (!wanting->dirty) {
       wanting->dirty = true;
-      link->MarkDirty(*found);
+      link->MarkDirty(*found, service->state->lane, link->missed_since());
     }
   }
   if (!link->held()) Repair(link);
@@ -276,6 +280,7 @@ void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
 
 void SubscriptionsImpl::Subscribe(const std::shared_ptr<WorkerLink>& link,
                                   SubscribeRequest request) {
+  request.asked = clock_->Now();
   AnswerOrDefer(link, std::move(request), Turn::kFirst);
   link->Flush();
 }
@@ -298,9 +303,14 @@ void SubscriptionsImpl::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link,
   } else {
     refusal.status = CheckChannelName(request.channel, service->spec->max_channel_bytes);
   }
-  if (!refusal.status.ok() || request.pattern) {
-    link->Answer(std::move(refusal));
-    return;
+  if (!refusal.status.ok()) return link->Answer(std::move(refusal));
+  if (request.pattern) {
+    // Repairs bring publications that are older than the subscribe: the session is let in behind
+    // them.
+    if (!link->IsRepairedUpTo(refusal.handle.lane, request.asked)) {
+      return DeferUntilRepaired(link, std::move(request), turn);
+    }
+    return link->Answer(std::move(refusal));
   }
   ChannelDirectory::Reader reader;
   do {
@@ -346,12 +356,22 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
   }
   if (wanting->dirty) {
     // Live publications that the answer would have to stand before or behind are not queued yet.
-    link->Defer(*std::move(request));
+    DeferUntilRepaired(link, *std::move(request), turn);
     return absl::OkStatus();
   }
   std::optional<SubscribeAnswer> answer = MakeAnswer(link, *request, channel.get(), wanting);
   if (answer.has_value()) link->Answer(*std::move(answer));
   return absl::OkStatus();
+}
+
+void SubscriptionsImpl::DeferUntilRepaired(const std::shared_ptr<WorkerLink>& link,
+                                           SubscribeRequest request, Turn turn) {
+  // The first time something may have been repaired since it was looked at.
+  if (turn == Turn::kFirst) {
+    link->Defer(std::move(request));
+  } else {
+    link->DeferAgain(std::move(request));
+  }
 }
 
 std::optional<SubscribeAnswer> SubscriptionsImpl::MakeAnswer(
@@ -406,53 +426,51 @@ std::optional<SubscribeAnswer> SubscriptionsImpl::MakeAnswer(
 // ------------------------------------------------------------------------------- repairing
 
 void SubscriptionsImpl::Repair(const std::shared_ptr<WorkerLink>& link) {
-  if (!link->BeginRepair()) return;
-  do {
-    // Round by round, lest the subscribes of one service wait until another's channels are never
-    // behind: all that were deferred, of which those of dirty channels are again, then a page of
-    // each dirty channel.
-    size_t pages = 1;
-    while (pages > 0 && link->HasRoom()) {
-      SubscribeRequest request;
-      for (size_t n = link->deferred_count(); n > 0 && link->NextDeferred(&request); --n) {
-        AnswerOrDefer(link, std::move(request), Turn::kLater);
+  while (link->BeginRepair()) {
+    do {
+      // Round by round, lest the subscribes of one service wait until another's channels are never
+      // behind: all that were deferred, of which those of dirty channels are again, then a page of
+      // each channel that waits.
+      while (link->HasRepairs()) {
+        SubscribeRequest request;
+        for (size_t n = link->BeginDeferred(); n > 0 && link->NextDeferred(&request); --n) {
+          AnswerOrDefer(link, std::move(request), Turn::kLater);
+        }
+        for (size_t n = link->waiting_count(); n > 0 && link->HasRoom(); --n) {
+          DirtyChannel dirty = link->NextDirty();
+          if (dirty.channel == nullptr) break;
+          RepairPage(link, std::move(dirty));
+        }
       }
-      pages = 0;
-      for (size_t n = link->dirty_count(); n > 0 && link->HasRoom(); --n) {
-        const std::shared_ptr<ChannelState> channel = link->NextDirty();
-        if (channel == nullptr) break;
-        RepairPage(link, channel);
-        ++pages;
-      }
-    }
-    link->Flush();
-  } while (link->EndRepair());
-  // What arrived between the last look and EndRepair() found us repairing.
-  link->Flush();
+      link->FlushQueue();
+    } while (link->EndRepair());
+    // What arrived between the last look and EndRepair() found us repairing.
+    if (!link->FlushQueue()) return;
+  }
 }
 
-void SubscriptionsImpl::RepairPage(const std::shared_ptr<WorkerLink>& link,
-                                   const std::shared_ptr<ChannelState>& channel) {
+void SubscriptionsImpl::RepairPage(const std::shared_ptr<WorkerLink>& link, DirtyChannel dirty) {
   const absl::Duration now = clock_->Now();
+  const std::shared_ptr<ChannelState> channel = dirty.channel;
   ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(*channel));
   MutexLock lock(&shard.mu);
   ChannelLink* const wanting = channel->Find(link.get());
-  if (wanting == nullptr || !wanting->dirty) return;
+  if (wanting == nullptr || !wanting->dirty) return link->FinishDirty(dirty);
   if (channel->log == nullptr || wanting->next_offset > channel->routed) {
     wanting->dirty = false;
-    return;
+    return link->FinishDirty(dirty);
   }
   ChannelDirectory::Introduce(*channel, wanting, wanting->next_offset - 1);
   std::vector<PublicationPtr> page;
   switch (channel->log->ReadAfter(wanting->next_offset - 1, channel->routed, kRepairPageBytes, now,
                                   &page, [&]() -> EngineCallback {
-                                    return [this, link, channel](const absl::Status&) {
-                                      link->MarkDirty(channel);
+                                    return [this, link, dirty](const absl::Status&) {
+                                      link->MarkDirtyAgain(dirty, dirty.since);
                                       Repair(link);
                                     };
                                   })) {
     case ReadOutcome::kFetching:
-      return;
+      return;  // it stays dirty, and waits for the callback
     case ReadOutcome::kGone: {
       const int64_t first = FirstKept(channel.get(), now);
       link->Gap(wanting->handle, wanting->next_offset, first - 1, GoneReason(*channel),
@@ -470,10 +488,12 @@ void SubscriptionsImpl::RepairPage(const std::shared_ptr<WorkerLink>& link,
   }
   if (wanting->next_offset > channel->routed) {
     wanting->dirty = false;
+    link->FinishDirty(dirty);
     link->CountRepair();
-  } else {
-    link->MarkDirty(channel);
+    return;
   }
+  const absl::Duration since = page.empty() ? dirty.since : page.back()->received_at();
+  link->MarkDirtyAgain(std::move(dirty), since);
 }
 
 }  // namespace

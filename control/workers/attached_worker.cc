@@ -1,6 +1,7 @@
 #include "control/workers/attached_worker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/proto_time.h"
 #include "control/links/interest_digest.h"
@@ -38,7 +39,8 @@ bool AttachedWorker::Supersedes(uint64_t incarnation) const {
 
 void AttachedWorker::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to,
                            const Clock& clock) {
-  if (from.incarnation() != incarnation()) {
+  const bool known = from.incarnation() == incarnation();
+  if (!known) {
     if (!id.empty()) {
       ++restarts_;
       replaced_.push_back(incarnation());
@@ -47,6 +49,7 @@ void AttachedWorker::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to
     // It has a configuration: an earlier control, of which nothing is known, had it attached.
     unapplied_since =
         from.config_version() > 0 ? -absl::InfiniteDuration() : absl::InfiniteDuration();
+    pattern_times = {};
     rss_bytes_ = 0;
     loop_lag_us_ = 0;
     cpu_.clear();
@@ -57,6 +60,7 @@ void AttachedWorker::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to
   *hello = from;
   link = std::move(to);
   link->SetMissedSince(unapplied_since);
+  if (known) link->SetPatternTimes(std::exchange(pattern_times, {}));
   heard = clock.Now();
   snapshot_done = false;
   draining = from.draining();
@@ -74,6 +78,7 @@ std::shared_ptr<WorkerLink> AttachedWorker::End() {
   past_repairs_ += stats.repairs;
   past_dropped_ += stats.dropped;
   unapplied_since = link->unapplied_since();
+  pattern_times = link->TakePatternTimes();
   return std::exchange(link, nullptr);
 }
 

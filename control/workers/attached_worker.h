@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/outbox.h"
+#include "control/links/pattern_times.h"
 
 namespace fanwire::v1 {
 class BoundListener;
@@ -75,6 +76,7 @@ struct AttachedWorker {
   absl::Duration heard;  // monotonic
   // WorkerLink::unapplied_since() of the last attachment of this incarnation.
   absl::Duration unapplied_since = absl::InfiniteDuration();
+  PatternTimes pattern_times;  // of the same
   bool snapshot_done = false;
   uint64_t awaited_nonce = 0;  // the first push of the configuration in force
   bool draining = false;

@@ -182,6 +182,83 @@ TEST_F(BatchApplierTest, AChannelOfAServiceThatIsNotHereIsIgnored) {
   EXPECT_EQ(channel(), nullptr);
 }
 
+TEST_F(BatchApplierTest, AnotherEpochOfADefinitionIsToldOnce) {
+  Open();
+  PairClient* const client = Subscribed();
+  Define(5, 10);
+  Release(5);
+  Define(6, 4, "e2");
+  Gap(6, 1, 4, "epoch_changed", "e2");  // as after an attachment
+  Publish(6, 5);
+  Deliver();
+  const std::vector<Json> told = client->Named("channel.skipped");
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_EQ(told[0]["data"]["from"], 1);
+  EXPECT_EQ(told[0]["data"]["to"], 4);
+  EXPECT_EQ(told[0]["data"]["reason"], "epoch_changed");
+  EXPECT_EQ(told[0]["data"]["epoch"], "e2");
+  EXPECT_THAT(client->Offsets("a"), ElementsAre(5));
+}
+
+TEST_F(BatchApplierTest, ANewSeriesOfTheSameEpochIsTold) {
+  Open();
+  PairClient* const client = Subscribed();
+  Define(5, 10);
+  Define(6, 0);
+  Gap(6, 1, 0, "epoch_changed");
+  Publish(6, 1);
+  Deliver();
+  EXPECT_THAT(client->Named("channel.skipped"), SizeIs(1));
+  EXPECT_THAT(client->Offsets("a"), ElementsAre(1));
+}
+
+TEST_F(BatchApplierTest, WithAPatternsAskAloneAReleasedChannelsPositionIsNotKept) {
+  Open();
+  Define(5, 10);
+  // A session waits for the answer to its subscribe: it is in no table yet.
+  PatternTable* const table =
+      service()->FindOrMakePattern(Dialect::kCommon, *ChannelPattern::Parse("*"));
+  interest_.Want(table);
+  Release(5);
+  EXPECT_EQ(channel(), nullptr);
+  interest_.Unwant(table);
+}
+
+TEST_F(BatchApplierTest, APositionGoesWithTheLastSubscriberOfItsPattern) {
+  Open();
+  PairClient* const client = PortsFixture::Subscribed(ports()[0], "*");
+  Define(5, 10);
+  Release(5);
+  ASSERT_NE(channel(), nullptr);
+  EXPECT_EQ(channel()->offset, 10);
+  client->Close();
+  ASSERT_TRUE(RunUntil([&] { return service()->sessions().empty(); }));
+  // Before another session is let in, and before control is told.
+  PortsFixture::Subscribed(ports()[0], "**");
+  EXPECT_EQ(channel(), nullptr);
+}
+
+TEST_F(BatchApplierTest, APatternsSubscribersKeepNoPositionOfADeadChannelForLong) {
+  Open();
+  PortsFixture::Subscribed(ports()[0], "*");
+  Define(5, 10);
+  Release(5);
+  service()->ForgetOldPositions(loop_.Now() + Service::kPositionTtl - absl::Seconds(1));
+  EXPECT_NE(channel(), nullptr);
+  service()->ForgetOldPositions(loop_.Now() + Service::kPositionTtl + absl::Seconds(1));
+  EXPECT_EQ(channel(), nullptr);
+}
+
+TEST_F(BatchApplierTest, SubscribersByNameKeepAPositionForEver) {
+  Open();
+  Subscribed();
+  Define(5, 10);
+  Release(5);
+  service()->ForgetOldPositions(loop_.Now() + absl::Hours(9));
+  ASSERT_NE(channel(), nullptr);
+  EXPECT_EQ(channel()->offset, 10);
+}
+
 TEST_F(BatchApplierTest, AReleasedChannelIsForgottenIfNobodySubscribes) {
   Open();
   Define(5, 10);
@@ -272,6 +349,22 @@ TEST_F(BatchApplierTest, ARestartForgetsHandlesAndKeepsPositionsOfSubscribers) {
   Deliver();
   EXPECT_THAT(client->Offsets("a"), ElementsAre(11));
   EXPECT_EQ(Acknowledged().first, 1u);
+}
+
+TEST_F(BatchApplierTest, ARestartTellsNoPositionToAPatternThatIsStillAskedFor) {
+  Open();
+  Define(5, 10);
+  PatternTable* const table =
+      service()->FindOrMakePattern(Dialect::kCommon, *ChannelPattern::Parse("*"));
+  interest_.Want(table);
+  applier_.Restart();
+  link_.Take();
+  interest_.TellAll();
+  const std::vector<v1::WorkerItem> told = link_.Take();
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_EQ(told[0].interest_snapshot().interests_size(), 1);
+  EXPECT_EQ(told[0].interest_snapshot().positions_size(), 0);
+  interest_.Unwant(table);
 }
 
 TEST_F(BatchApplierTest, ARestartForgetsChannelsThatNobodyNeeds) {

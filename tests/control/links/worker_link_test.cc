@@ -29,7 +29,9 @@ class FakeOwner final : public LinkOwner {
  public:
   void OnRoom(const std::shared_ptr<WorkerLink>& link) override {
     ++rooms;
-    while (link->NextDirty() != nullptr) {
+    for (DirtyChannel dirty = link->NextDirty(); dirty.channel != nullptr;
+         dirty = link->NextDirty()) {
+      link->FinishDirty(dirty);
     }
     SubscribeRequest request;
     while (link->NextDeferred(&request)) {
@@ -194,7 +196,7 @@ TEST_F(WorkerLinkTest, TheOwnerHearsOfRoomOnlyIfSomethingWaitsForIt) {
   link_->Flush();
   worker_->Drain();
   EXPECT_EQ(owner_.rooms, 0);
-  link_->MarkDirty(std::make_shared<ChannelState>());
+  link_->MarkDirty(std::make_shared<ChannelState>(), 0, clock_.Now());
   EXPECT_EQ(link_->stats().dirty_channels, 1);
   link_->Flush();
   EXPECT_EQ(owner_.rooms, 1);
@@ -213,7 +215,7 @@ TEST_F(WorkerLinkTest, WithoutRoomTheOwnerIsNotCalledUntilTheQueueHasDrained) {
   link_->Flush();
   worker_->Drain();  // the window is used up
   for (int i = 0; i < 8; ++i) Deliver();
-  link_->MarkDirty(std::make_shared<ChannelState>());
+  link_->MarkDirty(std::make_shared<ChannelState>(), 0, clock_.Now());
   link_->Flush();
   EXPECT_EQ(owner_.rooms, 0);
   worker_->Ack();
@@ -223,17 +225,17 @@ TEST_F(WorkerLinkTest, WithoutRoomTheOwnerIsNotCalledUntilTheQueueHasDrained) {
 TEST_F(WorkerLinkTest, WhileHeldNothingThatWaitsIsTaken) {
   link_->SetHeld(true);
   EXPECT_FALSE(link_->AcceptsAnswers(0));
-  link_->MarkDirty(std::make_shared<ChannelState>());
+  link_->MarkDirty(std::make_shared<ChannelState>(), 0, clock_.Now());
   link_->Defer({.query_id = 1});
   link_->Flush();
   EXPECT_EQ(owner_.rooms, 0);
   SubscribeRequest request;
-  EXPECT_EQ(link_->NextDirty(), nullptr);
+  EXPECT_EQ(link_->NextDirty().channel, nullptr);
   EXPECT_FALSE(link_->NextDeferred(&request));
   link_->SetHeld(false);
-  EXPECT_EQ(link_->dirty_count(), 1u);
-  EXPECT_EQ(link_->deferred_count(), 1u);
-  EXPECT_NE(link_->NextDirty(), nullptr);
+  EXPECT_EQ(link_->waiting_count(), 1u);
+  EXPECT_EQ(link_->BeginDeferred(), 1u);
+  EXPECT_NE(link_->NextDirty().channel, nullptr);
   EXPECT_TRUE(link_->NextDeferred(&request));
   EXPECT_EQ(request.query_id, 1u);
 }
@@ -408,14 +410,14 @@ TEST_F(WorkerLinkTest, ABatchOfWhichNothingIsLeftIsNotWrittenAndTheNextOneIs) {
 
 TEST_F(WorkerLinkTest, CloseGivesUpWhatIsQueuedAndFinishesOnce) {
   Deliver();
-  link_->MarkDirty(std::make_shared<ChannelState>());
+  link_->MarkDirty(std::make_shared<ChannelState>(), 0, clock_.Now());
   link_->Close(absl::UnavailableError("bye"));
   EXPECT_TRUE(worker_->finished());
   EXPECT_THAT(worker_->finish_status(), StatusIs(absl::StatusCode::kUnavailable, "bye"));
   EXPECT_TRUE(link_->closed());
   EXPECT_EQ(Deliver(), LinkOffer::kClosed);
   link_->Release(handle_);
-  link_->MarkDirty(std::make_shared<ChannelState>());
+  link_->MarkDirty(std::make_shared<ChannelState>(), 0, clock_.Now());
   EXPECT_FALSE(link_->Send(Grants()));
   EXPECT_FALSE(link_->HasRoom());
   link_->Flush();

@@ -499,7 +499,7 @@ TEST_F(ChannelDirectoryTest, APatternsLinkThatIsHeldBeginsDirtyAfterWhatWasRoute
   EXPECT_EQ(channel->links[0].next_offset, 8);
   // Until it is repaired, channel and link hold each other.
   link->SetHeld(false);
-  EXPECT_EQ(link->NextDirty(), channel);
+  EXPECT_EQ(link->NextDirty().channel, channel);
 }
 
 }  // namespace

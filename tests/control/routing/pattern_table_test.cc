@@ -32,10 +32,10 @@ class PatternTableTest : public ::testing::Test {
   }
   static ChannelPattern Pattern(const std::string& text) { return *ChannelPattern::Parse(text); }
   std::vector<uint64_t> Match(const std::string& channel) {
-    std::vector<std::shared_ptr<WorkerLink>> links;
+    std::vector<PatternTable::Wanting> links;
     table_.Match(channel, &links);
     std::vector<uint64_t> ids;
-    for (const auto& link : links) ids.push_back(link->id());
+    for (const auto& wanting : links) ids.push_back(wanting.link->id());
     return ids;
   }
   uint64_t Generation(const std::string& channel) {
@@ -45,6 +45,17 @@ class PatternTableTest : public ::testing::Test {
   FakeClock clock_;
   PatternTable table_;
 };
+
+TEST_F(PatternTableTest, TellsSinceWhenALinkWantsAChannelByTheEarliestOfItsPatterns) {
+  const auto one = MakeLink(1);
+  table_.Add(Pattern("a:*"), one, absl::Seconds(7));
+  table_.Add(Pattern("**"), one, absl::Seconds(5));
+  table_.Add(Pattern("*:x"), one, absl::Seconds(9));
+  std::vector<PatternTable::Wanting> links;
+  table_.Match("a:x", &links);
+  ASSERT_EQ(links.size(), 1u);
+  EXPECT_EQ(links[0].since, absl::Seconds(5));
+}
 
 TEST_F(PatternTableTest, FindsEveryLinkThatWantsAChannelOnce) {
   const auto one = MakeLink(1), two = MakeLink(2), three = MakeLink(3);

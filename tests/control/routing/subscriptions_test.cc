@@ -10,6 +10,7 @@
 #include "proto/interest_hash.h"
 #include "proto/policies.h"
 #include "tests/control/routing/router_fixture.h"
+#include "tests/fakes/fetching_engine.h"
 
 namespace fanwire::control {
 
@@ -542,6 +543,138 @@ TEST_F(SubscriptionsTest, AChannelThatIsDroppedAndWantedAgainWhileDirtyBeginsAtI
   EXPECT_EQ(notes[27], "x#41");
 }
 
+// ------------------------------------------------------------------------------- patterns, dirty
+
+TEST_F(SubscriptionsTest, APatternsSubscribeStandsBehindAllThatIsOlderThanIt) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "a:1");
+  Publish("a:1");  // in flight
+  Publish("a:1", 20);
+  clock_.Advance(absl::Milliseconds(1));
+  WantPattern(*worker, "a:*");
+  routing_->subscriptions->Subscribe(
+      worker->link, {.query_id = 9, .service = "s", .channel = "a:*", .pattern = true});
+  clock_.Advance(absl::Milliseconds(1));
+  Publish("a:1", 5);
+  const std::vector<std::string> notes = worker->Take();
+  const auto answer = std::find(notes.begin(), notes.end(), "answer 9");
+  EXPECT_LT(std::find(notes.begin(), notes.end(), "a:1#21"), answer);
+  EXPECT_NE(answer, notes.end());
+  EXPECT_EQ(worker->LastOffset("a:1"), 26);
+}
+
+TEST_F(SubscriptionsTest, APatternsSubscribeIsAnsweredAlthoughAChannelNeverCatchesUp) {
+  const auto worker = MakeWorker(Small(4));
+  Want(*worker, "a:1");
+  WantPattern(*worker, "a:*");
+  const std::string data = absl::StrCat(R"({"fill":")", std::string(20'000, 'x'), R"("})");
+  const auto publish = [&] {
+    clock_.Advance(absl::Milliseconds(1));
+    Publish(MakeEvent("a:1", data));
+  };
+  for (int i = 0; i < 30; ++i) publish();
+  routing_->subscriptions->Subscribe(
+      worker->link, {.query_id = 9, .service = "s", .channel = "a:*", .pattern = true});
+  for (int i = 0; i < 200 && worker->LastResult().query_id() != 9; ++i) {
+    for (int n = 0; n < 5; ++n) publish();
+    worker->Complete();
+  }
+  EXPECT_EQ(worker->LastResult().query_id(), 9u);
+  EXPECT_GE(worker->LastOffset("a:1"), 30);
+  EXPECT_EQ(worker->link->stats().dirty_channels, 1);
+}
+
+// ------------------------------------------------------------------------------- fetched history
+
+class FetchingTest : public RouterFixture {
+ protected:
+  FetchingTest() {
+    routing_ = nullptr;
+    auto engine = std::make_unique<FetchingEngine>();
+    fetching_ = engine.get();
+    engine_ = std::move(engine);
+    routing_ = std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_,
+                                         Services(""));
+  }
+  // A worker that has told its interest, with these channels dirty and their history being fetched.
+  std::unique_ptr<FakeWorker> Fetching(const std::vector<std::string>& channels) {
+    auto worker = MakeWorker({.max_queued_items = 8, .window_items = 1});
+    routing_->subscriptions->BeginSnapshot(worker->link);
+    for (const std::string& channel : channels) Want(*worker, channel);
+    routing_->subscriptions->EndSnapshot(worker->link);
+    for (const std::string& channel : channels) Publish(channel, 20);
+    while (worker->Complete()) {
+    }
+    EXPECT_EQ(fetching_->fetching(), channels.size());
+    return worker;
+  }
+
+  FetchingEngine* fetching_;
+};
+
+TEST_F(FetchingTest, WhatIsBeingFetchedCountsAsNotApplied) {
+  const absl::Duration before = clock_.Now();
+  const auto worker = Fetching({"x"});
+  clock_.Advance(absl::Seconds(5));
+  EXPECT_LE(worker->link->unapplied_since(), before);
+  EXPECT_EQ(worker->link->stats().dirty_channels, 1);
+  while (fetching_->fetching() > 0) {
+    fetching_->EndFetch(0);
+    worker->Drain();
+  }
+  EXPECT_EQ(worker->LastOffset("x"), 20);
+  EXPECT_EQ(worker->link->unapplied_since(), clock_.Now() - absl::Seconds(1));
+}
+
+TEST_F(FetchingTest, ASubscribeWaitsForAFetchAndNobodyTriesItMeanwhile) {
+  const auto worker = Fetching({"x"});
+  Subscribe(*worker, 7, "x");
+  for (int i = 0; i < 10; ++i) worker->link->Flush();
+  EXPECT_EQ(fetching_->fetching(), 1u);
+  fetching_->fetches = false;
+  fetching_->EndFetch(0);
+  const std::vector<std::string> notes = worker->Take();
+  EXPECT_EQ(notes.back(), "answer 7 x@20");
+}
+
+TEST_F(FetchingTest, FetchesThatEndOutOfOrderBringEachChannelInOrder) {
+  const auto worker = Fetching({"x", "y", "z"});
+  Publish("x", 3);
+  Subscribe(*worker, 7, "y");
+  while (fetching_->fetching() > 0) {
+    fetching_->EndFetch(fetching_->fetching() - 1);
+    worker->Drain();
+  }
+  EXPECT_EQ(worker->LastOffset("x"), 23);
+  EXPECT_EQ(worker->LastOffset("y"), 20);
+  EXPECT_EQ(worker->LastOffset("z"), 20);
+  EXPECT_EQ(worker->LastResult().query_id(), 7u);
+  EXPECT_EQ(worker->link->stats().dirty_channels, 0);
+}
+
+TEST_F(FetchingTest, AFetchForAChannelThatIsNotWantedAnyMoreBringsNothing) {
+  const auto worker = Fetching({"x", "y"});
+  Unwant(*worker, "x");
+  Unwant(*worker, "y");
+  Want(*worker, "y");
+  Publish("y");
+  worker->Take();
+  for (const size_t fetch : {1, 0}) fetching_->EndFetch(fetch);
+  EXPECT_THAT(worker->Take(), IsEmpty());
+  EXPECT_EQ(worker->link->stats().dirty_channels, 0);
+  Publish("y");
+  EXPECT_THAT(worker->Take(), ElementsAre("y#22"));
+}
+
+TEST_F(FetchingTest, AFetchThatEndsAfterItsLinkBringsNothing) {
+  const auto worker = Fetching({"x"});
+  worker->link->Close(absl::UnavailableError("gone"));
+  routing_->subscriptions->ClearInterest(worker->link);
+  fetching_->EndFetch(0);
+  EXPECT_EQ(fetching_->fetching(), 0u);
+  EXPECT_EQ(worker->link->stats().dirty_channels, 0);
+}
+
 // ------------------------------------------------------------------------------- unpublished
 
 TEST_F(SubscriptionsTest, AReaderOfEverNewNamesStopsNoPublisher) {
@@ -677,6 +810,32 @@ TEST_F(ReattachTest, ANegativeOffsetIsFromTheBeginning) {
   const auto worker = MakeWorker();
   Reattach(*worker, epoch, -7);
   EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2"));
+}
+
+TEST_F(ReattachTest, NothingThatIsOlderThanAPatternComesWhenItsWorkerAttachesAgain) {
+  const auto worker = MakeWorker();
+  routing_->subscriptions->BeginSnapshot(worker->link);
+  routing_->subscriptions->EndSnapshot(worker->link);
+  Publish("a:old", 2);
+  Publish("a:both", 2);
+  clock_.Advance(absl::Milliseconds(1));
+  WantPattern(*worker, "a:*");
+  worker->Take();
+  clock_.Advance(absl::Milliseconds(1));
+  Publish("a:both");
+  Publish("a:new", 2);  // neither is applied
+  worker->link->Close(absl::UnavailableError("frozen"));
+  const auto again = MakeWorker();
+  again->link->SetMissedSince(worker->link->unapplied_since());
+  again->link->SetPatternTimes(worker->link->TakePatternTimes());
+  routing_->subscriptions->ClearInterest(worker->link);
+  Publish("a:away");
+  routing_->subscriptions->BeginSnapshot(again->link);
+  WantPattern(*again, "a:*");
+  routing_->subscriptions->EndSnapshot(again->link);
+  EXPECT_THAT(again->Take(),
+              UnorderedElementsAre("def a:both@2", "a:both#3", "def a:new@0", "a:new#1", "a:new#2",
+                                   "def a:away@0", "a:away#1"));
 }
 
 TEST_F(ReattachTest, ASnapshotMakesNoMoreStatesThanTheReadersBudgetAndLosesNothing) {

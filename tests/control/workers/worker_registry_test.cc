@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/version.h"
+#include "control/routing/channel_state.h"
 #include "tests/control/workers/worker_registry_fixture.h"
 
 namespace fanwire::control {
@@ -246,10 +247,12 @@ TEST_F(WorkerRegistryTest, IsReadyWhenItsPortsAreOpenItsInterestToldAndNoChannel
   OpenPorts(*worker);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
   subscriptions_.BeginSnapshot(worker->link);
-  worker->link->MarkDirty(nullptr);
+  worker->link->MarkDirty(std::make_shared<ChannelState>(), 0, clock_.Now());
   Snapshot(*worker);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
-  worker->link->NextDirty();
+  const DirtyChannel dirty = worker->link->NextDirty();
+  EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);  // not queued yet
+  worker->link->FinishDirty(dirty);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_READY);
   subscriptions_.BeginSnapshot(worker->link);
   EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_CATCHING_UP);
