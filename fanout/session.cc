@@ -309,6 +309,7 @@ void Session::Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t
   for (const Delivery& delivery : deliveries) {
     // What a recovery will bring does not come by a pattern as well.
     if (recovers && (delivery.notice || delivery.offset > 0) && Passes(recovered, delivery)) {
+      subscribes_->Withhold(channel.get(), delivery.offset);
       continue;
     }
     if (!PassesAny(filters, delivery)) continue;

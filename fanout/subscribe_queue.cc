@@ -236,12 +236,23 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
       ask.offset = wanted.recover->offset;
     }
     // The recovery brings what waits, whether it came by name or by a pattern.
+    const int64_t waiting = begins_anew ? host_->FirstWaiting(channel) : 0;
     if (begins_anew) host_->DropWaiting(channel);
     if (known != nullptr) {
       subscriptions_->Remove(known);
       upstream_->Unwant(channel);
     }
-    CancelRecovery(channel);
+    Withheld withheld = CancelRecovery(channel);
+    if (withheld.epoch.empty()) {
+      withheld.epoch = channel->epoch;
+      withheld.applied = channel->offset;
+    }
+    if (waiting != 0) withheld.Add(waiting);
+    if (ask.recover) {
+      target->withheld = std::move(withheld);
+    } else {
+      TellWithheld(target->channel, withheld, /*sent=*/0);
+    }
   }
   target->ask = host_->Ask(ask);
   ++request->awaited;
@@ -262,9 +273,19 @@ void SubscribeQueue::Unsubscribe(absl::string_view name) {
     return Unwant(channel, pattern);
   }
   const ChannelRef channel(service_->FindChannel(kDialect, name));
-  if (channel && Recovers(channel.get())) {
+  if (channel && Recovers(channel.get()) && subscriptions_->has_patterns()) {
+    host_->Settle();  // what is on its way is withheld as well
+    if (!host_->active()) return;
+  }
+  if (Recovery* const recovery = channel ? FindRecovery(channel.get()) : nullptr;
+      recovery != nullptr) {
+    const int64_t sent = SentUpTo(*channel, recovery->offset);
+    // What waits goes as well, and patterns may have brought some of it.
+    if (const int64_t waiting = host_->FirstWaiting(channel.get()); waiting != 0) {
+      recovery->withheld.Add(waiting);
+    }
     host_->DropWaiting(channel.get());
-    CancelRecovery(channel.get());
+    TellWithheld(channel, CancelRecovery(channel.get()), sent);
   }
 }
 
@@ -278,14 +299,22 @@ void SubscribeQueue::FinishFirst() {
   host_->Reply(ConfirmationText(request.context, request.subscribe, request.many, confirmations,
                                 clock_->WallNow()));
   if (request.many) host_->SetPaused(false);
+  if (std::exchange(told_withheld_, false) && host_->active()) host_->Flush();
 }
 
 void SubscribeQueue::ExpireFirst() {
+  if (subscriptions_->has_patterns() && subscriptions_->recovering()) {
+    host_->Settle();  // what is on its way is withheld as well
+    if (!host_->active()) return;
+  }
   Request& request = requests_.front();
   for (Target& target : request.targets) {
     if (target.ask == 0) continue;
     upstream_->Forget(std::exchange(target.ask, 0));
-    if (target.request.recover.has_value()) subscriptions_->CountRecovering(-1);
+    if (target.request.recover.has_value()) {
+      subscriptions_->CountRecovering(-1);
+      TellWithheld(target.channel, target.withheld, /*sent=*/0);
+    }
     Refuse(&target, "UNAVAILABLE", "control is out of reach: try again");
     Unwant(target.channel.get(), target.pattern);
     target.channel = ChannelRef();
@@ -339,7 +368,9 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
   const ChannelRef channel = target->channel;
   PatternTable* const pattern = target->pattern;
   std::shared_ptr<const EventFilter> filter = std::move(target->filter);
+  Withheld withheld = std::move(target->withheld);
   if (!reply.error_code.empty()) {
+    TellWithheld(channel, withheld, /*sent=*/0);
     Refuse(target, reply.error_code, reply.error_message);
     if (!many) FinishFirst();
     return Unwant(channel.get(), pattern);
@@ -357,6 +388,7 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
   confirmation.recovered = reply.recovered;
   confirmation.recovered_count = reply.recovered ? reply.recover_count : 0;
   confirmation.reason = reply.reason;
+  if (recover && !reply.recovered) TellWithheld(channel, withheld, /*sent=*/0);
   if (!many) FinishFirst();
   if (!host_->active()) return Unwant(channel.get(), pattern);
   if (Subscription* const known = subscriptions_->Find(channel.get(), pattern); known != nullptr) {
@@ -376,7 +408,8 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
     recoveries_.push_back({.channel = channel,
                            .filter = std::move(filter),
                            .epoch = reply.epoch,
-                           .offset = again ? asked_offset : reply.next_offset});
+                           .offset = again ? asked_offset : reply.next_offset,
+                           .withheld = std::move(withheld)});
     subscriptions_->CountRecovering(1);
   }
   host_->Flush();
@@ -489,19 +522,45 @@ SubscribeQueue::Recovery* SubscribeQueue::FindRecovery(const Channel* channel) {
   return nullptr;
 }
 
-void SubscribeQueue::CancelRecovery(const Channel* channel) {
-  const size_t cancelled = std::erase_if(recoveries_, [&](const Recovery& recovery) {
+void SubscribeQueue::Withhold(const Channel* channel, int64_t offset) {
+  if (Recovery* const recovery = FindRecovery(channel); recovery != nullptr) {
+    return recovery->withheld.Add(offset);
+  }
+  if (requests_.empty()) return;
+  for (Target& target : requests_.front().targets) {
+    if (target.ask != 0 && target.request.recover.has_value() && target.channel.get() == channel) {
+      target.withheld.Add(offset);
+    }
+  }
+}
+
+void SubscribeQueue::TellWithheld(const ChannelRef& channel, const Withheld& withheld,
+                                  int64_t sent) {
+  if (!withheld.any || !subscriptions_->MatchesByPattern(channel.get())) return;
+  const bool same = withheld.epoch.empty() || withheld.epoch == channel->epoch;
+  const int64_t from = same ? std::max(withheld.from, sent + 1) : 1;
+  if (from > channel->offset) return;
+  AppendSkipped(channel, from, channel->offset, same ? "recovery_ended" : "epoch_changed",
+                same ? "" : channel->epoch);
+  told_withheld_ = true;
+}
+
+SubscribeQueue::Withheld SubscribeQueue::CancelRecovery(const Channel* channel) {
+  Withheld withheld;
+  const size_t cancelled = std::erase_if(recoveries_, [&](Recovery& recovery) {
     if (recovery.channel.get() != channel) return false;
+    withheld = std::move(recovery.withheld);
     if (recovery.ask != 0) upstream_->Forget(recovery.ask);
     upstream_->Unwant(recovery.channel.get());
     return true;
   });
   subscriptions_->CountRecovering(-static_cast<int>(cancelled));
-  if (cancelled == 0) return;
+  if (cancelled == 0) return withheld;
   // If the first recovery was cancelled, nobody has asked for the next one's page yet.  A client
   // that reads everything would never cause it: its queue is always empty.
   OnProgress();
   RequestNextPage();
+  return withheld;
 }
 
 // ------------------------------------------------------------------------------- the end

@@ -21,6 +21,7 @@
 // Source:    docs/protocol.md "Subscribing", "Recovery"
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -116,6 +117,10 @@ class SubscribeQueue {
   // the recovery's filter lets through (null: everything) in `filter`, if that is given.
   bool Recovers(const Channel* channel, const EventFilter** filter = nullptr) const;
 
+  // A pattern would have brought a publication of the channel (`offset`) or a notice (0), which was
+  // withheld because of Recovers().  If the recovery ends early, the client is told of it.
+  void Withhold(const Channel* channel, int64_t offset);
+
   // Forgets everything, and gives back the interest in its channels: the session is closed.
   void Cancel();
 
@@ -123,6 +128,19 @@ class SubscribeQueue {
   bool empty() const { return requests_.empty() && recoveries_.empty(); }
 
  private:
+  // What patterns would have brought of a channel while a recovery of it was under way.
+  struct Withheld {
+    bool any = false;
+    int64_t from = 0;     // the first position; 0: not known
+    std::string epoch;    // the channel's, when the recovery was asked for
+    int64_t applied = 0;  // its position then
+
+    void Add(int64_t offset) {
+      any = true;
+      if (offset == 0) offset = applied + 1;  // a notice, of what came since
+      from = from == 0 ? offset : std::min(from, offset);
+    }
+  };
   // One channel of a request.
   struct Target {
     ChannelRequest request;
@@ -130,6 +148,7 @@ class SubscribeQueue {
     ChannelRef channel;  // that was asked for; or `pattern`
     PatternTable* pattern = nullptr;
     std::shared_ptr<const EventFilter> filter;
+    Withheld withheld;
     Confirmation confirmation;
   };
   struct Request {
@@ -151,6 +170,7 @@ class SubscribeQueue {
     uint64_t ask = 0;  // 0: the next page was not asked for yet
     std::string epoch;
     int64_t offset = 0;  // the next page begins after it
+    Withheld withheld;
   };
 
   static constexpr Dialect kDialect = Dialect::kCommon;
@@ -194,7 +214,11 @@ class SubscribeQueue {
   // Tells the client that positions `from` to `to` do not come.
   void AppendSkipped(const ChannelRef& channel, int64_t from, int64_t to, absl::string_view reason,
                      absl::string_view epoch = "");
-  void CancelRecovery(const Channel* channel);
+  // Returns what was withheld for it.
+  Withheld CancelRecovery(const Channel* channel);
+  // A recovery has ended without bringing what was withheld for it: tells the client what of it
+  // comes behind `sent`, the last position that it was sent.
+  void TellWithheld(const ChannelRef& channel, const Withheld& withheld, int64_t sent);
   // Null if no recovery of the channel has begun.
   Recovery* FindRecovery(const Channel* channel);
 
@@ -206,6 +230,7 @@ class SubscribeQueue {
   const Clock* const clock_;
   std::deque<Request> requests_;  // the first is under way
   size_t request_bytes_ = 0;
+  bool told_withheld_ = false;        // behind the reply to the first request
   std::deque<Recovery> recoveries_;   // the first is under way
   absl::Duration recovery_deadline_;  // of the first; progress moves it
   uint64_t recovery_sent_ = 0;        // bytes_sent() when it was moved last

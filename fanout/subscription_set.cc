@@ -107,6 +107,15 @@ bool SubscriptionSet::Brings(uint32_t number, Channel* channel, const PatternTab
   return true;
 }
 
+bool SubscriptionSet::MatchesByPattern(Channel* channel) const {
+  if (patterns_ == 0) return false;
+  const std::vector<PatternTable*>& matching = channel->service->PatternsOf(channel);
+  return std::any_of(subscriptions_.begin(), subscriptions_.end(), [&](const Subscription& one) {
+    return one.pattern != nullptr &&
+           std::find(matching.begin(), matching.end(), one.pattern) != matching.end();
+  });
+}
+
 void SubscriptionSet::UpdateFlag(uint32_t number) {
   const Subscription& subscription = subscriptions_[number];
   const bool several = subscriptions_.size() > 1;

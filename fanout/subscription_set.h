@@ -70,6 +70,9 @@ class SubscriptionSet {
   bool Brings(uint32_t number, Channel* channel, const PatternTable* pattern,
               Filters* filters) const;
 
+  // Whether a subscription to a pattern matches the channel.
+  bool MatchesByPattern(Channel* channel) const;
+
   // Calls `fn(const SubscriberTable*, index)` for each place in a table.
   template <typename Fn>
   void ForEachPlace(Fn fn) const {

@@ -314,6 +314,76 @@ TEST_F(SessionRecoveryTest, TheSameWithAnotherSubscriptionBeside) {
   EXPECT_EQ(client->Offsets("w:1"), Range(1, control_->log("w:1").head()));
 }
 
+// What is withheld for a recovery that ends early is told, and the pattern goes on.
+class WithheldTest : public SessionRecoveryTest {
+ protected:
+  // A client of `w:*` that recovers `w:1`, of which the first page has come, or not even that.
+  PairClient* Recovering(bool first_page) {
+    History("w:1", 30, 4000);
+    PairClient* const client = Welcomed();
+    SubscribeTo(client, "w:*");
+    Publish("w:1");  // the worker knows the channel: 31
+    client->Clear();
+    client->Subscribe("w:1", From(0));
+    Quiet();
+    if (first_page) Step();
+    for (int i = 0; i < 3; ++i) control_->Publish("w:1");  // withheld: 32, 33, 34
+    control_->Apply();
+    Quiet();
+    return client;
+  }
+  // One notice, up to 34; then what is live.
+  void ExpectTold(PairClient* client, int64_t from) {
+    const std::vector<Json> told = client->Named("channel.skipped");
+    ASSERT_THAT(told, SizeIs(1));
+    EXPECT_EQ(told[0]["data"]["channel"], "w:1");
+    EXPECT_EQ(told[0]["data"]["from"], from);
+    EXPECT_EQ(told[0]["data"]["to"], 34);
+    EXPECT_EQ(told[0]["data"]["reason"], "recovery_ended");
+    client->Clear();
+    Publish("w:1");
+    EXPECT_THAT(client->Offsets("w:1"), ElementsAre(35));
+  }
+};
+
+TEST_F(WithheldTest, WhenTheClientUnsubscribes) {
+  PairClient* const client = Recovering(/*first_page=*/true);
+  client->Unsubscribe("w:1");
+  Quiet();
+  ExpectTold(client, 32);
+}
+
+TEST_F(WithheldTest, WhenControlRefusesTheSubscribe) {
+  PairClient* const client = Recovering(/*first_page=*/false);
+  control_->AnswerNext({.error_code = "LIMIT_EXCEEDED", .error_message = "no"});
+  control_->Apply();
+  Quiet();
+  EXPECT_THAT(client->Errors(), ElementsAre("LIMIT_EXCEEDED"));
+  ExpectTold(client, 32);
+}
+
+TEST_F(WithheldTest, WhenNothingCanBeRecovered) {
+  PairClient* const client = Recovering(/*first_page=*/false);
+  control_->log("w:1").trimmed = 5;
+  Step();
+  ExpectTold(client, 32);
+}
+
+TEST_F(WithheldTest, NotWhenTheRecoveryBringsIt) {
+  PairClient* const client = Recovering(/*first_page=*/true);
+  Settle();
+  EXPECT_THAT(client->Named("channel.skipped"), IsEmpty());
+  EXPECT_EQ(client->Offsets("w:1"), Range(1, 34));
+}
+
+TEST_F(WithheldTest, NotToAClientWithoutThePattern) {
+  PairClient* const client = Recovering(/*first_page=*/true);
+  client->Unsubscribe("w:*");
+  client->Unsubscribe("w:1");
+  Quiet();
+  EXPECT_THAT(client->Named("channel.skipped"), IsEmpty());
+}
+
 TEST_F(SessionRecoveryTest, WhatRecoveryWillNotBringIsNotWithheld) {
   History("w:1", 30, 4000);
   PairClient* const client = Welcomed();

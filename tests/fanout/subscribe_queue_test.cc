@@ -643,6 +643,44 @@ TEST_F(SubscribeQueueTest, WhenARecoveryEndsEarlyTheNextOneContinues) {
   EXPECT_THAT(host_.log, ElementsAre("b 2", "b 3", "subscribe b"));
 }
 
+TEST_F(SubscribeQueueTest, WhatAPatternWasNotLetBringIsToldIfControlDoesNotAnswer) {
+  Subscribe("*");
+  Answer(Granted());
+  Channel* const channel = service_.FindOrMakeChannel(Dialect::kCommon, "a");
+  channel->epoch = "e1";
+  channel->offset = 6;
+  Subscribe(From(3));
+  queue_.Withhold(channel, 7);
+  queue_.Withhold(channel, 8);
+  channel->offset = 8;
+  host_.log.clear();
+  clock_.Advance(kControlWait);
+  EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kHandled);
+  EXPECT_EQ(host_.replies.back()["error_code"], "UNAVAILABLE");
+  ASSERT_THAT(host_.notices, SizeIs(1));
+  EXPECT_EQ(host_.notices[0],
+            (Json{{"channel", "a"}, {"from", 7}, {"to", 8}, {"reason", "recovery_ended"}}));
+}
+
+TEST_F(SubscribeQueueTest, WhatWaitedIsCarriedOverToTheNextRecovery) {
+  Subscribe("*");
+  Answer(Granted());
+  Channel* const channel = service_.FindOrMakeChannel(Dialect::kCommon, "a");
+  channel->epoch = "e1";
+  channel->offset = 6;
+  Subscribe(From(3));
+  Answer(Page(4, 5, 6));
+  queue_.Withhold(channel, 7);
+  channel->offset = 7;
+  Subscribe(From(5));
+  EXPECT_THAT(host_.notices, IsEmpty());
+  host_.asks.pop_front();  // of the recovery that ended
+  Answer(Refused());
+  ASSERT_THAT(host_.notices, SizeIs(1));
+  EXPECT_EQ(host_.notices[0]["from"], 7);
+  EXPECT_EQ(host_.notices[0]["to"], 7);
+}
+
 TEST_F(SubscribeQueueTest, ARecoveryWithoutProgressForLongIsTold) {
   Subscribe(From(0));
   host_.waiting = kBudget;
