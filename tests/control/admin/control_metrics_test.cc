@@ -112,7 +112,7 @@ TEST_F(ControlMetricsTest, RefusalsAreCountedByReasonAlsoWithoutAService) {
 TEST_F(ControlMetricsTest, AServiceMayHaveTheNameOfWhatHasNone) {
   const LoadedConfig loaded =
       LoadConfig("services:\n- name: unknown\n  port: 8690\n", "fanwire.yaml", {});
-  ASSERT_TRUE(loaded.ok()) << loaded.ErrorText();
+  ASSERT_TRUE(loaded.ok()) << ::testing::PrintToString(loaded.errors);
   services_ = ServiceTable::Make(*loaded.config);
   routing_ =
       std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_, services_);
