@@ -4,11 +4,13 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
-#include <cstdio>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/clock.h"
+#include "common/plain_text.h"
+#include "common/terminal_text.h"
 #include "common/time_format.h"
 
 namespace fanwire {
@@ -43,27 +45,29 @@ char Letter(LogLevel level) {
   return '?';
 }
 
-// Appends `text` with quotes, backslashes and control characters escaped as in JSON.
+// Appends `text` with quotes, backslashes and control characters escaped as in JSON, and so are the
+// other characters that are unsafe on a terminal.
 void AppendEscaped(absl::string_view text, std::string* out) {
+  std::string escaped;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
-      out->push_back('\\');
-      out->push_back(c);
+      escaped.push_back('\\');
+      escaped.push_back(c);
     } else if (c == '\n') {
-      out->append("\\n");
-    } else if (byte < 0x20 || byte == 0x7f) {
-      char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\u%04x", byte);
-      out->append(escaped);
+      escaped.append("\\n");
+    } else if (byte < 0x20) {
+      absl::StrAppendFormat(&escaped, "\\u%04x", byte);
     } else {
-      out->push_back(c);
+      escaped.push_back(c);
     }
   }
+  out->append(EscapeJsonControls(escaped));
 }
 
 bool NeedsQuotes(absl::string_view value) {
   if (value.empty()) return true;
+  if (!IsPrintableAscii(value) && EscapeControls(value) != value) return true;
   for (const char c : value) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte <= 0x20 || byte == 0x7f || c == '"' || c == '=' || c == '\\') return true;

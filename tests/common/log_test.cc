@@ -22,6 +22,16 @@ TEST(LogTest, ValuesThatWouldBreakTheLineAreQuoted) {
             "bell=\"\\u0007\"");
 }
 
+TEST(LogTest, NamesFromOthersDoNotReorderTheLine) {
+  EXPECT_EQ(FormatLogLine(LogLevel::kInfo, LogFormat::kText, kTime, "x",
+                          {{"a", "x\u202ey"}, {"b", "\u009b"}, {"c", "caf\xe9"}, {"d", "grün🎉"}}),
+            "I 2026-02-10T12:00:00.123Z x a=\"x\\u202ey\" b=\"\\u009b\" c=\"caf\ufffd\" d=grün🎉");
+  EXPECT_EQ(FormatLogLine(LogLevel::kInfo, LogFormat::kJson, kTime, "x",
+                          {{"a", "x\u202ey\t"}, {"b", "\xff"}}),
+            "{\"level\":\"info\",\"time\":\"2026-02-10T12:00:00.123Z\",\"event\":\"x\","
+            "\"a\":\"x\\u202ey\\u0009\",\"b\":\"\ufffd\"}");
+}
+
 TEST(LogTest, JsonLineKeepsNumbers) {
   EXPECT_EQ(FormatLogLine(LogLevel::kError, LogFormat::kJson, kTime, "x",
                           {{"n", 3}, {"t", "a\"b"}, {"ok", true}}),
