@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "fanout/worker_peer_filter.h"
 #include "fanwire/v1/worker.pb.h"
 #include "proto/policies.h"
 
@@ -53,24 +54,22 @@ class Replies {
   size_t bytes_ = 0;
 };
 
-bool Fits(const v1::ConnectionFilter& filter, const Session& session) {
+bool Fits(const v1::ConnectionFilter& filter, const WorkerPeerFilter& peers,
+          const Session& session) {
   if (!filter.id().empty() && filter.id() != session.id()) return false;
   if (!filter.user().empty() && filter.user() != session.user()) return false;
   if (filter.slow() && !session.slow()) return false;
   if (!filter.channel().empty() && !session.SubscribesTo(filter.channel())) return false;
-  if (!filter.address().empty() && filter.address() != session.peer().Host() &&
-      filter.address() != session.peer().ToString()) {
-    return false;
-  }
-  return true;
+  return peers.Matches(session.peer());
 }
 
 std::vector<Session*> Select(const v1::ConnectionFilter& filter, const ServicePorts& ports) {
+  const WorkerPeerFilter peers(filter.address());
   std::vector<Session*> selected;
   for (const Service* const service : ports.services()) {
     if (!filter.service().empty() && filter.service() != service->name()) continue;
     for (const auto& [id, session] : service->sessions()) {
-      if (session->open() && Fits(filter, *session)) selected.push_back(session);
+      if (session->open() && Fits(filter, peers, *session)) selected.push_back(session);
     }
   }
   return selected;
