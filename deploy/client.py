@@ -17,7 +17,11 @@ import websockets
 
 
 def say(line):
-    """Prints a line.  Ends the program if that fails: without a word if the reader went away."""
+    """Prints a line, in which characters that control a terminal or reorder its text are escaped.
+
+    Ends the program if that fails: without a word if the reader went away.
+    """
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     try:
         print(line, flush=True)
     except OSError as error:
@@ -63,7 +67,8 @@ if __name__ == "__main__":
         sys.exit("standard output is closed")
     arguments = sys.argv[1:]
     if arguments[:1] in (["-h"], ["--help"]):
-        say(__doc__.strip())
+        for line in __doc__.strip().splitlines():
+            say(line)
         sys.exit()
     asyncio.run(follow(arguments[0] if arguments else "ws://127.0.0.1:8690",
                        arguments[1:] or ["workflow:*"]))

@@ -26,6 +26,8 @@ class DeployClient(Case):
             self.assertIn('{"n": 1}', await self.line_with(process, "workflow.started"))
             self.publish("other:x", "any.event", {"n": 2})
             await self.line_with(process, "any.event")
+            self.publish("other:\u202egpj", "any.event", {"n": 2})
+            self.assertIn("other:\\u202egpj", await self.line_with(process, "any.event"))
             before = self.server.workers()[0].pid
             self.server.kill(before)
             self.publish("workflow:demo", "workflow.missed", {"n": 3})
