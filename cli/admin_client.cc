@@ -211,11 +211,15 @@ class GrpcAdminClient : public AdminClient {
     message.set_pattern(request.pattern);
     for (const std::string& event : request.events) message.add_events(event);
     message.set_max_per_second(request.max_per_second);
-    return Stream<v1::TailResponse>(
+    absl::Status status = Stream<v1::TailResponse>(
         &v1::Admin::Stub::Tail, message, [&](const v1::TailResponse& response) {
           return on_update({.publications = All<Publication>(response.publications()),
                             .left_out = response.left_out()});
         });
+    const bool reached = channel_->grpc_channel()->GetState(/*try_to_connect=*/false) ==
+                         grpc_connectivity_state::GRPC_CHANNEL_READY;
+    if (absl::IsDeadlineExceeded(status) && reached) return absl::OkStatus();
+    return status;
   }
 
   absl::StatusOr<std::vector<LedgerEntry>> GetLedger(absl::string_view service) override {

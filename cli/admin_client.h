@@ -50,8 +50,9 @@ class AdminClient {
   virtual absl::Status RestartWorkers(
       const RestartRequest& request,
       const std::function<void(const RestartProgress&)>& on_progress) = 0;
-  // Calls `on_update` with each update.  Returns OK once `on_update` returns false or Cancel() is
-  // called, and the stream's status if control ends it.
+  // Calls `on_update` with each update.  Returns OK once `on_update` returns false, Cancel() is
+  // called or the time of the stream is over, and the stream's status if control ends it.
+  //   DEADLINE_EXCEEDED  the time was over before control was reached
   virtual absl::Status Tail(const TailRequest& request,
                             const std::function<bool(const TailUpdate&)>& on_update) = 0;
 

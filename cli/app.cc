@@ -8,14 +8,13 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "cli/commands/all.h"
 #include "cli/commands/completion.h"
 #include "cli/exit_code.h"
 #include "cli/local_check.h"
 #include "cli/rpc_channel.h"
+#include "cli/standard_streams.h"
 #include "cli/text.h"
 
 namespace fanwire::cli {
@@ -54,16 +53,11 @@ int Complete(const std::vector<std::string>& arguments, const World& world) {
 // Writes the error of `status`, if it is one, to stderr and returns the exit code.
 int Finish(const absl::Status& status, const World& world) {
   if (status.ok() || IsBrokenPipe(status) || IsTold(status)) return ExitCode(status);
-  // Keep newlines: the error of a refused configuration has one line for each fault.
-  std::vector<std::string> lines;
-  for (const absl::string_view line :
-       absl::StrSplit(absl::string_view(status.message().data(), status.message().size()), '\n')) {
-    lines.push_back(EscapeControls(line));
-  }
+  const absl::string_view message(status.message().data(), status.message().size());
   world.notes
       ->Write(absl::StrCat(
           "wsctl: ", IsUsageError(status) ? "" : absl::StatusCodeToString(status.code()),
-          IsUsageError(status) ? "" : ": ", absl::StrJoin(lines, "\n"), "\n"))
+          IsUsageError(status) ? "" : ": ", EscapeLines(message), "\n"))
       .IgnoreError();
   return ExitCode(status);
 }
@@ -74,16 +68,19 @@ std::unique_ptr<CommandTree> MakeCommandTree(GlobalOptions* options) {
   auto tree = std::make_unique<CommandTree>(
       "Operates Fanwire: publishes, watches, and manages services, workers and connections.",
       "wsctl");
+  tree->SetTableTargets(&options->wide, &options->columns);
   Command root = tree->root();
   root.Text("--server", "ADDR", &options->server.server,
-            "HOST:PORT or unix:PATH; else FANWIRE_SERVER, the local socket, 127.0.0.1:8701")
+            "HOST[:PORT] or unix:PATH; else FANWIRE_SERVER, the local socket, 127.0.0.1:8701")
+      .AnyBytes("--server")  // the path of a socket
       .Text("--context", "NAME", &options->server.context,
-            "Use this server of ~/.config/fanwire/wsctl.yaml")
+            "Use this server of ~/.config/fanwire/wsctl.yaml", Values::kContexts)
       .Choice<Format>(
-          "--output", &options->format,
+          "-o,--output", &options->format,
           {{"table", Format::kTable}, {"plain", Format::kPlain}, {"json", Format::kJson}},
           "Format of the results; default table")
-      .Duration("--timeout", &options->timeout, "Longest wait for an answer; default 10s")
+      .Duration("--timeout", &options->timeout, "Longest wait for an answer; default 10s",
+                absl::Milliseconds(1))
       .Flag("--no-color", &options->no_color, "Print no colours, as if NO_COLOR were set")
       .Flag("--verbose", &options->verbose, "Print to stderr which control is asked, and why");
   AddToolCommands(root);
@@ -97,8 +94,10 @@ std::unique_ptr<CommandTree> MakeCommandTree(GlobalOptions* options) {
   AddConfigCommands(root);
   AddLogLevelCommand(root);
   AddTokenCommands(root);
+  AddContextCommands(root);
   AddVersionCommand(root);
   AddCompletionCommand(root);
+  root.AddHelpCommand();
   return tree;
 }
 
@@ -123,9 +122,13 @@ int RunApp(const std::vector<std::string>& arguments, const World& world) {
     case CommandTree::Parsed::Kind::kRun:
       break;
   }
+  if (!options.columns.empty() && options.format == Format::kJson) {
+    return Finish(UsageError("--columns chooses columns of a table, not keys of --output json"),
+                  world);
+  }
   Invocation invocation(&world, &options);
   absl::Status status = (*parsed.run)(invocation);
-  if (status.ok()) status = invocation.out().written();
+  if (status.ok()) status = invocation.out().outcome();
   return Finish(status, world);
 }
 
@@ -133,18 +136,26 @@ int Main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);  // a write to a closed pipe fails with EPIPE instead
   // The calls' statuses already report connection failures; gRPC's log would repeat them.
   if (std::getenv("GRPC_VERBOSITY") == nullptr) gpr_set_log_function([](gpr_log_func_args*) {});
+  const StandardStreams streams = CheckStandardStreams();
   FdSink results(STDOUT_FILENO);
   FdSink notes(STDERR_FILENO);
   World world;
   world.results = &results;
   world.notes = &notes;
+  // Nothing is done whose result could not be told.
+  if (!streams.notes || !streams.results) {
+    return Finish(
+        absl::DataLossError(absl::StrCat("cannot write to standard ",
+                                         streams.notes ? "output" : "error", ": it is closed")),
+        world);
+  }
   world.results_terminal = isatty(STDOUT_FILENO) == 1;
   world.notes_terminal = isatty(STDERR_FILENO) == 1;
   winsize size{};
   if (world.results_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
     world.width = size.ws_col;
   }
-  world.stdin_fd = STDIN_FILENO;
+  world.stdin_fd = streams.input ? STDIN_FILENO : -1;
   world.environment = [](const std::string& name) -> const char* {
     return std::getenv(name.c_str());
   };

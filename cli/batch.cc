@@ -25,10 +25,10 @@ constexpr size_t kMaxItems = 256;
 constexpr size_t kMaxMessageBytes = 256 << 10;
 
 // The receipt of a refused line also says which line that is.
-std::string ReceiptLine(const Receipt& receipt, uint64_t number) {
+std::string ReceiptLine(const Receipt& receipt, uint64_t number, const Output& out) {
   nlohmann::ordered_json json = ToJson(receipt);
   if (!receipt.status.ok()) json["line"] = number;
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return absl::StrCat(out.SafeJson(CompactJson(json)), "\n");
 }
 
 enum class Room { kNow, kLater, kNever };
@@ -52,7 +52,7 @@ class Ledger : public PublishStreamHandler {
       const auto found = lines_by_seq_.find(seq);
       if (found == lines_by_seq_.end()) continue;  // a second receipt for one event is ignored
       Line& line = lines_[found->second - first_line_];
-      line.receipt = ReceiptLine(receipt, line.number);
+      line.receipt = ReceiptLine(receipt, line.number, *out_);
       unanswered_bytes_ -= line.bytes;
       if (!receipt.status.ok()) CountRefusal(line.number, receipt.status);
       lines_by_seq_.erase(found);
@@ -119,7 +119,8 @@ class Ledger : public PublishStreamHandler {
     MutexLock lock(&mu_);
     Receipt receipt;
     receipt.status = status;
-    lines_.push_back({.receipt = ReceiptLine(receipt, number), .bytes = 0, .number = number});
+    lines_.push_back(
+        {.receipt = ReceiptLine(receipt, number, *out_), .bytes = 0, .number = number});
     CountRefusal(number, status);
     WriteAnswered();
   }

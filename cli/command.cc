@@ -5,14 +5,18 @@
 #include <map>
 #include <set>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "cli/exit_code.h"
+#include "cli/invocation.h"
 #include "cli/text.h"
 #include "common/check.h"
 #include "common/edit_distance.h"
+#include "common/terminal_text.h"
 #include "common/version.h"
 
 namespace fanwire::cli {
@@ -57,6 +61,46 @@ CLI::App* Innermost(CLI::App* app) {
   return app;
 }
 
+// Whether `option` takes the next word as its value.
+bool TakesValue(const CLI::Option* option) {
+  return option != nullptr && option->get_items_expected_max() > 0;
+}
+
+// Returns the option of this name of `app` or of a group that `app` is in.
+const CLI::Option* FindOption(const CLI::App* app, const std::string& name) {
+  for (const CLI::App* node = app; node != nullptr; node = node->get_parent()) {
+    if (const CLI::Option* option = node->get_option_no_throw(name)) return option;
+  }
+  return nullptr;
+}
+
+// The command that `app` stands for if none of its commands is named; null if there is none.
+const CLI::App* DefaultOf(const CLI::App* app) { return FindChild(app, "list"); }
+
+// Names the default command of a group that `words` name without a command.
+std::vector<std::string> WithDefault(const CLI::App& root, std::vector<std::string> words) {
+  const CLI::App* app = &root;
+  size_t after_group = 0;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word == "--" || word == "-h" || word == "--help") return words;
+    if (word.size() > 1 && word[0] == '-') {
+      if (TakesValue(FindOption(app, word))) ++i;
+      continue;
+    }
+    // A second word is one of the group's commands, or a mistake.
+    if (after_group > 0) return words;
+    const CLI::App* group = FindChild(&root, word);
+    if (group == nullptr || DefaultOf(group) == nullptr) return words;
+    app = DefaultOf(group);
+    after_group = i + 1;
+  }
+  if (after_group > 0) {
+    words.insert(words.begin() + static_cast<int64_t>(after_group), app->get_name());
+  }
+  return words;
+}
+
 std::string UnknownCommand(const CLI::App* app, const std::string& word) {
   std::vector<std::string> names;
   for (const CLI::App* child : Children(app)) {
@@ -94,6 +138,43 @@ struct CommandTree::State {
   std::map<const CLI::App*, std::string> details;
   std::map<const CLI::Option*, Values> values;
   std::map<const CLI::Option*, std::vector<std::string>> choices;
+  std::set<const CLI::Option*> any_bytes;  // values that need not be UTF-8
+  const CLI::App* help = nullptr;          // the command `help`, which shows the help of help_words
+  std::vector<std::string> help_words;
+  bool* wide = nullptr;
+  std::string* columns = nullptr;
+
+  // Returns what is wrong with the bytes of the arguments of `app`; empty: nothing.
+  std::string BadBytes(const CLI::App* app) const {
+    for (const CLI::App* node = app; node != nullptr; node = node->get_parent()) {
+      for (const CLI::Option* option : node->get_options()) {
+        const auto it = values.find(option);
+        const bool file = it != values.end() && it->second == Values::kFiles;
+        if (file || any_bytes.count(option) > 0) continue;
+        for (const std::string& value : option->results()) {
+          if (IsUtf8(value)) continue;
+          return absl::StrCat(option->get_name(option->get_positional()), ": \"",
+                              EscapeControls(value), "\" is not UTF-8");
+        }
+      }
+    }
+    return "";
+  }
+
+  // Returns the help that `help WORDS…` asks for.
+  //   a usage error  no such command
+  absl::StatusOr<std::string> HelpFor(const std::vector<std::string>& words) const {
+    const CLI::App* node = &app;
+    for (const std::string& word : words) {
+      const CLI::App* child = FindChild(node, word);
+      if (child == nullptr) {
+        return UsageError(
+            absl::StrCat(UnknownCommand(node, word), "\nTry `", PathOf(node), " --help`."));
+      }
+      node = child;
+    }
+    return app.get_formatter()->make_help(node, PathOf(node), CLI::AppFormatMode::Normal);
+  }
 
   void SetFooter(CLI::App* node) {
     const std::string more =
@@ -126,7 +207,23 @@ Command Command::AddCommand(const std::string& name, const std::string& summary,
   tree_->state_->runs[app] = std::move(run);
   tree_->state_->examples[app] = example;
   tree_->state_->SetFooter(app);
+  if (app_->get_parent() != nullptr && app == DefaultOf(app_)) {
+    Details(absl::StrCat("Without a command, `", name, "` is meant."));
+  }
   return Command(tree_, app);
+}
+
+void Command::AddHelpCommand() {
+  CommandTree::State& state = *tree_->state_;
+  Command command = AddCommand("help", "Print the help of a command", "wsctl help workers drain",
+                               [&state](Invocation& run) -> absl::Status {
+                                 absl::StatusOr<std::string> text = state.HelpFor(state.help_words);
+                                 if (!text.ok()) return text.status();
+                                 run.out().Raw(*text);
+                                 return absl::OkStatus();
+                               });
+  command.Arguments("COMMAND", &state.help_words, "The words of the command; default wsctl itself");
+  state.help = command.app_;
 }
 
 Command& Command::Hidden() {
@@ -194,13 +291,18 @@ Command& Command::Number(const std::string& name, uint32_t* target, uint32_t min
 }
 
 Command& Command::Duration(const std::string& name, std::optional<absl::Duration>* target,
-                           const std::string& help) {
+                           const std::string& help, absl::Duration min) {
   app_->add_option_function<std::string>(
           name,
-          [name, target](const std::string& text) {
+          [name, target, min](const std::string& text) {
             const absl::StatusOr<absl::Duration> duration = ParseDuration(text);
             if (!duration.ok()) {
               throw CLI::ValidationError(name, std::string(duration.status().message()));
+            }
+            if (*duration < min) {
+              throw CLI::ValidationError(
+                  name, absl::StrCat("\"", EscapeControls(text), "\" is less than ",
+                                     absl::FormatDuration(min)));
             }
             *target = *duration;
           },
@@ -209,16 +311,28 @@ Command& Command::Duration(const std::string& name, std::optional<absl::Duration
   return *this;
 }
 
+Command& Command::TableFlags() {
+  const CommandTree::State& state = *tree_->state_;
+  return Flag("--wide", state.wide, "Show all columns, and cut nothing to fit the terminal")
+      .Text("--columns", "NAME,NAME", state.columns, "Show only these columns, in this order");
+}
+
+Command& Command::AnyBytes(const std::string& name) {
+  tree_->state_->any_bytes.insert(app_->get_option(name));
+  return *this;
+}
+
 Command& Command::AddChoice(const std::string& name, std::vector<std::string> names,
                             const std::string& help, std::function<void(const std::string&)> set) {
+  const std::string shown = name.substr(name.find("--"));  // "-o,--output": --output
   CLI::Option* option =
       app_->add_option_function<std::string>(
               name,
-              [name, names, set = std::move(set)](const std::string& chosen) {
+              [shown, names, set = std::move(set)](const std::string& chosen) {
                 if (std::find(names.begin(), names.end(), chosen) == names.end()) {
                   throw CLI::ValidationError(
-                      name, absl::StrCat("\"", EscapeControls(chosen), "\" is not one of ",
-                                         absl::StrJoin(names, ", ")));
+                      shown, absl::StrCat("\"", EscapeControls(chosen), "\" is not one of ",
+                                          absl::StrJoin(names, ", ")));
                 }
                 set(chosen);
               },
@@ -246,9 +360,15 @@ CommandTree::~CommandTree() = default;
 
 Command CommandTree::root() { return Command(this, &state_->app); }
 
+void CommandTree::SetTableTargets(bool* wide, std::string* columns) {
+  state_->wide = wide;
+  state_->columns = columns;
+}
+
 CommandTree::Parsed CommandTree::Parse(const std::vector<std::string>& arguments) {
   CLI::App& app = state_->app;
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  std::vector<std::string> reversed = WithDefault(app, arguments);
+  std::reverse(reversed.begin(), reversed.end());
   std::string problem;
   try {
     app.parse(std::move(reversed));
@@ -273,13 +393,15 @@ CommandTree::Parsed CommandTree::Parse(const std::vector<std::string>& arguments
     problem = error.what();
   }
   const CLI::App* inner = Innermost(&app);
+  if (problem.empty()) problem = state_->BadBytes(inner);
   const auto run = state_->runs.find(inner);
   if (problem.empty() && run != state_->runs.end()) {
     return {.kind = Parsed::Kind::kRun, .text = "", .run = &run->second};
   }
   if (problem.empty()) return {.kind = Parsed::Kind::kUsageError, .text = app.help()};
   return {.kind = Parsed::Kind::kUsageError,
-          .text = absl::StrCat("wsctl: ", problem, "\nTry `", PathOf(inner), " --help`.\n")};
+          .text = absl::StrCat("wsctl: ", EscapeControls(problem), "\nTry `", PathOf(inner),
+                               " --help`.\n")};
 }
 
 std::vector<std::string> CommandTree::Complete(
@@ -290,7 +412,8 @@ std::vector<std::string> CommandTree::Complete(
   const CLI::App* app = &state_->app;
   const CLI::Option* pending = nullptr;  // a flag that waits for its value
   std::vector<const CLI::Option*> positionals;
-  size_t given = 0;  // number of positional words of `app` so far
+  size_t given = 0;                       // number of positional words of `app` so far
+  const CLI::App* helped = &state_->app;  // the command that `help` was given so far
 
   const auto enter = [&](const CLI::App* node) {
     app = node;
@@ -300,11 +423,10 @@ std::vector<std::string> CommandTree::Complete(
       if (option->get_positional()) positionals.push_back(option);
     }
   };
-  const auto option_named = [&](const std::string& name) -> const CLI::Option* {
-    for (const CLI::App* node = app; node != nullptr; node = node->get_parent()) {
-      if (const CLI::Option* option = node->get_option_no_throw(name)) return option;
-    }
-    return nullptr;
+  // A group is completed with the flags of its default command, too.
+  const auto option_named = [&](const std::string& name) {
+    const CLI::App* child = DefaultOf(app);
+    return FindOption(child != nullptr ? child : app, name);
   };
   enter(app);
   for (size_t i = 0; i + 1 < words.size(); ++i) {
@@ -313,7 +435,9 @@ std::vector<std::string> CommandTree::Complete(
       pending = nullptr;
     } else if (word.size() > 1 && word[0] == '-') {
       const CLI::Option* option = option_named(word);
-      if (option != nullptr && option->get_items_expected_max() > 0) pending = option;
+      if (TakesValue(option)) pending = option;
+    } else if (app == state_->help) {
+      helped = FindChild(helped, word) == nullptr ? helped : FindChild(helped, word);
     } else if (const CLI::App* child = FindChild(app, word); child != nullptr) {
       enter(child);
     } else {
@@ -341,13 +465,14 @@ std::vector<std::string> CommandTree::Complete(
   } else if (equals != std::string::npos) {
     offer_values(option_named(cut.substr(0, equals)), cut.substr(0, equals + 1));
   } else if (absl::StartsWith(cut, "-")) {
-    for (const CLI::App* node = app; node != nullptr; node = node->get_parent()) {
+    const CLI::App* innermost = DefaultOf(app) != nullptr ? DefaultOf(app) : app;
+    for (const CLI::App* node = innermost; node != nullptr; node = node->get_parent()) {
       for (const CLI::Option* option : node->get_options()) {
         for (const std::string& name : option->get_lnames()) offer(absl::StrCat("--", name));
       }
     }
   } else {
-    for (const CLI::App* child : Children(app)) {
+    for (const CLI::App* child : Children(app == state_->help ? helped : app)) {
       if (IsVisible(child)) offer(child->get_name());
     }
     if (!positionals.empty()) {

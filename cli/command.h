@@ -35,7 +35,7 @@ class Invocation;
 using Run = std::function<absl::Status(Invocation&)>;
 
 // The kind of values that a shell offers for an argument or flag.
-enum class Values { kNone, kFiles, kServices, kWorkers, kShells, kLogLevels };
+enum class Values { kNone, kFiles, kServices, kWorkers, kContexts, kShells, kLogLevels };
 
 class CommandTree;
 
@@ -45,6 +45,8 @@ class Command {
   Command AddGroup(const std::string& name, const std::string& summary, const std::string& example);
   Command AddCommand(const std::string& name, const std::string& summary,
                      const std::string& example, Run run);
+  // Adds the command `help COMMAND…`, which prints the help of another command.
+  void AddHelpCommand();
   // Leaves this command out of help and completion: for second names of a command.
   Command& Hidden();
   // Adds paragraphs to the help, between the options and the example.
@@ -65,8 +67,15 @@ class Command {
                  std::vector<std::string>* target, const std::string& help);
   Command& Number(const std::string& name, uint32_t* target, uint32_t min, uint32_t max,
                   const std::string& help);
+  // Durations shorter than `min` are refused.
   Command& Duration(const std::string& name, std::optional<absl::Duration>* target,
-                    const std::string& help);
+                    const std::string& help, absl::Duration min = absl::ZeroDuration());
+
+  // Adds the flags of commands that print a table, --wide and --columns.
+  Command& TableFlags();
+  // Accepts any bytes for the argument or flag `name`.  Others must be UTF-8, because control would
+  // refuse a call with anything else; names of files may be any bytes, too.
+  Command& AnyBytes(const std::string& name);
 
   // A flag whose value is one of `choices`.  The value of `target` before parsing is the default.
   template <typename Enum>
@@ -102,6 +111,8 @@ class CommandTree {
   CommandTree& operator=(const CommandTree&) = delete;
 
   Command root();
+  // Where TableFlags() write.  Both must outlive the tree.
+  void SetTableTargets(bool* wide, std::string* columns);
 
   struct Parsed {
     enum class Kind { kRun, kHelp, kUsageError } kind;
@@ -109,7 +120,8 @@ class CommandTree {
     const Run* run = nullptr;
   };
   // Parses `arguments`, which do not include the program's name, and sets the targets of the
-  // arguments and flags that they contain.
+  // arguments and flags that they contain.  A group that has a command `list` means that command if
+  // none is named: "services --wide" is "services list --wide".
   Parsed Parse(const std::vector<std::string>& arguments);
 
   // Returns the completions of the last of `words`, which may be a prefix or empty.  `values`

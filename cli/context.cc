@@ -11,12 +11,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/input.h"
+#include "cli/server_address.h"
+#include "common/plain_text.h"
 #include "common/yaml_check.h"
 
 namespace fanwire::cli {
 namespace {
-
-constexpr char kDefaultTcpAddress[] = "127.0.0.1:8701";
 
 std::string Variable(const Environment& environment, const std::string& name) {
   const char* value = environment(name);
@@ -144,6 +144,14 @@ absl::StatusOr<ServerTarget> WithToken(const NamedServer& server, const Environm
     }
     target.token = std::string(absl::StripAsciiWhitespace(*text));
   }
+  if (!IsPrintableAscii(target.token)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(target.source, ": the token of ",
+                     !server.token_env.empty()    ? server.token_env
+                     : !server.token_file.empty() ? server.token_file
+                                                  : "`token`",
+                     " has a character that is not printable ASCII, and so cannot be sent"));
+  }
   return target;
 }
 
@@ -182,14 +190,10 @@ absl::StatusOr<Contexts> LoadContexts(const std::string& file, bool must_exist) 
 
 absl::StatusOr<ServerTarget> FindContext(const Contexts& contexts, const std::string& name,
                                          const std::string& file, const Environment& environment) {
-  std::vector<std::string> names;
   for (const NamedServer& server : contexts.servers) {
     if (server.name == name) return WithToken(server, environment);
-    names.push_back(server.name);
   }
-  return absl::NotFoundError(
-      absl::StrCat("no context \"", name, "\" in ", file,
-                   names.empty() ? "" : absl::StrCat("; known are: ", absl::StrJoin(names, ", "))));
+  return CheckContext(contexts, name, file);
 }
 
 }  // namespace
@@ -205,6 +209,18 @@ absl::StatusOr<Contexts> ParseContexts(absl::string_view text, const std::string
     return absl::InvalidArgumentError(
         absl::StrCat(file, ":", error.mark.line + 1, ":", error.mark.column + 1, ": ", error.msg));
   }
+}
+
+absl::Status CheckContext(const Contexts& contexts, const std::string& name,
+                          const std::string& file) {
+  std::vector<std::string> names;
+  for (const NamedServer& server : contexts.servers) {
+    if (server.name == name) return absl::OkStatus();
+    names.push_back(server.name);
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no context \"", name, "\" in ", file,
+                   names.empty() ? "" : absl::StrCat("; known are: ", absl::StrJoin(names, ", "))));
 }
 
 std::string ContextsFile(const Environment& environment) {
@@ -234,7 +250,7 @@ absl::StatusOr<ServerTarget> ChooseServer(const ServerChoice& choice,
       return ServerTarget{.address = absl::StrCat("unix:", path), .source = "the local socket"};
     }
   }
-  return ServerTarget{.address = kDefaultTcpAddress, .source = "the default"};
+  return ServerTarget{.address = absl::StrCat("127.0.0.1:", kControlPort), .source = "the default"};
 }
 
 }  // namespace fanwire::cli

@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cli/rpc_channel.h"
@@ -51,6 +52,11 @@ struct Contexts {
 // relative paths in the text start at its folder.
 //   INVALID_ARGUMENT  file:line:column: what is wrong
 absl::StatusOr<Contexts> ParseContexts(absl::string_view text, const std::string& file);
+
+// Whether `contexts`, read from `file`, has a server of this name.
+//   NOT_FOUND  the message lists the names that exist
+absl::Status CheckContext(const Contexts& contexts, const std::string& name,
+                          const std::string& file);
 
 struct ServerChoice {
   std::string server;   // --server

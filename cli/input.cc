@@ -48,8 +48,19 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   return text;
 }
 
+absl::Status CheckStandardInput(int stdin_fd) {
+  if (stdin_fd >= 0) return absl::OkStatus();
+  return absl::NotFoundError("cannot read standard input: it is closed");
+}
+
+absl::StatusOr<std::string> ReadStandardInput(int stdin_fd) {
+  absl::Status open = CheckStandardInput(stdin_fd);
+  if (!open.ok()) return open;
+  return ReadDescriptor(stdin_fd, "standard input");
+}
+
 absl::StatusOr<std::string> ReadArgument(const std::string& argument, int stdin_fd) {
-  if (argument == "-") return ReadDescriptor(stdin_fd, "standard input");
+  if (argument == "-") return ReadStandardInput(stdin_fd);
   if (absl::StartsWith(argument, "@")) return ReadFile(argument.substr(1));
   return argument;
 }

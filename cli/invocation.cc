@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cli/server_address.h"
 
 namespace fanwire::cli {
 namespace {
@@ -19,7 +20,9 @@ OutputOptions OptionsFor(const World& world, const GlobalOptions& options) {
           .notes_terminal = world.notes_terminal,
           .color = color && options.format == Format::kTable,
           .verbose = options.verbose,
-          .width = world.results_terminal ? world.width : 0};
+          .width = world.results_terminal ? world.width : 0,
+          .wide = options.wide,
+          .columns = options.columns};
 }
 
 }  // namespace
@@ -33,7 +36,10 @@ absl::Status Invocation::Connect() {
   if (connected_) return absl::OkStatus();
   const absl::StatusOr<ServerTarget> target = ChooseServer(options_->server, world_->environment);
   if (!target.ok()) return target.status();
-  out_.Verbose(absl::StrCat("wsctl: control at ", target->address, " (", target->source, ")"));
+  const absl::StatusOr<Address> address = ParseServerAddress(target->address);
+  out_.Verbose(absl::StrCat("wsctl: control at ",
+                            address.ok() ? address->ToString() : target->address, " (",
+                            target->source, ")"));
   absl::StatusOr<Clients> clients = world_->connect(*target, *options_);
   if (!clients.ok()) return clients.status();
   clients_ = *std::move(clients);

@@ -27,6 +27,8 @@ struct GlobalOptions {
   std::optional<absl::Duration> timeout;  // absent: 10 s for calls, none for streams
   bool no_color = false;
   bool verbose = false;
+  bool wide = false;    // of commands that print a table
+  std::string columns;  // of commands that print a table; empty: all columns
 };
 
 struct Clients {
@@ -43,8 +45,8 @@ struct World {
   Sink* notes = nullptr;
   bool results_terminal = false;
   bool notes_terminal = false;
-  int width = 0;  // columns of the terminal; 0: stdout is no terminal
-  int stdin_fd = 0;
+  int width = 0;     // columns of the terminal; 0: stdout is no terminal
+  int stdin_fd = 0;  // -1: standard input is closed
   Environment environment;
   const Clock* clock = nullptr;
   // Makes the clients.  Makes no connection yet.

@@ -1,5 +1,6 @@
 #include "cli/json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -22,10 +23,6 @@ Json DropsJson(const DropCounts& drops) {
   return object;
 }
 
-std::string Dump(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 // The keys of a publication's object that precede the envelope.
 Json WithoutEnvelope(const Publication& publication) {
   Json object = {{"service", publication.service},
@@ -38,15 +35,21 @@ Json WithoutEnvelope(const Publication& publication) {
 
 }  // namespace
 
+std::string CompactJson(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 Json ToJson(const Position& position) {
   return {{"epoch", position.epoch}, {"offset", position.offset}};
 }
 
 std::string PublicationLine(const Publication& publication) {
-  std::string line = Dump(WithoutEnvelope(publication));
+  std::string line = CompactJson(WithoutEnvelope(publication));
   line.pop_back();
   absl::StrAppend(
       &line, ",\"envelope\":", publication.envelope.empty() ? "null" : publication.envelope, "}");
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
   return line;
 }
 

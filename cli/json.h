@@ -16,6 +16,10 @@
 
 namespace fanwire::cli {
 
+// Writes `value` on one line.  Bytes that are not UTF-8 become U+FFFD, so that one bad string does
+// not lose the whole result.
+std::string CompactJson(const nlohmann::ordered_json& value);
+
 nlohmann::ordered_json ToJson(const Position& position);
 nlohmann::ordered_json ToJson(const ServiceInfo& service);
 nlohmann::ordered_json ToJson(const ChannelInfo& channel);
@@ -32,7 +36,8 @@ template <typename Value>
 nlohmann::ordered_json ToJsonArray(const std::vector<Value>& values);
 
 // Returns `publication` as one line of JSON without a newline.  The envelope is copied byte for
-// byte, so that numbers keep all their digits.
+// byte, so that numbers keep all their digits; only line breaks in it, which JSON allows between
+// its parts, become spaces.
 std::string PublicationLine(const Publication& publication);
 
 absl::string_view LevelName(ReceiptLevel level);

@@ -7,17 +7,20 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cli/exit_code.h"
+#include "cli/json.h"
+#include "cli/table_layout.h"
 #include "cli/text.h"
 #include "common/time_format.h"
 
 namespace fanwire::cli {
 namespace {
 
-constexpr int kGap = 2;           // spaces between the columns of a table
-constexpr int kShortestCut = 12;  // the last column is never cut below this width
+constexpr int kGap = 2;  // spaces between the columns of a table
 
 const char* ColorOf(Tone tone) {
   switch (tone) {
@@ -33,11 +36,6 @@ const char* ColorOf(Tone tone) {
       break;
   }
   return "";
-}
-
-// Invalid UTF-8 is replaced, so that one bad string does not lose the whole result.
-std::string Dump(const nlohmann::ordered_json& value, int indent) {
-  return value.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -64,66 +62,124 @@ void Output::Raw(absl::string_view bytes) {
   if (written_.ok()) written_ = results_->Write(bytes);
 }
 
-void Output::Line(absl::string_view line) { Raw(absl::StrCat(line, "\n")); }
+void Output::Line(absl::string_view line) { Raw(absl::StrCat(EscapeControls(line), "\n")); }
 
-void Output::Json(const nlohmann::ordered_json& value) { Line(Dump(value, 2)); }
+void Output::Text(absl::string_view text) {
+  Raw(options_.terminal ? EscapeLines(text) : std::string(text));
+}
 
-void Output::JsonLine(const nlohmann::ordered_json& value) { Line(Dump(value, -1)); }
+void Output::Json(const nlohmann::ordered_json& value) { JsonLine(CompactJson(value)); }
+
+void Output::JsonLine(absl::string_view json) { Raw(absl::StrCat(SafeJson(json), "\n")); }
+
+std::string Output::SafeJson(absl::string_view json) const {
+  return options_.terminal ? EscapeJsonControls(json) : std::string(json);
+}
 
 void Output::Print(const Table& table) {
+  std::vector<size_t> chosen(table.columns().size());
+  std::iota(chosen.begin(), chosen.end(), size_t{0});
+  if (!options_.columns.empty()) {
+    absl::StatusOr<std::vector<size_t>> named = ChooseColumns(table, options_.columns);
+    if (!named.ok()) {
+      unprintable_ = named.status();
+      return;
+    }
+    chosen = *std::move(named);
+  }
   if (options_.format == Format::kPlain) {
-    PrintPlain(table);
+    PrintPlain(table, chosen);
+  } else if (table.empty() && !table.when_empty().empty()) {
+    Line(table.when_empty());
   } else {
-    PrintAligned(table);
+    PrintAligned(table, chosen);
   }
 }
 
-void Output::PrintPlain(const Table& table) {
+void Output::PrintPlain(const Table& table, const std::vector<size_t>& chosen) {
   std::string text;
   for (const std::vector<Cell>& row : table.rows()) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      absl::StrAppend(&text, i == 0 ? "" : "\t", EscapeControls(row[i].text));
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      absl::StrAppend(&text, i == 0 ? "" : "\t", EscapeControls(row[chosen[i]].text));
     }
     text += '\n';
   }
   Raw(text);
 }
 
-void Output::PrintAligned(const Table& table) {
-  const size_t columns = table.columns().size();
-  std::vector<int> widths(columns);
-  // Columns of numbers are aligned to the right; "-" stands for an unknown number.
-  std::vector<bool> right(columns, true), numbers(columns, false);
-  for (size_t i = 0; i < columns; ++i) widths[i] = DisplayWidth(table.columns()[i]);
-  for (const std::vector<Cell>& row : table.rows()) {
-    for (size_t i = 0; i < columns; ++i) {
-      widths[i] = std::max(widths[i], DisplayWidth(EscapeControls(row[i].text)));
-      if (row[i].number) numbers[i] = true;
-      if (!row[i].number && row[i].text != "-") right[i] = false;
+std::string Output::Whole(const Cell& cell) const {
+  const bool in_pipe = options_.width == 0 && !options_.wide;
+  return in_pipe ? EscapeControls(cell.text) : WholeCell(cell);
+}
+
+std::vector<int> Output::WidthsOf(const Table& table, const std::vector<size_t>& chosen) const {
+  std::vector<ColumnSpace> spaces;
+  spaces.reserve(chosen.size());
+  for (const size_t i : chosen) {
+    const Column& column = table.columns()[i];
+    const int header = DisplayWidth(column.name);
+    // A column that was asked for is shown.
+    ColumnSpace space{.natural = header,
+                      .least = header,
+                      .rank = options_.columns.empty() ? column.rank : 0,
+                      .last = column.cut == Cut::kLast};
+    for (const std::vector<Cell>& row : table.rows()) {
+      space.natural = std::max(space.natural, DisplayWidth(Whole(row[i])));
+      space.least = std::max(space.least, LeastWidth(row[i], column.cut));
     }
+    spaces.push_back(space);
   }
-  for (size_t i = 0; i < columns; ++i) right[i] = right[i] && numbers[i];
-  if (options_.width > 0) {  // on a terminal, cut the last column to fit
-    int before = 0;
-    for (size_t i = 0; i + 1 < columns; ++i) before += widths[i] + kGap;
-    widths.back() = std::min(widths.back(), std::max(options_.width - before, kShortestCut));
-  }
+  if (cuts()) return FitColumns(spaces, options_.width, kGap);
+  std::vector<int> widths;
+  widths.reserve(spaces.size());
+  for (const ColumnSpace& space : spaces) widths.push_back(space.natural);
+  return widths;
+}
+
+void Output::PrintAligned(const Table& table, const std::vector<size_t>& chosen) {
+  const std::vector<int> widths = WidthsOf(table, chosen);
   std::string text;
-  const auto append_row = [&](const auto& text_of, const auto& tone_of) {
-    for (size_t i = 0; i < columns; ++i) {
-      const std::string shown = CutToWidth(text_of(i), widths[i]);
-      const std::string padding(static_cast<size_t>(widths[i] - DisplayWidth(shown)), ' ');
-      const bool last = i + 1 == columns;
-      absl::StrAppend(&text, right[i] ? padding : "", Paint(shown, tone_of(i)),
-                      right[i] || last ? "" : padding, last ? "\n" : std::string(kGap, ' '));
-    }
+  std::vector<std::string> hidden;
+  struct Shown {
+    size_t column;
+    int width;
+    bool right;  // columns of numbers are aligned to the right; "-" stands for an unknown number
   };
-  append_row([&](size_t i) { return table.columns()[i]; }, [](size_t) { return Tone::kFaint; });
+  std::vector<Shown> shown;
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    if (widths[i] == 0) {
+      hidden.push_back(table.columns()[chosen[i]].name);
+      continue;
+    }
+    bool numbers = false, texts = false;
+    for (const std::vector<Cell>& row : table.rows()) {
+      const Cell& cell = row[chosen[i]];
+      if (cell.number) numbers = true;
+      if (!cell.number && cell.text != "-") texts = true;
+    }
+    shown.push_back({chosen[i], widths[i], numbers && !texts});
+  }
+  const auto append = [&](const Shown& place, absl::string_view cell, Tone tone) {
+    const bool last = &place == &shown.back();
+    const std::string padding(static_cast<size_t>(std::max(0, place.width - DisplayWidth(cell))),
+                              ' ');
+    absl::StrAppend(&text, place.right ? padding : "", Paint(cell, tone),
+                    place.right || last ? "" : padding, last ? "\n" : std::string(kGap, ' '));
+  };
+  for (const Shown& place : shown) {
+    append(place, CutToWidth(table.columns()[place.column].name, place.width), Tone::kFaint);
+  }
   for (const std::vector<Cell>& row : table.rows()) {
-    append_row([&](size_t i) { return EscapeControls(row[i].text); },
-               [&](size_t i) { return row[i].tone; });
+    for (const Shown& place : shown) {
+      const Cell& cell = row[place.column];
+      const Cut cut = table.columns()[place.column].cut;
+      append(place, cuts() ? FitCell(cell, cut, place.width) : Whole(cell), cell.tone);
+    }
   }
   Raw(text);
+  if (!hidden.empty() && options_.notes_terminal) {
+    Note(absl::StrCat("(not shown: ", absl::StrJoin(hidden, ", "), "; --wide shows all)"));
+  }
 }
 
 void Output::Print(const std::vector<std::pair<std::string, Cell>>& fields) {
@@ -144,7 +200,7 @@ void Output::Print(const std::vector<std::pair<std::string, Cell>>& fields) {
 
 void Output::Note(absl::string_view line) {
   ClearProgress();
-  notes_->Write(absl::StrCat(line, "\n")).IgnoreError();
+  notes_->Write(absl::StrCat(EscapeLines(line), "\n")).IgnoreError();
 }
 
 void Output::Verbose(absl::string_view line) {

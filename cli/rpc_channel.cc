@@ -7,10 +7,12 @@
 #include <sstream>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
-#include "common/address.h"
+#include "cli/server_address.h"
 #include "common/rpc_status.h"
 
 namespace fanwire::cli {
@@ -45,6 +47,20 @@ std::chrono::system_clock::time_point DeadlineIn(absl::Duration duration) {
   return absl::ToChronoTime(absl::Now() + duration);
 }
 
+// `address` as gRPC takes it, which reads the path of a unix socket as part of a URI.
+std::string TargetOf(const Address& address) {
+  if (!address.is_unix()) return address.ToString();
+  std::string target = "unix:";
+  for (const char c : address.unix_path) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("/-._~", c)) {
+      target += c;
+    } else {
+      absl::StrAppendFormat(&target, "%%%02X", static_cast<unsigned char>(c));
+    }
+  }
+  return target;
+}
+
 // Whether gRPC itself, not control, reported this error: it could not connect, or the connection
 // broke.
 bool IsConnectionFailure(const std::string& message) {
@@ -69,7 +85,7 @@ absl::string_view Cause(absl::string_view message) {
 absl::StatusOr<std::shared_ptr<RpcChannel>> RpcChannel::Make(
     const ServerTarget& target, absl::Duration timeout,
     std::optional<absl::Duration> stream_timeout) {
-  const absl::StatusOr<Address> address = ParseAddress(target.address);
+  const absl::StatusOr<Address> address = ParseServerAddress(target.address);
   if (!address.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("server address of ", target.source, ": ", address.status().message()));
@@ -87,9 +103,11 @@ absl::StatusOr<std::shared_ptr<RpcChannel>> RpcChannel::Make(
   // Control is on the internal network, so the web proxy that the environment names does not apply.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetUserAgentPrefix("wsctl");
-  return std::shared_ptr<RpcChannel>(new RpcChannel(
-      target, grpc::CreateCustomChannel(address->ToString(), *credentials, arguments), timeout,
-      stream_timeout));
+  ServerTarget exact = target;
+  exact.address = address->ToString();
+  return std::shared_ptr<RpcChannel>(
+      new RpcChannel(exact, grpc::CreateCustomChannel(TargetOf(*address), *credentials, arguments),
+                     timeout, stream_timeout));
 }
 
 RpcChannel::RpcChannel(const ServerTarget& target, std::shared_ptr<grpc::Channel> channel,

@@ -1,72 +1,67 @@
 #include "cli/text.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "cli/char_width.h"
+#include "common/plain_text.h"
+#include "common/utf8.h"
 
 namespace fanwire::cli {
 namespace {
 
-struct CodePoint {
-  uint32_t value;
-  size_t bytes;
-  bool valid;
-};
-
-// Decodes the first code point of `text`, which is not empty.
-CodePoint Decode(absl::string_view text) {
-  const auto byte = [&](size_t at) { return static_cast<unsigned char>(text[at]); };
-  const unsigned char first = byte(0);
-  if (first < 0x80) return {first, 1, true};
-  const size_t length = first >= 0xf0 && first < 0xf5   ? 4
-                        : first >= 0xe0 && first < 0xf0 ? 3
-                        : first >= 0xc2 && first < 0xe0 ? 2
-                                                        : 0;
-  if (length == 0 || text.size() < length) return {first, 1, false};
-  uint32_t value = first & (0xffu >> (length + 1));
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return {first, 1, false};
-    value = value << 6 | (byte(i) & 0x3fu);
+// The columns that the last glyphs of `text` may take, and how many bytes they have.
+size_t BytesOfEnd(absl::string_view text, int width) {
+  int left = DisplayWidth(text);
+  absl::string_view rest = text;
+  while (left > width && !rest.empty()) {
+    const Glyph glyph = FirstGlyph(rest);
+    left -= glyph.columns;
+    rest.remove_prefix(glyph.bytes);
   }
-  return {value, length, true};
+  return rest.size();
 }
 
-int WidthOf(const CodePoint& point) {
-  if (!point.valid) return 1;
-  struct Range {
-    uint32_t from, to;
-  };
-  static constexpr std::array<Range, 5> kNone = {
-      {{0x0300, 0x036f}, {0x200b, 0x200f}, {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}}};
-  static constexpr std::array<Range, 9> kWide = {{{0x1100, 0x115f},
-                                                  {0x2e80, 0x303e},
-                                                  {0x3041, 0xa4cf},
-                                                  {0xac00, 0xd7a3},
-                                                  {0xf900, 0xfaff},
-                                                  {0xfe30, 0xfe6f},
-                                                  {0xff00, 0xff60},
-                                                  {0x1f300, 0x1faff},
-                                                  {0x20000, 0x3fffd}}};
-  const auto holds = [&](const Range& range) {
-    return point.value >= range.from && point.value <= range.to;
-  };
-  if (std::any_of(kNone.begin(), kNone.end(), holds)) return 0;
-  return std::any_of(kWide.begin(), kWide.end(), holds) ? 2 : 1;
+// How many bytes the first glyphs of `text` have that fit into `width` columns.
+size_t BytesOfBeginning(absl::string_view text, int width) {
+  int taken = 0;
+  size_t bytes = 0;
+  while (bytes < text.size()) {
+    const Glyph glyph = FirstGlyph(text.substr(bytes));
+    if (taken + glyph.columns > width) break;
+    taken += glyph.columns;
+    bytes += glyph.bytes;
+  }
+  return bytes;
 }
 
 }  // namespace
 
+bool IsUtf8(absl::string_view text) { return FirstBadUtf8(text) == absl::string_view::npos; }
+
+absl::Status CheckUtf8(absl::string_view text, absl::string_view name) {
+  const size_t bad = FirstBadUtf8(text);
+  if (bad == absl::string_view::npos) return absl::OkStatus();
+  const absl::string_view before = text.substr(0, bad);
+  const size_t newline = before.rfind('\n');  // npos + 1 is 0
+  return absl::InvalidArgumentError(
+      absl::StrFormat("%s:%d:%d: byte 0x%02X is not UTF-8", name,
+                      1 + std::count(before.begin(), before.end(), '\n'), bad - newline,
+                      static_cast<unsigned char>(text[bad])));
+}
+
 int DisplayWidth(absl::string_view text) {
+  if (IsPrintableAscii(text)) return static_cast<int>(text.size());
   int width = 0;
   while (!text.empty()) {
-    const CodePoint point = Decode(text);
-    width += WidthOf(point);
-    text.remove_prefix(point.bytes);
+    const Glyph glyph = FirstGlyph(text);
+    width += glyph.columns;
+    text.remove_prefix(glyph.bytes);
   }
   return width;
 }
@@ -74,41 +69,22 @@ int DisplayWidth(absl::string_view text) {
 std::string CutToWidth(absl::string_view text, int width) {
   if (DisplayWidth(text) <= width) return std::string(text);
   if (width <= 0) return "";
-  int taken = 0;
-  size_t bytes = 0;
-  while (bytes < text.size()) {
-    const CodePoint point = Decode(text.substr(bytes));
-    if (taken + WidthOf(point) > width - 1) break;
-    taken += WidthOf(point);
-    bytes += point.bytes;
-  }
-  return absl::StrCat(text.substr(0, bytes), "…");
+  return absl::StrCat(text.substr(0, BytesOfBeginning(text, width - 1)), "…");
 }
 
-std::string EscapeControls(absl::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  while (!text.empty()) {
-    const CodePoint point = Decode(text);
-    const bool control = point.value < 0x20 || (point.value >= 0x7f && point.value < 0xa0);
-    if (!control || !point.valid) {
-      if (point.valid) {
-        out.append(text.data(), point.bytes);
-      } else {
-        absl::StrAppendFormat(&out, "\\x%02x", point.value);
-      }
-    } else if (point.value == '\n') {
-      out += "\\n";
-    } else if (point.value == '\t') {
-      out += "\\t";
-    } else if (point.value == '\r') {
-      out += "\\r";
-    } else {
-      absl::StrAppendFormat(&out, "\\x%02x", point.value);
-    }
-    text.remove_prefix(point.bytes);
-  }
-  return out;
+std::string CutMiddle(absl::string_view text, int width) {
+  if (DisplayWidth(text) <= width) return std::string(text);
+  if (width <= 0) return "";
+  const int beginning = (width - 1) / 3;
+  const size_t end = BytesOfEnd(text, width - 1 - beginning);
+  return absl::StrCat(text.substr(0, BytesOfBeginning(text, beginning)), "…",
+                      text.substr(text.size() - end));
+}
+
+std::string EscapeLines(absl::string_view text) {
+  return absl::StrJoin(
+      absl::StrSplit(text, '\n'), "\n",
+      [](std::string* out, absl::string_view line) { absl::StrAppend(out, EscapeControls(line)); });
 }
 
 std::string HumanBytes(uint64_t bytes) {

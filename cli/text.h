@@ -7,22 +7,32 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/terminal_text.h"
 
 namespace fanwire::cli {
 
-// The number of terminal columns that `text` takes: none for combining marks, two for East Asian
-// wide letters and emoji, one for each byte of broken UTF-8.  Exact enough to align a table.
+bool IsUtf8(absl::string_view text);
+
+// Whether `text`, which comes from `name`, is UTF-8.
+//   INVALID_ARGUMENT  "NAME:LINE:COLUMN: byte 0xE9 is not UTF-8"; columns count bytes
+absl::Status CheckUtf8(absl::string_view text, absl::string_view name);
+
+// The number of terminal columns that `text` takes (cli/char_width.h).
 int DisplayWidth(absl::string_view text);
 
 // The first `width` columns of `text`.  If something is cut, the result ends with "…".
 std::string CutToWidth(absl::string_view text, int width);
 
-// Replaces control characters (C0, DEL, C1) by \n, \x1b …, so that text from others cannot
-// control the terminal.
-std::string EscapeControls(absl::string_view text);
+// `text` without as much of its middle as `width` columns require: "workfl…wf_12345".  Of names and
+// addresses the end tells more than the beginning, so twice as much of it stays.
+std::string CutMiddle(absl::string_view text, int width);
+
+// As EscapeControls(), but keeps the line breaks of a text of several lines.
+std::string EscapeLines(absl::string_view text);
 
 // "0 B", "1.5 KiB", "3.2 GiB".
 std::string HumanBytes(uint64_t bytes);

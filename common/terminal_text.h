@@ -25,8 +25,9 @@ struct Utf8Char {
 // Returns the first character of `text`, which is not empty.
 Utf8Char FirstUtf8Char(absl::string_view text);
 
-// Whether `code_point` must not reach a terminal as it is: control characters (C0, DEL, C1), line and
-// paragraph separators, and invisible characters that reorder, join or hide text, such as U+202E.
+// Whether `code_point` must not reach a terminal as it is: control characters (C0, DEL, C1), line
+// and paragraph separators, and invisible characters that reorder, join or hide text, such as
+// U+202E.
 bool IsUnsafeOnTerminal(uint32_t code_point);
 
 // Replaces each unsafe character by an escape: \n, \t, \r, \x1b, \u202e, \U000e0041, and each byte
@@ -34,9 +35,9 @@ bool IsUnsafeOnTerminal(uint32_t code_point);
 // use them: in a family emoji or in a Persian word.
 std::string EscapeControls(absl::string_view text);
 
-// The same for JSON: unsafe characters become \u202e, or a pair of surrogates, and so the text keeps
-// its meaning.  Control characters below 0x20, which valid JSON has only as white space, become
-// spaces, and bytes that are not UTF-8 become U+FFFD.
+// The same for JSON: unsafe characters become \u202e, or a pair of surrogates, and so the text
+// keeps its meaning.  Control characters below 0x20, which valid JSON has only as white space,
+// become spaces, and bytes that are not UTF-8 become U+FFFD.
 std::string EscapeJsonControls(absl::string_view json);
 
 }  // namespace fanwire

@@ -11,6 +11,7 @@
 #include "common/environment.h"
 #include "common/log.h"
 #include "common/signals.h"
+#include "common/terminal_text.h"
 #include "common/version.h"
 #include "control/config/config_loader.h"
 #include "control/server.h"
@@ -67,10 +68,12 @@ int main(int argc, char** argv) {
     return config.ok() ? 0 : 2;
   }
   for (const std::string& warning : config.warnings) {
-    std::cerr << "warning: " << warning << "\n";
+    std::cerr << "warning: " << fanwire::EscapeControls(warning) << "\n";
   }
   if (!config.ok()) {
-    for (const std::string& fault : config.errors) std::cerr << fault << "\n";
+    for (const std::string& fault : config.errors) {
+      std::cerr << fanwire::EscapeControls(fault) << "\n";
+    }
     const size_t faults = config.errors.size();
     std::cerr << options.config_file << ": " << faults << (faults == 1 ? " fault\n" : " faults\n");
     return 2;

@@ -8,6 +8,7 @@ namespace fanwire::cli {
 void AddChannelCommands(Command root);
 void AddCompletionCommand(Command root);
 void AddConfigCommands(Command root);
+void AddContextCommands(Command root);
 void AddConnectionCommands(Command root);
 void AddLedgerCommand(Command root);
 void AddLogLevelCommand(Command root);

@@ -43,8 +43,16 @@ absl::Status RunChannelsList(const ChannelListOptions& options, AdminClient& adm
   if (out.json()) {
     out.Json(ToJsonArray(list->channels));
   } else {
-    Table table({"SERVICE", "OFFSET", "PUBLICATIONS", "HISTORY", "BYTES", "WORKERS",
-                 "LAST PUBLISHED", "CHANNEL"});
+    Table table({{"SERVICE", 0, Cut::kMiddle},
+                 "OFFSET",
+                 {"PUBLICATIONS", 3},
+                 {"HISTORY", 4},
+                 {"BYTES", 5},
+                 {"WORKERS", 2},
+                 {"LAST PUBLISHED", 1},
+                 {"CHANNEL", 0, Cut::kMiddle}});
+    table.SetWhenEmpty(options.service.empty() && options.pattern.empty() ? "no channels"
+                                                                          : "no channels match");
     for (const ChannelInfo& channel : list->channels) {
       table.Add({channel.service, channel.head.offset, channel.publications,
                  channel.history_publications,
@@ -133,14 +141,12 @@ absl::Status RunChannelsHistory(const ChannelHistoryOptions& options, AdminClien
   if (query.reverse && !options.reverse) std::reverse(publications.begin(), publications.end());
   if (out.json()) {
     const auto append = [](std::string* text, const Publication& publication) {
-      absl::StrAppend(text, "  ", PublicationLine(publication));
+      absl::StrAppend(text, PublicationLine(publication));
     };
-    out.Line(publications.empty()
-                 ? std::string("[]")
-                 : absl::StrCat("[\n", absl::StrJoin(publications, ",\n", append), "\n]"));
+    out.JsonLine(absl::StrCat("[", absl::StrJoin(publications, ",", append), "]"));
   } else {
     for (const Publication& publication : publications) {
-      out.Line(PublicationText(publication, out));
+      out.Raw(absl::StrCat(PublicationText(publication, out), "\n"));
     }
     if (publications.empty()) out.Note(NoPublications(options));
   }
@@ -186,7 +192,8 @@ void AddChannelCommands(Command root) {
                             {"publications", ChannelSort::kPublications},
                             {"recent", ChannelSort::kRecent}},
                            "Sort order; default name")
-      .Number("--limit", &list->limit, 0, 100'000'000, "List at most N; 0 lists all; default 1000");
+      .Number("--limit", &list->limit, 0, 100'000'000, "List at most N; 0 lists all; default 1000")
+      .TableFlags();
 
   auto show = std::make_shared<ChannelShowOptions>();
   channels

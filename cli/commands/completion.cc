@@ -4,7 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "cli/commands/all.h"
+#include "cli/context_file.h"
 #include "cli/exit_code.h"
+#include "common/terminal_text.h"
 
 namespace fanwire::cli {
 namespace {
@@ -81,6 +83,12 @@ std::vector<std::string> AskFor(Values values, Invocation& run) {
   if (values == Values::kShells) return {"bash", "fish", "zsh"};
   if (values == Values::kLogLevels) return {"debug", "error", "info", "warning"};
   std::vector<std::string> names;
+  if (values == Values::kContexts) {
+    const absl::StatusOr<Contexts> contexts = ReadContexts(run.environment());
+    if (!contexts.ok()) return {};
+    for (const NamedServer& server : contexts->servers) names.push_back(server.name);
+    return names;
+  }
   const absl::Status status = run.WithAdmin([&](AdminClient& admin) {
     if (values == Values::kServices) {
       const auto services = admin.ListServices();
@@ -111,7 +119,8 @@ absl::Status RunComplete(const std::vector<std::string>& words, const CommandTre
   std::string text;
   for (const std::string& word :
        tree.Complete(words, [&](Values values) { return AskFor(values, run); })) {
-    absl::StrAppend(&text, word, "\n");
+    // The shell prints the words as they are.
+    if (EscapeControls(word) == word) absl::StrAppend(&text, word, "\n");
   }
   run.out().Raw(text);
   return absl::OkStatus();

@@ -18,7 +18,7 @@ namespace fanwire::cli {
 namespace {
 
 absl::StatusOr<std::string> ReadConfig(const std::string& file, int stdin_fd) {
-  return file == "-" ? ReadDescriptor(stdin_fd, "standard input") : ReadFile(file);
+  return file == "-" ? ReadStandardInput(stdin_fd) : ReadFile(file);
 }
 
 // Control's verdict.  gRPC cannot send a text that is not UTF-8, which is refused here.
@@ -36,7 +36,7 @@ absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, Adm
   const absl::StatusOr<std::string> text = ReadConfig(options.file, stdin_fd);
   if (!text.ok()) return text.status();
   std::string name = options.file == "-" ? "stdin" : options.file;
-  if (!TextFault(name).empty()) name = QuotedText(name);
+  if (!TextFault(name).empty()) name = EscapeControls(name);
   absl::StatusOr<ConfigVerdict> verdict = Check(*text, name, admin);
   if (absl::IsUnavailable(verdict.status())) {
     const std::string away(verdict.status().message());
@@ -54,12 +54,12 @@ absl::Status RunConfigCheck(const ConfigCheckOptions& options, int stdin_fd, Adm
     if (options.resolved) object["resolved_yaml"] = verdict->resolved_yaml;
     out.Json(object);
   } else {
-    for (const std::string& error : verdict->errors) out.Line(EscapeControls(error));
+    for (const std::string& error : verdict->errors) out.Line(error);
     for (const std::string& warning : verdict->warnings) {
-      out.Line(absl::StrCat("warning: ", EscapeControls(warning)));
+      out.Line(absl::StrCat("warning: ", warning));
     }
     if (verdict->ok && options.resolved) {
-      out.Raw(verdict->resolved_yaml);
+      out.Text(verdict->resolved_yaml);
     } else if (verdict->ok) {
       out.Line(absl::StrCat(name, ": fine"));
     }
@@ -77,7 +77,7 @@ absl::Status RunConfigShow(AdminClient& admin, Output& out) {
     return absl::OkStatus();
   }
   if (out.terminal()) out.Note(absl::StrCat("# ", config->file, ", version ", config->version));
-  out.Line(absl::StripSuffix(config->yaml, "\n"));
+  out.Text(absl::StrCat(absl::StripSuffix(config->yaml, "\n"), "\n"));
   return absl::OkStatus();
 }
 
@@ -93,7 +93,7 @@ absl::Status RunConfigReload(AdminClient& admin, Output& out) {
   if (out.json()) {
     out.Json(ToJson(*result));
   } else {
-    Table table({"WHAT", "KEY OR WORKER"});
+    Table table({"WHAT", {"KEY OR WORKER", 0, Cut::kMiddle}});
     for (const std::string& path : result->applied) table.Add({Cell("applied", Tone::kGood), path});
     for (const std::string& path : result->needs_restart) {
       table.Add({Cell("needs restart", Tone::kWarning), path});

@@ -20,6 +20,13 @@ std::string UserText(const ConnectionInfo& connection) {
   return connection.user.empty() ? "-" : connection.user;
 }
 
+Cell ChannelsCell(const ConnectionInfo& connection, const Output& out) {
+  return Cell::List(connection.channels, " ",
+                    out.format() == Format::kPlain
+                        ? absl::StrJoin(connection.channels, " ")
+                        : JoinSome(connection.channels, kChannelsInTable));
+}
+
 void NoteSilentWorkers(int answered, int total, Output& out) {
   if (answered < total) {
     out.Note(absl::StrCat("incomplete: only ", answered, " of ", total, " workers answered"));
@@ -44,17 +51,26 @@ absl::Status RunConnectionsList(const ConnectionQuery& options, AdminClient& adm
   if (out.json()) {
     out.Json(ToJsonArray(list->connections));
   } else {
-    const bool plain = out.format() == Format::kPlain;
-    Table table({"ID", "SERVICE", "WORKER", "USER", "ADDRESS", "BACKLOG", "DELIVERED", "DROPPED",
-                 "CONNECTED", "CHANNELS"});
+    // What the list is about gives way last.
+    const bool by_backlog = options.filter.slow || options.sort == ConnectionSort::kBacklog;
+    const bool by_drops = options.sort == ConnectionSort::kDrops;
+    Table table({"ID",
+                 {"SERVICE", 2, Cut::kMiddle},
+                 {"WORKER", 5, Cut::kMiddle},
+                 {"USER", 3, Cut::kMiddle},
+                 {"ADDRESS", 0, Cut::kMiddle},
+                 {"BACKLOG", by_backlog ? 1 : 6},
+                 {"DELIVERED", 9},
+                 {"DROPPED", by_drops ? 1 : 8},
+                 {"CONNECTED", 7},
+                 {"CHANNELS", 4}});
+    table.SetWhenEmpty(options.filter.empty() ? "no connections" : "no connections match");
     for (const ConnectionInfo& connection : list->connections) {
       Cell backlog = out.Bytes(connection.backlog_bytes);
       if (connection.backlog_bytes > 0) backlog.tone = Tone::kWarning;
       table.Add({connection.id, connection.service, connection.worker, UserText(connection),
                  connection.address, backlog, connection.delivered, connection.dropped,
-                 out.Time(connection.connected_at),
-                 plain ? absl::StrJoin(connection.channels, " ")
-                       : JoinSome(connection.channels, kChannelsInTable)});
+                 out.Time(connection.connected_at), ChannelsCell(connection, out)});
     }
     out.Print(table);
   }
@@ -106,7 +122,16 @@ absl::Status RunDisconnect(const DisconnectRequest& options, AdminClient& admin,
     out.Print({{"disconnected", result->disconnected}});
   }
   NoteSilentWorkers(result->workers_answered, result->workers_total, out);
-  return absl::OkStatus();
+  if (options.filter.id.empty() || result->disconnected > 0) return absl::OkStatus();
+  if (result->workers_answered < result->workers_total) {
+    return absl::UnavailableError(
+        absl::StrCat("no connection \"", options.filter.id, "\" in the workers that answered"));
+  }
+  const bool more = !options.filter.service.empty() || !options.filter.user.empty() ||
+                    !options.filter.address.empty() || !options.filter.channel.empty() ||
+                    options.filter.slow;
+  return absl::NotFoundError(absl::StrCat("no connection \"", options.filter.id, "\"",
+                                          more ? " that matches the other filters" : ""));
 }
 
 void AddConnectionCommands(Command root) {
@@ -127,7 +152,8 @@ void AddConnectionCommands(Command root) {
                                {"backlog", ConnectionSort::kBacklog},
                                {"drops", ConnectionSort::kDrops}},
                               "Sort order; default age, the oldest first")
-      .Number("--limit", &list->limit, 1, 1'000'000, "List at most N; default 1000");
+      .Number("--limit", &list->limit, 1, 1'000'000, "List at most N; default 1000")
+      .TableFlags();
 
   auto id = std::make_shared<std::string>();
   connections

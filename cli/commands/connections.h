@@ -15,6 +15,8 @@ absl::Status RunConnectionsShow(const std::string& id, AdminClient& admin, Outpu
 
 // Closes the connections that match all given filters.
 //   a usage error  no filter is given: it would disconnect everyone
+//   NOT_FOUND      an id is given, and no connection has it
+//   UNAVAILABLE    the same, but a worker did not answer
 absl::Status RunDisconnect(const DisconnectRequest& options, AdminClient& admin, Output& out);
 
 }  // namespace fanwire::cli

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cli/batch.h"
 #include "cli/commands/all.h"
@@ -15,6 +16,7 @@
 #include "cli/input.h"
 #include "cli/invocation.h"
 #include "cli/json.h"
+#include "cli/text.h"
 
 namespace fanwire::cli {
 namespace {
@@ -48,7 +50,10 @@ void PrintReceipt(const Receipt& receipt, Output& out) {
 absl::Status RunBatchFile(const PublishOptions& options, int stdin_fd, PublishClient& client,
                           Output& out) {
   BatchOptions batch{.receipt = options.receipt};
-  if (options.batch == "-") return RunBatch(batch, stdin_fd, client, out);
+  if (options.batch == "-") {
+    absl::Status open = CheckStandardInput(stdin_fd);
+    return open.ok() ? RunBatch(batch, stdin_fd, client, out) : open;
+  }
   const int fd = open(options.batch.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     return absl::NotFoundError(
@@ -86,13 +91,18 @@ absl::Status RunPublish(const PublishOptions& options, int stdin_fd, PublishClie
   if (!options.batch.empty()) return RunBatchFile(options, stdin_fd, client, out);
   absl::StatusOr<std::string> data = ReadArgument(options.data, stdin_fd);
   if (!data.ok()) return data.status();
+  const bool is_file = absl::StartsWith(options.data, "@");
+  const absl::Status utf8 = CheckUtf8(*data, is_file               ? options.data.substr(1)
+                                             : options.data == "-" ? "standard input"
+                                                                   : "JSON");
+  if (!utf8.ok()) return utf8;
   Event event = options.event;
   event.json = *std::move(data);
   const absl::StatusOr<Receipt> receipt = client.Publish(event, options.receipt);
   if (!receipt.ok()) return receipt.status();
   if (!receipt->status.ok()) return receipt->status;
   if (out.json()) {
-    out.JsonLine(ToJson(*receipt));
+    out.Json(ToJson(*receipt));
   } else {
     PrintReceipt(*receipt, out);
   }
@@ -146,6 +156,7 @@ void AddPublishCommand(Command root) {
       .Text("--id", "ID", &options->event.id, "The event's id; default a UUID")
       .Text("--idempotency-key", "KEY", &options->event.idempotency_key,
             "Publish nothing if an event with this key was published before")
+      .AnyBytes("JSON")
       .Duration("--ttl", &options->event.ttl, "Do not deliver the event after this time")
       .Flag("--skip-history", &options->event.skip_history,
             "Deliver the event, but do not keep it in history");

@@ -1,11 +1,15 @@
 #include "cli/commands/services.h"
 
+#include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cli/commands/all.h"
 #include "cli/invocation.h"
 #include "cli/json.h"
+#include "common/edit_distance.h"
 
 namespace fanwire::cli {
 namespace {
@@ -25,6 +29,13 @@ std::string ListenerText(const ListenerInfo& listener) {
   return text;
 }
 
+Cell ListenersCell(const ServiceInfo& service) {
+  std::vector<std::string> texts;
+  for (const ListenerInfo& listener : service.listeners) texts.push_back(ListenerText(listener));
+  std::string all = absl::StrJoin(texts, "  ");
+  return Cell::List(std::move(texts), "  ", std::move(all));
+}
+
 }  // namespace
 
 absl::Status RunServicesList(AdminClient& admin, Output& out) {
@@ -34,28 +45,70 @@ absl::Status RunServicesList(AdminClient& admin, Output& out) {
     out.Json(ToJsonArray(*services));
     return absl::OkStatus();
   }
-  Table table(
-      {"SERVICE", "SESSIONS", "MAX", "SUBSCRIPTIONS", "CHANNELS", "PUBLICATIONS", "LISTENERS"});
+  Table table({{"SERVICE", 0, Cut::kMiddle},
+               "SESSIONS",
+               {"MAX", 1},
+               {"SUBSCRIPTIONS", 4},
+               {"CHANNELS", 2},
+               {"PUBLICATIONS", 3},
+               {"LISTENERS", 0, Cut::kLast}});
+  table.SetWhenEmpty("no services");
   for (const ServiceInfo& service : *services) {
-    std::string listeners;
-    for (const ListenerInfo& listener : service.listeners) {
-      absl::StrAppend(&listeners, listeners.empty() ? "" : "  ", ListenerText(listener));
-    }
     table.Add({service.name, service.sessions, service.max_connections, service.subscriptions,
-               service.channels, service.publications, listeners});
+               service.channels, service.publications, ListenersCell(service)});
   }
   out.Print(table);
+  return absl::OkStatus();
+}
+
+absl::Status RunServicesShow(const std::string& name, AdminClient& admin, Output& out) {
+  const absl::StatusOr<std::vector<ServiceInfo>> services = admin.ListServices();
+  if (!services.ok()) return services.status();
+  const auto found = std::find_if(services->begin(), services->end(),
+                                  [&](const ServiceInfo& service) { return service.name == name; });
+  if (found == services->end()) {
+    std::vector<std::string> names;
+    for (const ServiceInfo& service : *services) names.push_back(service.name);
+    const std::string nearest = NearestName(name, names, 2);
+    return absl::NotFoundError(
+        absl::StrCat("service \"", name, "\" is not configured",
+                     nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?")));
+  }
+  if (out.json()) {
+    out.Json(ToJson(*found));
+    return absl::OkStatus();
+  }
+  out.Print({{"service", found->name},
+             {"listeners", WholeCell(ListenersCell(*found))},
+             {"sessions", found->sessions},
+             {"max connections", found->max_connections},
+             {"messages/s", absl::StrCat(found->message_rate_limit)},
+             {"subscriptions", found->subscriptions},
+             {"channels", found->channels},
+             {"publications", found->publications}});
   return absl::OkStatus();
 }
 
 void AddServiceCommands(Command root) {
   Command services =
       root.AddGroup("services", "The services of this deployment", "wsctl services list");
-  services.AddCommand(
-      "list", "List services with their listeners and load", "wsctl services list",
-      [](Invocation& run) {
-        return run.WithAdmin([&](AdminClient& admin) { return RunServicesList(admin, run.out()); });
-      });
+  services
+      .AddCommand("list", "List services with their listeners and load", "wsctl services list",
+                  [](Invocation& run) {
+                    return run.WithAdmin(
+                        [&](AdminClient& admin) { return RunServicesList(admin, run.out()); });
+                  })
+      .TableFlags();
+
+  auto name = std::make_shared<std::string>();
+  services
+      .AddCommand("show", "Show one service", "wsctl services show mahavishnu",
+                  [name](Invocation& run) {
+                    return run.WithAdmin([&](AdminClient& admin) {
+                      return RunServicesShow(*name, admin, run.out());
+                    });
+                  })
+      .Argument("NAME", name.get(), "Name of the service", Values::kServices);
 }
 
 }  // namespace fanwire::cli

@@ -18,7 +18,8 @@ absl::Status RunTail(const TailRequest& options, AdminClient& admin, Output& out
     std::string text;
     for (const Publication& publication : update.publications) {
       absl::StrAppend(&text,
-                      out.json() ? PublicationLine(publication) : PublicationText(publication, out),
+                      out.json() ? out.SafeJson(PublicationLine(publication))
+                                 : PublicationText(publication, out),
                       "\n");
     }
     if (!text.empty()) out.Raw(text);

@@ -22,6 +22,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kShortestSecret = 16;
 constexpr absl::Duration kDefaultLife = absl::Hours(1);
+// 9999-12-31T23:59:59Z.  Workers refuse tokens that expire later.
+const absl::Time kLatestExpiry = absl::FromUnixSeconds(253'402'300'799);
 
 Json ParsedOrText(const std::string& text) {
   Json value = ParseOrderedJson(text);
@@ -41,7 +43,9 @@ void AddSecretFlags(Command& command, SecretOptions* secret) {
             "Read the secret from this environment variable")
       .Text("--secret-file", "FILE", &secret->secret_file,
             "Read the secret from this file; - for standard input", Values::kFiles)
-      .Text("--secret", "TEXT", &secret->secret, "The secret itself; other users can see it in ps");
+      .Text("--secret", "TEXT", &secret->secret, "The secret itself; other users can see it in ps")
+      .AnyBytes("--secret")
+      .AnyBytes("--secret-env");
 }
 
 }  // namespace
@@ -60,9 +64,8 @@ absl::StatusOr<std::string> ReadSecret(const SecretOptions& options, const Envir
     }
     secret = value;
   } else if (!options.secret_file.empty()) {
-    const absl::StatusOr<std::string> text = options.secret_file == "-"
-                                                 ? ReadDescriptor(stdin_fd, "standard input")
-                                                 : ReadFile(options.secret_file);
+    const absl::StatusOr<std::string> text =
+        options.secret_file == "-" ? ReadStandardInput(stdin_fd) : ReadFile(options.secret_file);
     if (!text.ok()) return text.status();
     secret = std::string(absl::StripAsciiWhitespace(*text));
   }
@@ -87,6 +90,9 @@ absl::Status RunTokenMint(const MintOptions& options, const Environment& environ
   // Claims hold whole seconds.
   claims.issued_at = absl::FromUnixSeconds(absl::ToUnixSeconds(out.now()));
   claims.expires_at = *claims.issued_at + options.expires.value_or(kDefaultLife);
+  if (*claims.expires_at > kLatestExpiry) {
+    return UsageError("--expires: the token would be valid beyond the year 9999");
+  }
   const std::string token = MintJwt(claims, {.id = options.key_id, .secret = *secret});
   if (!out.json()) {
     out.Line(token);
@@ -107,7 +113,7 @@ absl::Status RunTokenInspect(const InspectOptions& options, const Environment& e
   }
   std::string token = options.token;
   if (token == "-") {
-    const absl::StatusOr<std::string> text = ReadDescriptor(stdin_fd, "standard input");
+    const absl::StatusOr<std::string> text = ReadStandardInput(stdin_fd);
     if (!text.ok()) return text.status();
     token = std::string(absl::StripAsciiWhitespace(*text));
   }
@@ -163,7 +169,8 @@ void AddTokenCommands(Command root) {
       .Text("--user", "USER", &mint->user, "The client's user id (user_id)")
       .Texts("--permission", "NAME", &mint->permissions, "A permission; may be given several times")
       .Texts("--audience", "SERVICE", &mint->audience, "Accepted only by this service (aud)")
-      .Duration("--expires", &mint->expires, "How long the token is valid; default 1h");
+      .Duration("--expires", &mint->expires, "How long the token is valid; default 1h",
+                absl::Seconds(1));
 
   auto inspect = std::make_shared<InspectOptions>();
   Command inspect_command = token.AddCommand(

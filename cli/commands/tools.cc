@@ -11,6 +11,7 @@
 #include "cli/commands/all.h"
 #include "cli/exit_code.h"
 #include "cli/invocation.h"
+#include "cli/json.h"
 #include "common/json_parse.h"
 
 namespace fanwire::cli {
@@ -22,10 +23,6 @@ using Json = nlohmann::ordered_json;
 constexpr char kDefaultHost[] = "127.0.0.1";
 constexpr int kDefaultPort = 8690;
 constexpr char kDefaultService[] = "mahavishnu";
-
-std::string Dump(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // Formats a field as a cell: strings without quotes, other values as JSON, "-" if it is absent.
 Cell Field(const Json& object, const char* key) {
@@ -49,8 +46,15 @@ Cell StatusCell(const Json& object) {
 using Answers = std::vector<std::pair<std::string, Json>>;  // by service
 
 void PrintHealth(const Answers& answers, Output& out) {
-  Table table({"SERVICE", "STATUS", "HOST", "PORT", "CONNECTIONS", "ROOMS", "MAX CONNECTIONS",
-               "MESSAGES/S"});
+  Table table({{"SERVICE", 0, Cut::kMiddle},
+               "STATUS",
+               {"HOST", 0, Cut::kMiddle},
+               "PORT",
+               {"CONNECTIONS", 1},
+               {"ROOMS", 2},
+               {"MAX CONNECTIONS", 3},
+               {"MESSAGES/S", 4}});
+  table.SetWhenEmpty("no services");
   for (const auto& [service, answer] : answers) {
     table.Add({service, StatusCell(answer), Field(answer, "host"), Field(answer, "port"),
                Field(answer, "connections"), Field(answer, "rooms"),
@@ -61,7 +65,7 @@ void PrintHealth(const Answers& answers, Output& out) {
 
 // `after`: another table precedes this one, so an empty line separates them.
 void PrintRooms(const Answers& answers, Output& out, bool after = false) {
-  Table table({"SERVICE", "SUBSCRIBERS", "ROOM"});
+  Table table({{"SERVICE", 0, Cut::kMiddle}, "SUBSCRIBERS", {"ROOM", 0, Cut::kMiddle}});
   for (const auto& [service, answer] : answers) {
     const auto rooms = answer.find("rooms");
     if (rooms == answer.end() || !rooms->is_object()) continue;
@@ -78,18 +82,33 @@ void PrintRooms(const Answers& answers, Output& out, bool after = false) {
 }
 
 void PrintStatus(const Answers& answers, Output& out) {
-  Table table({"SERVICE", "STATUS", "HOST", "PORT", "CONNECTIONS", "ROOMS"});
+  Table table({{"SERVICE", 0, Cut::kMiddle},
+               "STATUS",
+               {"HOST", 0, Cut::kMiddle},
+               "PORT",
+               {"CONNECTIONS", 1},
+               {"ROOMS", 2}});
+  table.SetWhenEmpty("no services");
   for (const auto& [service, answer] : answers) {
     const Json server = answer.value("server", Json::object());
     table.Add({service, StatusCell(server), Field(server, "host"), Field(server, "port"),
                Field(answer, "total_connections"), Field(answer, "total_rooms")});
   }
   out.Print(table);
-  if (out.format() == Format::kTable) PrintRooms(answers, out, /*after=*/true);
+  // Chosen columns are those of the first table.
+  if (out.format() == Format::kTable && !out.chooses_columns()) {
+    PrintRooms(answers, out, /*after=*/true);
+  }
 }
 
 void PrintMetrics(const Answers& answers, Output& out) {
-  Table table({"SERVICE", "UPTIME S", "BROADCASTS", "MESSAGES/S", "CONNECTIONS", "PEAK"});
+  Table table({{"SERVICE", 0, Cut::kMiddle},
+               {"UPTIME S", 4},
+               "BROADCASTS",
+               {"MESSAGES/S", 2},
+               {"CONNECTIONS", 1},
+               {"PEAK", 3}});
+  table.SetWhenEmpty("no services");
   for (const auto& [service, answer] : answers) {
     table.Add({service, Field(answer, "uptime_seconds"), Field(answer, "total_broadcasts"),
                Field(answer, "average_message_rate"), Field(answer, "current_connections"),
@@ -150,29 +169,29 @@ std::string ToolErrorJson(const ToolOptions& options, const absl::Status& status
     case Tool::kHealthCheck: {
       // Without asking control, only the default service's host and port are known.
       const bool known = options.service.empty() || options.service == kDefaultService;
-      return Dump({{"status", "error"},
-                   {"error", error},
-                   {"host", known ? Json(kDefaultHost) : Json(nullptr)},
-                   {"port", known ? Json(kDefaultPort) : Json(nullptr)}});
+      return CompactJson({{"status", "error"},
+                          {"error", error},
+                          {"host", known ? Json(kDefaultHost) : Json(nullptr)},
+                          {"port", known ? Json(kDefaultPort) : Json(nullptr)}});
     }
     case Tool::kGetStatus:
-      return Dump({{"error", error},
-                   {"server", {{"status", "error"}}},
-                   {"connections", Json::array()},
-                   {"rooms", Json::object()}});
+      return CompactJson({{"error", error},
+                          {"server", {{"status", "error"}}},
+                          {"connections", Json::array()},
+                          {"rooms", Json::object()}});
     case Tool::kListRooms:
-      return Dump({{"error", error}, {"rooms", Json::object()}, {"total_rooms", 0}});
+      return CompactJson({{"error", error}, {"rooms", Json::object()}, {"total_rooms", 0}});
     case Tool::kGetMetrics:
       break;
   }
-  return Dump({{"error", error}, {"uptime_seconds", 0}, {"total_broadcasts", 0}});
+  return CompactJson({{"error", error}, {"uptime_seconds", 0}, {"total_broadcasts", 0}});
 }
 
 std::string TestEventErrorJson(const TestEventOptions& options, const absl::Status& status) {
-  return Dump({{"status", "error"},
-               {"error", std::string(status.message())},
-               {"event_type", options.event_type},
-               {"room", options.room}});
+  return CompactJson({{"status", "error"},
+                      {"error", std::string(status.message())},
+                      {"event_type", options.event_type},
+                      {"room", options.room}});
 }
 
 absl::Status RunTool(const ToolOptions& options, AdminClient& admin, Output& out) {
@@ -180,14 +199,14 @@ absl::Status RunTool(const ToolOptions& options, AdminClient& admin, Output& out
       options.tool, {.service = options.service,
                      .default_service = options.by_tool_name && options.service.empty()});
   if (!text.ok()) {
-    if (out.json()) out.Line(ToolErrorJson(options, text.status()));
+    if (out.json()) out.JsonLine(ToolErrorJson(options, text.status()));
     return text.status();
   }
   const absl::StatusOr<Json> answer = ParseAnswer(*text);
   if (!answer.ok()) return answer.status();
   const Answers answers = ByService(options.service, *answer);
   if (out.json()) {
-    out.Line(*text);
+    out.JsonLine(*text);
   } else {
     PrintForPeople(options.tool, answers, out);
   }
@@ -221,12 +240,12 @@ absl::Status RunTestEvent(const TestEventOptions& options, AdminClient& admin, O
                                 .room = options.room,
                                 .data = options.data});
   if (!text.ok()) {
-    if (out.json()) out.Line(TestEventErrorJson(options, text.status()));
+    if (out.json()) out.JsonLine(TestEventErrorJson(options, text.status()));
     return text.status();
   }
   const absl::StatusOr<Json> answer = ParseAnswer(*text);
   if (!answer.ok()) return answer.status();
-  if (out.json()) out.Line(*text);
+  if (out.json()) out.JsonLine(*text);
   if (const std::string error = answer->value("error", ""); !error.empty()) {
     return absl::UnknownError(error);
   }
@@ -257,6 +276,7 @@ void AddTool(Command root, Tool tool, const std::string& command, const std::str
                by_tool_name ? "Ask this service; default the configured default_service"
                             : "Only this service; default all",
                Values::kServices);
+    added.TableFlags();
     if (by_tool_name) added.Hidden();
   }
 }

@@ -21,6 +21,32 @@ Cell StateCell(const std::string& state) {
   return {state, Tone::kWarning};
 }
 
+// Whether clients can connect to the worker.
+bool Serves(const WorkerInfo& worker) {
+  return worker.state == "ready" || (worker.state == "catching_up" && !worker.listeners.empty());
+}
+
+// Whether `id` serves clients and no other worker does.
+bool IsLastThatServes(const std::string& id, const std::vector<WorkerInfo>& workers) {
+  bool serves = false;
+  for (const WorkerInfo& worker : workers) {
+    if (!Serves(worker)) continue;
+    if (worker.id != id) return false;
+    serves = true;
+  }
+  return serves;
+}
+
+Cell PidCell(const WorkerInfo& worker) {
+  return worker.pid == 0 ? Cell("-") : Cell(worker.pid);  // a stopped worker has no process
+}
+
+void NoteConfigError(const WorkerInfo& worker, uint64_t version, Output& out) {
+  if (worker.config_error.empty()) return;
+  out.Note(absl::StrCat(worker.id, " refused configuration ", version, " and keeps ",
+                        worker.config_version, ": ", worker.config_error));
+}
+
 }  // namespace
 
 absl::Status RunWorkersList(AdminClient& admin, Output& out) {
@@ -30,41 +56,104 @@ absl::Status RunWorkersList(AdminClient& admin, Output& out) {
     out.Json(ToJsonArray(list->workers));
     return absl::OkStatus();
   }
-  Table table({"ID", "PID", "ADDRESS", "STATE", "SESSIONS", "SUBSCRIPTIONS", "CPU %", "MEMORY",
-               "QUEUE", "RESTARTS", "ATTACHED"});
+  Table table({{"ID", 0, Cut::kMiddle},
+               {"PID", 4},
+               {"ADDRESS", 3, Cut::kMiddle},
+               "STATE",
+               "SESSIONS",
+               {"SUBSCRIPTIONS", 8},
+               {"CPU %", 1},
+               {"MEMORY", 2},
+               {"QUEUE", 5},
+               {"RESTARTS", 7},
+               {"ATTACHED", 6}});
+  table.SetWhenEmpty("no workers");
   for (const WorkerInfo& worker : list->workers) {
     Cell cpu(absl::StrFormat("%.1f", worker.cpu_percent));
     cpu.number = true;
-    const Cell pid =
-        worker.pid == 0 ? Cell("-") : Cell(worker.pid);  // a stopped worker has no process
-    table.Add({worker.id, pid, worker.address, StateCell(worker.state), worker.sessions,
+    table.Add({worker.id, PidCell(worker), worker.address, StateCell(worker.state), worker.sessions,
                worker.subscriptions, cpu, out.Bytes(worker.rss_bytes), worker.queue_publications,
                worker.restarts, out.Time(worker.attached_at)});
   }
   out.Print(table);
   for (const WorkerInfo& worker : list->workers) {
-    if (!worker.config_error.empty()) {
-      out.Note(absl::StrCat(worker.id, " refused configuration ", list->config_version,
-                            " and keeps ", worker.config_version, ": ",
-                            EscapeControls(worker.config_error)));
-    }
+    NoteConfigError(worker, list->config_version, out);
   }
   return absl::OkStatus();
 }
 
-absl::Status RunDrain(const DrainRequest& options, AdminClient& admin, Output& out) {
+absl::Status RunWorkersShow(const std::string& id, AdminClient& admin, Output& out) {
+  const absl::StatusOr<WorkerList> list = admin.ListWorkers();
+  if (!list.ok()) return list.status();
+  const auto found = std::find_if(list->workers.begin(), list->workers.end(),
+                                  [&](const WorkerInfo& worker) { return worker.id == id; });
+  if (found == list->workers.end()) {
+    const auto append = [](std::string* text, const WorkerInfo& worker) {
+      absl::StrAppend(text, worker.id);
+    };
+    return absl::NotFoundError(absl::StrCat(
+        "no worker \"", id, "\"",
+        list->workers.empty()
+            ? ""
+            : absl::StrCat("; known are ", absl::StrJoin(list->workers, ", ", append))));
+  }
+  const WorkerInfo& worker = *found;
+  if (out.json()) {
+    out.Json(ToJson(worker));
+    return absl::OkStatus();
+  }
+  std::vector<std::string> ports;
+  for (const BoundListener& listener : worker.listeners) {
+    ports.push_back(absl::StrCat(listener.service, ":", listener.port));
+  }
+  out.Print({{"id", worker.id},
+             {"state", StateCell(worker.state)},
+             {"pid", PidCell(worker)},
+             {"address", worker.address},
+             {"version", worker.version.empty() ? "-" : worker.version},
+             {"attached", out.Time(worker.attached_at)},
+             {"last heartbeat", out.Time(worker.last_heartbeat)},
+             {"sessions", worker.sessions},
+             {"subscriptions", worker.subscriptions},
+             {"ports", ports.empty() ? std::string("-") : absl::StrJoin(ports, "  ")},
+             {"ops address", worker.ops_address.empty() ? "-" : worker.ops_address},
+             {"cpu %", absl::StrFormat("%.1f", worker.cpu_percent)},
+             {"memory", out.Bytes(worker.rss_bytes)},
+             {"loop lag us", worker.loop_lag_us},
+             {"queue", worker.queue_publications},
+             {"queue bytes", out.Bytes(static_cast<uint64_t>(worker.queue_bytes))},
+             {"dropped", worker.dropped},
+             {"repairs", worker.repairs},
+             {"restarts", worker.restarts},
+             {"configuration", worker.config_version}});
+  NoteConfigError(worker, list->config_version, out);
+  return absl::OkStatus();
+}
+
+absl::Status RunDrain(const DrainOptions& options, AdminClient& admin, Output& out) {
+  const std::string& id = options.request.worker;
+  if (!options.force) {
+    const absl::StatusOr<WorkerList> list = admin.ListWorkers();
+    if (!list.ok()) return list.status();
+    if (IsLastThatServes(id, list->workers)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(id,
+                       " is the last worker that serves clients: drained, it leaves nobody to "
+                       "connect to; `wsctl workers restart ",
+                       id, "` replaces it, --force drains it all the same"));
+    }
+  }
   int64_t sessions = 0;
-  absl::Status status = admin.DrainWorker(options, [&](int64_t remaining) {
+  absl::Status status = admin.DrainWorker(options.request, [&](int64_t remaining) {
     sessions = std::max(sessions, remaining);
-    out.Progress(absl::StrCat(options.worker, ": ", remaining, " sessions left"));
+    out.Progress(absl::StrCat(id, ": ", remaining, " sessions left"));
   });
   if (!status.ok()) return status;
   if (out.json()) {
-    out.Json({{"id", options.worker}, {"drained", true}, {"sessions", sessions}});
+    out.Json({{"id", id}, {"drained", true}, {"sessions", sessions}});
   } else {
-    out.Line(absl::StrCat(options.worker,
-                          " is drained and stays stopped until `wsctl workers restart ",
-                          options.worker, "`"));
+    out.Line(
+        absl::StrCat(id, " is drained and stays stopped until `wsctl workers restart ", id, "`"));
   }
   return absl::OkStatus();
 }
@@ -89,12 +178,25 @@ absl::Status RunRestart(const RestartRequest& options, AdminClient& admin, Outpu
 void AddWorkerCommands(Command root) {
   Command workers = root.AddGroup("workers", "The fan-out processes", "wsctl workers list");
 
-  workers.AddCommand(
-      "list", "List workers with their state and load", "wsctl workers list", [](Invocation& run) {
-        return run.WithAdmin([&](AdminClient& admin) { return RunWorkersList(admin, run.out()); });
-      });
+  workers
+      .AddCommand("list", "List workers with their state and load", "wsctl workers list",
+                  [](Invocation& run) {
+                    return run.WithAdmin(
+                        [&](AdminClient& admin) { return RunWorkersList(admin, run.out()); });
+                  })
+      .TableFlags();
 
-  auto drain = std::make_shared<DrainRequest>();
+  auto shown = std::make_shared<std::string>();
+  workers
+      .AddCommand("show", "Show one worker", "wsctl workers show worker-0",
+                  [shown](Invocation& run) {
+                    return run.WithAdmin([&](AdminClient& admin) {
+                      return RunWorkersShow(*shown, admin, run.out());
+                    });
+                  })
+      .Argument("ID", shown.get(), "Id of the worker, such as worker-0", Values::kWorkers);
+
+  auto drain = std::make_shared<DrainOptions>();
   workers
       .AddCommand("drain", "Close a worker's connections gradually, then stop it",
                   "wsctl workers drain worker-0 --window 10s",
@@ -102,11 +204,13 @@ void AddWorkerCommands(Command root) {
                     return run.WithAdmin(
                         [&](AdminClient& admin) { return RunDrain(*drain, admin, run.out()); });
                   })
-      .Argument("WORKER", &drain->worker, "Id of the worker, such as worker-0", Values::kWorkers)
-      .Duration("--window", &drain->window,
+      .Argument("WORKER", &drain->request.worker, "Id of the worker, such as worker-0",
+                Values::kWorkers)
+      .Duration("--window", &drain->request.window,
                 "Spread the closing over this time; default worker.drain_window")
-      .Duration("--deadline", &drain->deadline,
-                "Close what is left after this time; default worker.drain_deadline");
+      .Duration("--deadline", &drain->request.deadline,
+                "Close what is left after this time; default worker.drain_deadline")
+      .Flag("--force", &drain->force, "Drain even the last worker that serves clients");
 
   auto restart = std::make_shared<RestartRequest>();
   workers

@@ -112,7 +112,12 @@ TEST(AppTest, TheCommandsPromisedAreThere) {
                                    "version",
                                    "ledger",
                                    "log-level",
-                                   "completion"}));
+                                   "completion",
+                                   "services show",
+                                   "workers show",
+                                   "context list",
+                                   "context use",
+                                   "help"}));
 }
 
 TEST(AppTest, TheManualHasEveryCommandAndOption) {
@@ -182,6 +187,60 @@ TEST(AppTest, GlobalFlagsReachTheConnection) {
   EXPECT_FALSE(wsctl.timeout.has_value());
 }
 
+TEST(AppTest, ATimeoutOfNothingIsRefused) {
+  CliRunner wsctl;
+  for (const char* timeout : {"0", "0s", "1us"}) {
+    const Outcome outcome = wsctl.Run({"services", "list", "--timeout", timeout});
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_THAT(outcome.err,
+                HasSubstr(absl::StrCat("--timeout: \"", timeout, "\" is less than 1ms")));
+  }
+  EXPECT_EQ(wsctl.server.address, "");
+}
+
+TEST(AppTest, VerboseNamesThePortThatIsMeant) {
+  CliRunner wsctl;
+  EXPECT_EQ(wsctl.Run({"services", "list", "--server", "localhost", "--verbose"}).err,
+            "wsctl: control at localhost:8701 (--server)\n");
+}
+
+TEST(AppTest, JsonIsOneCompactLine) {
+  CliRunner wsctl;
+  wsctl.admin.services = {{.name = "a"}, {.name = "b"}};
+  wsctl.admin.workers.workers = {{.id = "worker-0"}};
+  wsctl.admin.ledger = {{.service = "a"}};
+  wsctl.admin.channels.channels = {{.channel = "c"}};
+  wsctl.admin.connections.connections = {{.id = "i"}};
+  wsctl.admin.history.publications = {{.envelope = "{}"}, {.envelope = "{}"}};
+  wsctl.admin.verdict.ok = true;
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"services", "list"},
+                                                  {"workers", "list"},
+                                                  {"workers", "drain", "w"},
+                                                  {"workers", "restart"},
+                                                  {"channels", "list"},
+                                                  {"channels", "show", "s", "c"},
+                                                  {"channels", "history", "s", "c"},
+                                                  {"connections", "list"},
+                                                  {"connections", "show", "i"},
+                                                  {"connections", "disconnect", "--slow"},
+                                                  {"ledger"},
+                                                  {"config", "check", "/dev/null"},
+                                                  {"config", "show"},
+                                                  {"config", "reload"},
+                                                  {"log-level", "debug"},
+                                                  {"token", "mint", "--secret", "0123456789abcdef"},
+                                                  {"version"},
+                                                  {"publish", "s", "c", "e"},
+                                                  {"get-status"}}) {
+    std::vector<std::string> words = command;
+    words.insert(words.end(), {"--output", "json"});
+    const Outcome outcome = wsctl.Run(words);
+    EXPECT_EQ(outcome.code, 0) << absl::StrJoin(words, " ") << outcome.err;
+    EXPECT_EQ(outcome.out.find('\n'), outcome.out.size() - 1) << outcome.out;
+    EXPECT_EQ(outcome.out.find("\": "), std::string::npos) << outcome.out;
+  }
+}
+
 TEST(AppTest, ABadContextEndsTheRunBeforeItConnects) {
   CliRunner wsctl;
   EXPECT_EQ(wsctl.Run({"services", "list", "--context", "production"}).code, 69);
@@ -219,6 +278,121 @@ TEST(AppTest, CompletionAsksTheControlOfTheLine) {
   // A --server or --context that is still being typed does not choose a control.
   wsctl.Run({"__complete", "--", "workers", "drain", "--server", "c"});
   EXPECT_EQ(wsctl.server.address, "b:2");
+}
+
+TEST(AppTest, TheShortNameOfOutput) {
+  CliRunner wsctl;
+  EXPECT_EQ(wsctl.Run({"services", "list", "-o", "json"}).out, "[]\n");
+  EXPECT_EQ(wsctl.Run({"-ojson", "workers", "list"}).out, "[]\n");
+}
+
+TEST(AppTest, HelpOfACommandIsAResult) {
+  CliRunner wsctl;
+  const Outcome outcome = wsctl.Run({"help", "workers", "drain"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(outcome.out, wsctl.Run({"workers", "drain", "--help"}).out);
+}
+
+TEST(AppTest, NoUnsafeCharacterReachesATerminal) {
+  CliRunner wsctl;
+  const std::string evil = "x\u202ey\u009b\x1b[2J\u2066";
+  FakeAdminClient& admin = wsctl.admin;
+  admin.services = {{.name = evil, .listeners = {{.host = evil, .dialect = evil}}}};
+  admin.channel = {.service = evil, .channel = evil, .head = {.epoch = evil}};
+  admin.channel.backlog_policy = evil;
+  admin.channels = {.channels = {admin.channel}, .total = 9};
+  admin.connection = {.id = evil,
+                      .service = evil,
+                      .worker = evil,
+                      .user = evil,
+                      .address = evil,
+                      .channels = {evil},
+                      .user_agent = evil,
+                      .dialect = evil};
+  admin.connections = {.connections = {admin.connection}, .total = 9};
+  admin.history = {.head = {.epoch = evil, .offset = 1},
+                   .publications = {{.service = evil,
+                                     .channel = evil,
+                                     .event = evil,
+                                     .position = {.epoch = evil, .offset = 1},
+                                     .envelope = "{\"data\":{\"a\":\"\u202e\u009b\"}}"}},
+                   .more = true};
+  admin.tail_updates = {{.publications = admin.history.publications, .left_out = 1}};
+  WorkerInfo worker;
+  worker.id = worker.address = worker.state = worker.version = worker.config_error = evil;
+  admin.workers = {.workers = {worker}};
+  admin.ledger = {{.service = evil, .dropped = {{evil, 1}}}};
+  admin.config = {.yaml = "a: " + evil + "\nb: c\n", .file = evil};
+  admin.verdict = {.ok = false, .errors = {evil}, .warnings = {evil}};
+  admin.reload = {.applied = {evil}, .workers = {{.id = evil, .error = evil}}};
+  admin.restart_progress = {{.worker = evil, .state = "ready"}};
+  admin.log_level = evil;
+  admin.version = {.version = evil, .build = evil, .engine = evil};
+  admin.tool_json = "{\"status\":\"running\",\"server\":{\"host\":\"\u202e\"},\"rooms\":{\"" +
+                    std::string("\u202e\u009b") + "\":{\"subscribers\":1}}}";
+  wsctl.publisher.receipt.id = evil;
+  const std::vector<std::vector<std::string>> commands = {
+      {"services", "list"},
+      {"services", "show", evil},
+      {"services", "show", "nobody"},
+      {"channels", "list"},
+      {"channels", "show", "s", "c"},
+      {"channels", "history", "s", "c"},
+      {"channels", "history", "s", "c", "--since", evil + ":1"},
+      {"channels", "history", "s", "c", "--since", evil},
+      {"connections", "list"},
+      {"connections", "show", "i"},
+      {"connections", "disconnect", evil},
+      {"workers", "list"},
+      {"workers", "show", evil},
+      {"workers", "show", "nobody"},
+      {"workers", "drain", evil},
+      {"workers", "restart"},
+      {"tail", "s"},
+      {"ledger"},
+      {"config", "check", "/dev/null"},
+      {"config", "show"},
+      {"config", "reload"},
+      {"log-level", "debug"},
+      {"version"},
+      {"get-status"},
+      {"list-rooms"},
+      {"health-check"},
+      {"broadcast-test-event", evil, evil},
+      {"publish", "s", "c", "e"},
+      {"token", "mint", "--secret", "0123456789abcdef", "--user", evil},
+      {evil},
+      {"services", evil},
+      {"services", "list", "--output", evil},
+      {"services", "list", evil},
+      {"completion", evil},
+      {"services", "list", "--context", evil},
+      {"__complete", "--", "tail", ""}};
+  for (const bool fails : {false, true}) {
+    admin.failure = fails ? absl::NotFoundError("no channel " + evil) : absl::OkStatus();
+    for (const std::vector<std::string>& command : commands) {
+      for (const char* format : {"table", "plain", "json"}) {
+        wsctl.terminal = true;
+        wsctl.width = 60;
+        std::vector<std::string> words = command;
+        if (words[0] != "__complete") words.insert(words.begin(), {"-o", format, "--no-color"});
+        const Outcome outcome = wsctl.Run(words);
+        const std::string all = outcome.out + outcome.err;
+        for (const char* bad : {"\u202e", "\u009b", "\u2066", "\x1b[2J"}) {
+          EXPECT_EQ(all.find(bad), std::string::npos) << absl::StrJoin(words, " ") << "\n" << all;
+        }
+      }
+    }
+  }
+}
+
+TEST(AppTest, InAPipeJsonIsWhatControlWrote) {
+  CliRunner wsctl;
+  wsctl.admin.history.publications = {{.envelope = "{\"data\":\"\u202e\"}"}};
+  EXPECT_THAT(wsctl.Run({"channels", "history", "s", "c", "-o", "json"}).out, HasSubstr("\u202e"));
+  wsctl.admin.config.yaml = "a: \"\u202e\"\n";
+  EXPECT_EQ(wsctl.Run({"config", "show"}).out, "a: \"\u202e\"\n");
 }
 
 TEST(AppTest, CompletionWithoutControlKnowsLessAndDoesNotFail) {

@@ -3,6 +3,7 @@
 #include "cli/invocation.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/cli/cli_runner.h"
 
 namespace fanwire::cli {
 namespace {
@@ -39,6 +40,10 @@ class CommandTest : public testing::Test {
                     [](Invocation&) { return absl::OkStatus(); })
         .Arguments("WORKER", &workers_, "Which", Values::kWorkers)
         .Text("--at", "PLACE", &place_, "Where", Values::kServices);
+    tree_.SetTableTargets(&wide_, &columns_);
+    Command groups = root.AddGroup("groups", "Groups", "wsctl groups list");
+    groups.AddCommand("add", "Add a group", "wsctl groups add",
+                      [](Invocation&) { return absl::InternalError("add"); });
     root.AddCommand("old-stop", "Stop workers", "wsctl old-stop",
                     [](Invocation&) { return absl::OkStatus(); })
         .Hidden();
@@ -60,6 +65,8 @@ class CommandTest : public testing::Test {
 
   CommandTree tree_{"Does things.", "wsctl"};
   bool loud_ = false;
+  bool wide_ = false;
+  std::string columns_;
   uint32_t limit_ = 5;
   Size size_ = Size::kSmall;
   std::optional<absl::Duration> wait_;
@@ -68,6 +75,15 @@ class CommandTest : public testing::Test {
   std::string file_;
   std::string place_;
   std::vector<std::string> workers_;
+};
+
+// Another tree, for tests that parse more than once.
+class OtherTree : public CommandTest {
+ public:
+  CommandTree::Parsed Parse(const std::vector<std::string>& words) { return tree_.Parse(words); }
+
+ private:
+  void TestBody() override {}
 };
 
 TEST_F(CommandTest, FlagsAndArgumentsReachTheirTargets) {
@@ -157,8 +173,104 @@ TEST_F(CommandTest, HiddenCommandsRunAndAreShownNowhere) {
   EXPECT_THAT(Complete({"old"}), IsEmpty());
 }
 
+TEST_F(CommandTest, AGroupAloneIsItsListIfItHasOne) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"things"},
+                                                {"--loud", "things"},
+                                                {"things", "--limit", "7"},
+                                                {"things", "--limit=7", "--loud"},
+                                                {"things", "--size", "large", "--tag", "put"}}) {
+    const CommandTree::Parsed parsed = OtherTree().Parse(words);
+    EXPECT_EQ(parsed.kind, Kind::kRun) << parsed.text;
+  }
+  EXPECT_EQ(tree_.Parse({"things", "--limit", "7", "--loud"}).kind, Kind::kRun);
+  EXPECT_EQ(limit_, 7u);
+  EXPECT_TRUE(loud_);
+  EXPECT_THAT(
+      tree_.Parse({"things", "--help"}).text,
+      testing::AllOf(StartsWith("The things"), HasSubstr("Without a command, `list` is meant.")));
+  EXPECT_THAT(UsageErrorOf({"things", "--nope"}), HasSubstr("unexpected argument: --nope"));
+  EXPECT_THAT(UsageErrorOf({"things", "--limit", "7", "lsit"}),
+              HasSubstr("unknown command \"lsit\""));
+}
+
+TEST_F(CommandTest, HelpNamesTheCommandInWords) {
+  tree_.root().AddHelpCommand();
+  StringSink results;
+  World world;
+  world.results = &results;
+  world.environment = [](const std::string&) -> const char* { return nullptr; };
+  const GlobalOptions options;
+  // Runs `words` and returns the status.
+  const auto run = [&](const std::vector<std::string>& words) {
+    const CommandTree::Parsed parsed = tree_.Parse(words);
+    EXPECT_EQ(parsed.kind, Kind::kRun) << parsed.text;
+    results.text.clear();
+    Invocation invocation(&world, &options);
+    return (*parsed.run)(invocation);
+  };
+  for (const std::vector<std::string>& path :
+       {std::vector<std::string>{}, {"things"}, {"things", "put"}, {"help"}, {"old-stop"}}) {
+    std::vector<std::string> words = path;
+    words.insert(words.begin(), "help");
+    EXPECT_EQ(run(words), absl::OkStatus());
+    words = path;
+    words.emplace_back("--help");
+    EXPECT_EQ(results.text, tree_.Parse(words).text);
+  }
+  EXPECT_EQ(run({"help", "thing"}).message(),
+            "unknown command \"thing\"; did you mean \"things\"?\nTry `wsctl --help`.");
+  EXPECT_EQ(run({"help", "things", "x"}).message(),
+            "unknown command \"x\"\nTry `wsctl things --help`.");
+  EXPECT_EQ(results.text, "");
+  EXPECT_THAT(Complete({"help", "th"}), ElementsAre("things"));
+  EXPECT_THAT(Complete({"help", "things", ""}), ElementsAre("list", "put"));
+}
+
+TEST_F(CommandTest, ArgumentsThatAreNotUtf8AreNamed) {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"things", "put", "caf\xe9"}, "wsctl: NAME: \"caf\\xe9\" is not UTF-8\n"},
+      {{"things", "list", "--tag", "a", "--tag", "\xff"}, "wsctl: --tag: \"\\xff\" is not UTF-8\n"},
+      {{"things", "list", "--size", "\xed\xa0\x80"},
+       "wsctl: --size: \"\\xed\\xa0\\x80\" is not one"},
+      {{"stop", "worker-0", "w\xc3"}, "wsctl: WORKER: \"w\\xc3\" is not UTF-8\n"},
+      {{"\xe9"}, "wsctl: unknown command \"\\xe9\"\n"},
+      {{"things", "put", "a", "b", "\xe9"}, "wsctl: unexpected argument: \\xe9\n"},
+      {{"things", "list", "--limit", "\xe9"}, "\"\\xe9\" is not a number"},
+  };
+  for (const auto& [words, text] : cases) {
+    const CommandTree::Parsed parsed = OtherTree().Parse(words);
+    EXPECT_EQ(parsed.kind, Kind::kUsageError);
+    EXPECT_THAT(parsed.text, HasSubstr(text));
+  }
+  // The name of a file may be any bytes, and so may what asks for them.
+  EXPECT_EQ(tree_.Parse({"things", "put", "a", "caf\xe9"}).kind, Kind::kRun);
+  EXPECT_EQ(file_, "caf\xe9");
+  tree_.root()
+      .AddCommand("raw", "", "", [](Invocation&) { return absl::OkStatus(); })
+      .Text("--raw", "TEXT", &place_, "")
+      .AnyBytes("--raw");
+  EXPECT_EQ(tree_.Parse({"raw", "--raw", "\xff"}).kind, Kind::kRun);
+}
+
+TEST_F(CommandTest, AShortNameIsAChoiceToo) {
+  tree_.root()
+      .AddCommand("sized", "", "", [](Invocation&) { return absl::OkStatus(); })
+      .Choice<Size>("-s,--size", &size_, {{"small", Size::kSmall}, {"large", Size::kLarge}}, "");
+  EXPECT_EQ(tree_.Parse({"sized", "-s", "large"}).kind, Kind::kRun);
+  EXPECT_EQ(size_, Size::kLarge);
+  EXPECT_THAT(UsageErrorOf({"sized", "-s", "huge"}), HasSubstr("wsctl: --size: \"huge\""));
+  EXPECT_THAT(Complete({"sized", "-s", "l"}), ElementsAre("large"));
+  EXPECT_THAT(Complete({"sized", "-"}), testing::Contains("--size"));
+}
+
+TEST_F(CommandTest, AGroupIsCompletedWithTheFlagsOfItsList) {
+  EXPECT_THAT(Complete({"things", "--l"}), ElementsAre("--limit", "--loud"));
+  EXPECT_THAT(Complete({"things", "--size", ""}), ElementsAre("large", "small"));
+  EXPECT_THAT(Complete({"things", "--size=l"}), ElementsAre("--size=large"));
+}
+
 TEST_F(CommandTest, AGroupAloneShowsItsHelpAsAUsageError) {
-  EXPECT_THAT(UsageErrorOf({"things"}), StartsWith("The things"));
+  EXPECT_THAT(UsageErrorOf({"groups"}), StartsWith("Groups"));
   EXPECT_THAT(UsageErrorOf({}), StartsWith("Does things."));
 }
 
@@ -190,11 +302,11 @@ TEST_F(CommandTest, UsageErrorsSayWhatAndWhereToLook) {
 }
 
 TEST_F(CommandTest, CompletesCommandsAndFlags) {
-  EXPECT_THAT(Complete({""}), ElementsAre("stop", "things"));
+  EXPECT_THAT(Complete({""}), ElementsAre("groups", "stop", "things"));
   EXPECT_THAT(Complete({"th"}), ElementsAre("things"));
   EXPECT_THAT(Complete({"things", ""}), ElementsAre("list", "put"));
   EXPECT_THAT(Complete({"things", "list", "--l"}), ElementsAre("--limit", "--loud"));
-  EXPECT_THAT(Complete({"nonsense", ""}), ElementsAre("stop", "things"));
+  EXPECT_THAT(Complete({"nonsense", ""}), ElementsAre("groups", "stop", "things"));
   EXPECT_THAT(Complete({}), IsEmpty());
 }
 
@@ -220,8 +332,9 @@ TEST_F(CommandTest, PathsAndExamplesCoverTheTree) {
   EXPECT_THAT(tree_.Paths(),
               testing::UnorderedElementsAre(
                   IsEmpty(), ElementsAre("things"), ElementsAre("things", "list"),
-                  ElementsAre("things", "put"), ElementsAre("stop"), ElementsAre("old-stop")));
-  EXPECT_EQ(tree_.Examples().size(), 6u);
+                  ElementsAre("things", "put"), ElementsAre("stop"), ElementsAre("old-stop"),
+                  ElementsAre("groups"), ElementsAre("groups", "add")));
+  EXPECT_EQ(tree_.Examples().size(), 8u);
 }
 
 }  // namespace

@@ -55,6 +55,12 @@ TEST(ParseContextsTest, ReadsServersWithTheirCredentials) {
   EXPECT_EQ(contexts->servers[2].token_file, "/home/ana/token");
 }
 
+TEST(ParseContextsTest, AFileThatIsNotUtf8IsRefused) {
+  EXPECT_THAT(ParseContexts("current: a\nservers: [{name: caf\xe9}]", "f"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "f:2:21: byte 0xE9 is not UTF-8; save the file in UTF-8"));
+}
+
 TEST(ParseContextsTest, AnEmptyFileHasNoServers) {
   const auto contexts = ParseContexts("", "f");
   ASSERT_OK(contexts);
@@ -188,6 +194,17 @@ TEST_F(ChooseServerTest, AMissingTokenVariableIsSaid) {
   EXPECT_THAT(Choose({.server = "", .context = "production"}),
               StatusIs(absl::StatusCode::kNotFound,
                        "context production: token_env: PRODUCTION_TOKEN is not set"));
+}
+
+TEST_F(ChooseServerTest, ATokenThatCannotBeSentIsSaid) {
+  WriteContexts(kTwoServers);
+  for (const char* token : {"caf\xe9", "caf\u00e9", "two\nlines", "\x1b"}) {
+    variables_["PRODUCTION_TOKEN"] = token;
+    EXPECT_THAT(Choose({.server = "", .context = "production"}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         "context production: the token of PRODUCTION_TOKEN has a character that "
+                         "is not printable ASCII, and so cannot be sent"));
+  }
 }
 
 TEST_F(ChooseServerTest, AnUnknownContextNamesThoseThereAre) {

@@ -46,6 +46,14 @@ TEST_F(InputTest, StandardInputMayComeLater) {
   writer.join();
 }
 
+TEST_F(InputTest, ClosedStandardInputIsAnErrorAtOnce) {
+  EXPECT_THAT(CheckStandardInput(-1),
+              StatusIs(absl::StatusCode::kNotFound, "cannot read standard input: it is closed"));
+  EXPECT_THAT(ReadStandardInput(-1), StatusIs(absl::StatusCode::kNotFound, testing::_));
+  EXPECT_THAT(ReadArgument("-", -1), StatusIs(absl::StatusCode::kNotFound, testing::_));
+  EXPECT_OK(CheckStandardInput(ends_[0]));
+}
+
 TEST_F(InputTest, WhatCannotBeReadIsNamedWithTheReason) {
   EXPECT_THAT(ReadFile("/nonexistent/x"),
               StatusIs(absl::StatusCode::kNotFound,

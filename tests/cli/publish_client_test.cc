@@ -319,7 +319,7 @@ TEST_F(WholeTest, WithoutControlEveryCommandSaysSoAndExitsWith78) {
 }
 
 TEST_F(WholeTest, ABadAddressIsSaidWithoutACall) {
-  EXPECT_EQ(wsctl_.Run({"services", "list", "--server", "nonsense"}).code, 67);
+  EXPECT_EQ(wsctl_.Run({"services", "list", "--server", "http://nonsense"}).code, 67);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "cli/rpc_channel.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -64,6 +66,15 @@ TEST_F(RpcChannelTest, OverTcpAndOverAUnixSocket) {
   EXPECT_EQ(local.authorization(), "");
 }
 
+TEST_F(RpcChannelTest, ThePathOfASocketMayBeAnyBytes) {
+  FakeControl control(absl::StrCat("unix:", folder_, "/control.sock"));
+  for (const char* name : {"with space", "caf\u00e9", "caf\xe9", "100%41", "a#b?c"}) {
+    const std::string path = absl::StrCat(folder_, "/", name);
+    ASSERT_EQ(symlink("control.sock", path.c_str()), 0);
+    EXPECT_OK(Ask({.address = absl::StrCat("unix:", path), .source = "--server"})) << name;
+  }
+}
+
 TEST_F(RpcChannelTest, AProxyOfTheWebIsNoneForControl) {
   FakeControl control;
   setenv("http_proxy", "http://127.0.0.1:1", 1);
@@ -96,10 +107,32 @@ TEST_F(RpcChannelTest, AStreamHasADeadlineOnlyIfAskedFor) {
   EXPECT_OK(MakeAdminClient(*RpcChannel::Make(target, absl::Seconds(1), std::nullopt))
                 ->Tail({}, nothing));
   EXPECT_FALSE(control.patience().has_value());
+  // The end of its time is the end of a tail, not a failure.
+  const auto client =
+      MakeAdminClient(*RpcChannel::Make(target, absl::Seconds(20), absl::Milliseconds(50)));
+  EXPECT_OK(client->ListServices());
   control.Hang();
-  EXPECT_THAT(MakeAdminClient(*RpcChannel::Make(target, absl::Seconds(1), absl::Milliseconds(50)))
-                  ->Tail({}, nothing),
+  EXPECT_OK(client->Tail({}, nothing));
+  EXPECT_THAT(client->DrainWorker({}, [](int64_t) {}),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("--timeout")));
+}
+
+TEST_F(RpcChannelTest, ATailThatNeverReachesControlFailsInTime) {
+  // Listens, but never answers.
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const ServerTarget target = {.address = absl::StrCat("127.0.0.1:", ntohs(address.sin_port)),
+                               .source = "--server"};
+  EXPECT_THAT(MakeAdminClient(*RpcChannel::Make(target, absl::Seconds(1), absl::Milliseconds(50)))
+                  ->Tail({}, [](const TailUpdate&) { return true; }),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("--timeout")));
+  close(listener);
 }
 
 TEST_F(RpcChannelTest, WhereNobodyListensTheAddressAndItsSourceAreNamed) {
@@ -130,7 +163,7 @@ TEST_F(RpcChannelTest, AnOlderControlIsSuspectedWhenACallIsUnknown) {
 }
 
 TEST_F(RpcChannelTest, ABadAddressSaysWhereItCameFrom) {
-  EXPECT_THAT(Ask({.address = "localhost", .source = "context production"}),
+  EXPECT_THAT(Ask({.address = "http://localhost", .source = "context production"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("server address of context production")));
 }

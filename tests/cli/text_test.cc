@@ -29,13 +29,25 @@ TEST(TextTest, CutShowsThatItCut) {
   EXPECT_EQ(CutToWidth("workflow", -3), "");
 }
 
-TEST(TextTest, ControlCharactersDoNotReachTheTerminal) {
-  EXPECT_EQ(EscapeControls("a\x1b[31mb"), "a\\x1b[31mb");
-  EXPECT_EQ(EscapeControls("a\nb\tc\rd"), "a\\nb\\tc\\rd");
-  EXPECT_EQ(EscapeControls("\x7f"), "\\x7f");
-  EXPECT_EQ(EscapeControls("\u009b"), "\\x9b");  // CSI as one character
-  EXPECT_EQ(EscapeControls("\x9b"), "\\x9b");    // and as a stray byte
-  EXPECT_EQ(EscapeControls("grün 🎉"), "grün 🎉");
+TEST(TextTest, ACutMiddleKeepsTheEndThatTellsNamesApart) {
+  EXPECT_EQ(CutMiddle("workflow", 8), "workflow");
+  EXPECT_EQ(CutMiddle("127.0.0.1:42424", 12), "127….1:42424");
+  EXPECT_EQ(CutMiddle("[2001:db8::1:2:3]:42424", 16), "[2001…2:3]:42424");
+  EXPECT_EQ(CutMiddle("日本語日本語", 9), "日…日本語");
+  EXPECT_EQ(CutMiddle("日本語日本語", 8), "日…本語");  // never half of a wide letter
+  EXPECT_EQ(CutMiddle("workflow", 1), "…");
+  EXPECT_EQ(CutMiddle("workflow", 0), "");
+}
+
+TEST(TextTest, ACutLeavesNoPartOfAJoinedCharacter) {
+  const std::string family = "👨\u200d👩\u200d👧";
+  EXPECT_EQ(CutToWidth(family + family + family, 5), family + family + "…");
+  EXPECT_EQ(CutMiddle("e\u0301e\u0301e\u0301e\u0301", 3), "…e\u0301e\u0301");
+}
+
+TEST(TextTest, LinesStayLines) {
+  EXPECT_EQ(EscapeLines("a\x1b\nb\u202e\n"), "a\\x1b\nb\\u202e\n");
+  EXPECT_EQ(EscapeLines(""), "");
 }
 
 TEST(TextTest, BytesInTheLargestUnitBelowThem) {

@@ -1,9 +1,13 @@
 """The commands of wsctl except the tools and --batch: JSON, tables and exit codes."""
 import asyncio
+import fcntl
 import json
 import os
+import pty
 import re
+import struct
 import subprocess
+import termios
 
 import jwt
 
@@ -165,6 +169,99 @@ class Commands(Case):
         self.assertEqual(shown["id"], client.connection_id)
         self.assertEqual(self.wsctl("connections", "show", "nobody", check=False).returncode, 69)
         self.assertIn(client.connection_id[:8], self.wsctl("connections", "list").stdout)
+
+    async def test_connections_by_any_form_of_their_address(self):
+        client = await self.connect()
+        address = self.json("connections", "show", client.connection_id)["address"]
+        port = address.rpartition(":")[2]
+        for form in (address, "127.0.0.1", "[127.0.0.1]", "::ffff:127.0.0.1", "::FFFF:7f00:1",
+                     f"[::ffff:127.0.0.1]:{port}"):
+            ids = [row["id"] for row in self.json("connections", "list", "--address", form)]
+            self.assertIn(client.connection_id, ids, form)
+        for form in ("[::1]", "127.0.0.2", "127.0.0.1:1", "localhost"):
+            self.assertEqual(self.json("connections", "list", "--address", form), [], form)
+
+    async def test_disconnect_of_nobody_is_not_found(self):
+        done = self.wsctl("connections", "disconnect", "no-such-id", check=False)
+        self.assertEqual(done.returncode, 69)
+        self.assertEqual(done.stderr, 'wsctl: NOT_FOUND: no connection "no-such-id"\n')
+
+    async def test_arguments_that_are_not_utf8_are_named(self):
+        config = self.server.directory / "latin1.yaml"
+        config.write_bytes(b'services: []\nlog: {level: "caf\xe9"}\n')
+        data = self.server.directory / "latin1.json"
+        data.write_bytes(b'{"a": "\xe9"}')
+        for command, code, message in [
+                (["publish", "mahavishnu", b"caf\xe9", "any.event"], 2,
+                 'wsctl: CHANNEL: "caf\\xe9" is not UTF-8\nTry `wsctl publish --help`.\n'),
+                (["connections", "list", "--user", b"\xff"], 2,
+                 'wsctl: --user: "\\xff" is not UTF-8\nTry `wsctl connections list --help`.\n'),
+                (["token", "mint", "--secret", SECRET, "--user", b"caf\xe9"], 2,
+                 'wsctl: --user: "caf\\xe9" is not UTF-8\nTry `wsctl token mint --help`.\n'),
+                (["publish", "mahavishnu", "utf:8", "any.event", f"@{data}"], 67,
+                 f"wsctl: INVALID_ARGUMENT: {data}:1:8: byte 0xE9 is not UTF-8\n"),
+                (["config", "check", str(config)], 67,
+                 f"wsctl: INVALID_ARGUMENT: {config}: 1 fault\n")]:
+            with self.subTest(command=command):
+                done = subprocess.run(self.server.wsctl_command(*command), capture_output=True,
+                                      env=self.server.environment, timeout=PATIENCE)
+                self.assertEqual((done.returncode, done.stderr.decode()), (code, message))
+
+    def on_a_terminal(self, *command, columns=80):
+        """Returns what wsctl prints on a terminal of this width, without colours."""
+        here, there = pty.openpty()
+        fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(self.server.wsctl_command("--no-color", *command), stdout=there,
+                                   stderr=subprocess.PIPE, env=self.server.environment)
+        os.close(there)
+        text = b""
+        try:
+            while part := os.read(here, 65536):
+                text += part
+        except OSError:  # nobody has the terminal open any more
+            pass
+        os.close(here)
+        process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0)
+        return text.decode().replace("\r\n", "\n")
+
+    async def test_tables_fit_a_terminal_of_80_columns(self):
+        client = await self.connect()
+        await client.subscribe("fit:" + "a-long-name-" * 12 + "1")
+        self.publish("fit:" + "a-long-name-" * 12 + "1")
+        for command in (["services"], ["channels"], ["connections"], ["workers"], ["ledger"],
+                        ["health-check"], ["get-status"], ["list-rooms"], ["get-metrics"]):
+            with self.subTest(command=command):
+                lines = self.on_a_terminal(*command).splitlines()
+                self.assertGreater(len(lines), 1)
+                self.assertLessEqual(max(map(len, lines)), 80, lines)
+        self.assertIn(str(self.server.port()), self.on_a_terminal("services"))
+        self.assertIn(client.connection_id, self.on_a_terminal("connections"))
+        self.assertIn("-name-1\n", self.on_a_terminal("channels"))
+        self.assertIn("a-long-name-" * 12, self.on_a_terminal("channels", "--wide"))
+
+    async def test_names_do_not_reorder_a_terminal(self):
+        self.publish("bidi:\u202egpj", data={"a": "\u202e"})
+        for command in (["channels", "--pattern", "bidi:*"],
+                        ["channels", "history", "mahavishnu", "bidi:\u202egpj"],
+                        ["-o", "json", "channels", "history", "mahavishnu", "bidi:\u202egpj"]):
+            text = self.on_a_terminal(*command, columns=200)
+            self.assertNotIn("\u202e", text)
+            self.assertIn("bidi:\\u202egpj", text)
+
+    async def test_a_group_is_its_list_and_help_names_a_command(self):
+        for group in ("services", "workers", "channels", "connections"):
+            self.assertEqual(self.wsctl(group).returncode, 0)
+        self.assertEqual([row["name"] for row in self.json("services")], ["mahavishnu", "akosha"])
+        self.assertEqual(self.wsctl("help", "workers", "drain").stdout,
+                         self.wsctl("workers", "drain", "--help").stdout)
+        self.assertEqual(self.json("services", "show", "akosha")["name"], "akosha")
+        self.assertEqual(self.json("workers", "show", "worker-1")["id"], "worker-1")
+        self.assertEqual(self.wsctl("services", "show", "nobody", check=False).returncode, 69)
+
+    async def test_a_tail_whose_time_is_over_has_done_its_work(self):
+        done = self.wsctl("tail", "mahavishnu", "nothing:*", "--timeout", "1s")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
 
     async def test_disconnect_by_filter(self):
         clients = [await self.connect() for _ in range(3)]

@@ -67,6 +67,29 @@ TEST_F(ChannelsTest, ListForPeople) {
   EXPECT_EQ(wsctl_.admin.channel_query.limit, 1000);
 }
 
+TEST_F(ChannelsTest, At80ColumnsNamesKeepTheirEnd) {
+  wsctl_.terminal = true;
+  wsctl_.width = 80;
+  ChannelInfo& channel = wsctl_.admin.channels.channels[0];
+  channel.channel = "workflow:a-name-that-is-far-too-long-for-a-terminal-of-eighty-columns_0001";
+  Outcome outcome = wsctl_.Run({"channels", "--no-color"});
+  EXPECT_EQ(outcome.out,
+            "SERVICE     OFFSET  WORKERS  LAST PUBLISHED  CHANNEL\n"
+            "mahavishnu      42        2  5m ago          "
+            "workflow:a-…-of-eighty-columns_0001\n");
+  wsctl_.width = 40;
+  outcome = wsctl_.Run({"channels", "--no-color"});
+  EXPECT_EQ(outcome.out,
+            "SERVICE     OFFSET  CHANNEL\n"
+            "mahavishnu      42  workfl…-columns_0001\n");
+}
+
+TEST_F(ChannelsTest, NoChannelsAreSaidInWords) {
+  wsctl_.admin.channels = {};
+  EXPECT_EQ(wsctl_.Run({"channels"}).out, "no channels\n");
+  EXPECT_EQ(wsctl_.Run({"channels", "--pattern", "x:*"}).out, "no channels match\n");
+}
+
 TEST_F(ChannelsTest, ListAsJson) {
   EXPECT_EQ(nlohmann::json::parse(wsctl_.Run({"channels", "list", "--output", "json"}).out),
             nlohmann::json::parse(R"([{"service": "mahavishnu", "channel": "workflow:1",

@@ -72,6 +72,15 @@ TEST_F(ConfigTest, WhatIsNotUtf8IsRefusedWithItsPlaceAndSentToNobody) {
   EXPECT_EQ(wsctl_.admin.checked.first, "");
 }
 
+TEST_F(ConfigTest, TheNameOfAFileMayBeAnyBytes) {
+  const std::string path = path_ + "\xe9";
+  std::ofstream(path) << "log: {}\n";
+  const Outcome outcome = wsctl_.Run({"config", "check", path});
+  EXPECT_EQ(outcome.out, path_ + "\\xe9: fine\n");
+  EXPECT_EQ(wsctl_.admin.checked.second, path_ + "\\xe9");
+  unlink(path.c_str());
+}
+
 TEST_F(ConfigTest, WithoutControlItIsCheckedHere) {
   wsctl_.admin.failure = absl::UnavailableError("away");
   wsctl_.verdict_here = ConfigVerdict{.ok = true};

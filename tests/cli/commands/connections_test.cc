@@ -110,6 +110,62 @@ TEST_F(ConnectionsTest, DisconnectCarriesItsFilterCodeAndReason) {
   EXPECT_EQ(wsctl_.admin.disconnect_request.filter.id, "c-1");
 }
 
+TEST_F(ConnectionsTest, At80ColumnsIdsAndPortsStayWhole) {
+  wsctl_.terminal = true;
+  wsctl_.width = 80;
+  ConnectionInfo& connection = wsctl_.admin.connections.connections[0];
+  connection.id = "1f190019-5b62-4c6e-9d1f-2f6a7b0c1d2e";
+  connection.user = "ana";
+  Outcome outcome = wsctl_.Run({"connections", "--no-color"});
+  EXPECT_EQ(outcome.out,
+            "ID                                    SERVICE     USER  ADDRESS\n"
+            "1f190019-5b62-4c6e-9d1f-2f6a7b0c1d2e  mahavishnu  ana   127.0.0.1:4242\n");
+  EXPECT_EQ(outcome.err,
+            "(not shown: WORKER, BACKLOG, DELIVERED, DROPPED, CONNECTED, CHANNELS; --wide shows "
+            "all)\n");
+  // What the list is sorted by is shown.
+  outcome = wsctl_.Run({"connections", "--sort", "drops", "--no-color"});
+  EXPECT_THAT(outcome.out, HasSubstr("DROPPED"));
+  outcome = wsctl_.Run({"connections", "--slow", "--no-color"});
+  EXPECT_THAT(outcome.out, HasSubstr("BACKLOG"));
+  // A long address keeps its port.
+  connection.address = "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:42424";
+  outcome = wsctl_.Run({"connections", "--no-color"});
+  EXPECT_THAT(outcome.out, HasSubstr("]:42424"));
+  wsctl_.width = 60;
+  outcome = wsctl_.Run({"connections", "--no-color"});
+  EXPECT_THAT(outcome.out, HasSubstr("8]:42424\n"));
+  EXPECT_EQ(outcome.out.find('\n'), 36u + 2 + 7);  // the header ends with its last name
+}
+
+TEST_F(ConnectionsTest, WideShowsEveryChannel) {
+  EXPECT_THAT(wsctl_.Run({"connections", "--wide"}).out, HasSubstr("  a:1 a:2 a:3 a:4\n"));
+}
+
+TEST_F(ConnectionsTest, NoConnectionsAreSaidInWords) {
+  wsctl_.admin.connections.connections.clear();
+  wsctl_.admin.connections.total = 0;
+  EXPECT_EQ(wsctl_.Run({"connections"}).out, "no connections\n");
+  EXPECT_EQ(wsctl_.Run({"connections", "--user", "ana"}).out, "no connections match\n");
+  EXPECT_EQ(wsctl_.Run({"connections", "-o", "plain"}).out, "");
+}
+
+TEST_F(ConnectionsTest, ToDisconnectAnIdThatNobodyHasIsNotFound) {
+  wsctl_.admin.disconnect_result = {.disconnected = 0, .workers_total = 2, .workers_answered = 2};
+  Outcome outcome = wsctl_.Run({"connections", "disconnect", "c-9"});
+  EXPECT_EQ(outcome.code, 69);
+  EXPECT_EQ(outcome.out, "disconnected  0\n");
+  EXPECT_EQ(outcome.err, "wsctl: NOT_FOUND: no connection \"c-9\"\n");
+  outcome = wsctl_.Run({"connections", "disconnect", "c-9", "--user", "ana"});
+  EXPECT_EQ(outcome.err,
+            "wsctl: NOT_FOUND: no connection \"c-9\" that matches the other filters\n");
+  // A filter that matches nobody is no mistake.
+  EXPECT_EQ(wsctl_.Run({"connections", "disconnect", "--user", "ana"}).code, 0);
+  // It may be in a worker that did not answer.
+  wsctl_.admin.disconnect_result.workers_answered = 1;
+  EXPECT_EQ(wsctl_.Run({"connections", "disconnect", "c-9"}).code, 78);
+}
+
 TEST_F(ConnectionsTest, NobodyDisconnectsEveryoneByASlip) {
   const Outcome outcome = wsctl_.Run({"connections", "disconnect", "--code", "4501"});
   EXPECT_EQ(outcome.code, 2);

@@ -41,6 +41,17 @@ TEST_F(LedgerTest, ForPeople) {
   EXPECT_EQ(wsctl_.admin.ledger_service, "");
 }
 
+TEST_F(LedgerTest, At80ColumnsARowIsALine) {
+  wsctl_.terminal = true;
+  wsctl_.width = 80;
+  const Outcome outcome = wsctl_.Run({"ledger", "--no-color"});
+  EXPECT_EQ(outcome.out,
+            "SERVICE     MATCHED  WRITTEN  LOST  QUEUED  DIFFERENCE  DROPPED\n"
+            "mahavishnu       30       20     2       1           1  4 conflated, 1 slow\n"
+            "akosha            0        0     0       0           0  0\n");
+  EXPECT_EQ(outcome.err, "(not shown: PUBLISHED, EXPIRED, RECOVERED; --wide shows all)\n");
+}
+
 TEST_F(LedgerTest, ADifferenceIsRed) {
   wsctl_.terminal = true;
   EXPECT_THAT(wsctl_.Run({"ledger"}).out, HasSubstr("\x1b[31m1\x1b[0m"));

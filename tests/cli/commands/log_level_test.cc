@@ -11,7 +11,7 @@ TEST(LogLevelTest, SaysWhatItWasAndWhatItIs) {
   EXPECT_EQ(wsctl.Run({"log-level", "debug"}).out, "info -> debug\n");
   EXPECT_EQ(wsctl.admin.log_level, "debug");
   EXPECT_EQ(wsctl.Run({"log-level", "error", "--output", "json"}).out,
-            "{\n  \"previous\": \"debug\",\n  \"level\": \"error\"\n}\n");
+            "{\"previous\":\"debug\",\"level\":\"error\"}\n");
 }
 
 TEST(LogLevelTest, ALevelThatControlDoesNotKnowIsRefusedByIt) {

@@ -60,6 +60,23 @@ TEST_F(PublishTest, DataFromAFileAndFromStandardInput) {
   EXPECT_EQ(wsctl_.Run({"publish", "s", "c", "e", "@/nonexistent"}).code, 69);
 }
 
+TEST_F(PublishTest, DataThatIsNotUtf8IsNamedByItsSource) {
+  std::ofstream(path_) << "{\n\"a\": \"\xe9\"}";
+  const std::pair<std::string, std::string> cases[] = {
+      {"@" + path_, path_ + ":2:7: byte 0xE9 is not UTF-8"},
+      {"{\"a\": \"\xc3\"}", "JSON:1:8: byte 0xC3 is not UTF-8"}};
+  for (const auto& [data, message] : cases) {
+    const Outcome outcome = wsctl_.Run({"publish", "s", "c", "e", data});
+    EXPECT_EQ(outcome.code, 67);
+    EXPECT_EQ(outcome.err, "wsctl: INVALID_ARGUMENT: " + message + "\n");
+  }
+  const Outcome piped = wsctl_.RunWithInput({"publish", "s", "c", "e", "-"}, "\xff");
+  EXPECT_EQ(piped.err, "wsctl: INVALID_ARGUMENT: standard input:1:1: byte 0xFF is not UTF-8\n");
+  EXPECT_EQ(wsctl_.publisher.event.service, "");  // control was not asked
+  EXPECT_EQ(wsctl_.Run({"publish", "s", "caf\xe9", "e"}).err,
+            "wsctl: CHANNEL: \"caf\\xe9\" is not UTF-8\nTry `wsctl publish --help`.\n");
+}
+
 TEST_F(PublishTest, TheReceiptForPeople) {
   EXPECT_EQ(wsctl_.Run({"publish", "s", "c", "e"}).out,
             "level   accepted\nid      id-1\noffset  7\nepoch   e1\n");

@@ -47,5 +47,75 @@ TEST_F(ServicesTest, ListAsJson) {
                 "subscriptions": 4, "channels": 5, "publications": 6}])"));
 }
 
+TEST_F(ServicesTest, OneServiceForPeopleAndAsJson) {
+  const Outcome outcome = wsctl_.Run({"services", "show", "session-buddy"});
+  EXPECT_EQ(outcome.out,
+            "service          session-buddy\n"
+            "listeners        127.0.0.1:8765 (session_buddy)  [::1]:8688 (tls, auth)\n"
+            "sessions         3\n"
+            "max connections  1000\n"
+            "messages/s       100\n"
+            "subscriptions    4\n"
+            "channels         5\n"
+            "publications     6\n");
+  const Outcome json = wsctl_.Run({"services", "show", "session-buddy", "--output", "json"});
+  EXPECT_EQ(nlohmann::json::array({nlohmann::json::parse(json.out)}),
+            nlohmann::json::parse(wsctl_.Run({"services", "list", "--output", "json"}).out));
+  const Outcome unknown = wsctl_.Run({"services", "show", "sesion-buddy"});
+  EXPECT_EQ(unknown.code, 69);
+  EXPECT_EQ(unknown.out, "");
+  EXPECT_EQ(unknown.err,
+            "wsctl: NOT_FOUND: service \"sesion-buddy\" is not configured; did you mean "
+            "\"session-buddy\"?\n");
+}
+
+TEST_F(ServicesTest, AGroupWithoutACommandIsItsList) {
+  EXPECT_EQ(wsctl_.Run({"services"}).out, wsctl_.Run({"services", "list"}).out);
+  EXPECT_EQ(wsctl_.Run({"services", "--output", "json"}).out,
+            wsctl_.Run({"services", "list", "-o", "json"}).out);
+}
+
+TEST_F(ServicesTest, At80ColumnsPortsStayWhole) {
+  wsctl_.terminal = true;
+  wsctl_.width = 80;
+  EXPECT_EQ(wsctl_.Run({"services", "--no-color"}).out,
+            "SERVICE        SESSIONS  LISTENERS\n"
+            "session-buddy         3  127.0.0.1:8765 (session_buddy)  [::1]:8688 (tls, auth)\n");
+  wsctl_.width = 60;
+  EXPECT_EQ(wsctl_.Run({"services", "--no-color"}).out,
+            "SERVICE        SESSIONS  LISTENERS\n"
+            "session-buddy         3  127.0.0.1:8765 (session_buddy) +1\n");
+  // --wide shows all.
+  EXPECT_EQ(wsctl_.Run({"services", "--no-color", "--wide"}).out,
+            "SERVICE        SESSIONS   MAX  SUBSCRIPTIONS  CHANNELS  PUBLICATIONS  LISTENERS\n"
+            "session-buddy         3  1000              4         5             6  "
+            "127.0.0.1:8765 (session_buddy)  [::1]:8688 (tls, auth)\n");
+}
+
+TEST_F(ServicesTest, ColumnsAreChosenByName) {
+  for (const bool terminal : {false, true}) {
+    wsctl_.terminal = terminal;
+    wsctl_.width = terminal ? 80 : 0;
+    EXPECT_EQ(wsctl_.Run({"services", "--columns", "publications,Service", "--no-color"}).out,
+              "PUBLICATIONS  SERVICE\n"
+              "           6  session-buddy\n");
+  }
+  EXPECT_EQ(wsctl_.Run({"services", "--columns", "max,channels", "-o", "plain"}).out, "1000\t5\n");
+  const Outcome unknown = wsctl_.Run({"services", "--columns", "SERVICE,PORTS"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_EQ(unknown.out, "");
+  EXPECT_EQ(unknown.err,
+            "wsctl: --columns: no column \"PORTS\"; known are SERVICE, SESSIONS, MAX, "
+            "SUBSCRIPTIONS, CHANNELS, PUBLICATIONS, LISTENERS\n");
+  const Outcome json = wsctl_.Run({"services", "--columns", "SERVICE", "-o", "json"});
+  EXPECT_EQ(json.code, 2);
+  EXPECT_EQ(json.out, "");
+}
+
+TEST_F(ServicesTest, NoServicesAreSaidInWords) {
+  wsctl_.admin.services.clear();
+  EXPECT_EQ(wsctl_.Run({"services"}).out, "no services\n");
+}
+
 }  // namespace
 }  // namespace fanwire::cli

@@ -41,6 +41,13 @@ TEST_F(TailTest, JsonIsAPublicationALine) {
   EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 3);
 }
 
+TEST_F(TailTest, JsonStaysOnALineWhateverTheEnvelopeHolds) {
+  wsctl_.admin.tail_updates[0].publications[0].envelope = "{\n  \"data\": {\r\n\"n\": 1}}";
+  const Outcome outcome = wsctl_.Run({"tail", "mahavishnu", "--output", "json"});
+  EXPECT_THAT(outcome.out, HasSubstr(R"("envelope":{   "data": {  "n": 1}}})"));
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 3);
+}
+
 TEST_F(TailTest, PeopleSeeTheDataAsItIsWritten) {
   EXPECT_THAT(wsctl_.Run({"tail", "mahavishnu"}).out,
               testing::StartsWith("2026-02-10T11:55:00.000Z  workflow:1  a.b  #1  "

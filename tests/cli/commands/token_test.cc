@@ -59,6 +59,19 @@ TEST_F(TokenTest, ATokenHoldsAnHourUnlessTold) {
   EXPECT_EQ(DecodeJwt(Mint())->claims.expires_at, Now() + absl::Hours(1));
 }
 
+TEST_F(TokenTest, ATokenThatIsNeverOrForeverValidIsRefused) {
+  for (const char* expires : {"0", "0s", "0.5", "999ms", "-1h"}) {
+    const Outcome outcome =
+        wsctl_.Run({"token", "mint", "--secret-env", "SECRET", "--expires", expires});
+    EXPECT_EQ(outcome.code, 2) << expires;
+    EXPECT_THAT(outcome.err, HasSubstr("--expires: ")) << expires;
+    EXPECT_EQ(outcome.out, "");
+  }
+  EXPECT_EQ(DecodeJwt(Mint({"--expires", "1s"}))->claims.expires_at, Now() + absl::Seconds(1));
+  EXPECT_THAT(wsctl_.Run({"token", "mint", "--secret-env", "SECRET", "--expires", "69912000h"}).err,
+              HasSubstr("beyond the year 9999"));
+}
+
 TEST_F(TokenTest, MintAsJsonShowsTheClaims) {
   const auto json = nlohmann::json::parse(Mint({"--output", "json"}));
   EXPECT_OK(DecodeJwt(json["token"].get<std::string>()));

@@ -29,6 +29,13 @@ class WorkersTest : public testing::Test {
     wsctl_.admin.workers = {.workers = {worker}, .config_version = 3};
   }
 
+  void AddAnotherThatServes() {
+    WorkerInfo other;
+    other.id = "worker-1";
+    other.state = "ready";
+    wsctl_.admin.workers.workers.push_back(other);
+  }
+
   CliRunner wsctl_;
 };
 
@@ -81,7 +88,67 @@ TEST_F(WorkersTest, StatesHaveTheirColour) {
   }
 }
 
+TEST_F(WorkersTest, OneWorkerForPeopleAndAsJson) {
+  const Outcome outcome = wsctl_.Run({"workers", "show", "worker-0"});
+  EXPECT_THAT(outcome.out, HasSubstr("state           ready\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("ports           mahavishnu:8690\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("memory          20 MiB\n"));
+  const auto json =
+      nlohmann::json::parse(wsctl_.Run({"workers", "show", "worker-0", "--output", "json"}).out);
+  EXPECT_EQ(json["id"], "worker-0");
+  EXPECT_EQ(json["sessions"], 5);
+  wsctl_.admin.workers.workers[0].config_error = "port 80: in use";
+  EXPECT_THAT(wsctl_.Run({"workers", "show", "worker-0"}).err, HasSubstr("port 80: in use"));
+  const Outcome unknown = wsctl_.Run({"workers", "show", "worker-9"});
+  EXPECT_EQ(unknown.code, 69);
+  EXPECT_EQ(unknown.err, "wsctl: NOT_FOUND: no worker \"worker-9\"; known are worker-0\n");
+}
+
+TEST_F(WorkersTest, AGroupWithoutACommandIsItsList) {
+  EXPECT_EQ(wsctl_.Run({"workers"}).out, wsctl_.Run({"workers", "list"}).out);
+}
+
+TEST_F(WorkersTest, At80ColumnsARowIsALine) {
+  wsctl_.terminal = true;
+  wsctl_.width = 80;
+  const Outcome outcome = wsctl_.Run({"workers", "list", "--no-color"});
+  EXPECT_EQ(outcome.out,
+            "ID         PID  ADDRESS  STATE  SESSIONS  CPU %  MEMORY  QUEUE  ATTACHED\n"
+            "worker-0  4242  local    ready         5    1.2  20 MiB      0  5m ago\n");
+  EXPECT_EQ(outcome.err, "(not shown: SUBSCRIPTIONS, RESTARTS; --wide shows all)\n");
+}
+
+TEST_F(WorkersTest, NoWorkersAreSaidInWords) {
+  wsctl_.admin.workers.workers.clear();
+  EXPECT_EQ(wsctl_.Run({"workers", "list"}).out, "no workers\n");
+  EXPECT_EQ(wsctl_.Run({"workers", "list", "--output", "json"}).out, "[]\n");
+  EXPECT_EQ(wsctl_.Run({"workers", "list", "--output", "plain"}).out, "");
+}
+
+TEST_F(WorkersTest, TheLastWorkerThatServesIsDrainedOnlyByForce) {
+  const Outcome refused = wsctl_.Run({"workers", "drain", "worker-0"});
+  EXPECT_EQ(refused.code, 73);
+  EXPECT_EQ(refused.out, "");
+  EXPECT_THAT(refused.err, HasSubstr("worker-0 is the last worker that serves clients"));
+  EXPECT_THAT(refused.err, HasSubstr("--force"));
+  EXPECT_EQ(wsctl_.admin.drain_request.worker, "");  // control got no request
+  // Workers that do not serve clients do not count.
+  for (const char* state : {"stopped", "dead", "backoff", "starting", "draining"}) {
+    WorkerInfo other;
+    other.id = "worker-1";
+    other.state = state;
+    wsctl_.admin.workers.workers.push_back(other);
+    EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-0"}).code, 73) << state;
+    // They themselves can be drained.
+    EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-1"}).code, 0) << state;
+    wsctl_.admin.workers.workers.pop_back();
+  }
+  EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-0", "--force"}).code, 0);
+  EXPECT_EQ(wsctl_.admin.drain_request.worker, "worker-0");
+}
+
 TEST_F(WorkersTest, ADrainShowsItsProgressAndWhatComesThen) {
+  AddAnotherThatServes();
   wsctl_.terminal = true;
   wsctl_.admin.drain_progress = {7, 2, 0};
   const Outcome outcome =
@@ -95,6 +162,7 @@ TEST_F(WorkersTest, ADrainShowsItsProgressAndWhatComesThen) {
 }
 
 TEST_F(WorkersTest, ADrainAsJsonCountsItsSessions) {
+  AddAnotherThatServes();
   wsctl_.admin.drain_progress = {7, 2, 0};
   const Outcome outcome = wsctl_.Run({"workers", "drain", "worker-0", "--output", "json"});
   EXPECT_EQ(nlohmann::json::parse(outcome.out),
