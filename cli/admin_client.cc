@@ -13,6 +13,7 @@
 #include "common/json_parse.h"
 #include "common/mutex.h"
 #include "common/proto_time.h"
+#include "common/rpc_warning.h"
 #include "fanwire/v1/admin.grpc.pb.h"
 
 namespace fanwire::cli {
@@ -33,6 +34,8 @@ class GrpcAdminClient : public AdminClient {
     if (!response.ok()) return response.status();
     return response->json();
   }
+
+  std::vector<std::string> TakeWarnings() override { return std::exchange(warnings_, {}); }
 
   absl::StatusOr<std::string> BroadcastTestEvent(const TestEvent& event) override {
     v1::BroadcastTestEventRequest message;
@@ -373,6 +376,10 @@ class GrpcAdminClient : public AdminClient {
     Response response;
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (!status.ok()) return channel_->ToStatus(status);
+    const auto [begin, end] = context.GetServerTrailingMetadata().equal_range(kRpcWarning);
+    for (auto it = begin; it != end; ++it) {
+      warnings_.emplace_back(it->second.data(), it->second.size());
+    }
     return response;
   }
 
@@ -408,6 +415,7 @@ class GrpcAdminClient : public AdminClient {
   Mutex mu_;
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mu_) = nullptr;  // of the current call
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace

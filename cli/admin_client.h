@@ -25,6 +25,9 @@ class AdminClient {
  public:
   virtual ~AdminClient() = default;
 
+  // Takes what control warned of in the answers so far, one line each: a sum that is incomplete.
+  virtual std::vector<std::string> TakeWarnings() { return {}; }
+
   // Returns the tool's JSON object exactly as control wrote it.
   virtual absl::StatusOr<std::string> CallTool(Tool tool, const ToolRequest& request) = 0;
   // Returns the tool's JSON object, as CallTool() does.

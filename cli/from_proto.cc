@@ -189,7 +189,9 @@ WorkerInfo FromProto(const v1::WorkerInfo& worker) {
                  .ops_address = worker.ops_address(),
                  .supervised = worker.supervised(),
                  .listeners = {},
-                 .loop_lag_us = worker.loop_lag_us()};
+                 .loop_lag_us = worker.loop_lag_us(),
+                 .file_limit = worker.file_limit(),
+                 .max_connections = worker.max_connections()};
   for (const v1::BoundListener& listener : worker.listeners()) {
     out.listeners.push_back({.service = listener.service(),
                              .configured_port = listener.configured_port(),

@@ -50,7 +50,9 @@ absl::Status Invocation::Connect() {
 absl::Status Invocation::WithAdmin(const std::function<absl::Status(AdminClient&)>& use) {
   absl::Status status = Connect();
   if (!status.ok()) return status;
-  return use(*clients_.admin);
+  status = use(*clients_.admin);
+  for (const std::string& warning : clients_.admin->TakeWarnings()) out_.Note(warning);
+  return status;
 }
 
 absl::Status Invocation::WithPublisher(const std::function<absl::Status(PublishClient&)>& use) {

@@ -137,7 +137,9 @@ Json ToJson(const WorkerInfo& worker) {
           {"ops_address", worker.ops_address},
           {"supervised", worker.supervised},
           {"listeners", std::move(listeners)},
-          {"loop_lag_us", worker.loop_lag_us}};
+          {"loop_lag_us", worker.loop_lag_us},
+          {"file_limit", worker.file_limit},
+          {"max_connections", worker.max_connections}};
 }
 
 Json ToJson(const LedgerEntry& entry) {

@@ -259,6 +259,8 @@ struct WorkerInfo {
   bool supervised = false;
   std::vector<BoundListener> listeners = {};
   int64_t loop_lag_us = 0;
+  uint64_t file_limit = 0;
+  uint64_t max_connections = 0;
 };
 
 struct WorkerList {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -144,6 +145,16 @@ absl::Status Verdict(Tool tool, const Answers& answers) {
   return absl::OkStatus();
 }
 
+// Repeats the answers' warnings, each different one once, where people see them.
+void NoteWarnings(const Answers& answers, Output& out) {
+  std::set<std::string> told;
+  for (const auto& [service, answer] : answers) {
+    const auto warning = answer.find("warning");
+    if (warning == answer.end() || !warning->is_string()) continue;
+    if (told.insert(warning->get<std::string>()).second) out.Note(warning->get<std::string>());
+  }
+}
+
 absl::StatusOr<Json> ParseAnswer(const std::string& text) {
   Json answer = ParseOrderedJson(text);
   if (!answer.is_object()) return absl::InternalError("control's answer is not a JSON object");
@@ -210,6 +221,7 @@ absl::Status RunTool(const ToolOptions& options, AdminClient& admin, Output& out
   } else {
     PrintForPeople(options.tool, answers, out);
   }
+  NoteWarnings(answers, out);
   return Verdict(options.tool, answers);
 }
 
@@ -246,6 +258,7 @@ absl::Status RunTestEvent(const TestEventOptions& options, AdminClient& admin, O
   const absl::StatusOr<Json> answer = ParseAnswer(*text);
   if (!answer.ok()) return answer.status();
   if (out.json()) out.JsonLine(*text);
+  NoteWarnings({{options.service, *answer}}, out);
   if (const std::string error = answer->value("error", ""); !error.empty()) {
     return absl::UnknownError(error);
   }

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/proto_time.h"
 #include "common/rpc_status.h"
+#include "common/rpc_warning.h"
 #include "common/version.h"
 #include "control/admin/admin_messages.h"
 #include "control/admin/admin_streams.h"
@@ -73,6 +74,23 @@ v1::Query ConnectionsThat(const v1::ConnectionFilter& filter) {
   v1::Query query;
   *query.mutable_connections()->mutable_filter() = filter;
   return query;
+}
+
+// Warns of subscribers that are not counted because their worker is away.
+void TellAbsentWorkers(const QueryResult& result, grpc::CallbackServerContext* context) {
+  if (result.workers_answered >= result.workers_total) return;
+  context->AddTrailingMetadata(kRpcWarning,
+                               absl::StrCat("incomplete: only ", result.workers_answered, " of ",
+                                            result.workers_total, " workers answered"));
+}
+
+absl::Status NoSuchConnection(const std::string& id, const QueryResult& result) {
+  if (result.workers_answered < result.workers_total) {
+    return absl::UnavailableError(absl::StrCat(
+        "no connection \"", id, "\" on the ", result.workers_answered, " of ", result.workers_total,
+        " workers that answered: the others are away, try again"));
+  }
+  return absl::NotFoundError(absl::StrCat("no connection \"", id, "\""));
 }
 
 class AdminService final : public v1::Admin::CallbackService {
@@ -158,14 +176,16 @@ class AdminService final : public v1::Admin::CallbackService {
     if (request->sort() == v1::CHANNEL_SORT_NAME) {
       return Finish(reactor, BeginListing(*request, {}, response));
     }
-    QueryAllWorkers(parts_.registry, RoomsOf(request->service()),
-                    [this, reactor, request, response](const absl::StatusOr<QueryResult>& rooms) {
-                      absl::Status status = rooms.status();
-                      if (rooms.ok()) {
-                        status = BeginListing(*request, CountSubscribers(*rooms), response);
-                      }
-                      Finish(reactor, status);
-                    });
+    QueryAllWorkers(
+        parts_.registry, RoomsOf(request->service()),
+        [this, context, reactor, request, response](const absl::StatusOr<QueryResult>& rooms) {
+          absl::Status status = rooms.status();
+          if (rooms.ok()) {
+            TellAbsentWorkers(*rooms, context);
+            status = BeginListing(*request, CountSubscribers(*rooms), response);
+          }
+          Finish(reactor, status);
+        });
     return reactor;
   }
 
@@ -177,8 +197,9 @@ class AdminService final : public v1::Admin::CallbackService {
     if (!channel.ok()) return Finish(reactor, channel.status());
     ToProto(*channel, *parts_.host->config().services, response);
     QueryAllWorkers(parts_.registry, RoomsOf(request->service()),
-                    [reactor, response](const absl::StatusOr<QueryResult>& rooms) {
+                    [context, reactor, response](const absl::StatusOr<QueryResult>& rooms) {
                       if (rooms.ok()) {
+                        TellAbsentWorkers(*rooms, context);
                         const SubscriberCounts counts = CountSubscribers(*rooms);
                         const auto it = counts.find({response->service(), response->channel()});
                         response->set_subscribers(it == counts.end() ? 0 : it->second);
@@ -241,20 +262,18 @@ class AdminService final : public v1::Admin::CallbackService {
                        const v1::GetConnectionRequest* request,
                        v1::ConnectionInfo* response) override {
     Unary* const reactor = context->DefaultReactor();
-    const absl::Status unknown =
-        absl::NotFoundError(absl::StrCat("no connection \"", request->id(), "\""));
-    if (request->id().empty()) return Finish(reactor, unknown);
+    if (request->id().empty()) return Finish(reactor, NoSuchConnection("", QueryResult()));
     v1::ConnectionFilter filter;
     filter.set_id(request->id());
     QueryAllWorkers(parts_.registry, ConnectionsThat(filter),
-                    [reactor, unknown, response](absl::StatusOr<QueryResult> result) {
+                    [reactor, id = request->id(), response](absl::StatusOr<QueryResult> result) {
                       if (!result.ok()) return void(Finish(reactor, result.status()));
                       for (v1::QueryReply& reply : result->replies) {
                         if (reply.connections().empty()) continue;
                         response->Swap(reply.mutable_connections(0));
                         return void(Finish(reactor));
                       }
-                      Finish(reactor, unknown);
+                      Finish(reactor, NoSuchConnection(id, *result));
                     });
     return reactor;
   }

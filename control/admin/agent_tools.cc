@@ -40,6 +40,15 @@ Json Number(double value) {
   return value;
 }
 
+// Adds how many workers the sums of `object` are of, unless they are of all.
+void WarnIfIncomplete(int32_t answered, int32_t total, Json* object) {
+  if (answered >= total) return;
+  (*object)["workers_total"] = total;
+  (*object)["workers_answered"] = answered;
+  (*object)["warning"] =
+      absl::StrCat("incomplete: only ", answered, " of ", total, " workers answered");
+}
+
 // What the workers hold of one service.
 struct Held {
   struct Room {
@@ -61,7 +70,9 @@ struct ToolCall {
   std::vector<const ServiceSpec*> services;
   bool all = false;
   bool running = false;
-  absl::Status error;                // of the questions
+  absl::Status error;  // of the questions
+  int32_t workers_total = 0;
+  int32_t workers_answered = 0;      // fewer: the sums are incomplete
   std::map<std::string, Held> held;  // by service
   AgentTools::Done done;
 
@@ -153,10 +164,7 @@ Json GetMetrics(const ToolCall& call, const ServiceSpec& spec, const Held& held)
   return json;
 }
 
-Json ToolObject(const ToolCall& call, const ServiceSpec& spec) {
-  static const Held kNothing;
-  const auto found = call.held.find(spec.name);
-  const Held& held = found == call.held.end() || !call.error.ok() ? kNothing : found->second;
+Json ObjectOf(const ToolCall& call, const ServiceSpec& spec, const Held& held) {
   switch (call.tool) {
     case Tool::kHealthCheck:
       return HealthCheck(call, spec, held);
@@ -168,6 +176,15 @@ Json ToolObject(const ToolCall& call, const ServiceSpec& spec) {
       break;
   }
   return GetMetrics(call, spec, held);
+}
+
+Json ToolObject(const ToolCall& call, const ServiceSpec& spec) {
+  static const Held kNothing;
+  const auto found = call.held.find(spec.name);
+  const Held& held = found == call.held.end() || !call.error.ok() ? kNothing : found->second;
+  Json object = ObjectOf(call, spec, held);
+  if (call.error.ok()) WarnIfIncomplete(call.workers_answered, call.workers_total, &object);
+  return object;
 }
 
 void Answer(const ToolCall& call) {
@@ -207,7 +224,13 @@ void TakeConnections(const QueryResult& result, ToolCall* call) {
 // Takes what the workers said; false if the call is over.
 bool Take(const absl::StatusOr<QueryResult>& result, ToolCall* call) {
   call->error = result.status();
-  call->running = result.ok() && result->workers_total > 0;
+  call->running = result.ok() && result->workers_asked > 0;
+  // A tool may ask two questions: the one with more silent workers counts.
+  if (result.ok() && result->workers_total - result->workers_answered >=
+                         call->workers_total - call->workers_answered) {
+    call->workers_total = result->workers_total;
+    call->workers_answered = result->workers_answered;
+  }
   if (call->running) return true;
   Answer(*call);
   return false;
@@ -257,11 +280,13 @@ class TestEventCall final : public ReceiptSink {
 
   void OnReceipt(uint64_t /*tag*/, const PublishOutcome& outcome) override {
     if (!outcome.status.ok()) return Fail(outcome.status.message());
-    done_(Dump({{"status", "broadcasted"},
-                {"event_type", event_type_},
-                {"room", room_},
-                {"subscribers", outcome.delivery.matched},
-                {"message", "Test event broadcast successfully"}}));
+    Json object = {{"status", "broadcasted"},
+                   {"event_type", event_type_},
+                   {"room", room_},
+                   {"subscribers", outcome.delivery.matched},
+                   {"message", "Test event broadcast successfully"}};
+    WarnIfIncomplete(outcome.delivery.workers_reported, outcome.delivery.workers_total, &object);
+    done_(Dump(object));
     delete this;
   }
 

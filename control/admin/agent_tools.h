@@ -8,6 +8,9 @@
 //   average_message_rate    total_broadcasts for each second of uptime
 //   uptime_seconds          of control
 //
+// If a worker that was attached is away and so cannot be asked, the sums lack what it holds: the
+// object also has "workers_total", "workers_answered" and a "warning" then.
+//
 // A tool reports a failure inside its object, as "error".  Only a service that is not configured is
 // an error of the call.  Without an attached worker no client can be connected: the tool answers
 // that the service is not running.

@@ -52,6 +52,8 @@ void AttachedWorker::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to
     pattern_times = {};
     rss_bytes_ = 0;
     loop_lag_us_ = 0;
+    file_limit_ = 0;
+    max_connections_ = 0;
     cpu_.clear();
     config_error_.clear();
     listeners_.clear();
@@ -87,6 +89,8 @@ void AttachedWorker::TakeHeartbeat(const v1::Heartbeat& heartbeat, absl::Time re
   counted_ = true;
   rss_bytes_ = heartbeat.rss_bytes();
   loop_lag_us_ = heartbeat.loop_lag_us();
+  file_limit_ = heartbeat.file_limit();
+  max_connections_ = heartbeat.max_connections();
   if (!cpu_.empty() && heartbeat.monotonic_ms() <= cpu_.back().first) {
     cpu_.clear();  // no time has passed: nothing to divide by
   }
@@ -170,6 +174,8 @@ void AttachedWorker::Describe(const Ledger& ledger, v1::WorkerInfo* out) const {
   out->set_rss_bytes(rss_bytes_);
   out->set_cpu_percent(cpu_percent());
   out->set_loop_lag_us(loop_lag_us_);
+  out->set_file_limit(file_limit_);
+  out->set_max_connections(max_connections_);
   out->set_queue_publications(stats.queued_items);
   out->set_queue_bytes(stats.queued_bytes);
   out->set_in_flight_bytes(stats.in_flight_bytes);

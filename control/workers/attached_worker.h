@@ -46,6 +46,10 @@ struct AttachedWorker {
   // Whether clients can connect: the worker is attached, has taken a configuration, has its ports
   // open and is not draining.
   bool serving() const { return attached() && !draining && !listeners_.empty(); }
+  // Whether it is not attached although it may still have clients: it did not end by a drain.
+  bool may_hold_sessions_unseen() const {
+    return !attached() && !(draining && drain_remaining == 0);
+  }
   // Whether a process of this incarnation must be refused: it was replaced before, or one with a
   // later incarnation is attached.  A later incarnation that is no longer attached does not count,
   // because incarnations are start times and the clock may have gone back.
@@ -92,6 +96,8 @@ struct AttachedWorker {
   bool counted_ = false;  // the ledger has counts of this attachment: a heartbeat came
   uint64_t rss_bytes_ = 0;
   int64_t loop_lag_us_ = 0;
+  uint64_t file_limit_ = 0;
+  uint64_t max_connections_ = 0;
   std::deque<std::pair<int64_t, int64_t>> cpu_;  // monotonic ms, CPU ms
 
   int drifted_ = 0;  // heartbeats in a row whose digest differed

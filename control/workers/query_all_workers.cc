@@ -19,10 +19,10 @@ void Ask(WorkerRegistry* registry, std::shared_ptr<const v1::Query> query, int t
   registry->QueryAll(
       asked, kQueryTimeout,
       [registry, query = std::move(query), tries, done = std::move(done)](QueryResult result) {
-        if (result.workers_answered >= result.workers_total) return done(std::move(result));
+        if (result.workers_answered >= result.workers_asked) return done(std::move(result));
         if (tries > 1) return Ask(registry, query, tries - 1, done);
         done(absl::UnavailableError(absl::StrCat(
-            result.workers_total - result.workers_answered, " of ", result.workers_total,
+            result.workers_asked - result.workers_answered, " of ", result.workers_asked,
             " workers did not answer within ", absl::FormatDuration(kQueryTimeout))));
       });
 }

@@ -2,7 +2,8 @@
 // over some of the workers would be wrong.
 //
 // If a worker detaches while it is asked, the query is repeated once, with the workers that are
-// attached then.
+// attached then.  A worker that is still absent then cannot be asked: the result says so by
+// workers_answered, which is less than workers_total, and the caller must pass that on.
 //
 // Threading: safe from every thread; `done` runs once, on any thread, without locks.
 // Ownership: borrows the registry until `done` has run.
@@ -25,7 +26,7 @@ struct QueryResult;
 // How long each of the two attempts may take.
 inline constexpr absl::Duration kQueryTimeout = absl::Seconds(2);
 
-// Calls `done` with all answers; without any worker the result is empty.  Errors:
+// Calls `done` with all answers; without any attached worker there are none.  Errors:
 //   UNAVAILABLE  "1 of 2 workers did not answer within 2s"
 void QueryAllWorkers(WorkerRegistry* registry, const v1::Query& query,
                      std::function<void(absl::StatusOr<QueryResult>)> done);

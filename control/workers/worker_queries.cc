@@ -13,14 +13,16 @@ WorkerQueries::WorkerQueries(const Clock* clock, TimerQueue* timers)
 
 WorkerQueries::~WorkerQueries() = default;
 
-uint64_t WorkerQueries::Open(std::set<uint64_t> links, absl::Duration timeout, Done done) {
+uint64_t WorkerQueries::Open(std::set<uint64_t> links, int32_t absent, absl::Duration timeout,
+                             Done done) {
   FANWIRE_CHECK(!links.empty());
   uint64_t id = 0;
   {
     MutexLock lock(&mu_);
     id = next_id_++;
     Question& question = questions_[id];
-    question.result.workers_total = static_cast<int32_t>(links.size());
+    question.result.workers_asked = static_cast<int32_t>(links.size());
+    question.result.workers_total = question.result.workers_asked + absent;
     question.links = std::move(links);
     question.done = std::move(done);
   }

@@ -25,8 +25,8 @@ class WorkerQueries {
   ~WorkerQueries();
 
   // Opens a query to `links` (WorkerLink::id(), at least one) and returns its id, which the caller
-  // then sends to the workers.
-  uint64_t Open(std::set<uint64_t> links, absl::Duration timeout, Done done);
+  // then sends to the workers.  So many `absent` workers cannot be asked; they have not answered.
+  uint64_t Open(std::set<uint64_t> links, int32_t absent, absl::Duration timeout, Done done);
 
   // Takes a worker's answer.  Ignores it if this link was not asked or the query is over.
   void OnReply(uint64_t link, const v1::QueryReply& reply);

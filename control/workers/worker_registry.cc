@@ -455,12 +455,17 @@ int32_t Registry::serving_count() const {
 
 void Registry::QueryAll(const v1::Query& query, absl::Duration timeout,
                         std::function<void(QueryResult)> done) {
+  QueryResult nobody;
   {
     Section section(this);
     std::set<uint64_t> links;
     for (const auto& [link, worker] : attached_) links.insert(link->id());
+    const auto absent =
+        static_cast<int32_t>(std::count_if(workers_.begin(), workers_.end(), [](const auto& entry) {
+          return entry.second.may_hold_sessions_unseen();
+        }));
     if (!links.empty()) {
-      const uint64_t id = queries_.Open(std::move(links), timeout, std::move(done));
+      const uint64_t id = queries_.Open(std::move(links), absent, timeout, std::move(done));
       for (const auto& [link, worker] : attached_) {
         auto message = std::make_unique<v1::ControlMessage>();
         *message->mutable_query() = query;
@@ -469,8 +474,9 @@ void Registry::QueryAll(const v1::Query& query, absl::Duration timeout,
       }
       return;
     }
+    nobody.workers_total = absent;
   }
-  done(QueryResult());
+  done(std::move(nobody));
 }
 
 void Registry::OnQueryReply(const std::shared_ptr<WorkerLink>& link, const v1::QueryReply& reply) {

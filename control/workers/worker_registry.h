@@ -77,7 +77,10 @@ class ClientRequestHandler {
 // What all workers said to a Query.
 struct QueryResult {
   std::vector<v1::QueryReply> replies;  // in no order; a worker's may be several
+  // Workers that may hold connections: those that were asked, and those that could not be asked
+  // because they were attached before and are not now.
   int32_t workers_total = 0;
+  int32_t workers_asked = 0;
   int32_t workers_answered = 0;  // completely
 };
 
@@ -153,7 +156,8 @@ class WorkerRegistry {
   virtual void Forget(absl::string_view worker_id) = 0;
 
   // Asks all attached workers.  `done` is called once: when all that are still attached have
-  // answered, or at `timeout` with what there is.
+  // answered, or at `timeout` with the answers so far.  A worker that is known but not attached
+  // counts into workers_total, unless it had no session left when its drain ended.
   virtual void QueryAll(const v1::Query& query, absl::Duration timeout,
                         std::function<void(QueryResult)> done) = 0;
 

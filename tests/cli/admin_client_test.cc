@@ -16,6 +16,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::SizeIs;
 
@@ -431,6 +432,8 @@ TEST_F(AdminClientTest, WorkersWithAllThatIsKnown) {
   info->set_ops_address("127.0.0.1:8711");
   info->set_supervised(true);
   info->set_loop_lag_us(14);
+  info->set_file_limit(1024);
+  info->set_max_connections(768);
   v1::BoundListener* listener = info->add_listeners();
   listener->set_service("s");
   listener->set_configured_port(0);
@@ -465,6 +468,8 @@ TEST_F(AdminClientTest, WorkersWithAllThatIsKnown) {
   EXPECT_EQ(got.ops_address, "127.0.0.1:8711");
   EXPECT_TRUE(got.supervised);
   EXPECT_EQ(got.loop_lag_us, 14);
+  EXPECT_EQ(got.file_limit, 1024u);
+  EXPECT_EQ(got.max_connections, 768u);
   ASSERT_EQ(got.listeners.size(), 1u);
   EXPECT_EQ(got.listeners[0].service, "s");
   EXPECT_EQ(got.listeners[0].port, 8690u);
@@ -661,6 +666,14 @@ TEST_F(AdminClientTest, LogLevelAndVersion) {
   EXPECT_EQ(version->started_at, absl::FromUnixSeconds(1'770'724'500));
   EXPECT_EQ(version->pid, 42u);
   EXPECT_EQ(version->engine, "memory");
+}
+
+TEST_F(AdminClientTest, AWarningOfControlIsKeptUntilItIsTaken) {
+  EXPECT_THAT(client_->TakeWarnings(), IsEmpty());
+  control_.Warn("incomplete: only 1 of 2 workers answered");
+  ASSERT_OK(client_->GetChannel("s", "c"));
+  EXPECT_THAT(client_->TakeWarnings(), ElementsAre("incomplete: only 1 of 2 workers answered"));
+  EXPECT_THAT(client_->TakeWarnings(), IsEmpty());
 }
 
 TEST_F(AdminClientTest, ARefusalKeepsItsCodeAndWordsInEveryCall) {

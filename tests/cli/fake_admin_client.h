@@ -126,6 +126,9 @@ class FakeAdminClient : public AdminClient {
   absl::StatusOr<ServerVersion> GetVersion() override { return Answer(version); }
   void Cancel() override {}
 
+  std::vector<std::string> TakeWarnings() override { return std::exchange(warnings, {}); }
+  std::vector<std::string> warnings;
+
  private:
   template <typename Value>
   absl::StatusOr<Value> Answer(const Value& value) const {

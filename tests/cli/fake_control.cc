@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "common/rpc_warning.h"
 
 namespace fanwire::cli {
 
@@ -60,6 +61,7 @@ class FakeControl::AdminFace : public v1::Admin::Service {
     control_->Note(*context, method);
     control_->Remember(request);
     control_->NextAnswer(response);
+    control_->AddWarning(context);
     return control_->End(*context);
   }
 
@@ -168,6 +170,16 @@ std::string FakeControl::user_agent() {
 std::optional<absl::Duration> FakeControl::patience() {
   MutexLock lock(&mu_);
   return patience_;
+}
+
+void FakeControl::Warn(const std::string& warning) {
+  MutexLock lock(&mu_);
+  warning_ = warning;
+}
+
+void FakeControl::AddWarning(grpc::ServerContext* context) {
+  MutexLock lock(&mu_);
+  if (!warning_.empty()) context->AddTrailingMetadata(kRpcWarning, warning_);
 }
 
 void FakeControl::Note(const grpc::ServerContext& context, const std::string& method) {

@@ -47,6 +47,8 @@ class FakeControl {
   }
   // Makes every call end with this status.
   void Fail(const grpc::Status& status);
+  // Makes every unary call of Admin warn.
+  void Warn(const std::string& warning);
   // Makes calls give no answer and streams not end until the caller gives up.
   void Hang();
   // Replaces what PublishStream does; by default it answers each item with its receipt.
@@ -74,6 +76,7 @@ class FakeControl {
   class PublisherFace;
 
   void Note(const grpc::ServerContext& context, const std::string& method);
+  void AddWarning(grpc::ServerContext* context);
   // Returns the status that the call ends with.  After Hang(), waits until the caller gives up.
   grpc::Status End(const grpc::ServerContext& context);
 
@@ -105,6 +108,7 @@ class FakeControl {
   std::map<std::string, std::vector<std::string>> answers_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::vector<std::string>> asked_ ABSL_GUARDED_BY(mu_);
   grpc::Status failure_ ABSL_GUARDED_BY(mu_);
+  std::string warning_ ABSL_GUARDED_BY(mu_);
   bool hangs_ ABSL_GUARDED_BY(mu_) = false;
   std::function<grpc::Status(PublishStreamServer*)> on_publish_stream_ ABSL_GUARDED_BY(mu_);
   std::string method_ ABSL_GUARDED_BY(mu_);

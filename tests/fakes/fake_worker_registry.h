@@ -27,6 +27,8 @@ class FakeWorkerRegistry final : public WorkerRegistry {
     std::vector<v1::RoomInfo> rooms = {};
     // Questions that it does not answer before it is well again.
     int silent_for = 0;
+    // It was attached before and is not now, so it cannot be asked.
+    bool absent = false;
   };
   struct Drained {
     std::string id;
@@ -108,6 +110,8 @@ class FakeWorkerRegistry final : public WorkerRegistry {
       if (query.has_disconnect()) disconnects_.push_back(query.disconnect());
       for (Worker& worker : workers_) {
         ++result.workers_total;
+        if (worker.absent) continue;
+        ++result.workers_asked;
         if (worker.silent_for > 0) {
           --worker.silent_for;
           continue;

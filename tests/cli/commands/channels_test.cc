@@ -110,6 +110,14 @@ TEST_F(ChannelsTest, ListAsksForWhatTheFlagsSay) {
   EXPECT_EQ(query.limit, 0);
 }
 
+TEST_F(ChannelsTest, AWarningOfControlIsShownOnStderr) {
+  wsctl_.admin.warnings = {"incomplete: only 1 of 2 workers answered"};
+  EXPECT_EQ(wsctl_.Run({"channels", "list"}).err, "incomplete: only 1 of 2 workers answered\n");
+  wsctl_.admin.warnings = {"incomplete: only 1 of 2 workers answered"};
+  EXPECT_EQ(wsctl_.Run({"channels", "show", "mahavishnu", "workflow:1", "--output", "json"}).err,
+            "incomplete: only 1 of 2 workers answered\n");
+}
+
 TEST_F(ChannelsTest, AListThatWasCutSaysSo) {
   wsctl_.admin.channels.total = 5;
   EXPECT_THAT(wsctl_.Run({"channels", "list", "--limit", "1"}).err,

@@ -74,6 +74,20 @@ TEST(ToolsTest, HealthForPeople) {
   EXPECT_EQ(outcome.code, 0);
 }
 
+TEST(ToolsTest, AnIncompleteAnswerIsWarnedOfOnceOnStderr) {
+  CliRunner wsctl;
+  std::string incomplete = kHealthy;
+  incomplete.pop_back();
+  incomplete += R"(,"workers_total":2,"workers_answered":1,)"
+                R"("warning":"incomplete: only 1 of 2 workers answered"})";
+  wsctl.admin.tool_json = R"({"services":{"a":)" + incomplete + R"(,"b":)" + incomplete + "}}";
+  for (const char* format : {"table", "json"}) {
+    const Outcome outcome = wsctl.Run({"health-check", "--output", format});
+    EXPECT_EQ(outcome.err, "incomplete: only 1 of 2 workers answered\n") << format;
+    EXPECT_EQ(outcome.code, 0) << format;
+  }
+}
+
 TEST(ToolsTest, AServiceThatIsNotHealthyFailsTheCheckAfterShowingIt) {
   CliRunner wsctl;
   wsctl.admin.tool_json =

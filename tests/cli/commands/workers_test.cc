@@ -24,6 +24,8 @@ class WorkersTest : public testing::Test {
     worker.subscriptions = 7;
     worker.rss_bytes = uint64_t{20} << 20;
     worker.cpu_percent = 1.25;
+    worker.file_limit = 1024;
+    worker.max_connections = 768;
     worker.attached_at = absl::FromUnixSeconds(1'770'724'500);
     worker.listeners = {{.service = "mahavishnu", .configured_port = 0, .port = 8690}};
     wsctl_.admin.workers = {.workers = {worker}, .config_version = 3};
@@ -60,6 +62,8 @@ TEST_F(WorkersTest, ListAsJson) {
   EXPECT_EQ(json[0]["attached_at"], "2026-02-10T11:55:00.000Z");
   EXPECT_TRUE(json[0]["last_heartbeat"].is_null());
   EXPECT_EQ(json[0]["listeners"][0]["port"], 8690);
+  EXPECT_EQ(json[0]["file_limit"], 1024);
+  EXPECT_EQ(json[0]["max_connections"], 768);
 }
 
 TEST_F(WorkersTest, ARefusedConfigurationIsSaid) {

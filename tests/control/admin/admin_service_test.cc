@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/rpc_status.h"
+#include "common/rpc_warning.h"
 #include "common/version.h"
 #include "control/admin/channel_listings.h"
 #include "control/admin/tail.h"
@@ -77,7 +78,19 @@ class AdminServiceTest : public AdminFixture {
     Response response;
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (!status.ok()) return FromGrpcStatus(status);
+    const auto warning = context.GetServerTrailingMetadata().find(kRpcWarning);
+    warning_.clear();
+    if (warning != context.GetServerTrailingMetadata().end()) {
+      warning_.assign(warning->second.data(), warning->second.size());
+    }
     return response;
+  }
+
+  // A worker that was attached before and is not now.
+  void AddAbsentWorker(const std::string& id) {
+    FakeWorkerRegistry::Worker worker = MakeWorker(id);
+    worker.absent = true;
+    registry_.Add(std::move(worker));
   }
 
   void AddWorker(const std::string& id) {
@@ -100,6 +113,7 @@ class AdminServiceTest : public AdminFixture {
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::Admin::Stub> stub_;
+  std::string warning_;  // of the last call
 };
 
 // ------------------------------------------------------------------------------- tools, services
@@ -331,6 +345,42 @@ TEST_F(AdminServiceTest, AnUntrueNumberOfSubscribersIsNotGiven) {
   request.set_channel("pool:a");
   EXPECT_THAT(Call(&v1::Admin::Stub::GetChannel, request),
               StatusIs(absl::StatusCode::kUnavailable, "1 of 1 workers did not answer within 2s"));
+}
+
+TEST_F(AdminServiceTest, SubscribersThatLackAWorkerThatIsAwayComeWithAWarning) {
+  AddWorker("worker-0");
+  ASSERT_OK(Publish("mahavishnu", "pool:a"));
+  v1::GetChannelRequest request;
+  request.set_service("mahavishnu");
+  request.set_channel("pool:a");
+  ASSERT_OK(Call(&v1::Admin::Stub::GetChannel, request));
+  EXPECT_EQ(warning_, "");
+  AddAbsentWorker("worker-1");
+  const auto channel = Call(&v1::Admin::Stub::GetChannel, request);
+  ASSERT_OK(channel);
+  EXPECT_EQ(channel->subscribers(), 1);
+  EXPECT_EQ(warning_, "incomplete: only 1 of 2 workers answered");
+  v1::ListChannelsRequest list;
+  ASSERT_OK(Call(&v1::Admin::Stub::ListChannels, list));
+  EXPECT_EQ(warning_, "");  // a list by name asks no worker
+  list.set_sort(v1::CHANNEL_SORT_SUBSCRIBERS);
+  ASSERT_OK(Call(&v1::Admin::Stub::ListChannels, list));
+  EXPECT_EQ(warning_, "incomplete: only 1 of 2 workers answered");
+}
+
+TEST_F(AdminServiceTest, AConnectionThatMayBeOnAWorkerThatIsAwayIsNotCalledUnknown) {
+  AddWorker("worker-0");
+  AddAbsentWorker("worker-1");
+  v1::GetConnectionRequest request;
+  request.set_id("worker-0-a");
+  EXPECT_OK(Call(&v1::Admin::Stub::GetConnection, request));
+  request.set_id("worker-1-a");
+  EXPECT_THAT(Call(&v1::Admin::Stub::GetConnection, request),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("1 of 2 workers")));
+  const auto list = Call(&v1::Admin::Stub::ListConnections, v1::ListConnectionsRequest());
+  ASSERT_OK(list);
+  EXPECT_EQ(list->workers_total(), 2);
+  EXPECT_EQ(list->workers_answered(), 1);
 }
 
 class AdminHistoryTest : public AdminServiceTest {

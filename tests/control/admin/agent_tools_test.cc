@@ -1,5 +1,6 @@
 #include "control/admin/agent_tools.h"
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -161,6 +162,22 @@ TEST_F(AgentToolsTest, SumsOverSomeOfTheWorkersAreNotGiven) {
             "{" + error + R"(,"server":{"status":"error"},"connections":[],"rooms":{}})");
   EXPECT_EQ(Of(Tool::kListRooms), "{" + error + R"(,"rooms":{},"total_rooms":0})");
   EXPECT_EQ(Of(Tool::kGetMetrics), "{" + error + R"(,"uptime_seconds":0,"total_broadcasts":0})");
+}
+
+TEST_F(AgentToolsTest, SumsWithoutAWorkerThatIsAwaySaySo) {
+  AddWorkers();
+  std::map<Tool, std::string> complete;
+  const Tool tools[] = {Tool::kHealthCheck, Tool::kGetStatus, Tool::kListRooms, Tool::kGetMetrics};
+  for (const Tool tool : tools) complete[tool] = Of(tool);
+  FakeWorkerRegistry::Worker away = MakeWorker("worker-2");
+  away.absent = true;
+  registry_.Add(std::move(away));
+  for (const Tool tool : tools) {
+    std::string expected = complete[tool];
+    expected.pop_back();
+    EXPECT_EQ(Of(tool), expected + R"(,"workers_total":3,"workers_answered":2,)" +
+                            R"("warning":"incomplete: only 2 of 3 workers answered"})");
+  }
 }
 
 TEST_F(AgentToolsTest, WithoutAServiceAllAnswerUnderTheirNames) {

@@ -16,8 +16,8 @@ using ::testing::SizeIs;
 
 class WorkerQueriesTest : public ::testing::Test {
  protected:
-  uint64_t Open(std::set<uint64_t> links) {
-    return queries_.Open(std::move(links), absl::Seconds(2), [this](QueryResult result) {
+  uint64_t Open(std::set<uint64_t> links, int32_t absent = 0) {
+    return queries_.Open(std::move(links), absent, absl::Seconds(2), [this](QueryResult result) {
       EXPECT_FALSE(result_.has_value());  // told once
       result_ = std::move(result);
     });
@@ -45,6 +45,15 @@ TEST_F(WorkerQueriesTest, IsDoneWhenAllHaveAnswered) {
   EXPECT_EQ(result_->workers_total, 2);
   EXPECT_EQ(result_->workers_answered, 2);
   EXPECT_EQ(queries_.open(), 0);
+}
+
+TEST_F(WorkerQueriesTest, WhoCannotBeAskedHasNotAnswered) {
+  const uint64_t id = Open({1}, /*absent=*/2);
+  Reply(1, id);
+  ASSERT_TRUE(result_.has_value());
+  EXPECT_EQ(result_->workers_total, 3);
+  EXPECT_EQ(result_->workers_asked, 1);
+  EXPECT_EQ(result_->workers_answered, 1);
 }
 
 TEST_F(WorkerQueriesTest, AWorkersAnswerMayComeInParts) {

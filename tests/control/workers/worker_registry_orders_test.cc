@@ -232,6 +232,40 @@ TEST_F(QuestionsTest, DoNotWaitForAWorkerThatGoes) {
   EXPECT_EQ(result_->workers_answered, 1);
 }
 
+TEST_F(QuestionsTest, CountAWorkerThatIsGoneAsOneThatDidNotAnswer) {
+  const auto a = Attach("worker-a"), b = Attach("worker-b");
+  registry_->Detach(b->link, absl::UnavailableError("ended"));
+  Ask();
+  Reply(a.get());
+  ASSERT_TRUE(result_.has_value());
+  EXPECT_EQ(result_->workers_total, 2);
+  EXPECT_EQ(result_->workers_asked, 1);
+  EXPECT_EQ(result_->workers_answered, 1);
+  // Without anybody to ask it is said at once.
+  registry_->Detach(a->link, absl::UnavailableError("ended"));
+  result_.reset();
+  Ask();
+  ASSERT_TRUE(result_.has_value());
+  EXPECT_EQ(result_->workers_total, 2);
+  EXPECT_EQ(result_->workers_asked, 0);
+  EXPECT_EQ(result_->workers_answered, 0);
+}
+
+TEST_F(QuestionsTest, DoNotCountAWorkerThatEndedByADrainOrIsForgotten) {
+  const auto a = Attach("worker-a"), b = Attach("worker-b"), c = Attach("worker-c");
+  v1::DrainStatus drained;
+  drained.set_done(true);
+  registry_->OnDrainStatus(b->link, drained);
+  registry_->Detach(b->link, absl::UnavailableError("ended"));
+  registry_->Detach(c->link, absl::UnavailableError("ended"));
+  registry_->Forget("worker-c");
+  Ask();
+  Reply(a.get());
+  ASSERT_TRUE(result_.has_value());
+  EXPECT_EQ(result_->workers_total, 1);
+  EXPECT_EQ(result_->workers_answered, 1);
+}
+
 TEST_F(QuestionsTest, TheAnswerOfAReplacedAttachmentDoesNotCount) {
   const auto old = Attach("worker-a", 5);
   Ask();

@@ -331,6 +331,8 @@ TEST_F(WorkerRegistryTest, TellsLoadFromTheHeartbeats) {
   heartbeat.set_cpu_ms(1250);
   heartbeat.set_rss_bytes(64 << 20);
   heartbeat.set_loop_lag_us(900);
+  heartbeat.set_file_limit(1024);
+  heartbeat.set_max_connections(768);
   v1::ServiceLoad* const load = heartbeat.add_services();
   load->set_service("akosha");
   load->set_sessions(12);
@@ -340,6 +342,8 @@ TEST_F(WorkerRegistryTest, TellsLoadFromTheHeartbeats) {
   EXPECT_DOUBLE_EQ(info.cpu_percent(), 25);
   EXPECT_EQ(info.rss_bytes(), 64u << 20);
   EXPECT_EQ(info.loop_lag_us(), 900);
+  EXPECT_EQ(info.file_limit(), 1024u);
+  EXPECT_EQ(info.max_connections(), 768u);
   EXPECT_EQ(info.sessions(), 12);
   EXPECT_EQ(info.subscriptions(), 30);
   EXPECT_EQ(info.last_heartbeat().seconds(), absl::ToUnixSeconds(clock_.WallNow()));
