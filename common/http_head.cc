@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
 namespace fanwire {
@@ -61,10 +62,11 @@ absl::string_view TakeLine(absl::string_view* rest) {
   return line;
 }
 
-// "/path?query" or, as proxies send it, "http://host/path?query".
+// "/path?query" or, as proxies send it, "http://host/path?query"; "*" with OPTIONS.
 HttpError ParseTarget(absl::string_view target, HttpRequest* request) {
   if (!IsTarget(target)) return BadRequest("bad request target");
-  if (target.front() != '/') {
+  const bool asterisk = target == "*" && request->method == "OPTIONS";
+  if (target.front() != '/' && !asterisk) {
     const size_t scheme_end = target.find("://");
     const absl::string_view scheme = target.substr(0, scheme_end);
     if (scheme_end == absl::string_view::npos ||
@@ -166,8 +168,24 @@ absl::string_view HttpRequest::BearerToken() const {
   return TrimBlanks(value);
 }
 
-HttpError ParseRequestHead(absl::string_view head, HttpRequest* request) {
-  request->header_count_ = 0;
+size_t EmptyLineBytes(absl::string_view text) {
+  size_t size = 0;
+  while (absl::StartsWith(text.substr(size), kLineEnd)) size += kLineEnd.size();
+  return size;
+}
+
+std::string TooManyBytesText(const HttpHeadLimits& limits) {
+  return absl::StrCat("request head over ", limits.max_bytes,
+                      " bytes: the server's limits.max_head_bytes");
+}
+
+std::string TooManyLinesText(const HttpHeadLimits& limits) {
+  return absl::StrCat("more than ", limits.max_lines,
+                      " header lines: the server's limits.max_head_lines");
+}
+
+HttpError ParseRequestHead(absl::string_view head, size_t max_lines, HttpRequest* request) {
+  request->headers_.clear();
   const HttpError line_error = ParseRequestLine(TakeLine(&head), request);
   if (line_error) return line_error;
   size_t hosts = 0;
@@ -181,8 +199,8 @@ HttpError ParseRequestHead(absl::string_view head, HttpRequest* request) {
     }
     const HttpHeader header = {line.substr(0, colon), TrimBlanks(line.substr(colon + 1))};
     if (!IsFieldValue(header.value)) return BadRequest("bad header value");
-    if (request->header_count_ == HttpRequest::kMaxHeaders) return {431, "too many headers"};
-    request->headers_[request->header_count_++] = header;
+    if (request->headers_.size() >= max_lines) return {431, "too many header lines"};
+    request->headers_.push_back(header);
     if (absl::EqualsIgnoreCase(header.name, "Host")) {
       ++hosts;
       if (!IsHost(header.value)) return BadRequest("bad Host");

@@ -6,13 +6,13 @@
 //
 // Threading: pure functions and values.
 // Ownership: a HttpRequest holds views into the head it was read from.
-// Cost:      one pass over the head, no allocation.
+// Cost:      one pass over the head; a HttpRequest that is used again allocates nothing.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -31,19 +31,24 @@ struct HttpError {
   explicit operator bool() const { return status != 0; }
 };
 
+// How large a request head may be.  The configuration sets both: limits.max_head_bytes and
+// limits.max_head_lines.
+struct HttpHeadLimits {
+  size_t max_bytes = size_t{32} * 1024;  // with the empty line that ends it
+  size_t max_lines = 128;                // of headers
+
+  bool operator==(const HttpHeadLimits&) const = default;
+};
+
 // One request head.  Views last as long as the call that delivers it.
 class HttpRequest {
  public:
-  static constexpr size_t kMaxHeaders = 64;
-
   absl::string_view method;  // "GET"
-  absl::string_view path;    // "/ws", as sent (not percent-decoded)
+  absl::string_view path;    // "/ws", as sent (not percent-decoded); "*" of OPTIONS only
   absl::string_view query;   // "token=abc&x=1", without the question mark; may be empty
   bool http_1_0 = false;     // else 1.1
 
-  absl::Span<const HttpHeader> headers() const {
-    return absl::MakeConstSpan(headers_.data(), header_count_);
-  }
+  absl::Span<const HttpHeader> headers() const { return headers_; }
 
   // The first header called `name`, without case; empty if there is none.
   absl::string_view Header(absl::string_view name) const;
@@ -59,16 +64,23 @@ class HttpRequest {
   absl::string_view BearerToken() const;
 
  private:
-  friend HttpError ParseRequestHead(absl::string_view head, HttpRequest* request);
+  friend HttpError ParseRequestHead(absl::string_view head, size_t max_lines, HttpRequest* request);
 
-  size_t header_count_ = 0;
-  std::array<HttpHeader, kMaxHeaders> headers_;
+  std::vector<HttpHeader> headers_;
 };
+
+// Returns the bytes at the start of `text` that belong to empty lines.  A server ignores them
+// before a request line (RFC 9112 section 2.2).  A CR without its LF yet does not count.
+size_t EmptyLineBytes(absl::string_view text);
 
 // Reads `head`, which ends in its empty line, into `request`.
 //   400  anything RFC 9112 does not allow: bare line feeds, control characters, folded headers,
 //        blanks in or after a header's name, empty or repeated Host
-//   431  more than HttpRequest::kMaxHeaders headers        505  another version than 1.0 or 1.1
-HttpError ParseRequestHead(absl::string_view head, HttpRequest* request);
+//   431  more than `max_lines` headers        505  another version than 1.0 or 1.1
+HttpError ParseRequestHead(absl::string_view head, size_t max_lines, HttpRequest* request);
+
+// What a 431 says: which limit the head is over, and the key that sets it.
+std::string TooManyBytesText(const HttpHeadLimits& limits);
+std::string TooManyLinesText(const HttpHeadLimits& limits);
 
 }  // namespace fanwire

@@ -8,21 +8,37 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "common/http_head.h"
 
 namespace fanwire {
 namespace {
 
 constexpr absl::string_view kHeadEnd = "\r\n\r\n";
-constexpr size_t kMaxRequestBytes = 8192;
+constexpr char kAllow[] = "Allow: GET, HEAD, OPTIONS\r\n";
 constexpr auto kTimeout = std::chrono::seconds(5);
 constexpr int kMaxConnections = 64;
 
 using asio::ip::tcp;
 
-std::string Response(int status, absl::string_view reason, absl::string_view type,
-                     absl::string_view body, absl::string_view extra = "") {
-  return absl::StrCat("HTTP/1.1 ", status, " ", reason, "\r\nContent-Type: ", type,
+absl::string_view Reason(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 431:
+      return "Request Header Fields Too Large";
+    default:
+      return "Service Unavailable";
+  }
+}
+
+std::string Response(int status, absl::string_view type, absl::string_view body,
+                     absl::string_view extra = "") {
+  return absl::StrCat("HTTP/1.1 ", status, " ", Reason(status), "\r\nContent-Type: ", type,
                       "\r\nContent-Length: ", body.size(), "\r\n", extra,
                       "Connection: close\r\n\r\n", body);
 }
@@ -72,7 +88,11 @@ class Probe final : public HttpProbe {
   class Client : public std::enable_shared_from_this<Client> {
    public:
     Client(Probe* probe, tcp::socket socket)
-        : probe_(probe), socket_(std::move(socket)), timer_(probe->io_) {
+        : probe_(probe),
+          head_limits_(probe->options_.head_limits ? probe->options_.head_limits()
+                                                   : HttpHeadLimits()),
+          socket_(std::move(socket)),
+          timer_(probe->io_) {
       ++probe_->connections_;
     }
     ~Client() { --probe_->connections_; }
@@ -88,25 +108,30 @@ class Probe final : public HttpProbe {
 
    private:
     void Read() {
-      socket_.async_read_some(
-          asio::buffer(buffer_), [self = shared_from_this()](asio::error_code error, size_t size) {
-            if (error) {
-              self->timer_.cancel();
-              return;
-            }
-            self->request_.append(self->buffer_.data(), size);
-            const size_t end = self->request_.find(kHeadEnd.data(), 0, kHeadEnd.size());
-            if (end != std::string::npos) {
-              // What follows the head, such as a body, is not read.
-              self->request_.resize(end + kHeadEnd.size());
-              self->Answer(self->probe_->Handle(self->request_));
-            } else if (self->request_.size() > kMaxRequestBytes) {
-              self->Answer(Response(431, "Request Header Fields Too Large", "text/plain",
-                                    "request over 8 KiB\n"));
-            } else {
-              self->Read();
-            }
-          });
+      socket_.async_read_some(asio::buffer(buffer_),
+                              [self = shared_from_this()](asio::error_code error, size_t size) {
+                                if (error) {
+                                  self->timer_.cancel();
+                                  return;
+                                }
+                                self->request_.append(self->buffer_.data(), size);
+                                self->TakeRequest();
+                              });
+    }
+
+    void TakeRequest() {
+      const size_t begin = EmptyLineBytes(request_);
+      const size_t end = request_.find(kHeadEnd.data(), begin, kHeadEnd.size());
+      const size_t size = end == std::string::npos ? request_.size() : end + kHeadEnd.size();
+      if (size > head_limits_.max_bytes) {
+        Answer(Response(431, "text/plain", absl::StrCat(TooManyBytesText(head_limits_), "\n")));
+      } else if (end == std::string::npos) {
+        Read();
+      } else {
+        // What follows the head, such as a body, is not read.
+        Answer(
+            probe_->Handle(absl::string_view(request_).substr(begin, size - begin), head_limits_));
+      }
     }
 
     void Answer(std::string response) {
@@ -120,6 +145,7 @@ class Probe final : public HttpProbe {
     }
 
     Probe* const probe_;
+    const HttpHeadLimits head_limits_;
     tcp::socket socket_;
     asio::steady_timer timer_;
     std::array<char, 2048> buffer_;
@@ -145,32 +171,37 @@ class Probe final : public HttpProbe {
   }
 
   // `head` ends in its empty line.
-  std::string Handle(absl::string_view head) const {
+  std::string Handle(absl::string_view head, const HttpHeadLimits& limits) const {
     HttpRequest request;
-    if (const HttpError error = ParseRequestHead(head, &request)) {
+    if (const HttpError error = ParseRequestHead(head, limits.max_lines, &request)) {
       return error.status == 431
-                 ? Response(431, "Request Header Fields Too Large", "text/plain",
-                            absl::StrCat(error.reason, "\n"))
-                 : Response(400, "Bad Request", "text/plain", "not an HTTP/1.1 request\n");
+                 ? Response(431, "text/plain", absl::StrCat(TooManyLinesText(limits), "\n"))
+                 : Response(400, "text/plain", "not an HTTP/1.1 request\n");
     }
+    if (request.method == "OPTIONS") return Response(200, "text/plain", "", kAllow);
+    std::string response = Answer(request);
+    // The answer to HEAD has all headers of the one to GET, and no body.
+    if (request.method == "HEAD") response.resize(response.find(kHeadEnd.data()) + kHeadEnd.size());
+    return response;
+  }
+
+  std::string Answer(const HttpRequest& request) const {
     const absl::string_view path = request.path;
     if (path != "/metrics" && path != "/healthz" && path != "/readyz") {
-      return Response(404, "Not Found", "text/plain", "try /metrics, /healthz or /readyz\n");
+      return Response(404, "text/plain", "try /metrics, /healthz or /readyz\n");
     }
-    if (request.method != "GET") {
-      return Response(405, "Method Not Allowed", "text/plain", "GET only\n", "Allow: GET\r\n");
+    if (request.method != "GET" && request.method != "HEAD") {
+      return Response(405, "text/plain", "GET, HEAD or OPTIONS\n", kAllow);
     }
     if (path == "/metrics") {
-      return Response(200, "OK", "text/plain; version=0.0.4; charset=utf-8", options_.metrics());
+      return Response(200, "text/plain; version=0.0.4; charset=utf-8", options_.metrics());
     }
     if (path == "/healthz") {
-      return Response(200, "OK", "application/json", "{\"status\":\"alive\"}\n");
+      return Response(200, "application/json", "{\"status\":\"alive\"}\n");
     }
     const Readiness readiness = options_.ready();
-    return readiness.ready
-               ? Response(200, "OK", "application/json", absl::StrCat(readiness.json, "\n"))
-               : Response(503, "Service Unavailable", "application/json",
-                          absl::StrCat(readiness.json, "\n"));
+    return Response(readiness.ready ? 200 : 503, "application/json",
+                    absl::StrCat(readiness.json, "\n"));
   }
 
   const Options options_;

@@ -1,15 +1,18 @@
 #include "common/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/plain_text.h"
 
 namespace fanwire {
 namespace {
 
 constexpr size_t kQuotedBytes = 64;
+constexpr absl::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
 
 // How many bytes the character at the beginning of `text` has; 0: it is not UTF-8.  Not for an
 // empty text.
@@ -80,6 +83,20 @@ std::string TextFault(absl::string_view text) {
     i += length;
   }
   return "";
+}
+
+std::string ToUtf8(absl::string_view text, size_t max_bytes) {
+  if (IsPrintableAscii(text)) return std::string(text.substr(0, max_bytes));
+  std::string made;
+  made.reserve(std::min(text.size(), max_bytes));
+  while (!text.empty()) {
+    const size_t size = CharacterBytes(text);
+    const absl::string_view character = size == 0 ? kReplacement : text.substr(0, size);
+    if (character.size() > max_bytes - made.size()) break;
+    made.append(character.data(), character.size());
+    text.remove_prefix(std::max<size_t>(size, 1));
+  }
+  return made;
 }
 
 std::string QuotedText(absl::string_view text) {

@@ -18,6 +18,12 @@ size_t FirstBadUtf8(absl::string_view text);
 //   "byte 0xE9 (byte 4 of the text) is not UTF-8"
 std::string TextFault(absl::string_view text);
 
+// Returns `text` with U+FFFD in place of each byte that belongs to no well-formed character, cut
+// at the end of a character so that the result has at most `max_bytes`.  For texts from outside
+// that nobody has checked, such as header values: protobuf refuses a whole message if one `string`
+// in it is not UTF-8, and gRPC then ends the stream.
+std::string ToUtf8(absl::string_view text, size_t max_bytes = absl::string_view::npos);
+
 // `text` in quotes for an error message: escaped, so that it takes one line of UTF-8, and cut after
 // 64 bytes.
 std::string QuotedText(absl::string_view text);

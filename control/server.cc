@@ -335,6 +335,11 @@ absl::Status ServerImpl::StartOps() {
   options.listen = *address;
   options.metrics = [this] { return metrics_.Text(); };
   options.ready = [this] { return Ready(); };
+  options.head_limits = [this] {
+    const auto limits = this->config().config->limits();
+    return HttpHeadLimits{.max_bytes = limits.max_head_bytes(),
+                          .max_lines = limits.max_head_lines()};
+  };
   auto ops = HttpProbe::Start(std::move(options));
   if (!ops.ok()) {
     return absl::FailedPreconditionError(

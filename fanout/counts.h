@@ -26,11 +26,12 @@ enum class CountedError : uint8_t {
   kRateLimited,
   kSendFailed,
   kHandshakeFailed,
+  kOriginRefused,
 };
-inline constexpr size_t kCountedErrors = 9;
+inline constexpr size_t kCountedErrors = 10;
 inline constexpr const char* kCountedErrorNames[kCountedErrors] = {
-    "max_connections", "auth_missing", "auth_failed", "auth_required",   "auth_error",
-    "decode_error",    "rate_limited", "send_failed", "handshake_failed"};
+    "max_connections", "auth_missing", "auth_failed", "auth_required",    "auth_error",
+    "decode_error",    "rate_limited", "send_failed", "handshake_failed", "origin_refused"};
 
 // Close codes that are counted by themselves, as CloseInfo has them; any other is the last.
 inline constexpr uint16_t kCountedCodes[] = {1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/address.h"
+#include "common/utf8.h"
 #include "common/version.h"
 
 namespace fanwire::fanout {
@@ -48,6 +49,11 @@ WorkerFlags ParseFlags(int argc, char** argv, int* exit) {
     *exit = 2;
   }
   if (flags.worker_id.empty()) flags.worker_id = absl::StrCat("worker-", flags.slot);
+  if (ToUtf8(flags.worker_id) != flags.worker_id) {
+    std::cerr << "--worker-id: \"" << ToUtf8(flags.worker_id)
+              << "\" is not UTF-8: use letters, digits, '-' and '_'\n";
+    *exit = 2;
+  }
   ParseLogLevel(level, &flags.log_level);
   return flags;
 }

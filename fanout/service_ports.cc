@@ -6,17 +6,15 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/time_format.h"
+#include "common/utf8.h"
 #include "common/version.h"
+#include "fanout/origin_policy.h"
 #include "fanwire/v1/worker.pb.h"
 #include "proto/policies.h"
 
 namespace fanwire::fanout {
 
 namespace {
-
-// Longest user agent that is kept, and how many different ones.
-constexpr size_t kMaxAgentBytes = 200;
-constexpr size_t kMaxAgents = 1000;
 
 void Add(const ConnectionCounters& from, ConnectionCounters* to) {
   to->accepted += from.accepted;
@@ -43,9 +41,12 @@ void Add(const ListenerCounters& from, ListenerCounters* to) {
   to->errors += from.errors;
 }
 
+constexpr size_t kLoggedOriginBytes = 200;
+
 ConnectionOptions OptionsFor(const ServiceSettings& settings) {
   ConnectionOptions options;
   options.limits.max_message_bytes = settings.max_message_bytes;
+  options.limits.head = settings.head;
   options.handshake_timeout = settings.handshake_timeout;
   options.ping_interval = settings.ping_interval;
   options.pong_timeout = settings.pong_timeout;
@@ -56,9 +57,9 @@ ConnectionOptions OptionsFor(const ServiceSettings& settings) {
 
 bool Same(const ConnectionOptions& a, const ConnectionOptions& b) {
   return a.limits.max_message_bytes == b.limits.max_message_bytes &&
-         a.handshake_timeout == b.handshake_timeout && a.ping_interval == b.ping_interval &&
-         a.pong_timeout == b.pong_timeout && a.close_timeout == b.close_timeout &&
-         a.ping_rate_limit == b.ping_rate_limit;
+         a.limits.head == b.limits.head && a.handshake_timeout == b.handshake_timeout &&
+         a.ping_interval == b.ping_interval && a.pong_timeout == b.pong_timeout &&
+         a.close_timeout == b.close_timeout && a.ping_rate_limit == b.ping_rate_limit;
 }
 
 }  // namespace
@@ -66,15 +67,16 @@ bool Same(const ConnectionOptions& a, const ConnectionOptions& b) {
 // One listening port of a service.
 class ServicePorts::Port final : public ConnectionHost {
  public:
-  Port(ServicePorts* owner, Service* service, Dialect dialect, bool auth_required)
-      : owner_(owner), service_(service), dialect_(dialect), auth_required_(auth_required) {}
+  Port(ServicePorts* owner, Service* service, const v1::ListenerConfig& config)
+      : owner_(owner), service_(service), rules_(config) {}
 
   absl::Status Open(const ListenerOptions& listener, const ConnectionOptions& connections) {
     listener_options_ = listener;
     AddGroup(connections);
-    auto opened =
-        Listener::Open(listener, owner_->sessions_->loop, owner_->sockets_,
-                       [this](int fd, const PeerAddress& peer) { groups_.back()->Add(fd, peer); });
+    auto opened = Listener::Open(
+        listener, owner_->sessions_->loop, owner_->sockets_,
+        [this](int fd, const PeerAddress& peer) { groups_.back()->Add(fd, peer); },
+        [this](int fd, const PeerAddress& peer) { groups_.back()->AddToRefuse(fd, peer); });
     if (!opened.ok()) return opened.status();
     listener_ = *std::move(opened);
     return absl::OkStatus();
@@ -105,10 +107,9 @@ class ServicePorts::Port final : public ConnectionHost {
            config.port() == listener_options_.port;
   }
   // Other rules for connections accepted from now on.
-  void Update(Dialect dialect, bool auth_required, const ListenerOptions& listener,
+  void Update(const v1::ListenerConfig& config, const ListenerOptions& listener,
               const ConnectionOptions& connections) {
-    dialect_ = dialect;
-    auth_required_ = auth_required;
+    rules_ = Rules(config);
     listener_options_ = listener;
     listener_->Update(listener.accepts_per_second, listener.socket);
     if (!Same(connections, groups_.back()->options())) AddGroup(connections);
@@ -142,12 +143,16 @@ class ServicePorts::Port final : public ConnectionHost {
   // ---- ConnectionHost
 
   ConnectionHandler* OnUpgrade(Connection* connection, const HttpRequest& request,
-                               HttpResponse* /*refusal*/) override {
+                               HttpResponse* refusal) override {
+    if (!rules_.origins.Allows(request)) {
+      RefuseOrigin(*connection, request, refusal);
+      return nullptr;
+    }
     const ServiceSettings& settings = service_->settings();
     SessionStart start;
-    start.dialect = dialect_;
-    start.auth_required = auth_required_;
-    start.user_agent = owner_->Agent(request.Header("user-agent"));
+    start.dialect = rules_.dialect;
+    start.auth_required = rules_.auth_required;
+    start.user_agent = owner_->agents_.Keep(request.Header("user-agent"));
     if (settings.verifier.has_keys()) {
       std::string token;
       if (settings.token_in_header) token = std::string(request.BearerToken());
@@ -179,20 +184,50 @@ class ServicePorts::Port final : public ConnectionHost {
     const ServiceCounts& counts = service_->counts();
     std::string server;
     AppendJsonText(service_->settings().server_name, &server);
+    std::string worker;
+    AppendJsonText(health.worker, &worker);
     response->status = 200;
     response->content_type = "application/json";
-    response->body =
-        absl::StrCat("{\"status\":\"healthy\",\"server\":", server, ",\"version\":\"", kVersion,
-                     "\",\"timestamp\":\"", FormatIso8601(owner_->sessions_->clock->WallNow()),
-                     "\",\"checks\":{\"websocket\":\"passing\",\"control\":\"",
-                     health.control ? "passing" : "failing",
-                     "\"},\"metrics\":{\"active_connections\":", service_->sessions().size(),
-                     ",\"total_connections\":", counts.sessions_opened,
-                     ",\"uptime_seconds\":", absl::ToInt64Seconds(health.uptime), "}}");
+    response->body = absl::StrCat(
+        "{\"status\":\"healthy\",\"server\":", server, ",\"worker\":", worker, ",\"version\":\"",
+        kVersion, "\",\"timestamp\":\"", FormatIso8601(owner_->sessions_->clock->WallNow()),
+        "\",\"checks\":{\"websocket\":\"passing\",\"control\":\"",
+        health.control ? "passing" : "failing",
+        "\"},\"metrics\":{\"active_connections\":", service_->sessions().size(),
+        ",\"total_connections\":", counts.sessions_opened,
+        ",\"uptime_seconds\":", absl::ToInt64Seconds(health.uptime), "}}");
     return true;
   }
 
  private:
+  // What the configuration says of handshakes.
+  struct Rules {
+    explicit Rules(const v1::ListenerConfig& config)
+        : dialect(static_cast<Dialect>(config.dialect())),
+          auth_required(config.auth_required()),
+          origins(config) {}
+
+    Dialect dialect;
+    bool auth_required;
+    OriginPolicy origins;
+  };
+
+  void RefuseOrigin(const Connection& connection, const HttpRequest& request,
+                    HttpResponse* refusal) {
+    service_->counts().Count(CountedError::kOriginRefused);
+    refusal->status = 403;
+    refusal->body =
+        "pages of this origin may not connect: add it to services[].listeners[].allowed_origins or "
+        "auth.allowed_origins\n";
+    int64_t left_out = 0;
+    if (!owner_->origin_log_.Admit(&left_out)) return;
+    LogWarning("origin.refused", {{"service", service_->name()},
+                                  {"origin", ToUtf8(request.Header("Origin"), kLoggedOriginBytes)},
+                                  {"address", connection.peer().ToString()},
+                                  {"allow_by", "auth.allowed_origins"},
+                                  {"left_out", left_out}});
+  }
+
   void AddGroup(const ConnectionOptions& options) {
     groups_.push_back(std::make_unique<ConnectionGroup>(options, owner_->sessions_->loop,
                                                         owner_->sockets_, this));
@@ -200,8 +235,7 @@ class ServicePorts::Port final : public ConnectionHost {
 
   ServicePorts* const owner_;
   Service* const service_;
-  Dialect dialect_;
-  bool auth_required_;
+  Rules rules_;
   ListenerOptions listener_options_;
   std::vector<std::unique_ptr<ConnectionGroup>> groups_;  // the last one gets what is accepted
   std::unique_ptr<Listener> listener_;
@@ -209,8 +243,11 @@ class ServicePorts::Port final : public ConnectionHost {
 };
 
 ServicePorts::ServicePorts(const SessionContext* sessions, SendTable* sockets,
-                           std::function<Health()> health)
-    : sessions_(sessions), sockets_(sockets), health_(std::move(health)) {}
+                           std::function<Health()> health, size_t max_connections)
+    : sessions_(sessions),
+      sockets_(sockets),
+      health_(std::move(health)),
+      max_connections_(max_connections) {}
 
 ServicePorts::~ServicePorts() {
   // Connections first: their sessions leave their services.
@@ -225,8 +262,7 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
   struct Wanted {
     std::unique_ptr<Port> opened;  // null: `kept` stays
     Port* kept = nullptr;
-    Dialect dialect;
-    bool auth_required;
+    const v1::ListenerConfig* config = nullptr;
     ListenerOptions listener;
     ConnectionOptions connections;
   };
@@ -249,8 +285,7 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
       options.socket.notsent_lowat_bytes = static_cast<int>(worker.notsent_lowat_bytes());
       options.socket.send_buffer_bytes = static_cast<int>(worker.send_buffer_bytes());
       options.accepts_per_second = accept_rate;
-      options.max_open = MaxConnections();
-      const auto dialect = static_cast<Dialect>(listener.dialect());
+      options.max_open = max_connections_;
       Port* kept = nullptr;
       for (const std::unique_ptr<Port>& port : ports_) {
         // Several ports of a service may ask for any free one: each keeps its own.
@@ -262,12 +297,11 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
       }
       Wanted& want = wanted.emplace_back(Wanted{.opened = nullptr,
                                                 .kept = kept,
-                                                .dialect = dialect,
-                                                .auth_required = listener.auth_required(),
+                                                .config = &listener,
                                                 .listener = options,
                                                 .connections = connections});
       if (kept != nullptr) continue;
-      want.opened = std::make_unique<Port>(this, service, dialect, listener.auth_required());
+      want.opened = std::make_unique<Port>(this, service, listener);
       if (absl::Status status = want.opened->Open(options, connections); !status.ok()) {
         return absl::Status(status.code(),
                             absl::StrCat("service \"", from.name(), "\", ", listener.host(), ":",
@@ -283,7 +317,7 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
     if (want.kept != nullptr) {
       const auto it = std::find_if(ports_.begin(), ports_.end(),
                                    [&](const auto& port) { return port.get() == want.kept; });
-      want.kept->Update(want.dialect, want.auth_required, want.listener, want.connections);
+      want.kept->Update(*want.config, want.listener, want.connections);
       ports.push_back(std::move(*it));
       ports_.erase(it);
     } else {
@@ -343,7 +377,21 @@ Service* ServicePorts::Find(absl::string_view name) const {
   return it == services_.end() ? nullptr : it->second.get();
 }
 
+void ServicePorts::LogRefused() {
+  const ListenerCounters listened = Listened();
+  const uint64_t refused = listened.refused_cap + listened.refused_descriptors;
+  int64_t left_out = 0;
+  if (refused == refused_told_ || !refusal_log_.Admit(&left_out)) return;
+  LogWarning("connections.refused",
+             {{"refused", refused - refused_told_},
+              {"connections", connections()},
+              {"max_connections", max_connections_},
+              {"reason", "the limit of open files allows no more: raise ulimit -n, LimitNOFILE"}});
+  refused_told_ = refused;
+}
+
 void ServicePorts::Sweep() {
+  LogRefused();
   for (const std::unique_ptr<Port>& port : ports_) port->Sweep();
   std::erase_if(former_, [](const std::unique_ptr<Port>& port) { return port->Sweep(); });
 }
@@ -365,14 +413,6 @@ ListenerCounters ServicePorts::Listened() const {
     for (const std::unique_ptr<Port>& port : *list) Add(port->listened(), &sum);
   }
   return sum;
-}
-
-const std::string* ServicePorts::Agent(absl::string_view text) {
-  text = text.substr(0, kMaxAgentBytes);
-  const auto known = agents_.find(text);
-  if (known != agents_.end()) return &*known;
-  if (text.empty() || agents_.size() >= kMaxAgents) return nullptr;
-  return &*agents_.emplace(text).first;
 }
 
 }  // namespace fanwire::fanout

@@ -15,13 +15,14 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/node_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "common/log.h"
 #include "fanout/net/connection_group.h"
 #include "fanout/net/listener.h"
 #include "fanout/service.h"
 #include "fanout/session.h"
+#include "fanout/user_agents.h"
 
 namespace fanwire::v1 {
 class ConfigAck;
@@ -37,9 +38,12 @@ class ServicePorts {
     bool ready = false;
     bool control = false;  // this worker is attached
     absl::Duration uptime;
+    std::string worker = {};  // the worker's id: the counts are this worker's alone
   };
 
-  ServicePorts(const SessionContext* sessions, SendTable* sockets, std::function<Health()> health);
+  // Connections beyond `max_connections`, over all ports, are refused with 503.
+  ServicePorts(const SessionContext* sessions, SendTable* sockets, std::function<Health()> health,
+               size_t max_connections = MaxConnections());
   ~ServicePorts();
   ServicePorts(const ServicePorts&) = delete;
   ServicePorts& operator=(const ServicePorts&) = delete;
@@ -63,7 +67,8 @@ class ServicePorts {
   // Returns null if there is none.
   Service* Find(absl::string_view name) const;
 
-  // Destroys the groups of former configurations that have no connections left.
+  // Destroys the groups of former configurations that have no connections left, and logs refusals,
+  // once a minute.  Call it every second.
   void Sweep();
 
   // Sums over all ports of a service.
@@ -71,24 +76,27 @@ class ServicePorts {
   // Over all ports.
   ListenerCounters Listened() const;
   size_t connections() const { return sockets_->open_sockets(); }
+  size_t max_connections() const { return max_connections_; }
 
  private:
   class Port;
 
-  // Returns a kept copy of `text`, or null if it is empty or too many different texts are kept.
-  const std::string* Agent(absl::string_view text);
+  void LogRefused();
 
   const SessionContext* const sessions_;
   SendTable* const sockets_;
   const std::function<Health()> health_;
+  const size_t max_connections_;
+  UserAgents agents_;  // of the sessions, which go before it
   absl::flat_hash_map<std::string, std::unique_ptr<Service>> services_;
   std::vector<std::unique_ptr<Port>> ports_;
   std::vector<std::unique_ptr<Port>> former_;  // closed, with connections left
+  LogLimiter origin_log_{absl::Minutes(1)};
+  LogLimiter refusal_log_{absl::Minutes(1)};
+  uint64_t refused_told_ = 0;  // of Listened()'s refusals, those that the log has told
   // Counts of groups and listeners that were destroyed.
   absl::flat_hash_map<const Service*, ConnectionCounters> retired_;
   ListenerCounters retired_listened_;
-  // User agents that sessions refer to.
-  absl::node_hash_set<std::string> agents_;
 };
 
 }  // namespace fanwire::fanout

@@ -20,6 +20,13 @@ CorrelationMode ModeOf(v1::CorrelationMode mode) {
 
 }  // namespace
 
+HttpHeadLimits HeadLimitsOf(const v1::LimitsConfig& limits) {
+  HttpHeadLimits head;
+  if (limits.max_head_bytes() > 0) head.max_bytes = limits.max_head_bytes();
+  if (limits.max_head_lines() > 0) head.max_lines = limits.max_head_lines();
+  return head;
+}
+
 ServiceSettings::ServiceSettings(const v1::WorkerService& service)
     : name(service.name()),
       server_name(service.server_name()),
@@ -36,6 +43,7 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
   max_channel_bytes = limits.max_channel_bytes();
   max_channels_per_session = limits.max_channels_per_session();
   max_message_bytes = limits.max_message_bytes();
+  head = HeadLimitsOf(limits);
   session_backlog_bytes = limits.session_backlog_bytes();
   message_rate_limit = limits.message_rate_limit();
   message_rate_burst = limits.message_rate_burst();

@@ -11,14 +11,19 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/http_head.h"
 #include "fanout/reply.h"
 #include "fanout/token_verifier.h"
 
 namespace fanwire::v1 {
+class LimitsConfig;
 class WorkerService;
-}
+}  // namespace fanwire::v1
 
 namespace fanwire::fanout {
+
+// The limits of request heads.  A control of an earlier version tells none: the defaults hold then.
+HttpHeadLimits HeadLimitsOf(const v1::LimitsConfig& limits);
 
 struct ServiceSettings {
   explicit ServiceSettings(const v1::WorkerService& service);
@@ -38,6 +43,7 @@ struct ServiceSettings {
   uint32_t max_channel_bytes = 256;
   uint32_t max_channels_per_session = 1000;
   uint64_t max_message_bytes = 1 << 20;
+  HttpHeadLimits head;
   uint64_t session_backlog_bytes = 1 << 20;
   double message_rate_limit = 100;  // 0: unlimited
   double message_rate_burst = 150;

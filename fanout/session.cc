@@ -42,7 +42,7 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
       limits_(service->settings().message_rate_burst, context->loop->Now()),
       identity_(std::move(start.identity)),
       output_(context, service, connection),
-      user_agent_(start.user_agent),
+      user_agent_(std::move(start.user_agent)),
       connected_us_(absl::ToUnixMicros(context->clock->WallNow())) {
   const std::string id = NewUuid();
   std::copy_n(id.begin(), id_.size(), id_.begin());
@@ -580,7 +580,7 @@ SessionInfo Session::Describe() const {
   output_.Describe(&info);
   info.received = received_;
   info.connected_at = absl::FromUnixMicros(connected_us_);
-  if (user_agent_ != nullptr) info.user_agent = *user_agent_;
+  if (user_agent_) info.user_agent = user_agent_->text();
   info.dialect = dialect_;
   return info;
 }

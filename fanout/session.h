@@ -38,6 +38,7 @@
 #include "fanout/subscribe_queue.h"
 #include "fanout/subscription_set.h"
 #include "fanout/upstream.h"
+#include "fanout/user_agents.h"
 #include "proto/policies.h"
 
 namespace fanwire::fanout {
@@ -56,9 +57,9 @@ struct SessionContext {
 struct SessionStart {
   Dialect dialect = Dialect::kCommon;
   bool auth_required = false;
-  std::unique_ptr<Identity> identity;       // from header or query
-  bool bad_token = false;                   // one came so, and it was refused
-  const std::string* user_agent = nullptr;  // outlives the session; null: none
+  std::unique_ptr<Identity> identity;  // from header or query
+  bool bad_token = false;              // one came so, and it was refused
+  UserAgents::Ref user_agent;          // null: none
 };
 
 // A session as operators see it.
@@ -223,7 +224,7 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   std::unique_ptr<SubscribeQueue> subscribes_;  // null: none is under way
   std::unique_ptr<ClientRequests> requests_;    // null: none is without an answer
   SessionOutput output_;
-  const std::string* user_agent_;
+  const UserAgents::Ref user_agent_;
   int64_t connected_us_;
   int64_t received_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "common/utf8.h"
 #include "fanwire/v1/worker.pb.h"
 
 namespace fanwire::fanout {
@@ -39,7 +40,7 @@ TokenVerifier::TokenVerifier(const v1::WorkerService& service)
 absl::StatusOr<Identity> TokenVerifier::Verify(absl::string_view token, absl::Time now) const {
   absl::StatusOr<JwtClaims> claims = verifier_.Verify(token, now);
   if (!claims.ok()) return claims.status();
-  return Identity{.user = std::move(claims->user),
+  return Identity{.user = ToUtf8(claims->user),
                   .permissions = std::move(claims->permissions),
                   .expires_at = claims->expires_at};
 }

@@ -9,9 +9,11 @@
 #include <utility>
 
 #include "common/address.h"
+#include "common/file_limit.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/proto_time.h"
+#include "common/utf8.h"
 #include "common/version.h"
 #include "fanout/acknowledgements.h"
 #include "fanout/batch_applier.h"
@@ -22,6 +24,7 @@
 #include "fanout/interest.h"
 #include "fanout/quota_leases.h"
 #include "fanout/service_ports.h"
+#include "fanout/service_settings.h"
 #include "fanout/session.h"
 #include "fanout/worker_configuration.h"
 #include "fanout/worker_ops.h"
@@ -78,6 +81,8 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   // All on the loop.
   void Begin();
   void Configure(const v1::WorkerConfig& config);
+  // Warns if services may have more connections than this worker can hold.
+  void WarnOfFileLimit(const v1::WorkerConfig& config);
   void SendReport(const Track& track, bool final);
   void OnBeat();
   void OnDrainOrder(const v1::Drain& drain);
@@ -94,12 +99,16 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
            !drain_.started();
   }
   ServicePorts::Health PortHealth() const {
-    return {.ready = ready(), .control = link_->attached(), .uptime = loop_.Now() - began_};
+    return {.ready = ready(),
+            .control = link_->attached(),
+            .uptime = loop_.Now() - began_,
+            .worker = flags_.worker_id};
   }
 
   const WorkerFlags flags_;
   const std::function<void()> on_finished_;
   const uint64_t incarnation_;
+  const uint64_t file_limit_;
 
   // In the order of who needs whom: the ports' sessions need all above them until they are gone.
   EventLoop loop_;
@@ -120,6 +129,7 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
 
   absl::Duration began_;
   int64_t attachments_ = 0;
+  uint64_t configured_connections_ = 0;  // over all services
   EventLoop::TimerId orphan_timer_ = 0;
   bool exit_when_drained_ = false;
   bool ending_ = false;
@@ -133,6 +143,7 @@ WorkerImpl::WorkerImpl(const WorkerFlags& flags, std::function<void()> on_finish
     : flags_(flags),
       on_finished_(std::move(on_finished)),
       incarnation_(static_cast<uint64_t>(absl::ToUnixNanos(absl::Now()))),
+      file_limit_(RaiseFileLimit()),
       tracks_([] { return Clock::Real()->Now(); },
               [this](const Track& track, bool final) { SendReport(track, final); }),
       hub_(&loop_, &sockets_, &tracks_),
@@ -170,7 +181,9 @@ void WorkerImpl::Begin() {
   LogInfo("worker.start", {{"worker", flags_.worker_id},
                            {"slot", flags_.slot},
                            {"control", flags_.control},
-                           {"version", kVersion}});
+                           {"version", kVersion},
+                           {"file_limit", file_limit_},
+                           {"max_connections", ports_.max_connections()}});
   link_->Start();
   heartbeat_.Start();
 }
@@ -189,7 +202,7 @@ void WorkerImpl::FillHello(v1::Hello* hello) {
   if (address.ok() && !address->is_unix() && !IsLoopback(address->host)) {
     gethostname(host, sizeof(host) - 1);
   }
-  hello->set_address(host);
+  hello->set_address(ToUtf8(host));
   hello->set_config_version(configuration_.version());
   hello->set_supervised(flags_.supervised);
   hello->set_ops_address(ops_.address());
@@ -267,13 +280,34 @@ void WorkerImpl::Configure(const v1::WorkerConfig& config) {
   ack->set_nonce(config.nonce());
   if (configuration_.Apply(config, /*open_ports=*/!drain_.started(), ack)) {
     heartbeat_.SetInterval(ToDuration(config.heartbeat_interval()));
+    // The limits of heads are the same for all services.
+    if (!config.services().empty()) {
+      ops_.SetHeadLimits(HeadLimitsOf(config.services(0).limits()));
+    }
     ops_.Start(config.worker().ops_listen(), flags_.slot);
     leases_.AskForAll();
     configuration_.CloseRemovedServices();
+    WarnOfFileLimit(config);
   }
   ack->set_version(configuration_.version());
   ack->set_ops_address(ops_.address());
   link_->Send(std::move(item));
+}
+
+void WorkerImpl::WarnOfFileLimit(const v1::WorkerConfig& config) {
+  uint64_t configured = 0;
+  for (const v1::WorkerService& service : config.services()) {
+    configured += service.limits().max_connections();
+  }
+  if (std::exchange(configured_connections_, configured) == configured) return;
+  if (ports_.max_connections() >= configured) return;
+  LogWarning("worker.file_limit",
+             {{"file_limit", file_limit_},
+              {"max_connections", ports_.max_connections()},
+              {"configured", configured},
+              {"remedy",
+               "raise the hard limit of open files (ulimit -Hn, LimitNOFILE): clients "
+               "beyond max_connections of this worker are refused"}});
 }
 
 // ------------------------------------------------------------------------------- reports
@@ -308,6 +342,8 @@ WorkerSnapshot WorkerImpl::Snapshot() {
   snapshot.pending_bytes = static_cast<int64_t>(hub_.pending_bytes());
   snapshot.loop_lag = heartbeat_.loop_lag();
   snapshot.config_version = configuration_.version();
+  snapshot.file_limit = file_limit_;
+  snapshot.max_connections = ports_.max_connections();
   return snapshot;
 }
 

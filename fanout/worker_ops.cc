@@ -34,6 +34,10 @@ void WorkerOps::Start(absl::string_view listen, uint32_t slot) {
   options.listen = *address;
   options.ports_to_try = kPortsToTry;
   options.metrics = [this] { return metrics_.Text(); };
+  options.head_limits = [this] {
+    MutexLock lock(&mu_);
+    return head_limits_;
+  };
   options.ready = [this] {
     const WorkerSnapshot snapshot = FreshSnapshot();
     return Readiness{snapshot.ready,
@@ -48,6 +52,11 @@ void WorkerOps::Start(absl::string_view listen, uint32_t slot) {
   }
   probe_ = *std::move(probe);
   address_ = probe_->address().ToString();
+}
+
+void WorkerOps::SetHeadLimits(const HttpHeadLimits& limits) {
+  MutexLock lock(&mu_);
+  head_limits_ = limits;
 }
 
 void WorkerOps::Stop() { probe_ = nullptr; }

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "common/http_head.h"
 #include "common/http_probe.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
@@ -31,6 +32,9 @@ class WorkerOps {
   // it listens already, or `listen` is "off" or not an address; what else goes wrong is logged.
   void Start(absl::string_view listen, uint32_t slot);
 
+  // For requests that come from now on.
+  void SetHeadLimits(const HttpHeadLimits& limits);
+
   // Answers nobody any more.  The loop must still run, or not run any more: an answer that waits
   // for it gives up after a second.
   void Stop();
@@ -49,6 +53,7 @@ class WorkerOps {
   std::unique_ptr<HttpProbe> probe_;
 
   Mutex mu_;  // a leaf
+  HttpHeadLimits head_limits_ ABSL_GUARDED_BY(mu_);
   CondVar made_;
   WorkerSnapshot snapshot_ ABSL_GUARDED_BY(mu_);
   uint64_t snapshots_ ABSL_GUARDED_BY(mu_) = 0;

@@ -17,8 +17,11 @@ bool IsMessageError(CountedError error) {
 
 std::array<int64_t, kCountedErrors> ErrorsOf(const ServiceSnapshot& service) {
   std::array<int64_t, kCountedErrors> errors = service.counts.errors;
-  errors[static_cast<size_t>(CountedError::kHandshakeFailed)] = static_cast<int64_t>(
-      service.connections.rejected_requests + service.connections.handshake_timeouts);
+  // A handshake that is refused for its origin counts by that name alone.
+  errors[static_cast<size_t>(CountedError::kHandshakeFailed)] =
+      static_cast<int64_t>(service.connections.rejected_requests +
+                           service.connections.handshake_timeouts) -
+      errors[static_cast<size_t>(CountedError::kOriginRefused)];
   errors[static_cast<size_t>(CountedError::kSendFailed)] =
       static_cast<int64_t>(service.connections.lost);
   return errors;
@@ -81,6 +84,8 @@ void FillDeliveryReport(const Track& track, bool final, v1::DeliveryReport* repo
 }
 
 void FillLoads(const WorkerSnapshot& snapshot, v1::Heartbeat* heartbeat) {
+  heartbeat->set_file_limit(snapshot.file_limit);
+  heartbeat->set_max_connections(snapshot.max_connections);
   for (const ServiceSnapshot& service : snapshot.services) {
     const ServiceCounts& counts = service.counts;
     v1::ServiceLoad* const load = heartbeat->add_services();
@@ -133,8 +138,14 @@ void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink) {
              number(snapshot.config_version));
   sink.Counter("fanwire_worker_accepts_total", "Connections accepted.",
                number(snapshot.listeners.accepted));
+  sink.Gauge("fanwire_worker_file_limit", "Files that the process may open.",
+             number(snapshot.file_limit));
+  sink.Gauge("fanwire_worker_max_connections",
+             "Connections that the process can hold within its limit of open files.",
+             number(snapshot.max_connections));
   sink.Counter("fanwire_worker_accepts_refused_total",
-               "Connections accepted and closed at once, out of descriptors or over the cap.",
+               "Connections refused with 503: over fanwire_worker_max_connections, or out of "
+               "descriptors.",
                number(snapshot.listeners.refused_cap + snapshot.listeners.refused_descriptors));
   sink.Counter("fanwire_worker_accepts_paced_total", "Times that accepting was put off.",
                number(snapshot.listeners.paced));

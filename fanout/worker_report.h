@@ -53,11 +53,13 @@ struct WorkerSnapshot {
   int64_t pending_bytes = 0;  // of fan-outs under way
   absl::Duration loop_lag;    // worst of the last second
   uint64_t config_version = 0;
+  uint64_t file_limit = 0;       // files that the process may open
+  uint64_t max_connections = 0;  // connections within that limit
 };
 
 ServiceSnapshot SnapshotOf(const Service& service, const ConnectionCounters& connections);
 
-// Fills the services' loads.
+// Fills the services' loads and the limits of the process.
 void FillLoads(const WorkerSnapshot& snapshot, v1::Heartbeat* heartbeat);
 
 void FillDeliveryReport(const Track& track, bool final, v1::DeliveryReport* report);

@@ -103,6 +103,9 @@ void FillService(const v1::Config& config, v1::ServiceConfig* service) {
   for (v1::ListenerConfig& listener : *service->mutable_listeners()) {
     listener.set_host(std::string(WithoutBrackets(listener.host())));
     if (!listener.has_auth_required()) listener.set_auth_required(config.auth().required());
+    if (listener.allowed_origins().empty()) {
+      *listener.mutable_allowed_origins() = config.auth().allowed_origins();
+    }
   }
   if (service->server_name().empty()) service->set_server_name(service->name());
   if (service->welcome_message().empty()) {

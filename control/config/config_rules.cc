@@ -14,6 +14,7 @@
 #include "common/address.h"
 #include "common/config_file.h"
 #include "common/log.h"
+#include "common/origin.h"
 #include "common/proto_time.h"
 #include "common/utf8.h"
 #include "control/config/config_keys.h"
@@ -43,6 +44,7 @@ class Checker {
     CheckControl();
     CheckOrder();
     CheckKeys("auth", config_.auth().keys());
+    CheckOrigins("auth", config_.auth().allowed_origins());
     CheckRules("", config_.channels());
     if (config_.services().empty()) Fault("services", "at least one service is needed");
     std::set<std::string> names;
@@ -208,6 +210,18 @@ class Checker {
     }
   }
 
+  // A list that was not given is a copy of auth.allowed_origins, which is checked once.
+  void CheckOrigins(const std::string& path,
+                    const google::protobuf::RepeatedPtrField<std::string>& origins) {
+    if (!source_.Given(path + ".allowed_origins")) return;
+    for (int i = 0; i < origins.size(); ++i) {
+      if (origins[i] == "*") continue;
+      if (const auto origin = Origin::Parse(origins[i]); !origin.ok()) {
+        Fault(absl::StrCat(path, ".allowed_origins[", i, "]"), origin.status().message());
+      }
+    }
+  }
+
   void CheckRules(const std::string& path,
                   const google::protobuf::RepeatedPtrField<v1::ChannelRule>& rules) {
     for (int i = 0; i < rules.size(); ++i) {
@@ -245,6 +259,7 @@ class Checker {
       }
       AddPort(at + ".port", absl::StrCat("service \"", service.name(), "\""), listener.host(),
               listener.port());
+      CheckOrigins(at, listener.allowed_origins());
       const bool keys = !service.keys().empty() || !config_.auth().keys().empty();
       if (listener.auth_required() && !keys) {
         Fault(at + ".auth_required",

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fanout/net/connection_group.h"
+#include "fanout/net/listener.h"
 
 namespace fanwire::fanout {
 
@@ -56,13 +57,14 @@ CloseInfo Closed(uint16_t code, absl::string_view reason, bool by_peer) {
 
 }  // namespace
 
-Connection::Connection(ConnectionGroup* group, int fd, const PeerAddress& peer)
+Connection::Connection(ConnectionGroup* group, int fd, const PeerAddress& peer, bool over_cap)
     : group_(group),
       socket_(fd, group->table_),
       engine_(group->engine_context_.get()),
       last_heard_(group->loop_->Now()),
       pings_(PingBurst(group->options_.ping_rate_limit), group->loop_->Now()),
-      peer_(peer) {
+      peer_(peer),
+      over_cap_(over_cap) {
   group_->loop_->Watch(fd, kReadable, this);
   group_->loop_->Arm(this, group_->options_.handshake_timeout);
 }
@@ -276,7 +278,13 @@ void Connection::HandleHandshake(const WsEvent& event) {
 
 void Connection::HandleUpgrade(const HttpRequest& request) {
   HttpResponse refusal;
-  handler_ = group_->host_->OnUpgrade(this, request, &refusal);
+  if (over_cap_) {
+    refusal.status = 503;
+    refusal.headers = "Retry-After: 1\r\n";
+    refusal.body = kNoConnectionsLeft;
+  } else {
+    handler_ = group_->host_->OnUpgrade(this, request, &refusal);
+  }
   if (handler_ == nullptr) {
     ++group_->counters_.rejected_requests;
     if (refusal.status < 300) refusal.status = 503;
@@ -296,9 +304,15 @@ void Connection::HandleUpgrade(const HttpRequest& request) {
 
 void Connection::HandleRequest(const HttpRequest& request) {
   ++group_->counters_.http_requests;
+  // The check of a balancer that nobody has told another one, such as HAProxy's `option httpchk`.
+  if (request.method == "OPTIONS") {
+    HttpResponse response;
+    response.headers = kAllowHeader;
+    return Respond(response, /*head_only=*/false);
+  }
   const bool head_only = request.method == "HEAD";
   if (!head_only && request.method != "GET") {
-    return Respond(ErrorResponse({405, "GET, HEAD or a WebSocket upgrade"}), false);
+    return Respond(ErrorResponse({405, "GET, HEAD, OPTIONS or a WebSocket upgrade"}), false);
   }
   HttpResponse response;
   if (!group_->host_->OnHttpRequest(request, &response)) {

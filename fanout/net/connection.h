@@ -91,7 +91,7 @@ class ConnectionHost {
                                        HttpResponse* refusal) = 0;
 
   // A plain GET or HEAD request.  Returns whether `response` was filled; if not, the client gets
-  // 426 Upgrade Required.  Other methods get 405 without asking.
+  // 426 Upgrade Required.  OPTIONS gets 200, and other methods 405, without asking.
   virtual bool OnHttpRequest(const HttpRequest& request, HttpResponse* response) = 0;
 
  protected:
@@ -166,7 +166,7 @@ class Connection final : public Watcher, public Deadline {
     uint64_t arrived = 0;           // bytes_arrived() at the last look of the keepalive timer
   };
 
-  Connection(ConnectionGroup* group, int fd, const PeerAddress& peer);
+  Connection(ConnectionGroup* group, int fd, const PeerAddress& peer, bool over_cap);
   ~Connection() = default;
 
   void OnReady(uint32_t ready) override;
@@ -236,6 +236,7 @@ class Connection final : public Watcher, public Deadline {
   bool watching_writes_ = false;
   bool fin_sent_ = false;
   bool aborted_ = false;
+  const bool over_cap_;  // upgrades are refused: the process has no descriptor left for it
 };
 
 }  // namespace fanwire::fanout

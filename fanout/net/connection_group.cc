@@ -20,8 +20,8 @@ ConnectionGroup::~ConnectionGroup() {
   DestroyBuried();
 }
 
-Connection* ConnectionGroup::Add(int fd, const PeerAddress& peer) {
-  auto* connection = new Connection(this, fd, peer);
+Connection* ConnectionGroup::Add(int fd, const PeerAddress& peer, bool over_cap) {
+  auto* connection = new Connection(this, fd, peer, over_cap);
   connection->index_ = static_cast<uint32_t>(connections_.size());
   connections_.push_back(connection);
   ++counters_.accepted;

@@ -67,7 +67,12 @@ class ConnectionGroup {
   ConnectionGroup& operator=(const ConnectionGroup&) = delete;
 
   // Takes over `fd`, a connected non-blocking TCP socket, and awaits its request.
-  Connection* Add(int fd, const PeerAddress& peer);
+  Connection* Add(int fd, const PeerAddress& peer) { return Add(fd, peer, /*over_cap=*/false); }
+  // The same for a connection over the cap (Listener): an upgrade is answered 503, other requests
+  // as always.
+  Connection* AddToRefuse(int fd, const PeerAddress& peer) {
+    return Add(fd, peer, /*over_cap=*/true);
+  }
 
   // Calls `fn` for every open connection: OnOpen() was called and nobody has closed it.  `fn` may
   // close connections, but not destroy them.
@@ -81,6 +86,7 @@ class ConnectionGroup {
  private:
   friend class Connection;
 
+  Connection* Add(int fd, const PeerAddress& peer, bool over_cap);
   void Bury(Connection* connection);  // destroyed at the end of the turn
   void DestroyBuried();
 

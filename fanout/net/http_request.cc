@@ -101,7 +101,7 @@ HttpResponse ErrorResponse(const HttpError& error) {
   HttpResponse response;
   response.status = error.status;
   response.body = absl::StrCat(error.reason, "\n");
-  if (error.status == 405) response.headers = "Allow: GET, HEAD\r\n";
+  if (error.status == 405) response.headers = kAllowHeader;
   if (error.status == 426) {
     response.headers = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
   }

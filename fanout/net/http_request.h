@@ -31,6 +31,9 @@ struct HttpResponse {
 // `response` as bytes, with Content-Length and `Connection: close`; without the body for HEAD.
 std::string SerializeResponse(const HttpResponse& response, bool head_only);
 
+// The Allow header of a service port.
+inline constexpr char kAllowHeader[] = "Allow: GET, HEAD, OPTIONS\r\n";
+
 // The response for a refusal, with the headers that its status demands.
 HttpResponse ErrorResponse(const HttpError& error);
 

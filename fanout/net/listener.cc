@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/file_limit.h"
 #include "common/token_bucket.h"
 
 namespace fanwire::fanout {
@@ -21,6 +21,7 @@ namespace fanwire::fanout {
 namespace {
 
 constexpr int kAcceptsPerTurn = 64;
+constexpr size_t kMostDiscarded = size_t{16} * 1024;
 constexpr absl::Duration kErrorPause = absl::Milliseconds(100);
 
 int OpenSpare() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
@@ -39,6 +40,24 @@ absl::Status ErrnoStatus(int error, absl::string_view what) {
     default:
       return absl::InternalError(message);
   }
+}
+
+// Answers 503 to a request that nobody has read, and closes.  What has come of the request is taken
+// first, because the kernel resets a connection that is closed with bytes unread, and the client
+// might not get the answer then.
+void RefuseAtOnce(int fd) {
+  static const std::string* const response = [] {
+    const absl::string_view body = kNoConnectionsLeft;
+    return new std::string(
+        absl::StrCat("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n"
+                     "Content-Length: ",
+                     body.size(), "\r\nRetry-After: 1\r\nConnection: close\r\n\r\n", body));
+  }();
+  char request[kMostDiscarded];
+  (void)::recv(fd, request, sizeof(request), MSG_DONTWAIT);
+  (void)::send(fd, response->data(), response->size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  ::shutdown(fd, SHUT_WR);
+  ::close(fd);
 }
 
 struct BindAddress {
@@ -67,11 +86,12 @@ absl::StatusOr<BindAddress> ParseAddress(const ListenerOptions& options) {
 class TcpListener final : public Listener, public Watcher {
  public:
   TcpListener(int fd, uint16_t port, const ListenerOptions& options, EventLoop* loop,
-              const SendTable* sockets, AcceptFn accept)
+              const SendTable* sockets, AcceptFn accept, AcceptFn refuse)
       : options_(options),
         loop_(loop),
         sockets_(sockets),
         accept_(std::move(accept)),
+        refuse_(std::move(refuse)),
         fd_(fd),
         spare_(OpenSpare()),
         port_(port),
@@ -150,13 +170,18 @@ class TcpListener final : public Listener, public Watcher {
     const int fd =
         ::accept4(fd_, reinterpret_cast<sockaddr*>(&address), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      if (sockets_->open_sockets() >= options_.max_open) {
+      const PeerAddress peer = PeerAddress::From(reinterpret_cast<const sockaddr*>(&address));
+      if (const size_t open = sockets_->open_sockets(); open >= options_.max_open) {
         ++counters_.refused_cap;
-        ::close(fd);
+        if (refuse_ && open - options_.max_open < kMaxRefusing) {
+          refuse_(fd, peer);
+        } else {
+          RefuseAtOnce(fd);
+        }
         return Accepted::kOne;
       }
       ++counters_.accepted;
-      accept_(fd, PeerAddress::From(reinterpret_cast<const sockaddr*>(&address)));
+      accept_(fd, peer);
       return Accepted::kOne;
     }
     // Nobody has come in: the token was not used.
@@ -179,13 +204,13 @@ class TcpListener final : public Listener, public Watcher {
     }
   }
 
-  // Out of descriptors: gives the spare one up for as long as it takes to accept and close.
+  // Out of descriptors: gives the spare one up for as long as it takes to accept and answer.
   Accepted RefuseWithSpare() {
     if (spare_ >= 0) ::close(spare_);
     const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd >= 0) {
       ++counters_.refused_descriptors;
-      ::close(fd);
+      RefuseAtOnce(fd);
     }
     spare_ = OpenSpare();
     if (spare_ < 0) {
@@ -204,6 +229,7 @@ class TcpListener final : public Listener, public Watcher {
   EventLoop* const loop_;
   const SendTable* const sockets_;
   AcceptFn accept_;
+  AcceptFn refuse_;
   int fd_;
   int spare_;  // -1 while it could not be opened again
   const uint16_t port_;
@@ -216,17 +242,13 @@ class TcpListener final : public Listener, public Watcher {
 }  // namespace
 
 size_t MaxConnections(size_t reserved) {
-  rlimit limit = {};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  return limit.rlim_cur > reserved + 1 ? static_cast<size_t>(limit.rlim_cur) - reserved : 1;
+  const uint64_t limit = RaiseFileLimit();
+  return limit > reserved + 1 ? static_cast<size_t>(limit) - reserved : 1;
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const ListenerOptions& options,
                                                          EventLoop* loop, const SendTable* sockets,
-                                                         AcceptFn accept) {
+                                                         AcceptFn accept, AcceptFn refuse) {
   absl::StatusOr<BindAddress> address = ParseAddress(options);
   if (!address.ok()) return address.status();
   auto* bind_address = reinterpret_cast<sockaddr*>(&address->storage);
@@ -247,7 +269,8 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const ListenerOptions& 
     return status;
   }
   const uint16_t port = PeerAddress::From(reinterpret_cast<const sockaddr*>(&bound)).port;
-  return std::make_unique<TcpListener>(fd, port, options, loop, sockets, std::move(accept));
+  return std::make_unique<TcpListener>(fd, port, options, loop, sockets, std::move(accept),
+                                       std::move(refuse));
 }
 
 }  // namespace fanwire::fanout

@@ -1,9 +1,13 @@
 // Listener is a service's port: it accepts, at the pace and up to the number that it is given, and
 // hands each connection on as a non-blocking descriptor.
 //
-// Several workers listen on one port by SO_REUSEPORT.  Out of descriptors, it gives up one that it
-// keeps in reserve to accept and close what is waiting: clients learn at once, and the loop neither
-// spins on a readable socket nor stops accepting for good.
+// Several workers listen on one port by SO_REUSEPORT.
+//
+// Beyond the cap of connections it still accepts, so that clients learn at once why they are
+// refused.  The first of them go to `refuse`, which reads their request and answers 503; with more
+// than that at a time the 503 is sent without a look at the request.  Out of descriptors, it gives
+// up one that it keeps in reserve to accept and answer what is waiting.  So the loop neither spins
+// on a readable socket nor stops accepting for good.
 //
 // Threading: loop-confined.
 // Ownership: owns the listening descriptor and the spare one; an accepted one goes to `accept`.
@@ -24,9 +28,14 @@
 
 namespace fanwire::fanout {
 
-// The soft limit of open files (raised to the hard one, which needs no privilege) less `reserved`
-// for everything that is not a client.  At least 1.
+// Raises the limit of open files as far as possible (common/file_limit.h) and returns it less
+// `reserved` for everything that is not a client.  At least 1.
 size_t MaxConnections(size_t reserved = 256);
+
+// What a client is told that the worker has no descriptor for.
+inline constexpr char kNoConnectionsLeft[] =
+    "this worker holds as many connections as its limit of open files allows: try again later, or "
+    "raise the limit (ulimit -n, LimitNOFILE)\n";
 
 struct ListenerOptions {
   std::string address = "127.0.0.1";  // IPv4 or IPv6 literal, or "localhost"; "::" takes both
@@ -38,14 +47,14 @@ struct ListenerOptions {
   // 0: no limit.
   double accepts_per_second = 0;
   // Connections of the whole process (SendTable::open_sockets()) from which on new ones are
-  // accepted and closed at once.  See MaxConnections().
+  // refused.  See MaxConnections().
   size_t max_open = SIZE_MAX;
 };
 
 struct ListenerCounters {
   uint64_t accepted = 0;
-  uint64_t refused_cap = 0;          // accepted and closed at once: max_open reached
-  uint64_t refused_descriptors = 0;  // the same: out of descriptors
+  uint64_t refused_cap = 0;          // max_open was reached
+  uint64_t refused_descriptors = 0;  // out of descriptors
   uint64_t paced = 0;                // times that accepting was put off
   uint64_t errors = 0;               // accept() failed otherwise
 };
@@ -54,14 +63,17 @@ class Listener {
  public:
   // Gets a connected, non-blocking, close-on-exec descriptor, which it owns.
   using AcceptFn = absl::AnyInvocable<void(int fd, const PeerAddress& peer)>;
+  // Connections over the cap that `refuse` may hold at a time.  They come out of the reserve.
+  static constexpr size_t kMaxRefusing = 64;
 
-  // Binds, listens and begins to accept.  `loop` and `sockets` outlive the listener.
+  // Binds, listens and begins to accept.  `loop` and `sockets` outlive the listener.  `refuse` gets
+  // the connections over the cap; without it they are answered 503 and closed at once.
   //   INVALID_ARGUMENT     no such address here
   //   ALREADY_EXISTS       the port is taken by another program
   //   PERMISSION_DENIED    a port below 1024
   static absl::StatusOr<std::unique_ptr<Listener>> Open(const ListenerOptions& options,
                                                         EventLoop* loop, const SendTable* sockets,
-                                                        AcceptFn accept);
+                                                        AcceptFn accept, AcceptFn refuse = {});
   virtual ~Listener() = default;  // as Close()
 
   // Other options for connections accepted from now on; the port stays open all the while.

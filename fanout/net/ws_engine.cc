@@ -36,6 +36,7 @@ namespace lib = websocketpp::lib;
 namespace frame = websocketpp::frame;
 using ProtocolError = websocketpp::processor::error::processor_errors;
 
+constexpr absl::string_view kEmptyLine = "\r\n";
 constexpr absl::string_view kHeadEnd = "\r\n\r\n";
 constexpr size_t kMaxReserve = 4096;
 
@@ -142,7 +143,10 @@ bool CanFollow(uint8_t previous, uint8_t byte) {
 class WsEngine::Context {
  public:
   explicit Context(const Limits& limits)
-      : limits_(limits), manager_(lib::make_shared<EngineConfig::con_msg_manager_type>()) {}
+      : too_many_bytes(TooManyBytesText(limits.head)),
+        too_many_lines(TooManyLinesText(limits.head)),
+        limits_(limits),
+        manager_(lib::make_shared<EngineConfig::con_msg_manager_type>()) {}
 
   std::unique_ptr<FrameParser> TakeParser() {
     if (spare_ != nullptr) return std::move(spare_);
@@ -152,6 +156,8 @@ class WsEngine::Context {
 
   const Limits& limits() const { return limits_; }
 
+  const std::string too_many_bytes;  // what a 431 says
+  const std::string too_many_lines;
   // What the views of the last event point into.
   HttpRequest request;
   std::string head;
@@ -207,21 +213,30 @@ WsEvent WsEngine::NextRequest(absl::Span<uint8_t>* input) {
   if (partial_ != nullptr) head.swap(partial_->head);
 
   // Byte by byte up to the empty line, so what follows the head stays in `input`.
-  const size_t max_head_bytes = context_->limits().max_head_bytes;
-  if (head.empty() && !absl::ascii_isalpha((*input)[0])) return Reject(400, "not HTTP");
+  const HttpHeadLimits& limits = context_->limits().head;
   bool complete = false;
   size_t taken = 0;
   uint8_t previous = head.empty() ? 0 : static_cast<uint8_t>(head.back());
   while (!complete && taken < input->size()) {
     const uint8_t byte = (*input)[taken];
+    if (head.empty() && taken == 0 && byte != '\r' && !absl::ascii_isalpha(byte)) {
+      return Reject(400, "not HTTP");
+    }
     if (!CanFollow(previous, byte)) return Reject(400, "bad character in request head");
-    if (head.size() + taken >= max_head_bytes) return Reject(431, "request head too large");
+    if (ignored_bytes_ + head.size() + taken >= limits.max_bytes) {
+      return Reject(431, context_->too_many_bytes);
+    }
     previous = byte;
     ++taken;
     if (byte != '\n') continue;
     head.append(reinterpret_cast<const char*>(input->data()), taken);
     input->remove_prefix(taken);
     taken = 0;
+    if (head == kEmptyLine) {  // before the request line: ignored (RFC 9112 section 2.2)
+      ignored_bytes_ += kEmptyLine.size();
+      head.clear();
+      previous = 0;
+    }
     complete = absl::EndsWith(head, kHeadEnd);
   }
   head.append(reinterpret_cast<const char*>(input->data()), taken);
@@ -234,8 +249,10 @@ WsEvent WsEngine::NextRequest(absl::Span<uint8_t>* input) {
   partial_.reset();
 
   HttpRequest& request = context_->request;
-  HttpError error = ParseRequestHead(head, &request);
-  if (error) return Reject(error.status, error.reason);
+  HttpError error = ParseRequestHead(head, limits.max_lines, &request);
+  if (error) {
+    return Reject(error.status, error.status == 431 ? context_->too_many_lines : error.reason);
+  }
   WsEvent event;
   event.request = &request;
   if (!AsksForWebSocket(request)) {

@@ -8,7 +8,7 @@
 // Threading: loop-confined, with its Context.
 // Ownership: an engine borrows its Context.  The views of an event are valid until Next() is called
 //            for any engine of that Context.
-// Cost:      16 bytes between messages.  A connection has a frame parser of its own (170 bytes and
+// Cost:      24 bytes between messages.  A connection has a frame parser of its own (170 bytes and
 //            the payload so far) only while a message is incomplete; all others share one.
 #pragma once
 
@@ -49,7 +49,7 @@ class WsEngine {
  public:
   struct Limits {
     size_t max_message_bytes = size_t{1024} * 1024;               // over it: kFail 1009
-    size_t max_head_bytes = size_t{8} * 1024;                     // over it: kReject 431
+    HttpHeadLimits head;                                          // over it: kReject 431
     std::vector<std::string> subprotocols = {"fanwire.v1.json"};  // in order of preference
   };
 
@@ -89,6 +89,7 @@ class WsEngine {
 
   Context* const context_;
   std::unique_ptr<Partial> partial_;
+  uint32_t ignored_bytes_ = 0;  // empty lines before the request line
   Phase phase_ = Phase::kHead;
 };
 

@@ -16,10 +16,14 @@ constexpr char kHead[] =
     "Authorization: Bearer abc.def\r\n"
     "\r\n";
 
+HttpError ParseHead(absl::string_view head, HttpRequest* request) {
+  return ParseRequestHead(head, HttpHeadLimits().max_lines, request);
+}
+
 // A request together with the head that it is a view of.
 struct Parsed {
   explicit Parsed(std::string text) : head(std::move(text)) {
-    EXPECT_FALSE(ParseRequestHead(head, &request));
+    EXPECT_FALSE(ParseHead(head, &request));
   }
   const std::string head;
   HttpRequest request;
@@ -33,7 +37,7 @@ std::string With(const std::string& from, const std::string& to) {
 
 TEST(HttpHeadTest, ReadsWhatAClientSends) {
   HttpRequest request;
-  ASSERT_FALSE(ParseRequestHead(kHead, &request));
+  ASSERT_FALSE(ParseHead(kHead, &request));
   EXPECT_EQ(request.method, "GET");
   EXPECT_EQ(request.path, "/ws");
   EXPECT_EQ(request.query, "token=a%2Bb&x=1");
@@ -48,13 +52,13 @@ TEST(HttpHeadTest, ReadsWhatAClientSends) {
 
 TEST(HttpHeadTest, TakesAbsoluteTargetsAndOddSpelling) {
   HttpRequest request;
-  ASSERT_FALSE(ParseRequestHead("GET ws://h:1/a?b HTTP/1.1\r\nhOsT:h\r\nX:\r\n\r\n", &request));
+  ASSERT_FALSE(ParseHead("GET ws://h:1/a?b HTTP/1.1\r\nhOsT:h\r\nX:\r\n\r\n", &request));
   EXPECT_EQ(request.path, "/a");
   EXPECT_EQ(request.query, "b");
-  ASSERT_FALSE(ParseRequestHead("GET http://h HTTP/1.1\r\nHost: \t h\t \r\n\r\n", &request));
+  ASSERT_FALSE(ParseHead("GET http://h HTTP/1.1\r\nHost: \t h\t \r\n\r\n", &request));
   EXPECT_EQ(request.path, "/");
   EXPECT_EQ(request.Header("host"), "h");
-  ASSERT_FALSE(ParseRequestHead("GET / HTTP/1.0\r\n\r\n", &request));
+  ASSERT_FALSE(ParseHead("GET / HTTP/1.0\r\n\r\n", &request));
   EXPECT_TRUE(request.http_1_0);
 }
 
@@ -68,9 +72,9 @@ TEST(HttpHeadTest, RefusesWhatIsNotHttp) {
         std::string("GET host:80 HTTP/1.1"), std::string("GET /\0a HTTP/1.1", 16),
         std::string("GET / HTTP/1.1 "), std::string("GET / HTTP/x.1"),
         std::string("GET / http/1.1")}) {
-    EXPECT_EQ(ParseRequestHead(line + "\r\nHost: h\r\n\r\n", &request).status, 400) << line;
+    EXPECT_EQ(ParseHead(line + "\r\nHost: h\r\n\r\n", &request).status, 400) << line;
   }
-  EXPECT_EQ(ParseRequestHead("GET / HTTP/2.0\r\nHost: h\r\n\r\n", &request).status, 505);
+  EXPECT_EQ(ParseHead("GET / HTTP/2.0\r\nHost: h\r\n\r\n", &request).status, 505);
 }
 
 TEST(HttpHeadTest, RefusesHeadersThatProxiesReadDifferently) {
@@ -81,19 +85,52 @@ TEST(HttpHeadTest, RefusesHeadersThatProxiesReadDifferently) {
         std::string("X: \x01"), std::string("X: a\rb"), std::string("X: a\nb"),
         std::string("Host: other"), std::string("X\x80: a")}) {
     const std::string head = absl::StrCat("GET / HTTP/1.1\r\nHost: h\r\n", line, "\r\n\r\n");
-    EXPECT_EQ(ParseRequestHead(head, &request).status, 400) << line;
+    EXPECT_EQ(ParseHead(head, &request).status, 400) << line;
   }
-  EXPECT_EQ(ParseRequestHead("GET / HTTP/1.1\r\n\r\n", &request).status, 400);
-  EXPECT_EQ(ParseRequestHead("GET / HTTP/1.1\r\nHost:\r\n\r\n", &request).status, 400);
-  EXPECT_EQ(ParseRequestHead("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", &request).status, 400);
+  EXPECT_EQ(ParseHead("GET / HTTP/1.1\r\n\r\n", &request).status, 400);
+  EXPECT_EQ(ParseHead("GET / HTTP/1.1\r\nHost:\r\n\r\n", &request).status, 400);
+  EXPECT_EQ(ParseHead("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", &request).status, 400);
 }
 
 TEST(HttpHeadTest, LimitsTheNumberOfHeaders) {
   std::string head = "GET / HTTP/1.1\r\nHost: h\r\n";
-  for (size_t i = 1; i < HttpRequest::kMaxHeaders; ++i) absl::StrAppend(&head, "X-", i, ": y\r\n");
+  for (int i = 1; i < 128; ++i) absl::StrAppend(&head, "X-", i, ": y\r\n");
   HttpRequest request;
-  EXPECT_EQ(ParseRequestHead(head + "\r\n", &request).status, 0);
-  EXPECT_EQ(ParseRequestHead(head + "X-More: y\r\n\r\n", &request).status, 431);
+  EXPECT_EQ(ParseHead(head + "\r\n", &request).status, 0);
+  EXPECT_EQ(request.headers().size(), 128u);
+  EXPECT_EQ(ParseHead(head + "X-More: y\r\n\r\n", &request).status, 431);
+  EXPECT_EQ(ParseRequestHead(head + "X-More: y\r\n\r\n", 129, &request).status, 0);
+  EXPECT_EQ(ParseRequestHead(head + "\r\n", 127, &request).status, 431);
+  // What was refused leaves nothing behind.
+  ASSERT_FALSE(ParseHead("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &request));
+  EXPECT_EQ(request.headers().size(), 1u);
+}
+
+TEST(HttpHeadTest, AnAsteriskIsATargetOfOptionsOnly) {
+  HttpRequest request;
+  ASSERT_FALSE(ParseHead("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", &request));
+  EXPECT_EQ(request.path, "*");
+  ASSERT_FALSE(ParseHead("OPTIONS / HTTP/1.0\r\n\r\n", &request));
+  EXPECT_EQ(request.path, "/");
+  EXPECT_EQ(ParseHead("OPTIONS *x HTTP/1.1\r\nHost: h\r\n\r\n", &request).status, 400);
+  EXPECT_EQ(ParseHead("HEAD * HTTP/1.1\r\nHost: h\r\n\r\n", &request).status, 400);
+}
+
+TEST(HttpHeadTest, EmptyLinesBeforeARequestAreCounted) {
+  EXPECT_EQ(EmptyLineBytes(""), 0u);
+  EXPECT_EQ(EmptyLineBytes("GET"), 0u);
+  EXPECT_EQ(EmptyLineBytes("\r"), 0u);
+  EXPECT_EQ(EmptyLineBytes("\n"), 0u);
+  EXPECT_EQ(EmptyLineBytes("\r\nGET"), 2u);
+  EXPECT_EQ(EmptyLineBytes("\r\n\r\n\r"), 4u);
+}
+
+TEST(HttpHeadTest, ARefusalForSizeNamesTheLimitAndItsKey) {
+  const HttpHeadLimits limits = {.max_bytes = 1000, .max_lines = 20};
+  EXPECT_EQ(TooManyBytesText(limits),
+            "request head over 1000 bytes: the server's limits.max_head_bytes");
+  EXPECT_EQ(TooManyLinesText(limits),
+            "more than 20 header lines: the server's limits.max_head_lines");
 }
 
 TEST(HttpHeadTest, BearerTokenNeedsItsScheme) {

@@ -14,6 +14,7 @@
 namespace fanwire {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -24,6 +25,7 @@ class HttpProbeTest : public testing::Test {
     options.listen = {.host = "127.0.0.1", .port = 0, .unix_path = ""};
     options.metrics = [] { return "fanwire_x 1\n"; };
     options.ready = [this] { return readiness_; };
+    options.head_limits = [this] { return head_limits_; };
     absl::StatusOr<std::unique_ptr<HttpProbe>> probe = HttpProbe::Start(std::move(options));
     ASSERT_OK(probe);
     probe_ = *std::move(probe);
@@ -54,6 +56,7 @@ class HttpProbeTest : public testing::Test {
   }
 
   Readiness readiness_;
+  HttpHeadLimits head_limits_;
   std::unique_ptr<HttpProbe> probe_;
 };
 
@@ -79,7 +82,7 @@ TEST_F(HttpProbeTest, RefusesTheRestAndGoesOn) {
   EXPECT_THAT(Send("POST /metrics HTTP/1.1\r\nHost: x\r\n\r\nbody"), StartsWith("HTTP/1.1 405"));
   EXPECT_THAT(Send("garbage\r\n\r\n"), StartsWith("HTTP/1.1 400"));
   EXPECT_THAT(Send(std::string("\x16\x03\x01\0\r\n\r\n", 8)), StartsWith("HTTP/1.1 400"));
-  EXPECT_THAT(Send("GET /metrics HTTP/1.1\r\nX: " + std::string(9000, 'x')),
+  EXPECT_THAT(Send("GET /metrics HTTP/1.1\r\nX: " + std::string(33000, 'x')),
               StartsWith("HTTP/1.1 431"));
   EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200"));
 }
@@ -99,8 +102,51 @@ TEST_F(HttpProbeTest, RefusesWhatServicePortsRefuse) {
     EXPECT_THAT(answer, HasSubstr("\r\n\r\nnot an HTTP/1.1 request\n")) << head;
   }
   std::string head = "GET /healthz HTTP/1.1\r\nHost: x\r\n";
-  for (int i = 0; i < 64; ++i) head += "X: y\r\n";
+  for (int i = 0; i < 128; ++i) head += "X: y\r\n";
   EXPECT_THAT(Send(head + "\r\n"), StartsWith("HTTP/1.1 431"));
+}
+
+TEST_F(HttpProbeTest, AHeadIsAnsweredAsAGetWithoutItsBody) {
+  for (const bool ready : {true, false}) {
+    readiness_ = {.ready = ready, .json = "{}"};
+    for (const char* path : {"/metrics", "/healthz", "/readyz", "/nowhere"}) {
+      const std::string get = Get(path);
+      EXPECT_EQ(Send(absl::StrCat("HEAD ", path, " HTTP/1.1\r\nHost: x\r\n\r\n")),
+                get.substr(0, get.find("\r\n\r\n") + 4))
+          << path;
+    }
+  }
+}
+
+TEST_F(HttpProbeTest, TheCheckOfABalancerIsAnswered) {
+  for (const char* head : {"OPTIONS / HTTP/1.0\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+                           "OPTIONS /metrics HTTP/1.1\r\nHost: x\r\n\r\n"}) {
+    const std::string answer = Send(head);
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n")) << head;
+    EXPECT_THAT(answer, HasSubstr("\r\nAllow: GET, HEAD, OPTIONS\r\n")) << head;
+    EXPECT_THAT(answer, EndsWith("\r\n\r\n")) << head;
+  }
+}
+
+TEST_F(HttpProbeTest, EmptyLinesBeforeARequestAreIgnored) {
+  EXPECT_THAT(Send("\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(Send("\r\n\r\n\r\nGET /healthz HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(HttpProbeTest, TheLimitsOfAHeadAreThoseOfTheConfigurationAndAreTold) {
+  const std::string cookie =
+      "GET /healthz HTTP/1.1\r\nHost: x\r\nCookie: " + std::string(20000, 'x');
+  EXPECT_THAT(Send(cookie + "\r\n\r\n"), StartsWith("HTTP/1.1 200"));
+  head_limits_ = {.max_bytes = 1000, .max_lines = 9};
+  const std::string long_head = Send(cookie.substr(0, 1001));
+  EXPECT_THAT(long_head, StartsWith("HTTP/1.1 431"));
+  EXPECT_THAT(long_head, HasSubstr("over 1000 bytes: the server's limits.max_head_bytes\n"));
+  std::string lines = "GET /healthz HTTP/1.1\r\nHost: x\r\n";
+  for (int i = 1; i < 9; ++i) lines += "X: y\r\n";
+  EXPECT_THAT(Send(lines + "\r\n"), StartsWith("HTTP/1.1 200"));
+  const std::string many = Send(lines + "X: y\r\n\r\n");
+  EXPECT_THAT(many, StartsWith("HTTP/1.1 431"));
+  EXPECT_THAT(many, HasSubstr("more than 9 header lines: the server's limits.max_head_lines\n"));
 }
 
 TEST_F(HttpProbeTest, TakesTheNextFreePort) {

@@ -12,6 +12,7 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+constexpr char kBad[] = "\xef\xbf\xbd";  // U+FFFD
 constexpr size_t kNone = absl::string_view::npos;
 
 TEST(Utf8Test, TheFirstBadByteIsFound) {
@@ -49,6 +50,45 @@ TEST(Utf8Test, AQuotedTextIsOneShortLineOfUtf8) {
   EXPECT_EQ(QuotedText(std::string(63, 'x') + "\xc3\xa9"), "\"" + std::string(63, 'x') + "…\"");
   EXPECT_THAT(QuotedText("\xff" + std::string(1000, 'x')), EndsWith("…\""));
   EXPECT_EQ(FirstBadUtf8(QuotedText("\xff" + std::string(1000, '\xfe'))), kNone);
+}
+
+TEST(Utf8Test, WellFormedTextStaysAsItIs) {
+  for (const std::string text :
+       {"", "curl/8.1", "caf\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "a\tb\x7f", "\xc2\x80",
+        "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+    EXPECT_EQ(ToUtf8(text), text);
+  }
+  EXPECT_EQ(ToUtf8(std::string("a\0b", 3)), std::string("a\0b", 3));
+}
+
+TEST(Utf8Test, EachBadByteBecomesTheReplacementCharacter) {
+  const std::string bad = kBad;
+  EXPECT_EQ(ToUtf8("caf\xe9"), "caf" + bad);
+  EXPECT_EQ(ToUtf8("\xff\xfe"), bad + bad);
+  EXPECT_EQ(ToUtf8("\x80"
+                   "a"),
+            bad + "a");
+  // Overlong forms, surrogates, beyond U+10FFFF.
+  EXPECT_EQ(ToUtf8("\xc0\xaf"), bad + bad);
+  EXPECT_EQ(ToUtf8("\xe0\x80\x80"), bad + bad + bad);
+  EXPECT_EQ(ToUtf8("\xed\xa0\x80"), bad + bad + bad);
+  EXPECT_EQ(ToUtf8("\xf4\x90\x80\x80"), bad + bad + bad + bad);
+  EXPECT_EQ(ToUtf8("\xf5\x80"), bad + bad);
+  // A character that is cut short, at the end and before another one.
+  EXPECT_EQ(ToUtf8("x\xe2\x82"), "x" + bad + bad);
+  EXPECT_EQ(ToUtf8("\xe2\x82x"), bad + bad + "x");
+  EXPECT_EQ(ToUtf8("\xf0\x9f\x98\xc3\xa9"), bad + bad + bad + "\xc3\xa9");
+}
+
+TEST(Utf8Test, TheCutIsAtTheEndOfACharacter) {
+  const std::string text = std::string(199, 'x') + "\xc3\xa9";
+  EXPECT_EQ(ToUtf8(text, 200), std::string(199, 'x'));
+  EXPECT_EQ(ToUtf8(text, 201), text);
+  EXPECT_EQ(ToUtf8("abc", 2), "ab");
+  EXPECT_EQ(ToUtf8("abc", 0), "");
+  // A replacement is longer than the byte that it stands for.
+  EXPECT_EQ(ToUtf8("\xff\xff", 5), kBad);
+  EXPECT_EQ(ToUtf8("\xff", 2), "");
 }
 
 }  // namespace

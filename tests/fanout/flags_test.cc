@@ -47,6 +47,11 @@ TEST(FlagsTest, WithoutArgumentsItIsTheFirstWorkerOfThisUsersControl) {
   EXPECT_EQ(parsed.flags.runtime_dir, "");
 }
 
+TEST(FlagsTest, AWorkerIdThatIsNotUtf8IsRefused) {
+  EXPECT_EQ(Parse(std::vector<std::string>{"--worker-id", "w\xe9st"}).exit, 2);
+  EXPECT_EQ(Parse(std::vector<std::string>{"--worker-id", "w\xc3\xa9st"}).exit, -1);
+}
+
 TEST(FlagsTest, EveryFlagIsTaken) {
   const Parsed parsed =
       ParseArguments({"--control", "127.0.0.1:8701", "--worker-id", "west-3", "--slot", "3",

@@ -44,7 +44,7 @@ PortsFixture::PortsFixture()
       hub_(&loop_, &sockets_, &tracks_),
       upstream_(&loop_),
       context_{.loop = &loop_, .hub = &hub_, .upstream = &upstream_, .clock = &clock_},
-      health_{.ready = true, .control = true, .uptime = absl::Seconds(90)} {
+      health_{.ready = true, .control = true, .uptime = absl::Seconds(90), .worker = "worker-7"} {
   ports_ = std::make_unique<ServicePorts>(&context_, &sockets_, [this] { return health_; });
 }
 
@@ -148,9 +148,12 @@ bool PortsFixture::Listens(uint16_t port) {
 }
 
 std::string PortsFixture::Http(uint16_t port, absl::string_view target, absl::string_view method) {
+  return Answer(port, absl::StrCat(method, " ", target, " HTTP/1.1\r\nHost: here\r\n\r\n"));
+}
+
+std::string PortsFixture::Answer(uint16_t port, absl::string_view request) {
   const int fd = Dial(port);
   FANWIRE_CHECK(fd >= 0);
-  const std::string request = absl::StrCat(method, " ", target, " HTTP/1.1\r\nHost: here\r\n\r\n");
   FANWIRE_CHECK(::send(fd, request.data(), request.size(), MSG_NOSIGNAL) ==
                 static_cast<ssize_t>(request.size()));
   std::string answer;

@@ -85,6 +85,8 @@ class PortsFixture : public ::testing::Test {
   PairClient* Subscribed(uint16_t port, absl::string_view channel);
   // Whether anybody listens there.
   static bool Listens(uint16_t port);
+  // All that the port answers to these bytes, up to the end of the connection.
+  std::string Answer(uint16_t port, absl::string_view request);
   // The whole answer to "METHOD target".
   std::string Http(uint16_t port, absl::string_view target, absl::string_view method = "GET");
 

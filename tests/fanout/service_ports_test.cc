@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/fanout/ports_fixture.h"
 #include "tests/testing/status.h"
+#include "tests/testing/ws_client.h"
 
 namespace fanwire::fanout {
 
@@ -309,6 +310,90 @@ TEST_F(ServicePortsTest, AUserAgentIsRememberedUpToItsLimit) {
   EXPECT_EQ(none->session->Describe().user_agent, "");
 }
 
+TEST_F(ServicePortsTest, AUserAgentIsUtf8WhateverTheHeaderIs) {
+  ASSERT_OK(Apply(Config()));
+  const PairClient* const latin = Connect(ports()[0], "/", "User-Agent: caf\xe9\r\n");
+  EXPECT_EQ(latin->session->Describe().user_agent, "caf\xef\xbf\xbd");
+  const std::string before(199, 'x');
+  const PairClient* const cut =
+      Connect(ports()[0], "/", absl::StrCat("User-Agent: ", before, "\xc3\xa9\r\n"));
+  EXPECT_EQ(cut->session->Describe().user_agent, before);
+}
+
+TEST_F(ServicePortsTest, HoweverManyUserAgentsThereWereNewOnesAreShown) {
+  ASSERT_OK(Apply(Config()));
+  for (int i = 0; i < 1001; ++i) {
+    PairClient* const client =
+        Connect(ports()[0], "/", absl::StrCat("User-Agent: agent-", i, "\r\n"));
+    ASSERT_EQ(client->session->Describe().user_agent, absl::StrCat("agent-", i));
+    client->Close();
+    clients_.clear();
+    ASSERT_TRUE(RunUntil([&] { return ports_->connections() == 0; }));
+  }
+}
+
+// ------------------------------------------------------------------------------- descriptors
+
+TEST_F(ServicePortsTest, ConnectionsBeyondTheLimitOfFilesAreRefusedWithItsReason) {
+  ports_ = std::make_unique<ServicePorts>(
+      &context_, &sockets_, [this] { return health_; }, /*max_connections=*/2);
+  v1::WorkerConfig config = Config();
+  AddListener(AddService(&config, "akosha"));
+  ASSERT_OK(Apply(config));
+  Connect(ports()[0]);
+  PairClient* const second = Connect(ports()[1]);
+  // The limit is that of the process, whatever the port.
+  for (const uint16_t port : ports()) {
+    const std::string answer = Answer(port, WsClient::UpgradeRequest());
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 503"));
+    EXPECT_THAT(answer, HasSubstr("limit of open files"));
+  }
+  EXPECT_EQ(ports_->Listened().refused_cap, 2u);
+  second->Close();
+  ASSERT_TRUE(RunUntil([&] { return ports_->connections() == 1; }));
+  EXPECT_NE(Connect(ports()[0])->session, nullptr);
+}
+
+// ------------------------------------------------------------------------------- origins
+
+TEST_F(ServicePortsTest, APageOfAnotherMachineIsRefusedInEveryDialect) {
+  v1::WorkerConfig config = Config();
+  AddListener(config.mutable_services(0))->set_dialect(v1::DIALECT_SESSION_BUDDY);
+  ASSERT_OK(Apply(config));
+  for (const uint16_t port : ports()) {
+    const std::string answer =
+        Answer(port, WsClient::UpgradeRequest("/", "Origin: https://evil.example\r\n"));
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 403 Forbidden\r\n"));
+    EXPECT_THAT(answer, AllOf(HasSubstr("services[].listeners[].allowed_origins"),
+                              HasSubstr("auth.allowed_origins")));
+    const size_t sessions = service()->sessions().size();
+    Connect(port, "/", "Origin: http://localhost:3000\r\n");
+    EXPECT_THAT(service()->sessions(), SizeIs(sessions + 1));
+    // Health is answered as before.
+    EXPECT_THAT(Answer(port,
+                       "GET /health HTTP/1.1\r\nHost: h\r\nOrigin: https://evil.example\r\n"
+                       "\r\n"),
+                StartsWith("HTTP/1.1 200"));
+  }
+  EXPECT_EQ(service()->counts().errors[static_cast<size_t>(CountedError::kOriginRefused)], 2);
+}
+
+TEST_F(ServicePortsTest, AllowedOriginsChangeWithTheConfiguration) {
+  v1::WorkerConfig config = Config();
+  const std::string page = "Origin: https://dash.example.com\r\n";
+  ASSERT_OK(Apply(config));
+  EXPECT_THAT(Answer(ports()[0], WsClient::UpgradeRequest("/", page)), StartsWith("HTTP/1.1 403"));
+  config.mutable_services(0)->mutable_listeners(0)->add_allowed_origins("https://dash.example.com");
+  ASSERT_OK(Apply(config));
+  const PairClient* const client = Connect(ports()[0], "/", page);
+  ASSERT_NE(client->session, nullptr);
+  // Who is connected stays.
+  config.mutable_services(0)->mutable_listeners(0)->clear_allowed_origins();
+  ASSERT_OK(Apply(config));
+  EXPECT_THAT(Answer(ports()[0], WsClient::UpgradeRequest("/", page)), StartsWith("HTTP/1.1 403"));
+  EXPECT_TRUE(client->session->open());
+}
+
 // ------------------------------------------------------------------------------- plain HTTP
 
 TEST_F(ServicePortsTest, HealthTellsOfTheServiceAndOfControl) {
@@ -320,6 +405,7 @@ TEST_F(ServicePortsTest, HealthTellsOfTheServiceAndOfControl) {
     const Json body = Json::parse(answer.substr(answer.find("\r\n\r\n") + 4));
     EXPECT_EQ(body["status"], "healthy");
     EXPECT_EQ(body["server"], "mahavishnu");
+    EXPECT_EQ(body["worker"], "worker-7");
     EXPECT_EQ(body["checks"]["control"], "passing");
     EXPECT_EQ(body["metrics"]["active_connections"], 1);
     EXPECT_EQ(body["metrics"]["uptime_seconds"], 90);
@@ -333,6 +419,18 @@ TEST_F(ServicePortsTest, ReadinessIsAStatus) {
   EXPECT_THAT(Http(ports()[0], "/readyz"), StartsWith("HTTP/1.1 200"));
   health_.ready = false;
   EXPECT_THAT(Http(ports()[0], "/readyz"), StartsWith("HTTP/1.1 503"));
+}
+
+TEST_F(ServicePortsTest, TheLimitsOfAHeadAreThoseOfTheConfiguration) {
+  v1::WorkerConfig config = Config();
+  ASSERT_OK(Apply(config));
+  // Cookies of this host's other servers come along.
+  const std::string cookie = absl::StrCat("Cookie: ", std::string(20000, 'x'), "\r\n");
+  EXPECT_NE(Connect(ports()[0], "/", cookie)->session, nullptr);
+  config.mutable_services(0)->mutable_limits()->set_max_head_bytes(10000);
+  ASSERT_OK(Apply(config));
+  EXPECT_THAT(Answer(ports()[0], WsClient::UpgradeRequest("/", cookie)),
+              AllOf(StartsWith("HTTP/1.1 431"), HasSubstr("limits.max_head_bytes")));
 }
 
 TEST_F(ServicePortsTest, OtherPlainRequestsAreToldToUpgrade) {

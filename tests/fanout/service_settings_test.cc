@@ -25,6 +25,8 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   limits.set_max_channel_bytes(100);
   limits.set_max_channels_per_session(7);
   limits.set_max_message_bytes(2000);
+  limits.set_max_head_bytes(4000);
+  limits.set_max_head_lines(40);
   limits.set_session_backlog_bytes(3000);
   limits.set_message_rate_limit(0.5);
   limits.set_message_rate_burst(1.5);
@@ -50,6 +52,7 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   EXPECT_EQ(settings.max_channel_bytes, 100u);
   EXPECT_EQ(settings.max_channels_per_session, 7u);
   EXPECT_EQ(settings.max_message_bytes, 2000u);
+  EXPECT_EQ(settings.head, (HttpHeadLimits{.max_bytes = 4000, .max_lines = 40}));
   EXPECT_EQ(settings.session_backlog_bytes, 3000u);
   EXPECT_EQ(settings.message_rate_limit, 0.5);
   EXPECT_EQ(settings.message_rate_burst, 1.5);
@@ -63,6 +66,10 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   EXPECT_EQ(settings.close_timeout, absl::Seconds(5));
   EXPECT_EQ(settings.recovery_timeout, absl::Seconds(6));
   EXPECT_EQ(settings.control_wait, absl::Seconds(7));
+}
+
+TEST(ServiceSettingsTest, AControlThatTellsNoLimitsOfHeadsMeansTheDefaults) {
+  EXPECT_EQ(ServiceSettings(v1::WorkerService()).head, HttpHeadLimits());
 }
 
 TEST(ServiceSettingsTest, HistoryIsAlwaysAnsweredAndOthersIfNamed) {

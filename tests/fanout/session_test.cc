@@ -635,7 +635,8 @@ TEST_F(SessionTest, WhoHasNotAuthenticatedIsSentAwayWithoutTheNotice) {
 TEST_F(SessionTest, OperatorsSeeWhatASessionIs) {
   const std::string agent = "Python/3.11 websockets/10.4";
   SessionStart start = Alice();
-  start.user_agent = &agent;
+  static UserAgents agents;  // outlives the session
+  start.user_agent = agents.Keep(agent);
   PairClient* const client = Welcomed(std::move(start));
   UseKeys();
   SubscribeTo(client, "workflow:1");

@@ -73,6 +73,15 @@ TEST_F(WorkerOpsTest, AWorkerThatIsNotReadyAnswers503) {
   EXPECT_THAT(answer, HasSubstr(R"({"ready":false,"control":false,"draining":true})"));
 }
 
+TEST_F(WorkerOpsTest, TheLimitsOfAHeadMayChange) {
+  ops_.Start("127.0.0.1:0", 0);
+  Begin();
+  const std::string path = absl::StrCat("/healthz?", std::string(2000, 'x'));
+  EXPECT_THAT(Get(path), StartsWith("HTTP/1.1 200"));
+  ops_.SetHeadLimits({.max_bytes = 1000, .max_lines = 100});
+  EXPECT_THAT(Get(path), StartsWith("HTTP/1.1 431"));
+}
+
 TEST_F(WorkerOpsTest, MetricsAreOfTheMomentAndOfTheProcess) {
   ops_.Start("127.0.0.1:0", 0);
   Begin();

@@ -129,6 +129,17 @@ TEST_F(WorkerQueriesTest, AConnectionIsDescribed) {
   EXPECT_EQ(info.connected_at_us(), absl::ToUnixMicros(clock_.WallNow()));
 }
 
+TEST_F(WorkerQueriesTest, ControlCanReadTheAnswerWhateverAUserAgentIs) {
+  Connect(ports()[0], "/", "User-Agent: caf\xe9\r\n");
+  Connect(ports()[0], "/", absl::StrCat("User-Agent: ", std::string(199, 'x'), "\xc3\xa9\r\n"));
+  v1::Query query;
+  query.mutable_connections();
+  for (const v1::QueryReply& reply : Ask(query)) {
+    v1::QueryReply read;
+    EXPECT_TRUE(read.ParseFromString(reply.SerializeAsString())) << reply.DebugString();
+  }
+}
+
 TEST_F(WorkerQueriesTest, EveryFilterThatIsSetMustFit) {
   PairClient* const first = Subscribed(ports()[0], "a");
   PairClient* const second = Subscribed(ports()[0], "b");

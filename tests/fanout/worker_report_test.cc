@@ -56,6 +56,7 @@ ServiceSnapshot Busy() {
   counts.messages_received = 33;
   counts.replies = 44;
   counts.Count(CountedError::kDecodeError);
+  counts.Count(CountedError::kOriginRefused);
   counts.Count(CountedError::kAuthFailed);
   counts.Count(CountedError::kAuthFailed);
   for (const uint16_t code : {1000, 1000, 4000, 3777}) counts.CountDisconnect(code);
@@ -125,8 +126,24 @@ TEST(WorkerReportTest, ErrorsAreToldByNameAndOnlyIfThereWereAny) {
   EXPECT_EQ(errors,
             (std::map<std::string, int64_t>{{"auth_failed", 2},
                                             {"decode_error", 1},
-                                            {"handshake_failed", 3},  // refused, and never asked
+                                            {"handshake_failed", 2},  // refused, and never asked
+                                            {"origin_refused", 1},
                                             {"send_failed", 8}}));
+}
+
+TEST(WorkerReportTest, TheLimitsOfTheProcessAreTold) {
+  WorkerSnapshot snapshot;
+  snapshot.file_limit = 300;
+  snapshot.max_connections = 44;
+  v1::Heartbeat heartbeat;
+  FillLoads(snapshot, &heartbeat);
+  EXPECT_EQ(heartbeat.file_limit(), 300u);
+  EXPECT_EQ(heartbeat.max_connections(), 44u);
+  MetricsRegistry metrics;
+  metrics.Add([&](MetricSink& sink) { CollectWorker(snapshot, sink); });
+  const std::string text = metrics.Text();
+  EXPECT_THAT(text, HasSubstr("\nfanwire_worker_file_limit 300\n"));
+  EXPECT_THAT(text, HasSubstr("\nfanwire_worker_max_connections 44\n"));
 }
 
 TEST(WorkerReportTest, AServiceWithNothingIsTold) {

@@ -387,6 +387,8 @@ TEST_F(WorkerTest, HeartbeatsTellItsLoad) {
   EXPECT_EQ(heartbeat.services(0).sessions(), 1);
   EXPECT_EQ(heartbeat.services(0).subscriptions(), 1);
   EXPECT_GT(heartbeat.rss_bytes(), 0u);
+  EXPECT_GT(heartbeat.file_limit(), heartbeat.max_connections());
+  EXPECT_GT(heartbeat.max_connections(), 0u);
 }
 
 TEST_F(WorkerTest, AClientWithoutASlotWaitsForOne) {

@@ -115,7 +115,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   fanwire::fanout::WsEngine::Limits limits;
   limits.max_message_bytes = fanwire::fanout::kMaxMessageBytes;
-  limits.max_head_bytes = 1024;
+  limits.head = {.max_bytes = 1024, .max_lines = 20};
   const auto context = fanwire::fanout::WsEngine::MakeContext(limits);
   std::string stream = (data[0] & 1) != 0 ? fanwire::fanout::kUpgrade : "";
   stream.append(reinterpret_cast<const char*>(data) + 1, size - 1);

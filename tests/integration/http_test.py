@@ -27,6 +27,7 @@ class ServicePort(Case):
             health = json.loads(body)
             self.assertEqual(health["status"], "healthy")
             self.assertEqual(health["server"], "mahavishnu")
+            self.assertEqual(health["worker"], "worker-0")
             datetime.datetime.fromisoformat(health["timestamp"])
             self.assertEqual(health["checks"]["websocket"], "passing")
             self.assertEqual(set(health["checks"].values()), {"passing"})
@@ -45,6 +46,11 @@ class ServicePort(Case):
 
     async def test_query_and_head(self):
         self.assertEqual(self.get("/health?verbose=1")[0], 200)
+
+    async def test_the_check_of_a_balancer(self):
+        for request in ("OPTIONS / HTTP/1.0\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"):
+            with RawClient(self.server.port(), handshake=False) as client:
+                self.assertEqual(client.http(request)[0], 200)
 
 
 class Timeouts(Case):
@@ -81,6 +87,20 @@ class OpsPorts(Case):
         for worker in workers:
             for path in ("/healthz", "/readyz"):
                 self.assertEqual(self.get(worker.ops_address, path)[0], 200, path)
+
+    async def test_head_options_and_no_host(self):
+        for address in [self.server.config["control"]["ops_listen"],
+                        self.server.workers()[0].ops_address]:
+            for request, status in (("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "200"),
+                                    ("HEAD /healthz HTTP/1.0\r\n\r\n", "200"),
+                                    ("HEAD /readyz HTTP/1.0\r\n\r\n", "200"),
+                                    ("OPTIONS / HTTP/1.0\r\n\r\n", "200"),
+                                    ("GET /healthz HTTP/1.1\r\n\r\n", "400")):
+                with RawClient(int(address.rpartition(":")[2]), handshake=False) as client:
+                    client.socket.sendall(request.encode())
+                    self.assertEqual(client.http_head().split(" ")[1], status, request)
+                    if request.startswith("HEAD"):
+                        self.assertTrue(client.at_end())
 
     async def test_a_worker_without_control_is_alive_but_not_ready(self):
         worker = self.server.workers()[0]

@@ -93,8 +93,16 @@ class Welcome(Case):
         client = await self.connect(subprotocols=["mqtt"])
         self.assertIsNone(client.socket.subprotocol)
 
-    async def test_any_origin_of_an_open_listener(self):
-        await self.connect(origin="https://dashboard.example")
+    async def test_pages_of_this_machine_alone_may_connect(self):
+        for service in ("mahavishnu", "session-buddy"):
+            for listener in range(2 if service == "session-buddy" else 1):
+                for origin in ("https://evil.example", "null", "http://localhost.evil.example"):
+                    with self.subTest(service=service, listener=listener, origin=origin):
+                        with self.assertRaises(Exception) as refused:
+                            await self.connect(service, listener, origin=origin, welcome=False)
+                        self.assertIn("403", str(refused.exception))
+                await self.connect(service, listener, origin="http://localhost:3000",
+                                   welcome=False)
 
     async def test_session_buddys_own_port_speaks_its_dialect(self):
         client = await self.connect("session-buddy", 1 - self.listener("session-buddy"),

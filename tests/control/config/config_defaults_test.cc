@@ -1,5 +1,8 @@
 #include "control/config/config_defaults.h"
 
+#include <string>
+#include <vector>
+
 #include "fanwire/v1/config.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -9,6 +12,7 @@ namespace fanwire::control {
 
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -99,6 +103,22 @@ services:
   EXPECT_FALSE(loaded.config->services(0).listeners(1).auth_required());
   EXPECT_THAT(loaded.config->auth().keys(), SizeIs(1));
   EXPECT_THAT(loaded.config->services(0).keys(), IsEmpty());
+}
+
+TEST(ConfigDefaultsTest, AllowedOriginsAreOfTheListenerAndElseOfAll) {
+  const v1::Config config = LoadGood(R"(
+auth: {allowed_origins: ["https://all.example", "*"]}
+services:
+- {name: a, port: 1}
+- {name: b, listeners: [{port: 2}, {port: 3, allowed_origins: ["https://own.example"]}]}
+)");
+  const auto of = [&](int service, int listener) {
+    const auto& origins = config.services(service).listeners(listener).allowed_origins();
+    return std::vector<std::string>(origins.begin(), origins.end());
+  };
+  EXPECT_THAT(of(0, 0), ElementsAre("https://all.example", "*"));
+  EXPECT_THAT(of(1, 0), ElementsAre("https://all.example", "*"));
+  EXPECT_THAT(of(1, 1), ElementsAre("https://own.example"));
 }
 
 TEST(ConfigDefaultsTest, AZeroBurstIsAsIfItWasNotGiven) {

@@ -81,6 +81,21 @@ TEST(ConfigRulesTest, AnonymousListenersBeyondLoopbackMustBeAskedFor) {
               IsEmpty());
 }
 
+TEST(ConfigRulesTest, OriginsAreChecked) {
+  EXPECT_THAT(
+      Faults("auth: {allowed_origins: ['https://dash.example.com', '*', 'http://[::1]:1']}\n"),
+      IsEmpty());
+  // Once, where it stands, and not again for every listener that takes it over.
+  EXPECT_THAT(Faults("auth:\n  allowed_origins:\n  - https://a\n  - https://b/\n"),
+              ElementsAre(AllOf(HasSubstr("f.yaml:4:5: auth.allowed_origins[1]: "),
+                                HasSubstr("ends after the host and port"))));
+  EXPECT_THAT(Load("services:\n- name: a\n  listeners:\n  - port: 1\n"
+                   "    allowed_origins: [dash.example.com, 'null']\n")
+                  .errors,
+              ElementsAre(HasSubstr("f.yaml:5:23: services[0].listeners[0].allowed_origins[0]: "),
+                          HasSubstr("services[0].listeners[0].allowed_origins[1]: ")));
+}
+
 TEST(ConfigRulesTest, ATokenThatIsDemandedNeedsAKeyThatIsNone) {
   EXPECT_THAT(Faults("auth: {required: true, keys: [{secret: ''}]}\n"),
               ElementsAre(HasSubstr("there is no key to check it")));

@@ -665,7 +665,7 @@ TEST(ConnectionTest, ZeroIntervalNeverPings) {
 TEST(ConnectionTest, SlowHandshakeIsCutOffEvenIfBytesTrickleIn) {
   ConnectionOptions options;
   options.handshake_timeout = absl::Milliseconds(30);
-  options.limits.max_head_bytes = 1 << 20;  // so that time is what it runs out of
+  options.limits.head.max_bytes = 1 << 20;  // so that time is what it runs out of
   WsServer server(options);
   WsClient silent(server.port()), slow(server.port());
   slow.SendRaw("GET / HTTP/1.1\r\nX: ");
@@ -678,20 +678,31 @@ TEST(ConnectionTest, SlowHandshakeIsCutOffEvenIfBytesTrickleIn) {
 }
 
 TEST(ConnectionTest, BadRequestsAreAnsweredInHttp) {
-  WsServer server;
+  ConnectionOptions options;
+  options.limits.head = {.max_bytes = 2000, .max_lines = 9};
+  WsServer server(options);
+  std::string lines = "GET / HTTP/1.1\r\n";
+  for (int i = 0; i < 10; ++i) lines += "X: y\r\n";
   const std::pair<std::string, std::string> cases[] = {
       {"\x16\x03\x01 hello", "HTTP/1.1 400 "},
       {"GET / HTTP/1.1\nHost: h\n\n", "HTTP/1.1 400 "},
       {"GET / HTTP/3.0\r\nHost: h\r\n\r\n", "HTTP/1.1 505 "},
       {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody", "HTTP/1.1 405 "},
       {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 426 "},
-      {"GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(9000, 'x'), "HTTP/1.1 431 "},
+      {"GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(2000, 'x'), "HTTP/1.1 431 "},
+      {lines + "\r\n", "HTTP/1.1 431 "},
   };
+  std::string last;
   for (const auto& [request, status] : cases) {
     WsClient client(server.port());
     client.SendRaw(request);
-    EXPECT_TRUE(absl::StartsWith(client.ReadToEnd(), status)) << request;
+    const std::string answer = client.ReadToEnd();
+    EXPECT_TRUE(absl::StartsWith(answer, status)) << request;
+    if (absl::StrContains(status, "431")) last += answer;
   }
+  // What is over is told, and which key allows more.
+  EXPECT_TRUE(absl::StrContains(last, "over 2000 bytes: the server's limits.max_head_bytes\n"));
+  EXPECT_TRUE(absl::StrContains(last, "than 9 header lines: the server's limits.max_head_lines\n"));
   WsClient client(server.port());
   std::string old = WsClient::UpgradeRequest();
   old.replace(old.find("Version: 13"), 11, "Version: 8\r\nX: y");
@@ -712,6 +723,51 @@ TEST(ConnectionTest, PlainRequestsAreAnsweredByTheHost) {
   head.SendRaw("HEAD /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_TRUE(absl::EndsWith(head.ReadToEnd(), "Content-Length: 3\r\nConnection: close\r\n\r\n"));
   EXPECT_EQ(server.counters().http_requests, 2u);
+}
+
+TEST(ConnectionTest, TheCheckOfABalancerIsAnswered) {
+  WsServer server;
+  for (const char* request : {"OPTIONS / HTTP/1.0\r\n\r\n", "OPTIONS / HTTP/1.1\r\nHost: h\r\n\r\n",
+                              "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+                              "\r\nOPTIONS /any/path?x HTTP/1.1\r\nHost: h\r\n\r\n"}) {
+    WsClient client(server.port());
+    client.SendRaw(request);
+    const std::string answer = client.ReadToEnd();
+    EXPECT_TRUE(absl::StartsWith(answer, "HTTP/1.1 200 OK\r\n")) << request << answer;
+    EXPECT_TRUE(absl::StrContains(answer, "\r\nAllow: GET, HEAD, OPTIONS\r\n")) << answer;
+    EXPECT_TRUE(absl::StrContains(answer, "\r\nContent-Length: 0\r\n")) << answer;
+    EXPECT_TRUE(absl::EndsWith(answer, "\r\n\r\n")) << answer;
+  }
+  for (const char* target : {"/", "/healthz", "/nowhere"}) {
+    WsClient get(server.port()), head(server.port());
+    get.SendRaw(absl::StrCat("GET ", target, " HTTP/1.1\r\nHost: h\r\n\r\n"));
+    head.SendRaw(absl::StrCat("HEAD ", target, " HTTP/1.1\r\nHost: h\r\n\r\n"));
+    const std::string answer = get.ReadToEnd();
+    EXPECT_EQ(head.ReadToEnd(), answer.substr(0, answer.find("\r\n\r\n") + 4)) << target;
+  }
+}
+
+TEST(ConnectionTest, OverTheCapAnUpgradeIsRefusedWithItsReasonAndHealthIsStillTold) {
+  ListenerOptions listener;
+  listener.max_open = 1;
+  WsServer server({}, {}, listener);
+  WsClient first(server.port());
+  ASSERT_TRUE(first.Handshake());
+  WsClient second(server.port());
+  EXPECT_FALSE(second.Handshake());
+  EXPECT_TRUE(absl::StartsWith(second.response_head(), "HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_TRUE(absl::StrContains(second.response_head(), "\r\nRetry-After: "));
+  EXPECT_EQ(second.ReadToEnd(), kNoConnectionsLeft);
+  WsClient health(server.port());
+  health.SendRaw("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(absl::StartsWith(health.ReadToEnd(), "HTTP/1.1 200 OK\r\n"));
+  first.SendText("still here");
+  EXPECT_EQ(first.ReadText(), "still here");
+  // When somebody leaves there is room again.
+  first.Close();
+  ASSERT_TRUE(server.Await([&] { return server.connections() == 0; }));
+  WsClient late(server.port());
+  EXPECT_TRUE(late.Handshake());
 }
 
 TEST(ConnectionTest, HostMayRefuseAnUpgrade) {

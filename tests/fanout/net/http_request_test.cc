@@ -24,7 +24,7 @@ constexpr char kUpgrade[] =
 // The status that `head` is refused with, by reading or as an upgrade; 0 if it is a good upgrade.
 int UpgradeStatus(const std::string& head) {
   HttpRequest request;
-  const HttpError error = ParseRequestHead(head, &request);
+  const HttpError error = ParseRequestHead(head, HttpHeadLimits().max_lines, &request);
   if (error) return error.status;
   EXPECT_TRUE(AsksForWebSocket(request)) << head;
   return CheckUpgrade(request).status;
@@ -33,7 +33,7 @@ int UpgradeStatus(const std::string& head) {
 // A request together with the head that it is a view of.
 struct Parsed {
   explicit Parsed(std::string text) : head(std::move(text)) {
-    EXPECT_FALSE(ParseRequestHead(head, &request));
+    EXPECT_FALSE(ParseRequestHead(head, HttpHeadLimits().max_lines, &request));
   }
   const std::string head;
   HttpRequest request;
@@ -108,7 +108,7 @@ TEST(HttpRequestTest, RefusalsCarryTheHeadersOfTheirStatus) {
   EXPECT_TRUE(absl::StrContains(upgrade, "\r\nSec-WebSocket-Version: 13\r\n"));
   EXPECT_TRUE(absl::StrContains(upgrade, "\r\nConnection: close, upgrade\r\n"));
   EXPECT_TRUE(absl::StrContains(SerializeResponse(ErrorResponse({405, "why"}), false),
-                                "\r\nAllow: GET, HEAD\r\n"));
+                                "\r\nAllow: GET, HEAD, OPTIONS\r\n"));
   for (const int status : {400, 401, 403, 404, 429, 431, 500, 503, 505}) {
     EXPECT_FALSE(
         absl::StrContains(SerializeResponse(ErrorResponse({status, "why"}), false), " Status\r\n"))

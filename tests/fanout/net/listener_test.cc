@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/ws_client.h"
@@ -148,7 +149,7 @@ TEST_F(ListenerTest, CloseStopsAcceptingAlsoFromWithin) {
   listener->Close();
 }
 
-TEST_F(ListenerTest, ConnectionsOverTheCapAreClosedAtOnce) {
+TEST_F(ListenerTest, ConnectionsOverTheCapAreToldAndClosedAtOnce) {
   ListenerOptions options;
   options.max_open = 2;
   const auto listener = Open(options);
@@ -156,10 +157,37 @@ TEST_F(ListenerTest, ConnectionsOverTheCapAreClosedAtOnce) {
   for (int i = 0; i < 5; ++i) clients.emplace_back(listener->port());
   ASSERT_TRUE(RunUntil([&] { return listener->counters().refused_cap == 3; }));
   EXPECT_EQ(accepted_.size(), 2u);
-  EXPECT_TRUE(clients[4].ReadEnd());
+  for (int i = 2; i < 5; ++i) {
+    const std::string answer = clients[static_cast<size_t>(i)].ReadToEnd();
+    EXPECT_TRUE(absl::StartsWith(answer, "HTTP/1.1 503 Service Unavailable\r\n")) << answer;
+    EXPECT_TRUE(absl::EndsWith(answer, kNoConnectionsLeft)) << answer;
+  }
   accepted_.clear();  // room again
   const WsClient late(listener->port());
   ASSERT_TRUE(RunUntil([&] { return accepted_.size() == 1; }));
+}
+
+TEST_F(ListenerTest, OverTheCapSoManyAreHandedOnToBeRefused) {
+  ListenerOptions options;
+  options.max_open = 2;
+  std::vector<std::unique_ptr<Socket>> refused;
+  auto opened = Listener::Open(
+      options, &loop_, &table_,
+      [this](int fd, const PeerAddress&) {
+        accepted_.push_back(std::make_unique<Socket>(fd, &table_));
+      },
+      [&](int fd, const PeerAddress&) {
+        refused.push_back(std::make_unique<Socket>(fd, &table_));
+      });
+  ASSERT_TRUE(opened.ok());
+  std::vector<WsClient> clients;
+  const size_t count = 2 + Listener::kMaxRefusing + 3;
+  for (size_t i = 0; i < count; ++i) clients.emplace_back((*opened)->port());
+  const ListenerCounters& counters = (*opened)->counters();
+  ASSERT_TRUE(RunUntil([&] { return counters.refused_cap == count - 2; }));
+  EXPECT_EQ(accepted_.size(), 2u);
+  EXPECT_EQ(refused.size(), Listener::kMaxRefusing);
+  EXPECT_TRUE(absl::StartsWith(clients.back().ReadToEnd(), "HTTP/1.1 503 "));
 }
 
 TEST_F(ListenerTest, PacingSpreadsAcceptsAndLosesNone) {
@@ -247,7 +275,7 @@ TEST(ListenerDescriptorsTest, OutOfDescriptorsItRefusesAtOnceWithoutSpinningAndR
     pollfd readable = {client.fd(), POLLIN, 0};
     ASSERT_EQ(::poll(&readable, 1, 5000), 1) << "a client hangs";
     char byte = 0;
-    if (::recv(client.fd(), &byte, 1, 0) == 1) {
+    if (::recv(client.fd(), &byte, 1, 0) == 1 && byte == '+') {
       ++greeted;
     } else {
       ++refused;

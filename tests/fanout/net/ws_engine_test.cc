@@ -82,7 +82,7 @@ class WsEngineTest : public ::testing::Test {
   static WsEngine::Limits Limits() {
     WsEngine::Limits limits;
     limits.max_message_bytes = 1000;
-    limits.max_head_bytes = 500;
+    limits.head = {.max_bytes = 500, .max_lines = 10};
     return limits;
   }
 
@@ -160,7 +160,6 @@ TEST_F(WsEngineTest, GarbageIsRejectedAtItsFirstBadByte) {
   EXPECT_THAT(RequestEvents("GET / HTTP/1.1\n"), ElementsAre("reject 400"));
   EXPECT_THAT(RequestEvents("GET / HTTP/1.1\rX"), ElementsAre("reject 400"));
   EXPECT_THAT(RequestEvents(std::string("GET /\0", 6)), ElementsAre("reject 400"));
-  EXPECT_THAT(RequestEvents("\r\n"), ElementsAre("reject 400"));
   EXPECT_THAT(RequestEvents("GET / HTTP/1.1\r\nNo Host: h\r\n\r\n"), ElementsAre("reject 400"));
 }
 
@@ -188,6 +187,31 @@ TEST_F(WsEngineTest, EmptyMessagesAreMessages) {
   EXPECT_THAT(EventsOf(Encode(Data(1, "")) + Encode(Data(2, "")) + Encode(Data(1, "", false)) +
                        Encode(Data(0, ""))),
               ElementsAre("text ", "binary ", "text "));
+}
+
+TEST_F(WsEngineTest, EmptyLinesBeforeTheRequestLineAreIgnored) {
+  for (const char* before : {"\r\n", "\r\n\r\n", "\r\n\r\n\r\n\r\n\r\n"}) {
+    EXPECT_THAT(RequestEvents(absl::StrCat(before, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")),
+                ElementsAre("request /healthz"));
+    EXPECT_THAT(RequestEvents(before + WsClient::UpgradeRequest()), ElementsAre("upgrade /"));
+    EXPECT_THAT(RequestEvents(before), IsEmpty());
+    EXPECT_THAT(RequestEvents(absl::StrCat(before, "\x16\x03")), ElementsAre("reject 400"));
+  }
+  EXPECT_THAT(RequestEvents("\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), ElementsAre("reject 400"));
+  EXPECT_THAT(RequestEvents("\r\rGET / HTTP/1.1\r\nHost: h\r\n\r\n"), ElementsAre("reject 400"));
+  EXPECT_THAT(RequestEvents(" \r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), ElementsAre("reject 400"));
+  // They count into the limit, so that nobody sends them for ever.
+  std::string endless;
+  for (int i = 0; i < 250; ++i) endless += "\r\n";
+  EXPECT_THAT(RequestEvents(endless), IsEmpty());
+  EXPECT_THAT(RequestEvents(endless + "\r"), ElementsAre("reject 431"));
+}
+
+TEST_F(WsEngineTest, ARequestWithTooManyHeaderLinesIsRefused) {
+  std::string head = "GET / HTTP/1.1\r\nHost: h\r\n";
+  for (int i = 1; i < 10; ++i) head += "X: y\r\n";
+  EXPECT_THAT(RequestEvents(head + "\r\n"), ElementsAre("request /"));
+  EXPECT_THAT(RequestEvents(head + "X: y\r\n\r\n"), ElementsAre("reject 431"));
 }
 
 TEST_F(WsEngineTest, CharactersMayBeSplitOverFragments) {

@@ -57,9 +57,10 @@ WsServer::WsServer(const ConnectionOptions& options, Hooks hooks,
     : hooks_(std::move(hooks)),
       loop_(FineTicks()),
       group_(std::make_unique<ConnectionGroup>(options, &loop_, &table_, this)) {
-  auto listener =
-      Listener::Open(listener_options, &loop_, &table_,
-                     [this](int fd, const PeerAddress& peer) { group_->Add(fd, peer); });
+  auto listener = Listener::Open(
+      listener_options, &loop_, &table_,
+      [this](int fd, const PeerAddress& peer) { group_->Add(fd, peer); },
+      [this](int fd, const PeerAddress& peer) { group_->AddToRefuse(fd, peer); });
   FANWIRE_CHECK(listener.ok());
   listener_ = *std::move(listener);
   port_ = listener_->port();
