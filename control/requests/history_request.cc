@@ -157,7 +157,11 @@ class HistoryHandler final : public ClientRequestHandler {
       if (written++ > 0) text.push_back(',');
       text.append(envelope.data(), envelope.size());
     }
-    text += more ? "],\"more\":true}" : "]}";
+    text += more ? "],\"more\":true" : "]";
+    if (*slice.incomplete_reason != '\0') {
+      absl::StrAppend(&text, ",\"complete\":false,\"reason\":\"", slice.incomplete_reason, "\"");
+    }
+    text.push_back('}');
     reply->set_data(std::move(text));
   }
 

@@ -17,8 +17,9 @@ namespace fanwire::control {
 
 class ChannelQueries;
 
-// Replies with {channel, epoch, offset, events}, and with `more: true` if the limit or the largest
-// message that clients take cut the list.  Errors:
+// Replies with {channel, epoch, offset, events}, with `more: true` if the limit or the largest
+// message that clients take cut the list, and with `complete: false` and `reason` if history does
+// not hold all that came after `since`.  Errors:
 //   INVALID_CHANNEL  channel is missing, is not a text, or is not the name of one channel
 //   INVALID_REQUEST  limit is not in 1 to 1000, since is not {epoch, offset}, or reverse is not a
 //                    boolean

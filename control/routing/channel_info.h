@@ -39,7 +39,14 @@ struct ChannelSummary {
 struct HistorySlice {
   Position head;
   std::vector<PublicationPtr> publications;
+<<<<<<< HEAD
   bool more = false;  // cut at `limit` or `max_bytes`
+=======
+  bool more = false;  // cut at the limit
+  // Why events after HistoryRequest::since are missing from history: "epoch_changed",
+  // "offset_unknown", "history_disabled" or "history_expired".  Empty if none is missing.
+  const char* incomplete_reason = "";
+>>>>>>> 50aaee5 (control: say why history or a recovery cannot follow the position asked for)
 };
 
 struct HistoryRequest {
@@ -47,7 +54,8 @@ struct HistoryRequest {
   absl::string_view channel = {};
   size_t limit = 100;
   size_t max_bytes = 1 << 20;  // of envelopes
-  // Only what came after it.  Another epoch than the channel's: everything kept.
+  // Only what came after it.  If history does not reach back to it, all that is kept, and the slice
+  // says why.
   std::optional<Position> since = {};
   // Only what came before it.  Another epoch than the channel's: nothing.
   std::optional<Position> before = {};

@@ -122,6 +122,16 @@ class ChannelQueriesImpl final : public ChannelQueries {
   const Clock* const clock_;
 };
 
+// Why history does not hold all that came after `since`; empty if it does.
+const char* IncompleteReason(const Position& since, const HistoryState& state,
+                             const HistoryPolicy& policy) {
+  if (since.epoch != state.head.epoch) return "epoch_changed";
+  if (since.offset > state.head.offset) return "offset_unknown";
+  const int64_t first_kept = state.oldest_offset == 0 ? state.head.offset + 1 : state.oldest_offset;
+  if (since.offset + 1 >= first_kept) return "";
+  return policy.size == 0 ? "history_disabled" : "history_expired";
+}
+
 absl::StatusOr<HistorySlice> ChannelQueriesImpl::ReadHistory(const HistoryRequest& request) {
   const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
   const ServiceEntry* const service = snapshot->Find(request.service);
@@ -136,13 +146,20 @@ absl::StatusOr<HistorySlice> ChannelQueriesImpl::ReadHistory(const HistoryReques
   HistorySlice slice;
   MutexLock lock(&shard.mu);
   const std::shared_ptr<ChannelState>* const found = ChannelTable::Find(shard, key);
-  if (found == nullptr) return slice;
+  if (found == nullptr) {
+    // Without state there is no series that `since` could belong to.
+    if (request.since.has_value()) slice.incomplete_reason = "epoch_changed";
+    return slice;
+  }
   ChannelState& channel = **found;
   const HistoryState state = channel.log->Describe(now);
   slice.head = state.head;
+  if (request.since.has_value()) {
+    slice.incomplete_reason = IncompleteReason(*request.since, state, channel.log->policy());
+  }
   if (state.oldest_offset == 0) return slice;
   int64_t after = state.oldest_offset - 1;
-  if (request.since.has_value() && request.since->epoch == state.head.epoch) {
+  if (request.since.has_value() && *slice.incomplete_reason == '\0') {
     after = std::max(after, request.since->offset);
   }
   int64_t until = state.head.offset;

@@ -386,9 +386,12 @@ std::optional<SubscribeAnswer> SubscriptionsImpl::MakeAnswer(
   if (!request.recover) return answer;
 
   Epoch epoch;
-  if (!Epoch::Parse(request.recover_epoch, &epoch) || epoch != channel->epoch() ||
-      request.recover_offset > channel->routed || request.recover_offset < 0) {
+  if (!Epoch::Parse(request.recover_epoch, &epoch) || epoch != channel->epoch()) {
     answer.reason = "epoch_changed";
+    return answer;
+  }
+  if (request.recover_offset > channel->routed || request.recover_offset < 0) {
+    answer.reason = "offset_unknown";
     return answer;
   }
   answer.recover_count = channel->routed - request.recover_offset;

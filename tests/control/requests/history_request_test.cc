@@ -151,6 +151,54 @@ TEST_F(HistoryRequestTest, SinceAnotherEpochMeansEverything) {
   }
 }
 
+TEST_F(HistoryRequestTest, WhatCannotFollowSinceIsToldAsIncomplete) {
+  Publish("a:b", 3);
+  Publish("short:a", 20);
+  Publish("none:a", 3);
+  const auto epoch_of = [&](const char* channel) {
+    return Answer({{"channel", channel}})["epoch"].get<std::string>();
+  };
+  const auto since = [&](const char* channel, const std::string& epoch, int64_t offset) {
+    return Answer({{"channel", channel}, {"since", {{"epoch", epoch}, {"offset", offset}}}});
+  };
+  const struct {
+    const char* channel;
+    std::string epoch;
+    int64_t offset;
+    const char* reason;  // null: the answer is complete
+  } cases[] = {
+      {"a:b", "0123456789abcdef", 2, "epoch_changed"},
+      {"a:b", "of another system", 2, "epoch_changed"},
+      {"a:b", epoch_of("a:b"), 4, "offset_unknown"},
+      {"a:b", epoch_of("a:b"), INT64_MAX, "offset_unknown"},
+      {"a:b", epoch_of("a:b"), 3, nullptr},
+      {"a:b", epoch_of("a:b"), 0, nullptr},
+      {"short:a", epoch_of("short:a"), 14, "history_expired"},
+      {"short:a", epoch_of("short:a"), 15, nullptr},
+      {"none:a", epoch_of("none:a"), 2, "history_disabled"},
+      {"none:a", epoch_of("none:a"), 3, nullptr},
+      {"never:seen", "0123456789abcdef", 0, "epoch_changed"},
+  };
+  for (const auto& [channel, epoch, offset, reason] : cases) {
+    const Json answer = since(channel, epoch, offset);
+    if (reason == nullptr) {
+      EXPECT_FALSE(answer.contains("complete")) << answer;
+      EXPECT_FALSE(answer.contains("reason")) << answer;
+    } else {
+      EXPECT_EQ(answer.value("complete", true), false) << answer;
+      EXPECT_EQ(answer.value("reason", ""), reason) << answer;
+    }
+  }
+  // What is kept is told in any case, and a cut answer says both.
+  const Json cut = Answer({{"channel", "short:a"},
+                           {"limit", 2},
+                           {"since", {{"epoch", epoch_of("short:a")}, {"offset", 1}}}});
+  EXPECT_THAT(Numbers(cut), ElementsAre(16, 17));
+  EXPECT_EQ(cut["more"], true);
+  EXPECT_EQ(cut["reason"], "history_expired");
+  EXPECT_THAT(Numbers(since("a:b", epoch_of("a:b"), 9)), ElementsAre(1, 2, 3));
+}
+
 TEST_F(HistoryRequestTest, WithoutALimitAHundredAreTold) {
   Publish("a:b", 120);
   const Json answer = Answer({{"channel", "a:b"}});

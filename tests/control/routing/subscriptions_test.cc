@@ -261,7 +261,8 @@ TEST_F(SubscriptionsTest, AnotherEpochAForeignTextAndAnOffsetBeyondTheHeadCannot
                                                     {epoch, INT64_MAX},
                                                     {epoch, INT64_MIN}}) {
     Recover(*worker, ++query, "x", text, offset);
-    expected.push_back(absl::StrCat("answer ", query, " x@5 epoch_changed"));
+    expected.push_back(absl::StrCat("answer ", query, " x@5 ",
+                                    text == epoch ? "offset_unknown" : "epoch_changed"));
   }
   EXPECT_EQ(worker->Take(), expected);
   EXPECT_FALSE(worker->LastResult().recovered());
