@@ -12,6 +12,7 @@
 #include "control/events/envelope.h"
 #include "control/events/json_document.h"
 #include "proto/channel_name.h"
+#include "proto/event_name.h"
 
 namespace fanwire::control {
 
@@ -30,6 +31,20 @@ absl::Status CheckText(absl::string_view what, absl::string_view text, size_t ma
     }
   }
   if (!IsUtf8(text)) return absl::InvalidArgumentError(absl::StrCat(what, ": not UTF-8"));
+  return absl::OkStatus();
+}
+
+absl::Status CheckName(absl::string_view name) {
+  if (const absl::Status status = CheckEventName(name); !status.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("event: ", status.message()));
+  }
+  if (IsReservedEventName(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("event: \"", name, "\" is reserved: only Fanwire itself sends it"));
+  }
+  if (!IsPrintableAscii(name) && !IsUtf8(name)) {
+    return absl::InvalidArgumentError("event: not UTF-8");
+  }
   return absl::OkStatus();
 }
 
@@ -85,10 +100,7 @@ absl::Status CheckEvent(const Event& event, const ServiceSpec& service, CheckedE
       !status.ok()) {
     return status;
   }
-  if (event.event.empty()) return absl::InvalidArgumentError("event: empty");
-  if (absl::Status status = CheckText("event", event.event, kMaxEventNameBytes); !status.ok()) {
-    return status;
-  }
+  if (absl::Status status = CheckName(event.event); !status.ok()) return status;
   if (absl::Status status = CheckText("id", event.id, kMaxEventIdBytes); !status.ok()) {
     return status;
   }

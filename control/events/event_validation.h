@@ -17,8 +17,7 @@
 
 namespace fanwire::control {
 
-// Longest event name, id, idempotency key and excluded connection, in bytes.
-inline constexpr size_t kMaxEventNameBytes = 128;
+// Longest id, idempotency key and excluded connection, in bytes.
 inline constexpr size_t kMaxEventIdBytes = 256;
 inline constexpr size_t kMaxIdempotencyKeyBytes = 256;
 inline constexpr size_t kMaxConnectionIdBytes = 256;
@@ -33,7 +32,7 @@ struct CheckedEvent {
 };
 
 // Fills `checked`, which may be reused.
-//   INVALID_ARGUMENT  names the part and the limit
+//   INVALID_ARGUMENT  names the part and the limit; also: only Fanwire sends events of this name
 absl::Status CheckEvent(const Event& event, const ServiceSpec& service, CheckedEvent* checked);
 
 }  // namespace fanwire::control

@@ -106,6 +106,28 @@ TEST_F(EventCheckTest, AnEventsNameIsOneTo128BytesOfCleanText) {
   EXPECT_THAT(Check(event), StatusIs(kInvalid, "event: not UTF-8"));
 }
 
+TEST_F(EventCheckTest, NobodyPublishesWhatOnlyTheServerSays) {
+  for (const char* name : {"channel.skipped", "channel.unsubscribed", "server.draining",
+                           "token.expiring", "presence.joined", "presence.left"}) {
+    Event event = MakeEvent();
+    event.event = name;
+    EXPECT_THAT(Check(event),
+                StatusIs(kInvalid, absl::StrCat("event: \"", name,
+                                                "\" is reserved: only Fanwire itself sends it")));
+  }
+  Event event = MakeEvent();
+  event.event = "session.created";
+  EXPECT_OK(Check(event));
+}
+
+TEST_F(EventCheckTest, AWildcardIsNoEventsName) {
+  Event event = MakeEvent();
+  for (const char* name : {"*", "workflow.*", "a*b"}) {
+    event.event = name;
+    EXPECT_THAT(Check(event), StatusIs(kInvalid, HasSubstr("'*'"))) << name;
+  }
+}
+
 TEST_F(EventCheckTest, IdsAndKeysAndExcludedConnectionsAreBounded) {
   const std::string longest(256, 'x'), longer(257, 'x');
   Event event = MakeEvent();
