@@ -9,10 +9,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/json_depth.h"
-#include "common/json_parse.h"
 #include "common/time_format.h"
 #include "control/config/service_table.h"
 #include "control/events/event.h"
+#include "control/events/json_document.h"
 #include "control/routing/channel_queries.h"
 #include "control/routing/router.h"
 #include "control/workers/ledger.h"
@@ -335,12 +335,14 @@ void AgentTools::BroadcastTestEvent(const TestEvent& event, Done done) {
   if (JsonDepth(event.data) > kMaxJsonDepth) {
     return call->Fail(absl::StrCat("data: nested deeper than ", kMaxJsonDepth));
   }
-  Json data = Json::object();
-  if (!event.data.empty()) data = ParseOrderedJson(event.data);
-  if (!data.is_object()) return call->Fail("data: expected a JSON object");
-  data["timestamp"] = FormatIso8601(parts_.clock->WallNow());
-  data["test"] = true;
-  const std::string json = Dump(data);
+  JsonDocument data;
+  if (!data.Parse(event.data.empty() ? "{}" : event.data).ok()) {
+    return call->Fail("data: expected a JSON object");
+  }
+  OrderedJson marked = data.All();
+  marked["timestamp"] = FormatIso8601(parts_.clock->WallNow());
+  marked["test"] = true;
+  const std::string json = ToText(marked);
   Event view;
   view.service = service;
   view.channel = room;

@@ -3,17 +3,22 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <utility>
 
 #include "absl/hash/hash.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/check.h"
 #include "common/json_depth.h"
+#include "common/json_text.h"
+#include "common/plain_text.h"
 
 namespace fanwire::control {
 
@@ -49,9 +54,38 @@ bool IsNumberCharacter(char c) {
          c == 'e' || c == 'E';
 }
 
-// `json` with kNoExponent behind every whole number beyond 64 bits: simdjson refuses those, but
-// takes floating-point numbers of that size.
-std::string WithExponents(absl::string_view json) {
+// Whether JSON allows `number` and it is larger than every double.
+bool IsBeyondDoubles(absl::string_view number) {
+  const auto digits = [&] {
+    const size_t before = number.size();
+    while (!number.empty() && absl::ascii_isdigit(static_cast<unsigned char>(number[0]))) {
+      number.remove_prefix(1);
+    }
+    return before - number.size();
+  };
+  double value = 0;
+  if (!absl::SimpleAtod(number, &value) || std::isfinite(value)) return false;
+  absl::ConsumePrefix(&number, "-");
+  const bool zero = absl::StartsWith(number, "0");
+  const size_t whole = digits();
+  if (whole == 0 || (zero && whole > 1)) return false;
+  if (absl::ConsumePrefix(&number, ".") && digits() == 0) return false;
+  if (absl::ConsumePrefix(&number, "e") || absl::ConsumePrefix(&number, "E")) {
+    if (!absl::ConsumePrefix(&number, "+")) absl::ConsumePrefix(&number, "-");
+    if (digits() == 0) return false;
+  }
+  return number.empty();
+}
+
+// What simdjson reads instead of a number that it refuses although JSON allows it: a whole number
+// beyond 64 bits, or one beyond all doubles.  Empty if it takes the number, or JSON does not.
+std::string Readable(absl::string_view number) {
+  if (IsBeyondDoubles(number)) return number[0] == '-' ? "-1e308" : "1e308";
+  return IsBeyond64Bits(number) ? absl::StrCat(number, kNoExponent) : "";
+}
+
+// `json` with every number that simdjson refuses replaced by Readable().
+std::string WithReadableNumbers(absl::string_view json) {
   std::string out;
   out.reserve(json.size() + 64);
   size_t copied = 0;
@@ -64,8 +98,9 @@ std::string WithExponents(absl::string_view json) {
     } else if (IsNumberCharacter(json[i])) {
       const size_t begin = i;
       while (i < json.size() && IsNumberCharacter(json[i])) ++i;
-      if (!IsBeyond64Bits(json.substr(begin, i - begin))) continue;
-      absl::StrAppend(&out, json.substr(copied, i - copied), kNoExponent);
+      const std::string readable = Readable(json.substr(begin, i - begin));
+      if (readable.empty()) continue;
+      absl::StrAppend(&out, json.substr(copied, begin - copied), readable);
       copied = i;
     } else {
       ++i;
@@ -83,35 +118,123 @@ T As(const simdjson::dom::element& element) {
   return value;
 }
 
-OrderedJson ToJson(const simdjson::dom::element& element) {
-  using Type = simdjson::dom::element_type;
-  switch (element.type()) {
-    case Type::ARRAY: {
-      OrderedJson list = OrderedJson::array();
-      const auto array = As<simdjson::dom::array>(element);
-      for (const simdjson::dom::element value : array) list.push_back(ToJson(value));
-      return list;
-    }
-    case Type::OBJECT: {
+OrderedJson ExactNumber(absl::string_view digits) {
+  int64_t as_signed = 0;
+  uint64_t as_unsigned = 0;
+  if (IsWholeJsonNumber(digits) && digits != "-0") {
+    if (absl::SimpleAtoi(digits, &as_signed)) return as_signed;
+    if (absl::SimpleAtoi(digits, &as_unsigned)) return as_unsigned;
+  }
+  return OrderedJson::binary(std::vector<uint8_t>(digits.begin(), digits.end()));
+}
+
+// The next value.  JSON's depth is bounded, and so is the recursion.
+OrderedJson TakeExact(JsonReader* reader) {
+  switch (reader->Peek()) {
+    case '{': {
       OrderedJson object = OrderedJson::object();
-      const auto fields = As<simdjson::dom::object>(element);
-      for (const auto& [key, value] : fields) object[std::string(key)] = ToJson(value);
+      reader->Skip('{');
+      while (reader->Peek() == '"') {
+        const std::string key = JsonTextOf(reader->TakeValue());
+        reader->Skip(':');
+        object[key] = TakeExact(reader);
+        reader->Skip(',');
+      }
+      reader->Skip('}');
       return object;
     }
-    case Type::INT64:
-      return As<int64_t>(element);
-    case Type::UINT64:
-      return As<uint64_t>(element);
-    case Type::DOUBLE:
-      return As<double>(element);
-    case Type::STRING:
-      return std::string(As<std::string_view>(element));
-    case Type::BOOL:
-      return As<bool>(element);
-    case Type::NULL_VALUE:
-      break;
+    case '[': {
+      OrderedJson list = OrderedJson::array();
+      reader->Skip('[');
+      while (reader->Peek() != ']' && reader->Peek() != '\0') {
+        list.push_back(TakeExact(reader));
+        reader->Skip(',');
+      }
+      reader->Skip(']');
+      return list;
+    }
+    case '"':
+      return JsonTextOf(reader->TakeValue());
+    default: {
+      const absl::string_view value = reader->TakeValue();
+      if (value == "true" || value == "false") return value == "true";
+      if (value.empty() || value == "null") {
+        if (value.empty()) reader->Skip(reader->Peek());  // no JSON: go on nevertheless
+        return nullptr;
+      }
+      return ExactNumber(value);
+    }
   }
-  return nullptr;
+}
+
+// The digits of a number that is kept as it was written; empty for other values.
+absl::string_view DigitsOf(const OrderedJson& json) {
+  if (!json.is_binary()) return {};
+  const std::vector<uint8_t>& bytes = json.get_binary();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void AppendText(const OrderedJson& json, std::string* out) {
+  const auto append = [out](const std::string& text) {
+    if (IsPrintableAscii(text) && IsPlainJsonText(text)) {
+      absl::StrAppend(out, "\"", text, "\"");
+    } else {
+      out->append(OrderedJson(text).dump(-1, ' ', /*ensure_ascii=*/false,
+                                         OrderedJson::error_handler_t::replace));
+    }
+  };
+  if (json.is_object()) {
+    char before = '{';
+    for (const auto& [key, value] : json.items()) {
+      out->push_back(before);
+      append(key);
+      out->push_back(':');
+      AppendText(value, out);
+      before = ',';
+    }
+    out->append(before == '{' ? "{}" : "}");
+  } else if (json.is_array()) {
+    char before = '[';
+    for (const OrderedJson& value : json) {
+      out->push_back(before);
+      AppendText(value, out);
+      before = ',';
+    }
+    out->append(before == '[' ? "[]" : "]");
+  } else if (json.is_string()) {
+    append(json.get_ref<const std::string&>());
+  } else if (json.is_binary()) {
+    const absl::string_view digits = DigitsOf(json);
+    out->append(digits.data(), digits.size());
+  } else {
+    out->append(json.dump());
+  }
+}
+
+bool IsNumber(const OrderedJson& json) { return json.is_number() || json.is_binary(); }
+
+double DoubleOf(const OrderedJson& json) {
+  double value = 0;
+  if (!json.is_binary()) return json.get<double>();
+  return absl::SimpleAtod(DigitsOf(json), &value) ? value : 0;
+}
+
+// `whole` + `by`; `whole` are the digits of a whole number.  Nothing if it has too many.
+std::optional<std::string> SumOfWhole(absl::string_view whole, int64_t by) {
+  constexpr size_t kMostDigits = 37;  // of those that 128 bits hold
+  const bool negative = absl::ConsumePrefix(&whole, "-");
+  if (whole.size() > kMostDigits) return std::nullopt;
+  __int128 sum = 0;
+  for (const char digit : whole) sum = sum * 10 + (digit - '0');
+  sum = (negative ? -sum : sum) + by;
+  if (sum == 0) return "0";
+  std::string digits;
+  for (__int128 left = sum < 0 ? -sum : sum; left > 0; left /= 10) {
+    digits.push_back(static_cast<char>('0' + static_cast<int>(left % 10)));
+  }
+  if (sum < 0) digits.push_back('-');
+  std::reverse(digits.begin(), digits.end());
+  return digits;
 }
 
 }  // namespace
@@ -122,7 +245,8 @@ struct JsonDocument::Parsed {
   std::vector<char> padded;     // the text; simdjson reads some bytes beyond its end
   size_t text_bytes = 0;
   bool readable = false;
-  bool has_exponents = false;  // the text went through WithExponents()
+  // The text as it came, if simdjson could not read all its numbers; else empty.
+  std::string original;
 
   simdjson::error_code Read(absl::string_view text) {
     if (padded.size() > kKeptBytes && text.size() < kKeptBytes / 2) {
@@ -147,18 +271,8 @@ struct JsonDocument::Parsed {
     return readable && root.at_key(ToStd(name)).get(*value) == simdjson::SUCCESS;
   }
 
-  // The digits of a field that is a whole number beyond 64 bits; else empty.
-  std::string LargeNumber(absl::string_view name) const {
-    simdjson::ondemand::parser again;
-    simdjson::ondemand::document document;
-    std::string_view token;
-    if (again.iterate(padded.data(), text_bytes, padded.size()).get(document) ||
-        document.find_field_unordered(ToStd(name)).raw_json_token().get(token)) {
-      return "";
-    }
-    absl::string_view number = absl::StripTrailingAsciiWhitespace({token.data(), token.size()});
-    if (!absl::ConsumeSuffix(&number, kNoExponent) || !IsBeyond64Bits(number)) return "";
-    return std::string(number);
+  absl::string_view text() const {
+    return original.empty() ? absl::string_view(padded.data(), text_bytes) : original;
   }
 };
 
@@ -167,11 +281,12 @@ JsonDocument::~JsonDocument() = default;
 
 absl::Status JsonDocument::Parse(absl::string_view text) {
   Parsed& parsed = *parsed_;
-  parsed.readable = parsed.has_exponents = false;
+  parsed.readable = false;
+  parsed.original.clear();
   simdjson::error_code error = parsed.Read(text);
   if (error == simdjson::NUMBER_ERROR) {
-    parsed.has_exponents = true;
-    error = parsed.Read(WithExponents(text));
+    parsed.original = std::string(text);
+    error = parsed.Read(WithReadableNumbers(text));
   }
   switch (error) {
     case simdjson::SUCCESS:
@@ -209,10 +324,11 @@ std::optional<std::string> JsonDocument::TextField(absl::string_view name) const
 uint64_t JsonDocument::FieldHash(absl::string_view name) const {
   simdjson::dom::element value;
   if (!parsed_->Get(name, &value)) return 0;
-  std::string text;
-  if (parsed_->has_exponents && value.is_double()) text = parsed_->LargeNumber(name);
-  if (text.empty()) text = simdjson::minify(value);
-  return absl::HashOf(text) | 1;
+  if (!parsed_->original.empty() && value.is_double()) {
+    const absl::string_view digits = FindFirstJsonMember(parsed_->original, name);
+    if (!Readable(digits).empty()) return absl::HashOf(digits) | 1;
+  }
+  return absl::HashOf(simdjson::minify(value)) | 1;
 }
 
 JsonType JsonDocument::TypeOf(absl::string_view name) const {
@@ -240,28 +356,67 @@ JsonType JsonDocument::TypeOf(absl::string_view name) const {
 }
 
 OrderedJson JsonDocument::All() const {
-  return parsed_->readable ? ToJson(parsed_->root) : OrderedJson::object();
+  return parsed_->readable ? ExactJson(parsed_->text()) : OrderedJson::object();
 }
 
 std::optional<OrderedJson> JsonDocument::Find(const FieldPath& path) const {
   if (!parsed_->readable) return std::nullopt;
-  simdjson::dom::element at = parsed_->root;
+  absl::string_view at = parsed_->text();
   for (const std::string& field : path) {
-    simdjson::dom::element inner;
-    if (at.at_key(field).get(inner) != simdjson::SUCCESS) return std::nullopt;
-    at = inner;
+    at = FindFirstJsonMember(at, field);
+    if (at.empty()) return std::nullopt;
   }
-  return ToJson(at);
+  return ExactJson(at);
+}
+
+OrderedJson ExactJson(absl::string_view text) {
+  JsonReader reader(text);
+  return TakeExact(&reader);
 }
 
 std::string ToText(const OrderedJson& json) {
-  return json.dump(-1, ' ', /*ensure_ascii=*/false, OrderedJson::error_handler_t::replace);
+  std::string out;
+  AppendText(json, &out);
+  return out;
+}
+
+std::optional<std::string> NameOf(const OrderedJson& json) {
+  if (json.is_string()) return json.get<std::string>();
+  if (json.is_number_integer()) return ToText(json);
+  if (IsWholeJsonNumber(DigitsOf(json))) return std::string(DigitsOf(json));
+  return std::nullopt;
+}
+
+bool SameValue(const OrderedJson& a, const OrderedJson& b) {
+  if (!IsNumber(a) || !IsNumber(b)) return a == b;
+  const bool whole = NameOf(a).has_value() && NameOf(b).has_value();
+  // Large whole numbers that differ may have one nearest double.
+  return whole ? ToText(a) == ToText(b) : DoubleOf(a) == DoubleOf(b);
+}
+
+OrderedJson Sum(const OrderedJson& json, int64_t by) {
+  if (!IsNumber(json)) return by;
+  const std::string digits = ToText(json);
+  const size_t point = digits.find('.');
+  const std::string whole = digits.substr(0, point);
+  if (IsWholeJsonNumber(whole)) {
+    const std::optional<std::string> sum = SumOfWhole(whole, by);
+    if (point == std::string::npos) {
+      if (sum.has_value()) return ExactNumber(*sum);
+    } else if (sum.has_value() && whole[0] != '-' && (*sum)[0] != '-' &&
+               digits.find_first_of("eE") == std::string::npos) {
+      return ExactNumber(absl::StrCat(*sum, digits.substr(point)));
+    }
+  }
+  return DoubleOf(json) + static_cast<double>(by);
 }
 
 size_t MemoryBytes(const OrderedJson& json) {
   size_t bytes = sizeof(OrderedJson);
   if (json.is_string()) {
     bytes += json.get_ref<const std::string&>().size();
+  } else if (json.is_binary()) {
+    bytes += json.get_binary().size();
   } else if (json.is_object()) {
     for (const auto& [key, value] : json.items()) {
       bytes += sizeof(std::string) + key.size() + MemoryBytes(value);

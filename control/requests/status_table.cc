@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/json_text.h"
 #include "control/config/service_table.h"
 #include "control/events/json_document.h"
 #include "fanwire/v1/config.pb.h"
@@ -24,11 +25,7 @@ namespace {
 
 // The text by which a value names an entity of `kind`; empty if it cannot.
 std::string KeyText(const OrderedJson& value, absl::string_view kind = "") {
-  if (value.is_string()) {
-    return std::string(WithoutKind(kind, value.get_ref<const std::string&>()));
-  }
-  if (value.is_number_integer()) return ToText(value);
-  return "";
+  return std::string(WithoutKind(kind, NameOf(value).value_or("")));
 }
 
 // ------------------------------------------------------------------ rules
@@ -86,11 +83,11 @@ void Refuse(const char* code, std::string message, v1::ClientReply* reply) {
   reply->set_error_message(std::move(message));
 }
 
-// The request's argument as it was given, or null.
+// The request's argument as it was given, or null.  Of several of one name it is the same one by
+// which the worker has decided whether the client may ask.
 OrderedJson Argument(absl::string_view data, const std::string& name) {
-  JsonDocument document;
-  if (!document.Parse(data).ok()) return nullptr;
-  return document.Find({name}).value_or(nullptr);
+  const absl::string_view value = FindJsonMember(data, name);
+  return value.empty() ? OrderedJson() : ExactJson(value);
 }
 
 // ------------------------------------------------------------------ entities
@@ -214,13 +211,7 @@ class EntityTable final : public StatusTable {
     }
     for (const auto& [field, by] : rule.add) {
       OrderedJson& counter = fields[field];
-      if (counter.is_number_float()) {
-        counter = counter.get<double>() + static_cast<double>(by);
-      } else {
-        // Not signed: a counter may run over, and that is no fault of ours.
-        const uint64_t before = counter.is_number() ? counter.get<uint64_t>() : 0;
-        counter = static_cast<int64_t>(before + static_cast<uint64_t>(by));
-      }
+      counter = Sum(counter, by);
     }
     if (rule.append) {
       if (auto value = rule.append->value.Evaluate(context)) {
@@ -236,7 +227,9 @@ class EntityTable final : public StatusTable {
       if (const auto value = rule.remove->value.Evaluate(context)) {
         OrderedJson& list = List(&fields, rule.remove->list);
         for (size_t i = list.size(); i-- > 0;) {
-          if (rule.remove->Identity(list[i]) == rule.remove->Identity(*value)) list.erase(i);
+          if (SameValue(rule.remove->Identity(list[i]), rule.remove->Identity(*value))) {
+            list.erase(i);
+          }
         }
       }
     }
@@ -260,7 +253,7 @@ class EntityTable final : public StatusTable {
 
   static void Upsert(const ListRule& rule, OrderedJson value, OrderedJson* list) {
     for (OrderedJson& element : *list) {
-      if (rule.Identity(element) != rule.Identity(value)) continue;
+      if (!SameValue(rule.Identity(element), rule.Identity(value))) continue;
       element = std::move(value);
       return;
     }

@@ -255,6 +255,24 @@ TEST_F(TestEventTest, WritesTheMarksOverTheGivenData) {
             R"({"n":1,"test":true,"timestamp":"2026-02-02T02:40:00.000000+00:00"})");
 }
 
+TEST_F(TestEventTest, NumbersKeepEveryDigit) {
+  ASSERT_OK(Broadcast({.service = "",
+                       .event_type = "x.y",
+                       .room = "pool:t",
+                       .data = R"({"a":18446744073709551616,"b":[1e400,-0,1.0]})"}));
+  ASSERT_EQ(workers_[0]->envelopes.size(), 1u);
+  EXPECT_THAT(workers_[0]->envelopes[0],
+              HasSubstr(R"("data":{"a":18446744073709551616,"b":[1e400,-0,1.0],"timestamp":)"));
+}
+
+TEST_F(TestEventTest, WhatOnlyTheServerSaysIsRefused) {
+  const absl::StatusOr<std::string> answer = Broadcast(
+      {.service = "mahavishnu", .event_type = "channel.skipped", .room = "r", .data = {}});
+  ASSERT_OK(answer);
+  EXPECT_THAT(*answer, HasSubstr("is reserved: only Fanwire itself sends it"));
+  EXPECT_TRUE(workers_[0]->envelopes.empty());
+}
+
 TEST_F(TestEventTest, IsAnOrdinaryPublication) {
   ASSERT_OK(
       Broadcast({.service = "mahavishnu", .event_type = "x.y", .room = "pool:t", .data = {}}));

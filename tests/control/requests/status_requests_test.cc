@@ -266,6 +266,60 @@ TEST_F(StatusRequestsTest, NumbersBeyond64BitsAreNoObstacle) {
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}})["status"], "up");
 }
 
+TEST_F(StatusRequestsTest, NumbersKeepEveryDigit) {
+  Start(WithRequests(R"(
+  - request: get_thing
+    argument: id
+    events:
+    - {event: thing.seen, key: $id, set: {n: $n, deep: $o.n, all: $data}}
+    - {event: thing.merged, key: $id, set: {merged: $$merged}}
+    - {event: thing.listed, key: $id, append: {list: seen, value: $n}}
+    - {event: thing.counted, key: $id, add: {total: 1}}
+    - {event: thing.total, key: $id, set: {total: $n}}
+  - request: get_recent
+    argument: id
+    recent: {events: [thing.seen], list: things}
+)"));
+  const auto say = [&](const char* event, const std::string& data) {
+    const PublicationPtr publication = MakePublication(event, "a:b", data);
+    state_->OnPublication({"mahavishnu", "a:b", false, publication});
+  };
+  for (const char* number : {"12345678901234567890123456789", "18446744073709551616", "1e400",
+                             "0.1000000000000000000001", "-0", "1.0"}) {
+    const std::string data =
+        absl::StrCat("{\"id\":\"x\",\"n\":", number, ",\"o\":{\"n\":", number, "}}");
+    say("thing.seen", data);
+    say("thing.merged", data);
+    say("thing.listed", data);
+    const std::string answer = Ask("get_thing", {{"id", "x"}}).data();
+    EXPECT_THAT(answer, HasSubstr(absl::StrCat("\"deep\":", number, ",\"n\":", number)));
+    EXPECT_THAT(answer, HasSubstr(absl::StrCat("\"all\":", data)));
+    EXPECT_THAT(answer, HasSubstr(absl::StrCat("\"merged\":", data)));
+    EXPECT_THAT(answer, HasSubstr(absl::StrCat(number, "]")));
+    EXPECT_THAT(Ask("get_recent", {{"id", "x"}}).data(), HasSubstr(data));
+  }
+  say("thing.total", R"({"id":"x","n":18446744073709551615})");
+  say("thing.counted", R"({"id":"x"})");
+  EXPECT_THAT(Ask("get_thing", {{"id", "x"}}).data(), HasSubstr("\"total\":18446744073709551616"));
+}
+
+TEST_F(StatusRequestsTest, AWholeNumberOfAnySizeNamesAThingAndIsToldAsItWasAsked) {
+  Start(WithRequests(kPool));
+  const PublicationPtr publication = MakePublication(
+      "pool.changed", "a:b", R"({"pool_id":12345678901234567890123456789,"status":"up"})");
+  state_->OnPublication({"mahavishnu", "a:b", false, publication});
+  v1::ClientRequest request;
+  request.set_service("mahavishnu");
+  request.set_request("get_pool");
+  request.set_data(R"({"pool_id":"other","pool_id":12345678901234567890123456789})");
+  std::promise<std::string> answer;
+  state_->Handle(request, [&](const v1::ClientReply& reply) { answer.set_value(reply.data()); });
+  const std::string data = answer.get_future().get();
+  EXPECT_THAT(data, HasSubstr(R"("pool_id":12345678901234567890123456789)"));
+  EXPECT_THAT(data, HasSubstr(R"("status":"up")"));
+  EXPECT_EQ(Answer("get_pool", {{"pool_id", "12345678901234567890123456789"}})["status"], "up");
+}
+
 TEST_F(StatusRequestsTest, TheLongestUntouchedEntityGoesFirst) {
   Start(WithRequests(std::string(kPool) + "    max_entities: 2\n"));
   for (const char* pool : {"a", "b", "a", "c"}) {
