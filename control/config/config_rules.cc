@@ -328,6 +328,28 @@ class Checker {
           (request.recent().list().empty() || request.recent().events().empty())) {
         Fault(at + ".recent", "list and events are needed");
       }
+      CheckAccess(at, request);
+    }
+  }
+
+  // Who may ask: exactly one of kind, feeds and any_of decides, or none of them.
+  void CheckAccess(const std::string& at, const v1::StatusRequest& request) {
+    for (int i = 0; i < request.feeds_size(); ++i) {
+      if (const absl::Status status = CheckChannelOrPattern(request.feeds(i)); !status.ok()) {
+        Fault(absl::StrCat(at, ".feeds[", i, "]"), status.message());
+      }
+    }
+    for (int i = 0; i < request.any_of_size(); ++i) {
+      if (request.any_of(i).empty()) Fault(absl::StrCat(at, ".any_of[", i, "]"), "empty");
+    }
+    if (request.has_recent() && !request.kind().empty()) {
+      Fault(at + ".kind", "a list of recent events has no kind: say in feeds where they come from");
+    } else if (!request.kind().empty() && !(request.feeds().empty() && request.any_of().empty())) {
+      Fault(at, absl::StrCat("who may subscribe to \"", request.kind(),
+                             ":ID\" may ask, because the request has a kind: leave out feeds and "
+                             "any_of, or set kind: \"\""));
+    } else if (!request.feeds().empty() && !request.any_of().empty()) {
+      Fault(at + ".any_of", "feeds says already who may ask: leave one of them out");
     }
   }
 
