@@ -4,28 +4,57 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include <cmath>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/json_parse.h"
+#include "common/json_text.h"
+#include "common/time_format.h"
 
 namespace fanwire {
 namespace {
 
 using Json = nlohmann::json;
 
-// Decodes base64url as RFC 7515 demands: without padding, and with no other alphabet.
-bool DecodeBase64Url(absl::string_view text, std::string* out) {
-  for (const char c : text) {
+absl::Status Fault(absl::string_view what, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat(what, ": ", why));
+}
+
+absl::Status Refusal(absl::string_view what, absl::string_view why) {
+  return absl::UnauthenticatedError(absl::StrCat(what, ": ", why));
+}
+
+// `text` for a message: in quotes, cut, and without characters that could break a log line.
+std::string Quoted(absl::string_view text) {
+  constexpr size_t kShown = 40;
+  std::string shown = "\"";
+  for (const char c : text.substr(0, kShown)) {
+    shown += c < 0x20 || c == 0x7f || c == '"' ? '?' : c;
+  }
+  return shown + (text.size() > kShown ? "…\"" : "\"");
+}
+
+// Decodes base64url as RFC 7515 demands: without padding, and with no other alphabet.  `part` is
+// what it is a part of.
+absl::Status DecodeBase64Url(absl::string_view part, absl::string_view text, std::string* out) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
     const bool allowed = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
                          (c >= '0' && c <= '9') || c == '-' || c == '_';
-    if (!allowed) return false;
+    if (allowed) continue;
+    return Fault(part, c == '=' ? std::string("padded with '=', which base64url in a token is not "
+                                              "(RFC 7515 section 2)")
+                                : absl::StrCat("character ", i + 1, " is not base64url"));
   }
-  return text.size() % 4 != 1 && absl::WebSafeBase64Unescape(text, out);
+  if (text.size() % 4 == 1 || !absl::WebSafeBase64Unescape(text, out)) {
+    return Fault(part, absl::StrCat("base64url of ", text.size(), " characters is cut off"));
+  }
+  return absl::OkStatus();
 }
 
 std::string EncodeBase64Url(absl::string_view bytes) { return absl::WebSafeBase64Escape(bytes); }
@@ -38,9 +67,44 @@ std::string HmacSha256(absl::string_view key, absl::string_view text) {
   return std::string(reinterpret_cast<char*>(digest), size);
 }
 
-bool ParseObject(const std::string& text, Json* out) {
-  *out = ParseJson(text);
-  return out->is_object();
+// Finds the member whose number is beyond a double's range, which the parser takes for bad JSON.
+struct OverflowFinder final : nlohmann::json_sax<Json> {
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(int64_t) override { return true; }
+  bool number_unsigned(uint64_t) override { return true; }
+  bool number_float(double, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(Json::binary_t&) override { return true; }
+  bool start_object(size_t) override { return true; }
+  bool key(std::string& name) override {
+    member = name;
+    return true;
+  }
+  bool end_object() override { return true; }
+  bool start_array(size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& fault) override {
+    constexpr int kNumberOverflow = 406;
+    overflow = fault.id == kNumberOverflow;
+    return false;
+  }
+
+  std::string member;
+  bool overflow = false;
+};
+
+// Decodes a part of a token to its text, and that to a JSON object.
+absl::Status DecodeObject(absl::string_view part, absl::string_view encoded, std::string* text,
+                          Json* out) {
+  if (absl::Status status = DecodeBase64Url(part, encoded, text); !status.ok()) return status;
+  *out = ParseJson(*text);
+  if (out->is_object()) return absl::OkStatus();
+  OverflowFinder finder;
+  if (out->is_discarded() && !Json::sax_parse(*text, &finder) && finder.overflow) {
+    return Fault(absl::StrCat("claim ", Quoted(finder.member)), "the number is too large");
+  }
+  return Fault(part, "not a JSON object");
 }
 
 std::string TextOf(const Json& object, const char* key) {
@@ -59,54 +123,151 @@ std::vector<std::string> TextsOf(const Json& value) {
   return texts;
 }
 
-// Returns false if the claim exists but is not a number that can be a time.
-bool TimeOf(const Json& object, const char* key, std::optional<absl::Time>* out) {
-  const auto it = object.find(key);
-  if (it == object.end() || it->is_null()) return true;
-  if (!it->is_number()) return false;
-  const double seconds = it->get<double>();
-  if (!std::isfinite(seconds) || std::abs(seconds) > 1e12) return false;
-  *out = absl::FromUnixMicros(static_cast<int64_t>(seconds * 1e6));
-  return true;
+// "a text", for messages.
+absl::string_view TypeName(const Json& value) {
+  switch (value.type()) {
+    case Json::value_t::string:
+      return "a text";
+    case Json::value_t::boolean:
+      return "true or false";
+    case Json::value_t::array:
+      return "a list";
+    case Json::value_t::object:
+      return "an object";
+    case Json::value_t::null:
+      return "null";
+    default:
+      return "a number";
+  }
 }
 
-bool ClaimsOf(const Json& object, JwtClaims* claims) {
-  claims->user = TextOf(object, "user_id");
-  if (claims->user.empty()) claims->user = TextOf(object, "sub");
-  if (const auto it = object.find("permissions"); it != object.end()) {
-    claims->permissions = TextsOf(*it);
-  } else if (const auto scopes = object.find("scopes"); scopes != object.end()) {
-    claims->permissions = TextsOf(*scopes);
-  } else {
+// What a message calls a claim.
+std::string Claim(absl::string_view key) { return absl::StrCat("claim ", key); }
+
+// Reads one object of claims.
+class ClaimReader {
+ public:
+  // `text` is that of `object`: it has the digits of numbers.
+  ClaimReader(const Json& object, absl::string_view text) : object_(object), text_(text) {}
+
+  // Reads what can be read, and returns the first fault.
+  absl::Status Read(JwtClaims* claims) const {
+    std::string subject;
+    absl::Status status = ReadUser("user_id", &claims->user);
+    status.Update(ReadUser("sub", &subject));
+    if (claims->user.empty()) claims->user = std::move(subject);
+    ReadPermissions(&claims->permissions);
+    status.Update(ReadTime("exp", &claims->expires_at));
+    status.Update(ReadTime("nbf", &claims->not_before));
+    status.Update(ReadTime("iat", &claims->issued_at));
+    status.Update(ReadAudience(&claims->audience));
+    return status;
+  }
+
+ private:
+  // Null if the claim is missing or JSON's null.
+  const Json* Find(const char* key) const {
+    const auto it = object_.find(key);
+    return it == object_.end() || it->is_null() ? nullptr : &*it;
+  }
+
+  absl::Status ReadUser(const char* key, std::string* user) const {
+    const Json* const value = Find(key);
+    if (value == nullptr) return absl::OkStatus();
+    const absl::string_view digits = FindJsonMember(text_, key);
+    if (value->is_string()) {
+      *user = value->get<std::string>();
+    } else if (value->is_number_integer()) {
+      *user = value->dump();
+    } else if (value->is_number() && IsWholeJsonNumber(digits)) {
+      *user = std::string(digits);  // beyond 64 bits
+    } else {
+      return Fault(Claim(key), absl::StrCat(value->is_number() ? "a number with a fraction or an "
+                                                                 "exponent"
+                                                               : TypeName(*value),
+                                            "; a text or a whole number is wanted"));
+    }
+    return absl::OkStatus();
+  }
+
+  void ReadPermissions(std::vector<std::string>* permissions) const {
+    for (const char* key : {"permissions", "scopes"}) {
+      if (const Json* const value = Find(key); value != nullptr) {
+        *permissions = TextsOf(*value);
+        return;
+      }
+    }
     for (const absl::string_view word :
-         absl::StrSplit(TextOf(object, "scope"), ' ', absl::SkipEmpty())) {
-      claims->permissions.emplace_back(word);
+         absl::StrSplit(TextOf(object_, "scope"), ' ', absl::SkipEmpty())) {
+      permissions->emplace_back(word);
     }
   }
-  if (const auto it = object.find("aud"); it != object.end() && !it->is_null()) {
-    claims->audience = TextsOf(*it);
-    if (claims->audience.empty()) return false;
+
+  absl::Status ReadTime(const char* key, std::optional<absl::Time>* time) const {
+    constexpr double kFirstSecond = -62135596800.0;  // of the year 1
+    const Json* const value = Find(key);
+    if (value == nullptr) return absl::OkStatus();
+    if (!value->is_number()) {
+      return Fault(Claim(key), absl::StrCat(TypeName(*value), "; seconds since 1970 are wanted"));
+    }
+    const auto seconds = value->get<double>();
+    if (seconds > static_cast<double>(kMaxJwtSeconds)) {
+      return Fault(Claim(key), absl::StrCat(FindJsonMember(text_, key).substr(0, 40),
+                                            " is beyond the year 9999: seconds since 1970 are "
+                                            "wanted, not milliseconds"));
+    }
+    if (seconds < kFirstSecond) return Fault(Claim(key), "is before the year 1");
+    *time = absl::UnixEpoch() + absl::Seconds(seconds);
+    return absl::OkStatus();
   }
-  return TimeOf(object, "exp", &claims->expires_at) && TimeOf(object, "nbf", &claims->not_before) &&
-         TimeOf(object, "iat", &claims->issued_at);
+
+  absl::Status ReadAudience(std::vector<std::string>* audience) const {
+    const Json* const value = Find("aud");
+    if (value == nullptr) return absl::OkStatus();
+    if (value->is_array() && value->empty()) {
+      return Fault(Claim("aud"), "an empty list: the token is for nobody");
+    }
+    *audience = TextsOf(*value);
+    if (!audience->empty()) return absl::OkStatus();
+    return Fault(Claim("aud"), absl::StrCat(value->is_array() ? "a list without a text"
+                                                              : TypeName(*value),
+                                            "; a text or a list of texts is wanted"));
+  }
+
+  const Json& object_;
+  const absl::string_view text_;
+};
+
+// No extension of the header is known, so none may be critical (RFC 7515 section 4.1.11).
+absl::Status CheckCritical(const Json& header) {
+  const auto critical = header.find("crit");
+  if (critical == header.end()) return absl::OkStatus();
+  for (const std::string& name : TextsOf(*critical)) {
+    return Fault("header crit", absl::StrCat(Quoted(name), " is not known here"));
+  }
+  return Fault("header crit", "a list of names is wanted");
 }
 
 struct Split {
   absl::string_view header, claims, signature, signed_part;
 };
 
-bool SplitToken(absl::string_view token, Split* split) {
-  if (token.size() > kMaxTokenBytes) return false;
-  const size_t first = token.find('.');
-  if (first == absl::string_view::npos) return false;
-  const size_t second = token.find('.', first + 1);
-  if (second == absl::string_view::npos) return false;
-  if (token.find('.', second + 1) != absl::string_view::npos) return false;
-  split->header = token.substr(0, first);
-  split->claims = token.substr(first + 1, second - first - 1);
-  split->signature = token.substr(second + 1);
-  split->signed_part = token.substr(0, second);
-  return true;
+absl::Status SplitToken(absl::string_view token, Split* split) {
+  if (token.size() > kMaxTokenBytes) {
+    return Fault("token",
+                 absl::StrCat(token.size(), " bytes, at most ", kMaxTokenBytes, " are accepted"));
+  }
+  const std::vector<absl::string_view> parts = absl::StrSplit(token, '.');
+  if (parts.size() != 3) {
+    return Fault("token",
+                 absl::StrCat("has ", parts.size(), parts.size() == 1 ? " part" : " parts",
+                              "; a JSON web token is header.claims.signature"));
+  }
+  split->header = parts[0];
+  split->claims = parts[1];
+  split->signature = parts[2];
+  split->signed_part = token.substr(0, token.size() - parts[2].size() - 1);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -115,56 +276,75 @@ absl::StatusOr<JwtParts> DecodeJwt(absl::string_view token) {
   Split split;
   JwtParts parts;
   Json header, claims;
-  if (!SplitToken(token, &split) || !DecodeBase64Url(split.header, &parts.header_json) ||
-      !DecodeBase64Url(split.claims, &parts.claims_json) ||
-      !ParseObject(parts.header_json, &header) || !ParseObject(parts.claims_json, &claims) ||
-      !ClaimsOf(claims, &parts.claims)) {
-    return absl::InvalidArgumentError("not a JSON web token");
-  }
+  if (absl::Status status = SplitToken(token, &split); !status.ok()) return status;
+  absl::Status status = DecodeObject("token header", split.header, &parts.header_json, &header);
+  status.Update(DecodeObject("token claims", split.claims, &parts.claims_json, &claims));
+  if (!status.ok()) return status;
   parts.algorithm = TextOf(header, "alg");
   parts.key_id = TextOf(header, "kid");
+  parts.fault = CheckCritical(header);
+  const absl::Status read = ClaimReader(claims, parts.claims_json).Read(&parts.claims);
+  if (parts.fault.ok()) parts.fault = read;
   return parts;
 }
 
-JwtVerifier::JwtVerifier(std::vector<JwtKey> keys, std::string audience)
-    : keys_(std::move(keys)), audience_(std::move(audience)) {}
+absl::Status CheckJwtTimes(const JwtClaims& claims, absl::Time now, absl::Duration leeway) {
+  if (claims.expires_at && *claims.expires_at + leeway <= now) {
+    return Refusal(Claim("exp"),
+                   absl::StrCat("the token expired at ", FormatRfc3339(*claims.expires_at)));
+  }
+  if (claims.not_before && *claims.not_before - leeway > now) {
+    return Refusal(Claim("nbf"), absl::StrCat("the token is not valid yet, but from ",
+                                              FormatRfc3339(*claims.not_before), " on"));
+  }
+  if (claims.issued_at && *claims.issued_at - leeway > now) {
+    return Refusal(Claim("iat"), absl::StrCat("the token was issued in the future, at ",
+                                              FormatRfc3339(*claims.issued_at)));
+  }
+  return absl::OkStatus();
+}
+
+JwtVerifier::JwtVerifier(std::vector<JwtKey> keys, std::string audience, absl::Duration leeway)
+    : keys_(std::move(keys)), audience_(std::move(audience)), leeway_(leeway) {}
+
+absl::Status JwtVerifier::CheckSignature(absl::string_view token, const JwtParts& parts) const {
+  constexpr absl::string_view kSignature = "token signature";
+  Split split;
+  std::string signature;
+  absl::Status status = SplitToken(token, &split);
+  if (status.ok()) status = DecodeBase64Url(kSignature, split.signature, &signature);
+  if (!status.ok()) return absl::UnauthenticatedError(status.message());
+  if (keys_.empty()) return Refusal(kSignature, "there is no key to check it with");
+  // If the token names a known key, only that key is tried.
+  bool named = false;
+  for (const JwtKey& key : keys_) named |= !parts.key_id.empty() && key.id == parts.key_id;
+  bool holds = false;
+  for (const JwtKey& key : keys_) {
+    if (named ? key.id != parts.key_id : !key.id.empty() && !parts.key_id.empty()) continue;
+    const std::string expected = HmacSha256(key.secret, split.signed_part);
+    holds |= signature.size() == expected.size() &&
+             CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
+  }
+  if (holds) return absl::OkStatus();
+  return Refusal(kSignature, named ? absl::StrCat("not made with the key ", Quoted(parts.key_id))
+                                   : std::string("made with none of the keys"));
+}
 
 absl::StatusOr<JwtClaims> JwtVerifier::Verify(absl::string_view token, absl::Time now) const {
   absl::StatusOr<JwtParts> parts = DecodeJwt(token);
   if (!parts.ok()) return absl::UnauthenticatedError(parts.status().message());
   if (parts->algorithm != "HS256") {
-    return absl::UnauthenticatedError("token algorithm is not HS256");
+    return Refusal("header alg", absl::StrCat(Quoted(parts->algorithm), "; only HS256 is accepted"));
   }
-  Split split;
-  std::string signature;
-  if (!SplitToken(token, &split) || !DecodeBase64Url(split.signature, &signature)) {
-    return absl::UnauthenticatedError("not a JSON web token");
-  }
-  // If the token names a known key, only that key is tried.
-  bool named = false;
-  for (const JwtKey& key : keys_) named |= !parts->key_id.empty() && key.id == parts->key_id;
-  bool holds = false;
-  for (const JwtKey& key : keys_) {
-    if (named ? key.id != parts->key_id : !key.id.empty() && !parts->key_id.empty()) continue;
-    const std::string expected = HmacSha256(key.secret, split.signed_part);
-    holds |= signature.size() == expected.size() &&
-             CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
-  }
-  if (!holds) return absl::UnauthenticatedError("token signature does not hold");
+  if (!parts->fault.ok()) return absl::UnauthenticatedError(parts->fault.message());
+  if (absl::Status status = CheckSignature(token, *parts); !status.ok()) return status;
   const JwtClaims& claims = parts->claims;
-  if (claims.expires_at && *claims.expires_at <= now) {
-    return absl::UnauthenticatedError("token expired");
-  }
-  if (claims.not_before && *claims.not_before > now) {
-    return absl::UnauthenticatedError("token not valid yet");
-  }
-  if (claims.issued_at && *claims.issued_at > now) {
-    return absl::UnauthenticatedError("token issued in the future");
-  }
-  if (!claims.audience.empty()) {
-    bool meant = false;
-    for (const std::string& audience : claims.audience) meant |= audience == audience_;
-    if (!meant) return absl::UnauthenticatedError("token is for another audience");
+  if (absl::Status status = CheckJwtTimes(claims, now, leeway_); !status.ok()) return status;
+  if (!claims.audience.empty() && std::find(claims.audience.begin(), claims.audience.end(),
+                                            audience_) == claims.audience.end()) {
+    return Refusal(Claim("aud"), absl::StrCat("the token is for another audience, ",
+                                              Quoted(absl::StrJoin(claims.audience, ", ")),
+                                              ", not for ", Quoted(audience_)));
   }
   return std::move(parts->claims);
 }

@@ -22,8 +22,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kShortestSecret = 16;
 constexpr absl::Duration kDefaultLife = absl::Hours(1);
-// 9999-12-31T23:59:59Z.  Workers refuse tokens that expire later.
-const absl::Time kLatestExpiry = absl::FromUnixSeconds(253'402'300'799);
+constexpr absl::Duration kLeeway = absl::Seconds(5);  // the default of auth.leeway
+// Workers refuse tokens that expire later.
+const absl::Time kLatestExpiry = absl::FromUnixSeconds(kMaxJwtSeconds);
 
 Json ParsedOrText(const std::string& text) {
   Json value = ParseOrderedJson(text);
@@ -35,6 +36,23 @@ std::string TimeText(const std::optional<absl::Time>& time, const Output& out,
   if (!time.has_value()) return std::string(none);
   if (!out.terminal()) return FormatRfc3339(*time);
   return absl::StrCat(FormatRfc3339(*time), " (", RelativeTime(*time, out.now()), ")");
+}
+
+// The first reason why the token is not accepted.  Without a secret the signature is not looked at.
+absl::Status Verdict(const std::string& token, const JwtParts& parts, const std::string& secret,
+                     const std::string& audience, absl::Time now) {
+  if (secret.empty()) {
+    if (!parts.fault.ok()) return parts.fault;
+    return CheckJwtTimes(parts.claims, now, kLeeway);
+  }
+  if (audience.empty() && !parts.claims.audience.empty() && parts.fault.ok()) {
+    return absl::UnauthenticatedError(
+        absl::StrCat("claim aud: the token is for ", absl::StrJoin(parts.claims.audience, ", "),
+                     " only: give --audience SERVICE"));
+  }
+  return JwtVerifier({{.id = parts.key_id, .secret = secret}}, audience, kLeeway)
+      .Verify(token, now)
+      .status();
 }
 
 void AddSecretFlags(Command& command, SecretOptions* secret) {
@@ -94,12 +112,13 @@ absl::Status RunTokenMint(const MintOptions& options, const Environment& environ
     return UsageError("--expires: the token would be valid beyond the year 9999");
   }
   const std::string token = MintJwt(claims, {.id = options.key_id, .secret = *secret});
+  // What no service would accept is not handed out.
+  const absl::StatusOr<JwtParts> parts = DecodeJwt(token);
+  if (!parts.ok()) return parts.status();
   if (!out.json()) {
     out.Line(token);
     return absl::OkStatus();
   }
-  const absl::StatusOr<JwtParts> parts = DecodeJwt(token);
-  if (!parts.ok()) return parts.status();
   out.Json({{"token", token},
             {"claims", ParsedOrText(parts->claims_json)},
             {"expires_at", FormatRfc3339(*claims.expires_at)}});
@@ -122,14 +141,9 @@ absl::Status RunTokenInspect(const InspectOptions& options, const Environment& e
   const absl::StatusOr<JwtParts> parts = DecodeJwt(token);
   if (!parts.ok()) return parts.status();
 
-  absl::Status verdict;
-  std::string reason = "no secret was given";
-  if (options.secret.given()) {
-    const JwtVerifier verifier({{.id = parts->key_id, .secret = *secret}}, options.audience);
-    verdict = verifier.Verify(token, out.now()).status();
-    reason = std::string(verdict.message());
-  }
-  const bool verified = options.secret.given() && verdict.ok();
+  const absl::Status verdict = Verdict(token, *parts, *secret, options.audience, out.now());
+  const bool verified = !secret->empty() && verdict.ok();
+  const std::string reason(verdict.ok() ? "no secret was given" : verdict.message());
   if (out.json()) {
     out.Json({{"verified", verified},
               {"reason", verified ? Json(nullptr) : Json(reason)},
@@ -147,9 +161,10 @@ absl::Status RunTokenInspect(const InspectOptions& options, const Environment& e
          {"audience", claims.audience.empty() ? "-" : absl::StrJoin(claims.audience, " ")},
          {"issued", TimeText(claims.issued_at, out, "-")},
          {"not before", TimeText(claims.not_before, out, "-")},
-         {"expires", TimeText(claims.expires_at, out, "never")}});
+         {"expires", TimeText(claims.expires_at, out, parts->fault.ok() ? "never" : "-")}});
   }
-  return verdict;
+  // Nobody asked whether a token is still valid if there is no secret to check it with.
+  return secret->empty() && parts->fault.ok() ? absl::OkStatus() : verdict;
 }
 
 void AddTokenCommands(Command root) {

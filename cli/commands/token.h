@@ -38,6 +38,9 @@ struct MintOptions {
   std::optional<absl::Duration> expires;  // how long the token is valid; absent: one hour
 };
 
+// Prints a token that every service with the key accepts.
+//   a usage error     there is no secret, or the token would be valid beyond the year 9999
+//   INVALID_ARGUMENT  the token is longer than any service accepts
 absl::Status RunTokenMint(const MintOptions& options, const Environment& environment, int stdin_fd,
                           Output& out);
 
@@ -47,8 +50,9 @@ struct InspectOptions {
   std::string audience;
 };
 
-// Prints what the token contains, and whether its signature was verified.
-//   INVALID_ARGUMENT  the text is not a token
+// Prints what the token contains, whether its signature was verified, and if not, which part or
+// claim is the reason.
+//   INVALID_ARGUMENT  the text is not a token, or no service accepts it whatever its key
 //   UNAUTHENTICATED   a secret was given and the token is not valid
 absl::Status RunTokenInspect(const InspectOptions& options, const Environment& environment,
                              int stdin_fd, Output& out);

@@ -70,6 +70,26 @@ TEST(JwtTest, TimesHoldWithoutLeeway) {
   EXPECT_OK(verify(claims));
 }
 
+TEST(JwtTest, TimesHoldWithinTheLeeway) {
+  const JwtVerifier verifier({{"", kSecret}}, "mahavishnu", absl::Seconds(5));
+  const auto verify = [&](JwtClaims claims) { return verifier.Verify(Mint(claims), kNow); };
+  JwtClaims claims;
+  claims.expires_at = kNow - absl::Seconds(4);
+  EXPECT_OK(verify(claims));
+  claims.expires_at = kNow - absl::Seconds(5);
+  EXPECT_THAT(verify(claims),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim exp")));
+  claims = {};
+  claims.not_before = claims.issued_at = kNow + absl::Seconds(5);
+  EXPECT_OK(verify(claims));
+  claims.issued_at = kNow + absl::Seconds(6);
+  EXPECT_THAT(verify(claims),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim iat")));
+  claims.not_before = kNow + absl::Seconds(6);
+  EXPECT_THAT(verify(claims),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim nbf")));
+}
+
 TEST(JwtTest, NoClaimIsRequired) {
   const absl::StatusOr<JwtClaims> claims = Verifier().Verify(Mint({}), kNow);
   ASSERT_OK(claims);
@@ -163,6 +183,114 @@ TEST(JwtTest, ReadsSubScopesAndScope) {
   ASSERT_OK(oauth);
   EXPECT_THAT(oauth->claims.permissions, ElementsAre("a", "b"));
   EXPECT_THAT(oauth->claims.audience, ElementsAre("x"));
+}
+
+JwtParts PartsOf(const std::string& claims, const std::string& header = R"({"alg":"HS256"})") {
+  const absl::StatusOr<JwtParts> parts = DecodeJwt(absl::StrCat(Signed(header, claims), ".AA"));
+  EXPECT_OK(parts);
+  return *parts;
+}
+
+TEST(JwtTest, AnIntegerIsAUserOfThatName) {
+  EXPECT_EQ(PartsOf(R"({"sub":42})").claims.user, "42");
+  EXPECT_EQ(PartsOf(R"({"user_id":-7,"sub":"x"})").claims.user, "-7");
+  EXPECT_EQ(PartsOf(R"({"user_id":12345678901234567890123})").claims.user,
+            "12345678901234567890123");
+  EXPECT_EQ(PartsOf(R"({"user_id":null,"sub":"x"})").claims.user, "x");
+  EXPECT_EQ(PartsOf(R"({"user_id":"","sub":0})").claims.user, "0");
+  for (const char* claims : {R"({"sub":42})", R"({"exp":1770000000.5})", R"({"iat":1.7e9})",
+                             R"({"exp":253402300799})", R"({"exp":null,"aud":null})",
+                             R"({"aud":["x",5]})", R"({"permissions":null,"scopes":["a"]})"}) {
+    EXPECT_OK(PartsOf(claims).fault) << claims;
+  }
+  EXPECT_EQ(PartsOf(R"({"exp":1770000000.5})").claims.expires_at,
+            absl::FromUnixMillis(1770000000500));
+  EXPECT_THAT(PartsOf(R"({"permissions":null,"scopes":["a"]})").claims.permissions,
+              ElementsAre("a"));
+}
+
+TEST(JwtTest, EveryRefusalNamesTheClaim) {
+  const struct {
+    const char* claims;
+    const char* message;
+  } cases[] = {
+      {R"({"sub":1.5})",
+       "claim sub: a number with a fraction or an exponent; a text or a whole number is wanted"},
+      {R"({"sub":true})", "claim sub: true or false; a text or a whole number is wanted"},
+      {R"({"user_id":["a"],"sub":"x"})",
+       "claim user_id: a list; a text or a whole number is wanted"},
+      {R"({"user_id":"a","sub":{}})", "claim sub: an object; a text or a whole number is wanted"},
+      {R"({"exp":"1770000000"})", "claim exp: a text; seconds since 1970 are wanted"},
+      {R"({"nbf":[]})", "claim nbf: a list; seconds since 1970 are wanted"},
+      {R"({"iat":false})", "claim iat: true or false; seconds since 1970 are wanted"},
+      {R"({"exp":1770000000000})",
+       "claim exp: 1770000000000 is beyond the year 9999: seconds since 1970 are wanted, not "
+       "milliseconds"},
+      {R"({"exp":253402300800})",
+       "claim exp: 253402300800 is beyond the year 9999: seconds since 1970 are wanted, not "
+       "milliseconds"},
+      {R"({"iat":99999999999999999999999})",
+       "claim iat: 99999999999999999999999 is beyond the year 9999: seconds since 1970 are wanted, "
+       "not milliseconds"},
+      {R"({"nbf":-1e300})", "claim nbf: is before the year 1"},
+      {R"({"aud":[]})", "claim aud: an empty list: the token is for nobody"},
+      {R"({"aud":[5]})", "claim aud: a list without a text; a text or a list of texts is wanted"},
+      {R"({"aud":5})", "claim aud: a number; a text or a list of texts is wanted"},
+  };
+  for (const auto& [claims, message] : cases) {
+    EXPECT_EQ(PartsOf(claims).fault.message(), message);
+    const std::string token = absl::StrCat(Signed(R"({"alg":"HS256"})", claims), ".AA");
+    EXPECT_THAT(Verifier().Verify(token, kNow),
+                StatusIs(absl::StatusCode::kUnauthenticated, message));
+  }
+}
+
+TEST(JwtTest, WhatIsCriticalAndUnknownIsRefused) {
+  for (const char* header :
+       {R"({"alg":"HS256","crit":["exp2"],"exp2":1})", R"({"alg":"HS256","crit":["alg"]})",
+        R"({"alg":"HS256","crit":["b64"],"b64":false})", R"({"alg":"HS256","crit":[]})",
+        R"({"alg":"HS256","crit":null})", R"({"alg":"HS256","crit":"exp"})",
+        R"({"alg":"HS256","crit":[7]})"}) {
+    EXPECT_THAT(PartsOf("{}", header).fault,
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("header crit: ")))
+        << header;
+  }
+  EXPECT_EQ(PartsOf("{}", R"({"alg":"HS256","crit":["exp2"]})").fault.message(),
+            "header crit: \"exp2\" is not known here");
+}
+
+TEST(JwtTest, EveryRefusalNamesThePart) {
+  const std::string header = absl::WebSafeBase64Escape(R"({"alg":"HS256"})");
+  const auto claims = [&](const std::string& text) {
+    return absl::StrCat(header, ".", absl::WebSafeBase64Escape(text), ".AA");
+  };
+  const std::pair<std::string, const char*> cases[] = {
+      {"", "token: has 1 part; a JSON web token is header.claims.signature"},
+      {"a.b.c.d.e", "token: has 5 parts; a JSON web token is header.claims.signature"},
+      {std::string(8193, 'a'), "token: 8193 bytes, at most 8192 are accepted"},
+      {"e30=.e30.AA",
+       "token header: padded with '=', which base64url in a token is not (RFC 7515 section 2)"},
+      {header + ".e30=.AA",
+       "token claims: padded with '=', which base64url in a token is not (RFC 7515 section 2)"},
+      {header + ".e30.AA==",
+       "token signature: padded with '=', which base64url in a token is not (RFC 7515 section 2)"},
+      {header + ".e3+0.AA", "token claims: character 3 is not base64url"},
+      {header + ".e30ab.AA", "token claims: base64url of 5 characters is cut off"},
+      {claims("[]"), "token claims: not a JSON object"},
+      {claims("{\"exp\""), "token claims: not a JSON object"},
+      {claims("{\"sub\":\"x\",\"exp\":1e400}"), "claim \"exp\": the number is too large"},
+      {claims("{}"), "token signature: made with none of the keys"},
+  };
+  for (const auto& [token, message] : cases) {
+    EXPECT_THAT(Verifier().Verify(token, kNow),
+                StatusIs(absl::StatusCode::kUnauthenticated, message));
+  }
+  EXPECT_THAT(Verifier({}).Verify(claims("{}"), kNow),
+              StatusIs(absl::StatusCode::kUnauthenticated,
+                       "token signature: there is no key to check it with"));
+  EXPECT_THAT(Verifier({{"k1", kSecret}}).Verify(Mint({}, {"k1", "another-secret-here"}), kNow),
+              StatusIs(absl::StatusCode::kUnauthenticated,
+                       "token signature: not made with the key \"k1\""));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/jwt.h"
 #include "gmock/gmock.h"
@@ -149,6 +150,61 @@ TEST_F(TokenTest, InspectShowsATokenThatDoesNotHoldAndFails) {
                   "--audience", "mahavishnu", "--output", "json"});
   EXPECT_EQ(audience.code, 80);
   EXPECT_EQ(nlohmann::json::parse(audience.out)["verified"], false);
+}
+
+TEST_F(TokenTest, TextsThatAreNoUtf8AreRefused) {
+  for (const char* option : {"--user", "--permission", "--audience", "--key-id"}) {
+    const Outcome outcome =
+        wsctl_.Run({"token", "mint", "--secret-env", "SECRET", option, "caf\xe9"});
+    EXPECT_EQ(outcome.code, 2) << option;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, HasSubstr(absl::StrCat(option, ": \"caf\\xe9\" is not UTF-8")));
+  }
+}
+
+TEST_F(TokenTest, ATokenThatNoServiceWouldAcceptIsNotMade) {
+  const Outcome outcome = wsctl_.Run({"token", "mint", "--secret-env", "SECRET", "--permission",
+                                      std::string(7000, 'p')});
+  EXPECT_EQ(outcome.code, 67);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr("at most 8192 are accepted"));
+}
+
+TEST_F(TokenTest, InspectSaysWhichClaimIsTheReason) {
+  const auto inspect = [&](const std::string& claims, std::vector<std::string> more = {}) {
+    std::vector<std::string> words = {
+        "token", "inspect",
+        absl::StrCat(absl::WebSafeBase64Escape(R"({"alg":"HS256"})"), ".",
+                     absl::WebSafeBase64Escape(claims), ".AA")};
+    words.insert(words.end(), more.begin(), more.end());
+    return wsctl_.Run(words);
+  };
+  const Outcome text = inspect(R"({"sub":"ana","exp":"1770000000"})");
+  EXPECT_EQ(text.code, 67);
+  EXPECT_THAT(text.out,
+              HasSubstr("verified     no: claim exp: a text; seconds since 1970 are wanted\n"));
+  EXPECT_THAT(text.out, HasSubstr("user         ana\n"));
+  EXPECT_THAT(text.err, HasSubstr("claim exp"));
+  const Outcome milliseconds = inspect(R"({"exp":1770000000000})", {"--output", "json"});
+  EXPECT_EQ(milliseconds.code, 67);
+  EXPECT_THAT(nlohmann::json::parse(milliseconds.out)["reason"].get<std::string>(),
+              HasSubstr("claim exp: 1770000000000 is beyond the year 9999"));
+  EXPECT_EQ(inspect(R"({"aud":[]})", {"--secret-env", "SECRET"}).code, 80);
+  // Without a secret an old token is shown, and said to be one, but is no failure.
+  const Outcome old = inspect(R"({"exp":1000})");
+  EXPECT_EQ(old.code, 0);
+  EXPECT_THAT(old.out, HasSubstr("no: claim exp: the token expired at 1970-01-01T00:16:40"));
+  const Outcome audience = wsctl_.Run(
+      {"token", "inspect", Mint({"--audience", "akosha"}), "--secret-env", "SECRET"});
+  EXPECT_EQ(audience.code, 80);
+  EXPECT_THAT(audience.out, HasSubstr("claim aud: the token is for akosha only"));
+}
+
+TEST_F(TokenTest, InspectSaysWhichPartIsNoToken) {
+  EXPECT_THAT(wsctl_.Run({"token", "inspect", "e30=.e30=.AA"}).err,
+              HasSubstr("token header: padded with '='"));
+  EXPECT_THAT(wsctl_.Run({"token", "inspect", std::string(9000, 'a')}).err,
+              HasSubstr("token: 9000 bytes, at most 8192 are accepted"));
 }
 
 TEST_F(TokenTest, ATokenFromStandardInput) {
