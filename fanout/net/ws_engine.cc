@@ -26,6 +26,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/check.h"
 
 namespace fanwire::fanout {
@@ -39,6 +40,17 @@ using ProtocolError = websocketpp::processor::error::processor_errors;
 constexpr absl::string_view kEmptyLine = "\r\n";
 constexpr absl::string_view kHeadEnd = "\r\n\r\n";
 constexpr size_t kMaxReserve = 4096;
+
+// Whether the client offers the subprotocol.  Their names have a case (RFC 6455 section 4.1).
+bool OffersSubprotocol(const HttpRequest& request, absl::string_view name) {
+  for (const HttpHeader& header : request.headers()) {
+    if (!absl::EqualsIgnoreCase(header.name, "Sec-WebSocket-Protocol")) continue;
+    for (const absl::string_view offer : absl::StrSplit(header.value, ',')) {
+      if (absl::StripAsciiWhitespace(offer) == name) return true;
+    }
+  }
+  return false;
+}
 
 // Makes the library's message objects.  Its own manager reserves as much as a frame's header
 // claims.
@@ -276,7 +288,7 @@ std::string WsEngine::AcceptUpgrade(const HttpRequest& request) {
   handshake.replace_header("Sec-WebSocket-Key", std::string(request.Header("Sec-WebSocket-Key")));
   std::string subprotocol;
   for (const std::string& candidate : context_->limits().subprotocols) {
-    if (!request.HeaderHasToken("Sec-WebSocket-Protocol", candidate)) continue;
+    if (!OffersSubprotocol(request, candidate)) continue;
     subprotocol = candidate;
     break;
   }

@@ -71,7 +71,7 @@ class WsEngine {
   WsEvent Next(absl::Span<uint8_t>* input);
 
   // Returns the 101 response to the request of the kUpgrade event that Next() has just returned,
-  // with the first of Limits::subprotocols that the client offers.  Frames follow.
+  // with the first of Limits::subprotocols that the client offers in the same case.  Frames follow.
   std::string AcceptUpgrade(const HttpRequest& request);
 
   // Whether a message or request is incomplete.

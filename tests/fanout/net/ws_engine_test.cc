@@ -142,6 +142,19 @@ TEST_F(WsEngineTest, KnownSubprotocolIsChosenAndExtensionsAreNot) {
   EXPECT_FALSE(absl::StrContains(feeder.response, "Extensions"));
 }
 
+TEST_F(WsEngineTest, ASubprotocolInAnotherCaseIsAnotherSubprotocol) {
+  // A client compares the answer with its offer byte by byte, and closes if they differ.
+  Feeder other(context_.get());
+  other.Feed(WsClient::UpgradeRequest("/", "Sec-WebSocket-Protocol: FANWIRE.V1.JSON\r\n"));
+  EXPECT_TRUE(absl::StrContains(other.response, "101"));
+  EXPECT_FALSE(absl::StrContains(other.response, "Protocol:"));
+  Feeder both(context_.get());
+  both.Feed(WsClient::UpgradeRequest("/",
+                                     "Sec-WebSocket-Protocol: Fanwire.V1.Json\r\n"
+                                     "sec-websocket-protocol: x , fanwire.v1.json\r\n"));
+  EXPECT_TRUE(absl::StrContains(both.response, "\r\nSec-WebSocket-Protocol: fanwire.v1.json\r\n"));
+}
+
 TEST_F(WsEngineTest, BytesBehindTheRequestAreFrames) {
   EXPECT_THAT(EventsOf(Encode(Data(1, "one")) + Encode(Data(2, "two")) + Encode(Data(9, "p")) +
                        Encode(Data(10, "q"))),
