@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/container/flat_hash_set.h"
 #include "proto/policies.h"
 
 namespace fanwire::fanout {
@@ -205,6 +206,19 @@ void Backlog::ClearChannel(const Channel* channel, absl::FunctionRef<void(const 
   std::erase_if(skipped_, [&](const Skipped& skipped) { return skipped.channel.get() == channel; });
   while (!items_.empty() && !items_.front().frame) PopFront();
   Compact();
+}
+
+std::vector<ChannelRef> Backlog::Channels() const {
+  std::vector<ChannelRef> channels;
+  absl::flat_hash_set<const Channel*> seen;
+  const auto add = [&](const ChannelRef& channel) {
+    if (channel && seen.insert(channel.get()).second) channels.push_back(channel);
+  };
+  for (const Item& item : items_) {
+    if (item.frame) add(item.channel);
+  }
+  for (const Skipped& skipped : skipped_) add(skipped.channel);
+  return channels;
 }
 
 int64_t Backlog::FirstOffset(const Channel* channel) const {

@@ -78,6 +78,9 @@ class Backlog {
   // Drops the items and notices of one channel.
   void ClearChannel(const Channel* channel, absl::FunctionRef<void(const Item&)> dropped);
 
+  // The channels of which items or notices wait.
+  std::vector<ChannelRef> Channels() const;
+
   // The first position of a channel that waits or that a due notice covers; 0: none.
   int64_t FirstOffset(const Channel* channel) const;
 

@@ -6,7 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/json_depth.h"
 #include "common/json_parse.h"
+#include "common/json_text.h"
 #include "proto/channel_name.h"
+#include "proto/event_name.h"
 
 namespace fanwire::fanout {
 
@@ -41,6 +43,21 @@ bool ReadText(const Json& object, const char* key, std::optional<std::string>* o
   return true;
 }
 
+// Returns what is wrong with a list of event names; empty if nothing is.
+std::string ReadEventNames(const Json& list, EventFilter* names) {
+  constexpr absl::string_view kWanted = "a list of event names is wanted";
+  if (!list.is_array()) return std::string(kWanted);
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (!list[i].is_string()) return std::string(kWanted);
+    const std::string& name = list[i].get_ref<const std::string&>();
+    if (const absl::Status status = CheckEventName(name); !status.ok()) {
+      return absl::StrCat("name ", i + 1, ": ", status.message());
+    }
+    names->insert(name);
+  }
+  return "";
+}
+
 void ReadChannelOptions(const Json& data, ChannelRequest* request) {
   if (const Json* const recover = Given(data, "recover"); recover != nullptr) {
     request->recover_is_bad = true;
@@ -57,18 +74,10 @@ void ReadChannelOptions(const Json& data, ChannelRequest* request) {
     }
   }
   if (const Json* const given = Given(data, "events"); given != nullptr) {
-    request->events_are_bad = !given->is_array();
+    request->events_given = true;
     EventFilter events;
-    if (given->is_array()) {
-      for (const Json& event : *given) {
-        if (event.is_string()) {
-          events.insert(event.get<std::string>());
-        } else {
-          request->events_are_bad = true;
-        }
-      }
-    }
-    if (!request->events_are_bad) {
+    request->events_fault = ReadEventNames(*given, &events);
+    if (request->events_fault.empty() && !events.empty()) {
       request->events = std::make_shared<const EventFilter>(std::move(events));
     }
   }
@@ -119,9 +128,9 @@ void ReadChannels(const Json& data, bool component_id_is_channel, ClientMessage*
       request.channel = item.get<std::string>();
       request.channel_is_text = true;
     }
-    if (request.events == nullptr && !request.events_are_bad) {
+    if (!request.events_given) {
       request.events = common.events;
-      request.events_are_bad = common.events_are_bad;
+      request.events_fault = common.events_fault;
     }
     message->channels.push_back(std::move(request));
   }
@@ -180,14 +189,16 @@ absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
     ReadChannels(data, component_id_is_channel, &message);
   } else if (type == "ping" || (type == "request" && message.event == "ping")) {
     message.kind = ClientMessage::Kind::kPing;
-  } else if (type == "request" && message.event == "auth") {
-    message.kind = ClientMessage::Kind::kAuth;
+  } else if (type == "request" &&
+             (message.event == "auth" || message.event == "refresh_token")) {
+    message.kind = message.event == "auth" ? ClientMessage::Kind::kAuth
+                                           : ClientMessage::Kind::kRefreshToken;
     if (const auto it = data.find("token"); it != data.end() && it->is_string()) {
       message.token = it->get<std::string>();
     }
   } else if (type == "request") {
     message.kind = ClientMessage::Kind::kRequest;
-    message.data = data.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (data_it != object.end()) message.data = CompactJson(FindJsonMember(text, "data"));
     if (const auto it = data.find("channel"); it != data.end() && it->is_string()) {
       message.channel = it->get<std::string>();
     }

@@ -33,7 +33,8 @@ struct ChannelRequest {
   std::optional<RecoverPosition> recover;
   bool recover_is_bad = false;
   std::shared_ptr<const EventFilter> events;  // null: all; channels of one message may share it
-  bool events_are_bad = false;
+  bool events_given = false;                  // a list that names nothing filters nothing
+  std::string events_fault;                   // what is wrong with the list; empty: nothing
 };
 
 struct ClientMessage {
@@ -41,6 +42,7 @@ struct ClientMessage {
     kSubscribe,
     kUnsubscribe,
     kAuth,
+    kRefreshToken,
     kPing,
     kRequest,  // any other request
     kIgnored,  // an event, response … that is no command
@@ -50,7 +52,8 @@ struct ClientMessage {
   std::optional<std::string> id;              // as given
   std::optional<std::string> correlation_id;  // as given
   std::optional<std::string> event;
-  std::string data = "{}";             // as given: a JSON object; kRequest only
+  // The JSON object as given, without white space: numbers keep every digit.  kRequest only.
+  std::string data = "{}";
   std::optional<std::string> channel;  // data.channel, if it is a text; kRequest only
 
   // kSubscribe, kUnsubscribe: what it names; `many` if it came as data.channels.
@@ -58,7 +61,7 @@ struct ClientMessage {
   bool many = false;
   bool channels_are_bad = false;  // data.channels is no list
 
-  std::optional<std::string> token;  // kAuth: data.token, if it is a text
+  std::optional<std::string> token;  // kAuth, kRefreshToken: data.token, if it is a text
 };
 
 // Most channels that one message may name.

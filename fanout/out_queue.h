@@ -99,6 +99,10 @@ class OutQueue {
   // Drops what waits of the channel, due notices included; publications are counted as dropped for
   // `reason`.
   void DropChannel(const Channel* channel, DropReason reason);
+  // The channels of which something waits.
+  std::vector<ChannelRef> WaitingChannels() const {
+    return backlog_ == nullptr ? std::vector<ChannelRef>() : backlog_->Channels();
+  }
   // What is lost from now on is counted as kSlowClosed, not as lost with the connection.
   void CloseSlow() { closed_slow_ = true; }
   // The session is closing.  The connection has forgotten the last `unsent` messages in flight;

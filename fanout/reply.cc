@@ -9,6 +9,7 @@
 #include "common/time_format.h"
 #include "common/uuid.h"
 #include "common/version.h"
+#include "proto/event_name.h"
 
 namespace fanwire::fanout {
 
@@ -20,6 +21,24 @@ void AppendOptional(const std::optional<std::string>& text, std::string* out) {
   } else {
     out->append("null");
   }
+}
+
+void AppendTime(const std::optional<absl::Time>& time, std::string* out) {
+  if (!time) return (void)out->append("null");
+  out->push_back('"');
+  AppendIso8601(*time, out);
+  out->push_back('"');
+}
+
+// Members of the answer to a token.
+std::string StatusAndUser(absl::string_view status, const std::string& user) {
+  std::string members = absl::StrCat("\"status\":\"", status, "\",\"user_id\":");
+  if (user.empty()) {
+    members.append("null");
+  } else {
+    AppendJsonText(user, &members);
+  }
+  return members;
 }
 
 // All nine keys, without the closing brace.
@@ -134,7 +153,7 @@ std::string ResponseText(const ReplyContext& context, absl::string_view event,
 }
 
 std::string ErrorText(const ReplyContext& context, absl::string_view code,
-                      absl::string_view message, absl::Time now) {
+                      absl::string_view message, absl::Time now, absl::string_view reason) {
   std::string out = Begin({.type = "error",
                            .event = {},
                            .data = "{}",
@@ -143,6 +162,10 @@ std::string ErrorText(const ReplyContext& context, absl::string_view code,
                            .error_message = message},
                           context.correlation, now);
   AppendRequestIds(context, &out);
+  if (!reason.empty()) {
+    out.append(",\"reason\":");
+    AppendJsonText(reason, &out);
+  }
   out.push_back('}');
   return out;
 }
@@ -239,13 +262,7 @@ std::string WelcomeText(const WelcomeFacts& facts, absl::Time now) {
                   ",\"max_channels\":", facts.max_channels,
                   ",\"rate_limit\":", Number(facts.rate_limit), ",\"burst\":", Number(facts.burst),
                   "},\"session_expires_at\":");
-  if (facts.expires_at) {
-    data.push_back('"');
-    AppendIso8601(*facts.expires_at, &data);
-    data.push_back('"');
-  } else {
-    data.append("null");
-  }
+  AppendTime(facts.expires_at, &data);
   data.append(facts.recoverable ? ",\"recoverable\":true}" : ",\"recoverable\":false}");
   std::string out = Begin({.type = "event",
                            .event = "session.created",
@@ -258,20 +275,40 @@ std::string WelcomeText(const WelcomeFacts& facts, absl::Time now) {
   AppendJsonText(facts.message, &out);
   absl::StrAppend(&out, ",\"version\":\"", kVersion,
                   "\",\"capabilities\":[\"subscribe\",\"patterns\",\"recover\",\"history\","
-                  "\"filters\",\"many\"]}");
+                  "\"filters\",\"many\",\"refresh_token\"]}");
   return out;
 }
 
 std::string AuthenticatedText(const ReplyContext& context, const std::string& user,
                               absl::Time now) {
-  std::string members = "\"status\":\"authenticated\",\"user_id\":";
-  if (user.empty()) {
-    members.append("null");
-  } else {
-    AppendJsonText(user, &members);
-  }
+  const std::string members = StatusAndUser("authenticated", user);
   return ResponseText(context, "auth", absl::StrCat("{", members, "}"), now,
                       absl::StrCat(",", members));
+}
+
+std::string RefreshedText(const ReplyContext& context, const std::string& user,
+                          const std::optional<absl::Time>& expires_at, absl::Time now) {
+  const std::string members = StatusAndUser("refreshed", user);
+  std::string data = absl::StrCat("{", members, ",\"expires_at\":");
+  AppendTime(expires_at, &data);
+  data.push_back('}');
+  return ResponseText(context, "refresh_token", data, now, absl::StrCat(",", members));
+}
+
+std::string ExpiringText(absl::Time expires_at, absl::Time now) {
+  std::string data = "{\"expires_at\":";
+  AppendTime(expires_at, &data);
+  data.push_back('}');
+  return NoticeText(kTokenExpiringEvent, data, std::nullopt, now);
+}
+
+std::string UnsubscribedText(absl::string_view channel, absl::string_view reason, absl::Time now) {
+  std::string data = "{\"channel\":";
+  AppendJsonText(channel, &data);
+  data.append(",\"reason\":");
+  AppendJsonText(reason, &data);
+  data.push_back('}');
+  return NoticeText(kChannelUnsubscribedEvent, data, channel, now);
 }
 
 std::string SkippedText(absl::string_view channel, int64_t from, int64_t to,
@@ -285,7 +322,7 @@ std::string SkippedText(absl::string_view channel, int64_t from, int64_t to,
     AppendJsonText(epoch, &data);
   }
   data.push_back('}');
-  return NoticeText("channel.skipped", data, channel, now);
+  return NoticeText(kChannelSkippedEvent, data, channel, now);
 }
 
 std::string DrainingText(absl::Duration min, absl::Duration max, absl::string_view reason,
@@ -294,7 +331,7 @@ std::string DrainingText(absl::Duration min, absl::Duration max, absl::string_vi
                                   absl::ToInt64Milliseconds(max), "],\"reason\":");
   AppendJsonText(reason, &data);
   data.push_back('}');
-  return NoticeText("server.draining", data, std::nullopt, now);
+  return NoticeText(kServerDrainingEvent, data, std::nullopt, now);
 }
 
 // ------------------------------------------------------------------ session-buddy

@@ -37,8 +37,9 @@ void AppendJsonText(absl::string_view text, std::string* out, bool ascii = false
 std::string ResponseText(const ReplyContext& context, absl::string_view event,
                          absl::string_view data, absl::Time now, absl::string_view more = "");
 
+// `reason`, if there is one, says in a top-level member of its own what a fixed message does not.
 std::string ErrorText(const ReplyContext& context, absl::string_view code,
-                      absl::string_view message, absl::Time now);
+                      absl::string_view message, absl::Time now, absl::string_view reason = "");
 
 std::string PongText(const ReplyContext& context, absl::Time now);
 
@@ -83,6 +84,16 @@ struct WelcomeFacts {
 std::string WelcomeText(const WelcomeFacts& facts, absl::Time now);
 
 std::string AuthenticatedText(const ReplyContext& context, const std::string& user, absl::Time now);
+
+// The answer to `refresh_token`; `expires_at` is that of the new token, if it expires.
+std::string RefreshedText(const ReplyContext& context, const std::string& user,
+                          const std::optional<absl::Time>& expires_at, absl::Time now);
+
+// "token.expiring".
+std::string ExpiringText(absl::Time expires_at, absl::Time now);
+
+// "channel.unsubscribed".
+std::string UnsubscribedText(absl::string_view channel, absl::string_view reason, absl::Time now);
 
 // "channel.skipped"; `epoch` if it changed, else empty.
 std::string SkippedText(absl::string_view channel, int64_t from, int64_t to,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "proto/channel_name.h"
 
@@ -13,9 +14,6 @@ namespace {
 // Requests of one session that wait for their turn, and the memory that they may take.
 constexpr size_t kMaxRequests = 10'000;
 constexpr size_t kMaxRequestBytes = 16 << 20;
-
-// Pages of a recovery; smaller if the session's budget is.
-constexpr uint64_t kMaxPageBytes = 256 << 10;
 
 // Memory that a text takes.
 size_t Weight(absl::string_view text) { return sizeof(std::string) + text.size(); }
@@ -47,11 +45,8 @@ SubscribeQueue::SubscribeQueue(Host* host, SubscriptionSet* subscriptions, Servi
       service_(service),
       upstream_(upstream),
       loop_(loop),
-      clock_(clock) {}
-
-uint64_t SubscribeQueue::page_bytes() const {
-  return std::clamp<uint64_t>(settings().session_backlog_bytes / 2, 1, kMaxPageBytes);
-}
+      clock_(clock),
+      recoveries_(host, subscriptions, service, upstream, loop, clock) {}
 
 size_t SubscribeQueue::subscription_count() const {
   return subscriptions_->size() + recoveries_.size() +
@@ -118,7 +113,9 @@ void SubscribeQueue::StartRequests() {
     if (!host_->active()) return;
     Request& request = requests_.front();
     request.started = true;
+    CheckAndMerge(&request);
     for (Target& target : request.targets) {
+      if (!target.confirmation.error_code.empty() || target.same_as != kItself) continue;
       Start(&request, &target);
       if (!host_->active()) return;  // the request is gone
     }
@@ -131,9 +128,28 @@ void SubscribeQueue::StartRequests() {
   }
 }
 
+void SubscribeQueue::CheckAndMerge(Request* request) {
+  absl::flat_hash_map<absl::string_view, size_t> first;  // by channel
+  for (size_t i = 0; i < request->targets.size(); ++i) {
+    Target& target = request->targets[i];
+    if (!Check(*request, &target) || !request->many) continue;
+    const auto [it, fresh] = first.emplace(target.confirmation.channel, i);
+    if (fresh) continue;
+    target.same_as = it->second;
+    ChannelRequest& merged = request->targets[it->second].request;
+    merged.events = target.request.events;
+    if (target.request.recover.has_value()) merged.recover = target.request.recover;
+  }
+}
+
 void SubscribeQueue::Refuse(Target* target, absl::string_view code, std::string message) {
   target->confirmation.error_code = std::string(code);
   target->confirmation.error_message = std::move(message);
+}
+
+void SubscribeQueue::RefuseForbidden(Target* target) {
+  Refuse(target, "FORBIDDEN",
+         absl::StrCat("Not authorized to subscribe to ", target->request.channel));
 }
 
 bool SubscribeQueue::Check(const Request& request, Target* target) {
@@ -154,22 +170,26 @@ bool SubscribeQueue::Check(const Request& request, Target* target) {
            "recover: {\"epoch\": text, \"offset\": integer from 0} is wanted");
     return false;
   }
-  if (wanted.events_are_bad) {
-    Refuse(target, "INVALID_REQUEST", "events: a list of event names is wanted");
+  if (!wanted.events_fault.empty()) {
+    Refuse(target, "INVALID_REQUEST", absl::StrCat("events: ", wanted.events_fault));
     return false;
   }
   if (!host_->MaySubscribe(wanted.channel)) {
-    Refuse(target, "FORBIDDEN", absl::StrCat("Not authorized to subscribe to ", wanted.channel));
+    RefuseForbidden(target);
     return false;
   }
   return true;
 }
 
 void SubscribeQueue::Start(Request* request, Target* target) {
-  if (!Check(*request, target)) return;
   ChannelRequest& wanted = target->request;
   if (!request->subscribe) return Unsubscribe(wanted.channel);
-  if (IsPattern(wanted.channel)) wanted.recover.reset();  // patterns have no history
+  if (wanted.recover.has_value() && IsPattern(wanted.channel)) {
+    // Recovery is for channels by name.
+    wanted.recover.reset();
+    target->confirmation.asked_recovery = true;
+    target->confirmation.reason = "pattern";
+  }
   const bool recover = wanted.recover.has_value();
   target->filter = wanted.events;
   Subscription* const known = Find(wanted.channel);
@@ -194,7 +214,7 @@ void SubscribeQueue::Start(Request* request, Target* target) {
   const Channel* const channel = service_->FindChannel(kDialect, wanted.channel);
   const bool recovering = known == nullptr && Recovers(channel);
   if (recovering && !recover) {
-    if (Recovery* const recovery = FindRecovery(channel); recovery != nullptr) {
+    if (RecoveryQueue::Recovery* const recovery = recoveries_.Find(channel); recovery != nullptr) {
       // It goes on with the new filter.
       recovery->filter = std::move(target->filter);
       confirmation.has_position = true;
@@ -216,7 +236,7 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
                                 bool begins_anew) {
   const ChannelRequest& wanted = target->request;
   SubscribeAsk ask;
-  ask.page_bytes = request->many ? 1 : page_bytes();
+  ask.page_bytes = request->many ? 1 : recoveries_.page_bytes();
   if (IsPattern(wanted.channel)) {
     const absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(wanted.channel);
     if (!pattern.ok()) {
@@ -242,7 +262,7 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
       subscriptions_->Remove(known);
       upstream_->Unwant(channel);
     }
-    Withheld withheld = CancelRecovery(channel);
+    RecoveryQueue::Withheld withheld = recoveries_.Cancel(channel);
     if (withheld.epoch.empty()) {
       withheld.epoch = channel->epoch;
       withheld.applied = channel->offset;
@@ -277,7 +297,8 @@ void SubscribeQueue::Unsubscribe(absl::string_view name) {
     host_->Settle();  // what is on its way is withheld as well
     if (!host_->active()) return;
   }
-  if (Recovery* const recovery = channel ? FindRecovery(channel.get()) : nullptr;
+  if (RecoveryQueue::Recovery* const recovery =
+          channel ? recoveries_.Find(channel.get()) : nullptr;
       recovery != nullptr) {
     const int64_t sent = SentUpTo(*channel, recovery->offset);
     // What waits goes as well, and patterns may have brought some of it.
@@ -285,7 +306,7 @@ void SubscribeQueue::Unsubscribe(absl::string_view name) {
       recovery->withheld.Add(waiting);
     }
     host_->DropWaiting(channel.get());
-    TellWithheld(channel, CancelRecovery(channel.get()), sent);
+    TellWithheld(channel, recoveries_.Cancel(channel.get()), sent);
   }
 }
 
@@ -294,12 +315,27 @@ void SubscribeQueue::FinishFirst() {
   requests_.pop_front();
   request_bytes_ -= request.bytes;
   std::vector<Confirmation> confirmations;
-  for (Target& target : request.targets) confirmations.push_back(std::move(target.confirmation));
+  for (Target& target : request.targets) {
+    if (target.same_as != kItself && target.confirmation.error_code.empty()) {
+      target.confirmation = confirmations[target.same_as];
+    }
+    confirmations.push_back(std::move(target.confirmation));
+  }
   service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request.asked));
   host_->Reply(ConfirmationText(request.context, request.subscribe, request.many, confirmations,
                                 clock_->WallNow()));
   if (request.many) host_->SetPaused(false);
   if (std::exchange(told_withheld_, false) && host_->active()) host_->Flush();
+}
+
+void SubscribeQueue::Withdraw(Request* request, Target* target) {
+  if (target->ask == 0) return;
+  upstream_->Forget(std::exchange(target->ask, 0));
+  --request->awaited;
+  if (target->request.recover.has_value()) subscriptions_->CountRecovering(-1);
+  Unwant(target->channel.get(), target->pattern);
+  target->channel = ChannelRef();
+  target->pattern = nullptr;
 }
 
 void SubscribeQueue::ExpireFirst() {
@@ -310,18 +346,52 @@ void SubscribeQueue::ExpireFirst() {
   Request& request = requests_.front();
   for (Target& target : request.targets) {
     if (target.ask == 0) continue;
-    upstream_->Forget(std::exchange(target.ask, 0));
     if (target.request.recover.has_value()) {
-      subscriptions_->CountRecovering(-1);
       TellWithheld(target.channel, target.withheld, /*sent=*/0);
     }
     Refuse(&target, "UNAVAILABLE", "control is out of reach: try again");
-    Unwant(target.channel.get(), target.pattern);
-    target.channel = ChannelRef();
-    target.pattern = nullptr;
+    Withdraw(&request, &target);
   }
-  request.awaited = 0;
   FinishFirst();
+}
+
+void SubscribeQueue::LeaveForbidden(absl::string_view reason) {
+  // What was gathered until now was allowed.
+  if (subscriptions_->has_patterns()) {
+    host_->Settle();
+  } else {
+    host_->FlushTurn();
+  }
+  if (!host_->active()) return;
+  std::vector<std::string> lost;
+  const auto look_at = [&](absl::string_view name) {
+    if (!host_->MaySubscribe(name)) lost.emplace_back(name);
+  };
+  for (const Subscription& subscription : subscriptions_->all()) look_at(subscription.name());
+  for (const RecoveryQueue::Recovery& recovery : recoveries_.all()) look_at(recovery.channel->name);
+  Request* const request =
+      requests_.empty() || !requests_.front().started ? nullptr : &requests_.front();
+  if (request != nullptr && request->subscribe) {
+    for (Target& target : request->targets) {
+      if (!target.confirmation.error_code.empty() || host_->MaySubscribe(target.request.channel)) {
+        continue;
+      }
+      Withdraw(request, &target);
+      RefuseForbidden(&target);
+    }
+  }
+  for (const std::string& name : lost) {
+    Unsubscribe(name);
+    if (!host_->active()) return;
+  }
+  if (!lost.empty()) host_->DropForbidden();
+  for (const std::string& name : lost) {
+    host_->Reply(UnsubscribedText(name, reason, clock_->WallNow()));
+    if (!host_->active()) return;
+  }
+  if (request == nullptr || request->awaited > 0) return;
+  FinishFirst();
+  StartRequests();
 }
 
 // ------------------------------------------------------------------------------- answers
@@ -335,8 +405,7 @@ void SubscribeQueue::OnReply(uint64_t ask, SubscribeReply reply) {
     host_->FlushTurn();
   }
   if (!host_->active()) return;
-  if (!recoveries_.empty() && recoveries_.front().ask == ask) return OnPage(std::move(reply));
-  if (requests_.empty()) return;
+  if (recoveries_.OnReply(ask, &reply) || requests_.empty()) return;
   Request& request = requests_.front();
   for (size_t i = 0; i < request.targets.size(); ++i) {
     // Answers come in the order of the asks.
@@ -368,7 +437,7 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
   const ChannelRef channel = target->channel;
   PatternTable* const pattern = target->pattern;
   std::shared_ptr<const EventFilter> filter = std::move(target->filter);
-  Withheld withheld = std::move(target->withheld);
+  const RecoveryQueue::Withheld withheld = std::move(target->withheld);
   if (!reply.error_code.empty()) {
     TellWithheld(channel, withheld, /*sent=*/0);
     Refuse(target, reply.error_code, reply.error_message);
@@ -384,124 +453,39 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
     // Publications that patterns have brought may wait.
     confirmation.offset = recover || !channel ? reply.offset : SentUpTo(*channel, reply.offset);
   }
-  confirmation.asked_recovery = recover;
-  confirmation.recovered = reply.recovered;
-  confirmation.recovered_count = reply.recovered ? reply.recover_count : 0;
-  confirmation.reason = reply.reason;
-  if (recover && !reply.recovered) TellWithheld(channel, withheld, /*sent=*/0);
+  if (recover) {
+    confirmation.asked_recovery = true;
+    confirmation.recovered = reply.recovered;
+    confirmation.recovered_count = reply.recovered ? reply.recover_count : 0;
+    confirmation.reason = reply.reason;
+    if (!reply.recovered) TellWithheld(channel, withheld, /*sent=*/0);
+  }
   if (!many) FinishFirst();
   if (!host_->active()) return Unwant(channel.get(), pattern);
-  if (Subscription* const known = subscriptions_->Find(channel.get(), pattern); known != nullptr) {
-    // One request named it twice: the later filter holds.
-    subscriptions_->SetFilter(known, std::move(filter));
-    return Unwant(channel.get(), pattern);
-  }
   if (pattern != nullptr) return host_->Subscribe(nullptr, pattern, std::move(filter));
-  CancelRecovery(channel.get());
+  recoveries_.Cancel(channel.get());
   // Behind much that waits nothing is kept: it is asked for again when there is room.
   const bool again =
       !reply.events.empty() && host_->waiting_bytes() > settings().session_backlog_bytes / 2;
-  if (!again) AppendPage(channel, filter.get(), &reply);
+  if (!again) recoveries_.AppendPage(channel, filter.get(), &reply);
   if (!again && reply.last_page) {
     host_->Subscribe(channel.get(), nullptr, std::move(filter));
   } else {
-    recoveries_.push_back({.channel = channel,
-                           .filter = std::move(filter),
-                           .epoch = reply.epoch,
-                           .offset = again ? asked_offset : reply.next_offset,
-                           .withheld = std::move(withheld)});
-    subscriptions_->CountRecovering(1);
+    recoveries_.Add({.channel = channel,
+                     .filter = std::move(filter),
+                     .epoch = reply.epoch,
+                     .offset = again ? asked_offset : reply.next_offset,
+                     .withheld = withheld});
   }
   host_->Flush();
   OnProgress();
-}
-
-// ------------------------------------------------------------------------------- recoveries
-
-void SubscribeQueue::OnPage(SubscribeReply reply) {
-  Recovery& recovery = recoveries_.front();
-  recovery.ask = 0;
-  const ChannelRef channel = recovery.channel;
-  if (!reply.error_code.empty()) {
-    // Control does not tell the position: what has passed here since is what is missing.
-    reply.epoch = channel->epoch.empty() ? recovery.epoch : channel->epoch;
-    reply.offset = std::max(channel->offset, recovery.offset);
-    reply.recovered = false;
-  }
-  if (reply.recovered) {
-    AppendPage(channel, recovery.filter.get(), &reply);
-  } else {
-    // History has lost the rest meanwhile, or began anew: tell the client, and go on live.
-    const bool same = reply.epoch == recovery.epoch;
-    AppendSkipped(channel, same ? recovery.offset + 1 : 1, reply.offset,
-                  reply.reason.empty() ? "history_expired" : reply.reason, same ? "" : reply.epoch);
-    reply.last_page = true;
-  }
-  if (reply.last_page) {
-    std::shared_ptr<const EventFilter> filter = std::move(recovery.filter);
-    recoveries_.pop_front();
-    subscriptions_->CountRecovering(-1);
-    host_->Subscribe(channel.get(), nullptr, std::move(filter));
-  } else {
-    recovery.offset = reply.next_offset;
-  }
-  host_->Flush();
-  OnProgress();
-}
-
-void SubscribeQueue::AppendPage(const ChannelRef& channel, const EventFilter* filter,
-                                SubscribeReply* reply) {
-  int64_t expired_from = 0, expired_to = 0;
-  const auto tell_expired = [&] {
-    if (expired_from != 0) AppendSkipped(channel, expired_from, expired_to, "expired");
-    expired_from = 0;
-  };
-  for (RecoveredEvent& event : reply->events) {
-    if (!event.frame) {
-      if (expired_from == 0) expired_from = event.offset;
-      expired_to = event.offset;
-      continue;
-    }
-    if (!host_->Passes(filter, event)) continue;
-    tell_expired();
-    host_->Append({.frame = std::move(event.frame),
-                   .channel = channel,
-                   .offset = event.offset,
-                   .kind = Backlog::Kind::kRecovered});
-  }
-  tell_expired();
-}
-
-void SubscribeQueue::AppendSkipped(const ChannelRef& channel, int64_t from, int64_t to,
-                                   absl::string_view reason, absl::string_view epoch) {
-  host_->Append(
-      {.frame = Frame::Text(SkippedText(channel->name, from, to, reason, epoch, clock_->WallNow())),
-       .channel = channel,
-       .kind = Backlog::Kind::kNotice});
-}
-
-void SubscribeQueue::RequestNextPage() {
-  if (recoveries_.empty() || recoveries_.front().ask != 0) return;
-  if (host_->waiting_bytes() > settings().session_backlog_bytes / 2) return;
-  Recovery& next = recoveries_.front();
-  next.ask = host_->Ask({.channel = next.channel.get(),
-                         .recover = true,
-                         .epoch = next.epoch,
-                         .offset = next.offset,
-                         .page_bytes = page_bytes()});
-}
-
-void SubscribeQueue::OnProgress() {
-  if (recoveries_.empty()) return;
-  recovery_deadline_ = Now() + settings().recovery_timeout;
-  recovery_sent_ = host_->bytes_sent();
 }
 
 bool SubscribeQueue::Recovers(const Channel* channel, const EventFilter** filter) const {
   if (!subscriptions_->recovering() || channel == nullptr) return false;
-  for (const Recovery& recovery : recoveries_) {
-    if (recovery.channel.get() != channel) continue;
-    if (filter != nullptr) *filter = recovery.filter.get();
+  if (const RecoveryQueue::Recovery* const recovery = recoveries_.Find(channel);
+      recovery != nullptr) {
+    if (filter != nullptr) *filter = recovery->filter.get();
     return true;
   }
   if (requests_.empty()) return false;
@@ -515,15 +499,8 @@ bool SubscribeQueue::Recovers(const Channel* channel, const EventFilter** filter
   return false;
 }
 
-SubscribeQueue::Recovery* SubscribeQueue::FindRecovery(const Channel* channel) {
-  for (Recovery& recovery : recoveries_) {
-    if (recovery.channel.get() == channel) return &recovery;
-  }
-  return nullptr;
-}
-
 void SubscribeQueue::Withhold(const Channel* channel, int64_t offset) {
-  if (Recovery* const recovery = FindRecovery(channel); recovery != nullptr) {
+  if (RecoveryQueue::Recovery* const recovery = recoveries_.Find(channel); recovery != nullptr) {
     return recovery->withheld.Add(offset);
   }
   if (requests_.empty()) return;
@@ -534,33 +511,15 @@ void SubscribeQueue::Withhold(const Channel* channel, int64_t offset) {
   }
 }
 
-void SubscribeQueue::TellWithheld(const ChannelRef& channel, const Withheld& withheld,
-                                  int64_t sent) {
+void SubscribeQueue::TellWithheld(const ChannelRef& channel,
+                                  const RecoveryQueue::Withheld& withheld, int64_t sent) {
   if (!withheld.any || !subscriptions_->MatchesByPattern(channel.get())) return;
   const bool same = withheld.epoch.empty() || withheld.epoch == channel->epoch;
   const int64_t from = same ? std::max(withheld.from, sent + 1) : 1;
   if (from > channel->offset) return;
-  AppendSkipped(channel, from, channel->offset, same ? "recovery_ended" : "epoch_changed",
-                same ? "" : channel->epoch);
+  recoveries_.AppendSkipped(channel, from, channel->offset,
+                            same ? "recovery_ended" : "epoch_changed", same ? "" : channel->epoch);
   told_withheld_ = true;
-}
-
-SubscribeQueue::Withheld SubscribeQueue::CancelRecovery(const Channel* channel) {
-  Withheld withheld;
-  const size_t cancelled = std::erase_if(recoveries_, [&](Recovery& recovery) {
-    if (recovery.channel.get() != channel) return false;
-    withheld = std::move(recovery.withheld);
-    if (recovery.ask != 0) upstream_->Forget(recovery.ask);
-    upstream_->Unwant(recovery.channel.get());
-    return true;
-  });
-  subscriptions_->CountRecovering(-static_cast<int>(cancelled));
-  if (cancelled == 0) return withheld;
-  // If the first recovery was cancelled, nobody has asked for the next one's page yet.  A client
-  // that reads everything would never cause it: its queue is always empty.
-  OnProgress();
-  RequestNextPage();
-  return withheld;
 }
 
 // ------------------------------------------------------------------------------- the end
@@ -568,16 +527,11 @@ SubscribeQueue::Withheld SubscribeQueue::CancelRecovery(const Channel* channel) 
 absl::Duration SubscribeQueue::deadline() const {
   absl::Duration next = absl::InfiniteDuration();
   if (!requests_.empty()) next = requests_.front().deadline;
-  if (!recoveries_.empty()) next = std::min(next, recovery_deadline_);
-  return next;
+  return std::min(next, recoveries_.deadline());
 }
 
 SubscribeQueue::Expiry SubscribeQueue::OnDeadline(absl::Duration now) {
-  if (!recoveries_.empty() && now >= recovery_deadline_) {
-    // A page may be long, and its reader slow: what leaves of it is progress.
-    if (host_->bytes_sent() == recovery_sent_) return Expiry::kNoProgress;
-    OnProgress();
-  }
+  if (recoveries_.Stands(now)) return Expiry::kNoProgress;
   while (host_->active() && !requests_.empty() && now >= requests_.front().deadline) {
     ExpireFirst();
     StartRequests();
@@ -594,13 +548,8 @@ void SubscribeQueue::Cancel() {
       Unwant(target.channel.get(), target.pattern);
     }
   }
-  for (const Recovery& recovery : recoveries_) {
-    if (recovery.ask != 0) upstream_->Forget(recovery.ask);
-    upstream_->Unwant(recovery.channel.get());
-    subscriptions_->CountRecovering(-1);
-  }
   requests_.clear();
-  recoveries_.clear();
+  recoveries_.CancelAll();
   request_bytes_ = 0;
 }
 

@@ -39,14 +39,10 @@ struct ChannelSummary {
 struct HistorySlice {
   Position head;
   std::vector<PublicationPtr> publications;
-<<<<<<< HEAD
   bool more = false;  // cut at `limit` or `max_bytes`
-=======
-  bool more = false;  // cut at the limit
   // Why events after HistoryRequest::since are missing from history: "epoch_changed",
   // "offset_unknown", "history_disabled" or "history_expired".  Empty if none is missing.
   const char* incomplete_reason = "";
->>>>>>> 50aaee5 (control: say why history or a recovery cannot follow the position asked for)
 };
 
 struct HistoryRequest {

@@ -167,11 +167,27 @@ TEST(ClientMessageTest, EventsAreAListOfNames) {
         .channels[0];
   };
   EXPECT_THAT(of(R"(["x","y"])").events, Pointee(UnorderedElementsAre("x", "y")));
-  EXPECT_THAT(of("[]").events, Pointee(IsEmpty()));
+  // An empty list filters nothing.
+  EXPECT_EQ(of("[]").events, nullptr);
+  EXPECT_EQ(of("[]").events_fault, "");
   EXPECT_EQ(of("null").events, nullptr);
   for (const char* bad : {"\"x\"", "[1]", R"(["x",null])", "{}"}) {
-    EXPECT_TRUE(of(bad).events_are_bad) << bad;
+    EXPECT_EQ(of(bad).events_fault, "a list of event names is wanted") << bad;
   }
+}
+
+TEST(ClientMessageTest, ANameThatNoEventCanHaveIsNoFilter) {
+  const auto fault_of = [](const std::string& name) {
+    return Parse(absl::StrCat(R"({"type":"subscribe","data":{"channel":"a","events":["x",")", name,
+                              "\"]}}"))
+        .channels[0]
+        .events_fault;
+  };
+  EXPECT_EQ(fault_of("*"), "name 2: \"*\" has a '*', and no event's name can");
+  EXPECT_EQ(fault_of(""), "name 2: empty");
+  EXPECT_EQ(fault_of(std::string(129, 'e')), "name 2: 129 bytes, at most 128 allowed");
+  EXPECT_EQ(fault_of("a\\nb"), "name 2: control character at byte 1");
+  EXPECT_EQ(fault_of("workflow.started"), "");
 }
 
 TEST(ClientMessageTest, ManyChannelsAreNamesOrObjectsEachWithItsOptions) {
@@ -199,15 +215,21 @@ TEST(ClientMessageTest, AFilterBesideManyChannelsHoldsForThoseWithoutOneOfTheirO
   EXPECT_THAT(message.channels[1].events, Pointee(UnorderedElementsAre("x", "y")));
   EXPECT_THAT(message.channels[2].events, Pointee(ElementsAre("z")));
   EXPECT_THAT(message.channels[3].events, Pointee(UnorderedElementsAre("x", "y")));
-  EXPECT_TRUE(message.channels[4].events_are_bad);
+  EXPECT_NE(message.channels[4].events_fault, "");
   EXPECT_EQ(message.channels[4].events, nullptr);
   // However many channels share it, it exists once.
   EXPECT_EQ(message.channels[0].events, message.channels[3].events);
   const ClientMessage bad =
       Parse(R"({"type":"subscribe","data":{"events":"x","channels":["a",{"channel":"b",)"
             R"("events":["z"]}]}})");
-  EXPECT_TRUE(bad.channels[0].events_are_bad);
-  EXPECT_FALSE(bad.channels[1].events_are_bad);
+  EXPECT_NE(bad.channels[0].events_fault, "");
+  EXPECT_EQ(bad.channels[1].events_fault, "");
+  // An empty list of its own lets everything through.
+  const ClientMessage own =
+      Parse(R"({"type":"subscribe","data":{"events":["x"],"channels":[{"channel":"a",)"
+            R"("events":[]},"b"]}})");
+  EXPECT_EQ(own.channels[0].events, nullptr);
+  EXPECT_THAT(own.channels[1].events, Pointee(ElementsAre("x")));
 }
 
 TEST(ClientMessageTest, ManyChannelsAreAListOfBoundedLength) {
@@ -233,6 +255,22 @@ TEST(ClientMessageTest, AuthHasATokenIfItIsText) {
   EXPECT_THAT(good.token, Optional(std::string("t")));
   EXPECT_EQ(Parse(R"({"type":"request","event":"auth","data":{"token":1}})").token, std::nullopt);
   EXPECT_EQ(Parse(R"({"type":"request","event":"auth"})").token, std::nullopt);
+}
+
+TEST(ClientMessageTest, RefreshTokenIsARequestAlone) {
+  const ClientMessage refresh =
+      Parse(R"({"type":"request","event":"refresh_token","data":{"token":"t"}})");
+  EXPECT_EQ(refresh.kind, MessageKind::kRefreshToken);
+  EXPECT_THAT(refresh.token, Optional(std::string("t")));
+  EXPECT_EQ(Parse(R"({"type":"event","event":"refresh_token","data":{"token":"t"}})").kind,
+            MessageKind::kIgnored);
+}
+
+TEST(ClientMessageTest, TheDataOfARequestKeepsEveryDigitAndEveryMember) {
+  const ClientMessage request = Parse(
+      R"({"data":{"n":0},"type":"request","event":"x","data":{ "b":12345678901234567890123,)"
+      R"( "a":[-0, 1.0], "a":"\u0041 b" } , "id":"1"})");
+  EXPECT_EQ(request.data, R"({"b":12345678901234567890123,"a":[-0,1.0],"a":"\u0041 b"})");
 }
 
 TEST(ClientMessageTest, OtherRequestsKeepTheirDataAndOtherTypesAreIgnored) {

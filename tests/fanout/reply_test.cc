@@ -198,7 +198,37 @@ TEST(ReplyTest, AuthenticatedNamesTheUserOrNull) {
   EXPECT_EQ(Json::parse(AuthenticatedText({}, "", kNow))["data"]["user_id"], nullptr);
 }
 
+TEST(ReplyTest, RefreshedTellsTheUserAndTheNewEnd) {
+  const Json answer = Json::parse(RefreshedText({}, "alice", kNow, kNow));
+  EXPECT_EQ(answer["type"], "response");
+  EXPECT_EQ(answer["event"], "refresh_token");
+  EXPECT_EQ(answer["data"], (Json{{"status", "refreshed"},
+                                  {"user_id", "alice"},
+                                  {"expires_at", "2026-02-10T12:00:00.123456+00:00"}}));
+  EXPECT_EQ(answer["status"], "refreshed");
+  EXPECT_EQ(answer["user_id"], "alice");
+  const Json forever = Json::parse(RefreshedText({}, "", std::nullopt, kNow));
+  EXPECT_EQ(forever["data"]["expires_at"], nullptr);
+  EXPECT_EQ(forever["data"]["user_id"], nullptr);
+}
+
+TEST(ReplyTest, AReasonBesideAFixedMessageIsAMemberOfItsOwn) {
+  const Json error = Json::parse(ErrorText({}, "AUTH_FAILED", "Invalid", kNow, "claim \"exp\""));
+  EXPECT_EQ(error["error_message"], "Invalid");
+  EXPECT_EQ(error["reason"], "claim \"exp\"");
+  EXPECT_FALSE(Json::parse(ErrorText({}, "AUTH_FAILED", "Invalid", kNow)).contains("reason"));
+}
+
 TEST(ReplyTest, NoticesAreEventsWithoutPosition) {
+  const Json expiring = Json::parse(ExpiringText(kNow, kNow));
+  EXPECT_EQ(expiring["event"], "token.expiring");
+  EXPECT_EQ(expiring["room"], nullptr);
+  EXPECT_EQ(expiring["data"], (Json{{"expires_at", "2026-02-10T12:00:00.123456+00:00"}}));
+  const Json left = Json::parse(UnsubscribedText("a:1", "permissions_changed", kNow));
+  EXPECT_EQ(left["event"], "channel.unsubscribed");
+  EXPECT_EQ(left["room"], "a:1");
+  EXPECT_EQ(left["data"], (Json{{"channel", "a:1"}, {"reason", "permissions_changed"}}));
+
   const Json skipped = Json::parse(SkippedText("a:1", 3, 9, "slow_subscriber", "", kNow));
   EXPECT_EQ(skipped["event"], "channel.skipped");
   EXPECT_EQ(skipped["room"], "a:1");

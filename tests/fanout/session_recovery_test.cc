@@ -157,6 +157,46 @@ TEST_F(SessionRecoveryTest, WithoutProgressForLongTheSessionIsClosedAsSlow) {
   EXPECT_EQ(control_->interest["a"], 0);
 }
 
+TEST_F(SessionRecoveryTest, WhileControlIsAwayARecoveryWaitsAndThenGoesOn) {
+  Configure([](v1::WorkerService* service) {
+    auto* const timeout = service->mutable_limits()->mutable_recovery_timeout();
+    timeout->set_seconds(0);
+    timeout->set_nanos(10'000'000);
+  });
+  History("a", 100, 4000);
+  PairClient* const client = Welcomed();
+  client->Subscribe("a", From(0));
+  Quiet();
+  Step();
+  ASSERT_FALSE(control_->asks.empty());  // the next page, which control does not answer
+  bool later = false;
+  loop_.RunAfter(absl::Milliseconds(50), [&] { later = true; });
+  ASSERT_TRUE(RunUntil([&] { return later; }));
+  EXPECT_EQ(client->close_code, std::nullopt);
+  while (!control_->asks.empty()) Step();
+  EXPECT_EQ(client->Offsets("a"), Range(1, 100));
+}
+
+TEST_F(SessionRecoveryTest, AChannelNamedTwiceIsRecoveredOnceAndNothingIsLost) {
+  History("a", 20, 4000);
+  for (const bool recover_first : {true, false}) {
+    PairClient* const client = Welcomed();
+    Json recover = From(2);
+    recover["channel"] = "a";
+    client->Request("subscribe", {{"channels", recover_first ? Json{recover, "a"}
+                                                             : Json{"a", recover}}});
+    Quiet();
+    while (!control_->asks.empty()) Step();
+    Publish("a");
+    const Json results = client->Next()["data"]["results"];
+    ASSERT_THAT(results, SizeIs(2));
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(results[0]["recovered"], true);
+    const int64_t head = control_->log("a").head();
+    EXPECT_EQ(client->Offsets("a"), Range(3, head));
+  }
+}
+
 TEST_F(SessionRecoveryTest, SeveralRecoveriesGoOneAfterTheOther) {
   for (const char* channel : {"a", "b", "c"}) History(channel, 20, 4000);
   PairClient* const client = Welcomed();

@@ -414,12 +414,22 @@ TEST_F(SessionSubscribeTest, AFilterLetsOnlyItsEventsThrough) {
   EXPECT_EQ(counts().matched, 6);  // after filters
 }
 
-TEST_F(SessionSubscribeTest, AnEmptyFilterLetsNothingThrough) {
+TEST_F(SessionSubscribeTest, AnEmptyListFiltersNothing) {
   PairClient* const client = Welcomed();
+  SubscribeTo(client, "a", {{"events", {"y"}}});
   SubscribeTo(client, "a", {{"events", Json::array()}});
   Publish("a", Event("x"));
-  EXPECT_THAT(client->messages, IsEmpty());
-  EXPECT_EQ(counts().matched, 0);
+  EXPECT_THAT(client->Offsets("a"), ElementsAre(1));
+}
+
+TEST_F(SessionSubscribeTest, AFilterForWhatNoEventIsCalledIsRefused) {
+  PairClient* const client = Welcomed();
+  client->Subscribe("a", {{"events", {"*"}}});
+  Quiet();
+  const Json error = client->Next();
+  EXPECT_EQ(error["error_code"], "INVALID_REQUEST");
+  EXPECT_EQ(error["error_message"], "events: name 1: \"*\" has a '*', and no event's name can");
+  EXPECT_EQ(counts().subscriptions, 0);
 }
 
 TEST_F(SessionSubscribeTest, ALaterSubscribeChangesTheFilter) {
@@ -461,9 +471,13 @@ TEST_F(SessionSubscribeTest, APatternBringsEveryChannelThatMatches) {
   EXPECT_THAT(client->Numbers(), SizeIs(2));
 }
 
-TEST_F(SessionSubscribeTest, ARecoverOfAPatternIsIgnored) {
+TEST_F(SessionSubscribeTest, ARecoverOfAPatternIsToldThatThereIsNone) {
   PairClient* const client = Welcomed();
-  SubscribeTo(client, "w:*", {{"recover", {{"epoch", "e1"}, {"offset", 0}}}});
+  client->Subscribe("w:*", {{"recover", {{"epoch", "e1"}, {"offset", 0}}}});
+  Settle();
+  const Json confirmed = client->Next();
+  EXPECT_EQ(confirmed["data"]["recovered"], false);
+  EXPECT_EQ(confirmed["data"]["reason"], "pattern");
   Publish("w:1");
   EXPECT_THAT(client->Offsets("w:1"), ElementsAre(1));
 }

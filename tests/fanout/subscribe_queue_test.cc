@@ -57,7 +57,9 @@ class FakeHost final : public SubscribeQueue::Host {
   explicit FakeHost(SubscriptionSet* subscriptions) : subscriptions_(subscriptions) {}
 
   bool active() const override { return active_; }
-  bool MaySubscribe(absl::string_view name) const override { return name != "secret"; }
+  bool MaySubscribe(absl::string_view name) const override {
+    return !forbidden.contains(std::string(name));
+  }
   bool Passes(const EventFilter* filter, const RecoveredEvent& event) const override {
     return event.exclude_connection != "me" && (filter == nullptr || filter->contains("happened"));
   }
@@ -77,8 +79,9 @@ class FakeHost final : public SubscribeQueue::Host {
   void Reply(const std::string& text) override {
     replies.push_back(Json::parse(text));
     const Json& reply = replies.back();
+    const Json& id = reply["correlation_id"];
     log.push_back(absl::StrCat(
-        "reply ", reply.value("correlation_id", ""),
+        "reply ", id.is_string() ? id.get<std::string>() : "",
         reply["type"] == "error" ? absl::StrCat(" ", reply["error_code"].get<std::string>()) : ""));
     if (close_at_reply) Close();
   }
@@ -108,6 +111,7 @@ class FakeHost final : public SubscribeQueue::Host {
   void DropWaiting(const Channel* channel) override {
     log.push_back(absl::StrCat("drop ", channel->name));
   }
+  void DropForbidden() override { log.push_back("drop forbidden"); }
 
   void Close() {
     active_ = false;
@@ -116,6 +120,7 @@ class FakeHost final : public SubscribeQueue::Host {
   }
 
   SubscribeQueue* queue = nullptr;
+  std::set<std::string> forbidden = {"secret"};
   std::vector<std::string> log;
   std::vector<Json> replies;
   std::vector<Json> notices;
@@ -365,21 +370,64 @@ TEST_F(SubscribeQueueTest, AnUnsubscribeDropsWhatWaitsUnlessAPatternMayHaveBroug
   EXPECT_TRUE(subscriptions_.empty());
 }
 
-TEST_F(SubscribeQueueTest, ARecoverOfAPatternIsIgnored) {
+TEST_F(SubscribeQueueTest, ARecoverOfAPatternIsToldThatThereIsNone) {
   Subscribe(From(3, "w:*"));
   ASSERT_THAT(host_.asks, SizeIs(1));
   EXPECT_FALSE(host_.asks[0].second.recover);
   Answer(SubscribeReply());
   EXPECT_THAT(host_.log, ElementsAre("ask w:*", "reply s", "subscribe w:*"));
+  Subscribe(From(3, "w:*"));  // no question this time
+  for (const Json& reply : host_.replies) {
+    EXPECT_EQ(reply["data"], (Json{{"status", "subscribed"},
+                                   {"channel", "w:*"},
+                                   {"recovered", false},
+                                   {"recovered_count", 0},
+                                   {"reason", "pattern"}}));
+  }
+  EXPECT_THAT(host_.replies, SizeIs(2));
+  EXPECT_FALSE(subscriptions_.recovering());
 }
 
 TEST_F(SubscribeQueueTest, AChannelNamedTwiceIsSubscribedToOnceWithTheLaterFilter) {
-  Subscribe({{"channels", {"a", {{"channel", "a"}, {"events", {"x"}}}}}});
-  Answer(Granted());
-  Answer(Granted());
+  Subscribe({{"channels", {"a", {{"channel", "a"}, {"events", {"x"}}}, "a"}}});
+  EXPECT_THAT(host_.log, ElementsAre("ask a", "pause"));
+  Answer(Granted(3));
   ASSERT_EQ(subscriptions_.size(), 1u);
-  EXPECT_NE(subscriptions_.all()[0].filter, nullptr);
+  EXPECT_EQ(subscriptions_.all()[0].filter, nullptr);  // that of the last one: none
   EXPECT_EQ(upstream_.interest["a"], 1);
+  const Json& results = host_.replies[0]["data"]["results"];
+  ASSERT_THAT(results, SizeIs(3));
+  for (const Json& result : results) EXPECT_EQ(result["offset"], 3);
+}
+
+TEST_F(SubscribeQueueTest, AChannelNamedTwiceIsRecoveredOnceWhereverThePositionStands) {
+  for (const Json& channels :
+       {Json{"a", From(1)}, Json{From(1), "a"}, Json{From(0), From(1), "a"}}) {
+    Subscribe({{"channels", channels}});
+    ASSERT_THAT(host_.asks, SizeIs(1)) << channels;
+    EXPECT_TRUE(host_.asks[0].second.recover);
+    EXPECT_EQ(host_.asks[0].second.offset, 1);  // the last position given
+    host_.log.clear();
+    Answer(Page(2, 3, 3));
+    EXPECT_THAT(host_.log, ElementsAre("a 2", "a 3", "subscribe a", "reply s", "go on"));
+    for (const Json& result : host_.replies.back()["data"]["results"]) {
+      EXPECT_EQ(result["recovered"], true) << channels;
+      EXPECT_EQ(result["recovered_count"], 2);
+      EXPECT_EQ(result["offset"], 3);
+    }
+    EXPECT_EQ(subscriptions_.size(), 1u);
+    Unsubscribe("a");
+  }
+}
+
+TEST_F(SubscribeQueueTest, AnOptionThatIsMalformedRefusesOnlyItsOwnMention) {
+  Subscribe({{"channels",
+              {{{"channel", "a"}, {"events", {"*"}}}, "a", {{"channel", "a"}, {"recover", 7}}}}});
+  Answer(Granted(3));
+  const Json& results = host_.replies[0]["data"]["results"];
+  EXPECT_EQ(results[0]["error_code"], "INVALID_REQUEST");
+  EXPECT_EQ(results[1]["status"], "subscribed");
+  EXPECT_EQ(results[2]["error_code"], "INVALID_REQUEST");
 }
 
 TEST_F(SubscribeQueueTest, WhatIsUnderWayCountsTowardsTheLimitOfSubscriptions) {
@@ -397,6 +445,80 @@ TEST_F(SubscribeQueueTest, WhatIsUnderWayCountsTowardsTheLimitOfSubscriptions) {
   Subscribe("c");
   EXPECT_EQ(host_.replies[1]["error_code"], "LIMIT_EXCEEDED");
   EXPECT_EQ(host_.replies[1]["error_message"], "a session may have 2 subscriptions");
+}
+
+// ------------------------------------------------------------------------------- other permissions
+
+TEST_F(SubscribeQueueTest, WhatIsNotAllowedAnyMoreIsLeftAndTold) {
+  Subscribed("a");
+  Subscribed("b");
+  Subscribed("w:*");
+  host_.forbidden = {"a", "w:*"};
+  queue_.LeaveForbidden("changed");
+  EXPECT_THAT(host_.log, ElementsAre("settle", "settle", "settle", "drop forbidden", "reply ",
+                                     "reply "));
+  ASSERT_THAT(host_.replies, SizeIs(2));
+  EXPECT_EQ(host_.replies[0]["event"], "channel.unsubscribed");
+  EXPECT_EQ(host_.replies[0]["room"], "a");
+  EXPECT_EQ(host_.replies[0]["data"], (Json{{"channel", "a"}, {"reason", "changed"}}));
+  EXPECT_EQ(host_.replies[1]["data"]["channel"], "w:*");
+  ASSERT_EQ(subscriptions_.size(), 1u);
+  EXPECT_EQ(subscriptions_.all()[0].name(), "b");
+  host_.log.clear();
+  queue_.LeaveForbidden("changed");  // nothing is left to be told
+  EXPECT_THAT(host_.log, IsEmpty());
+}
+
+TEST_F(SubscribeQueueTest, ARecoveryThatIsNotAllowedAnyMoreEnds) {
+  Subscribe({{"channels", {From(0, "a"), From(0, "b")}}});
+  Answer(Page(1, 1, 3));
+  Answer(Page(1, 1, 3));
+  host_.forbidden = {"a"};
+  queue_.LeaveForbidden("changed");
+  EXPECT_EQ(host_.replies.back()["data"]["channel"], "a");
+  EXPECT_EQ(upstream_.interest["a"], 0);
+  ASSERT_THAT(host_.asks, SizeIs(2));  // the first is forgotten
+  host_.asks.pop_front();
+  host_.log.clear();
+  Answer(Page(2, 3, 3));
+  EXPECT_THAT(host_.log, ElementsAre("b 2", "b 3", "subscribe b"));
+}
+
+TEST_F(SubscribeQueueTest, ASubscribeUnderWayThatIsNotAllowedAnyMoreIsRefused) {
+  Subscribe("a");
+  Subscribe({{"channel", "b"}}, "later");
+  host_.forbidden = {"a", "b"};
+  queue_.LeaveForbidden("changed");
+  EXPECT_THAT(host_.log, ElementsAre("ask a", "reply s FORBIDDEN", "reply later FORBIDDEN"));
+  EXPECT_EQ(upstream_.forgotten, (std::vector<uint64_t>{1}));
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(SubscribeQueueTest, OfManyOnlyThoseThatAreNotAllowedAnyMoreAreRefused) {
+  Subscribe({{"channels", {From(0, "a"), "b", "c", "a"}}});
+  Answer(Page(1, 2, 2));  // a is subscribed to before the one reply
+  host_.forbidden = {"a", "b"};
+  queue_.LeaveForbidden("changed");
+  EXPECT_EQ(host_.replies.back()["event"], "channel.unsubscribed");
+  host_.asks.pop_front();  // that of b is forgotten
+  Answer(Granted());
+  const Json& results = host_.replies.back()["data"]["results"];
+  ASSERT_THAT(results, SizeIs(4));
+  EXPECT_EQ(results[0]["error_code"], "FORBIDDEN");
+  EXPECT_EQ(results[1]["error_code"], "FORBIDDEN");
+  EXPECT_EQ(results[2]["status"], "subscribed");
+  EXPECT_EQ(results[3]["error_code"], "FORBIDDEN");
+  EXPECT_EQ(subscriptions_.size(), 1u);
+}
+
+TEST_F(SubscribeQueueTest, ANoticeThatClosesTheSessionEndsEverything) {
+  Subscribed("a");
+  Subscribed("b");
+  host_.forbidden = {"a", "b"};
+  host_.close_at_reply = true;
+  queue_.LeaveForbidden("changed");
+  EXPECT_THAT(host_.replies, SizeIs(1));
+  EXPECT_TRUE(queue_.empty());
 }
 
 // ------------------------------------------------------------------------------- without control
@@ -704,7 +826,22 @@ TEST_F(SubscribeQueueTest, WhatLeavesOfALongPageIsProgressOfItsRecovery) {
   EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kNoProgress);
 }
 
+TEST_F(SubscribeQueueTest, ARecoveryThatWaitsForControlIsNotTheClientsFault) {
+  Subscribe(From(0));
+  Answer(Page(1, 2, 9));  // the client has room, so the next page is asked for
+  ASSERT_THAT(host_.asks, SizeIs(1));
+  EXPECT_EQ(queue_.deadline(), absl::InfiniteDuration());
+  EXPECT_EQ(queue_.OnDeadline(loop_.Now() + 10 * kRecoveryTimeout),
+            SubscribeQueue::Expiry::kHandled);
+  // Control is back: from now on the client has to make room.
+  host_.waiting = kBudget;
+  Answer(Page(3, 4, 9));
+  EXPECT_GE(queue_.deadline(), loop_.Now());
+  EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kNoProgress);
+}
+
 TEST_F(SubscribeQueueTest, WhatTheClientReadsIsProgressForEveryRecovery) {
+  host_.waiting = kBudget;
   Subscribe({{"channels", {From(0, "a"), From(0, "b")}}});
   Answer(Page(1, 1, 3));
   Answer(Page(1, 1, 3));
@@ -721,6 +858,9 @@ TEST_F(SubscribeQueueTest, WhatTheClientReadsIsProgressForEveryRecovery) {
   EXPECT_GT(queue_.deadline(), began);
   const absl::Duration read = queue_.deadline();
   turn_later();
+  host_.waiting = 0;
+  queue_.RequestNextPage();
+  host_.waiting = kBudget;
   Answer(Page(2, 3, 3));  // the end of the first one
   EXPECT_GT(queue_.deadline(), read);
 }
