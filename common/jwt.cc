@@ -229,9 +229,9 @@ class ClaimReader {
     }
     *audience = TextsOf(*value);
     if (!audience->empty()) return absl::OkStatus();
-    return Fault(Claim("aud"), absl::StrCat(value->is_array() ? "a list without a text"
-                                                              : TypeName(*value),
-                                            "; a text or a list of texts is wanted"));
+    return Fault(Claim("aud"),
+                 absl::StrCat(value->is_array() ? "a list without a text" : TypeName(*value),
+                              "; a text or a list of texts is wanted"));
   }
 
   const Json& object_;
@@ -259,9 +259,8 @@ absl::Status SplitToken(absl::string_view token, Split* split) {
   }
   const std::vector<absl::string_view> parts = absl::StrSplit(token, '.');
   if (parts.size() != 3) {
-    return Fault("token",
-                 absl::StrCat("has ", parts.size(), parts.size() == 1 ? " part" : " parts",
-                              "; a JSON web token is header.claims.signature"));
+    return Fault("token", absl::StrCat("has ", parts.size(), parts.size() == 1 ? " part" : " parts",
+                                       "; a JSON web token is header.claims.signature"));
   }
   split->header = parts[0];
   split->claims = parts[1];
@@ -334,7 +333,8 @@ absl::StatusOr<JwtClaims> JwtVerifier::Verify(absl::string_view token, absl::Tim
   absl::StatusOr<JwtParts> parts = DecodeJwt(token);
   if (!parts.ok()) return absl::UnauthenticatedError(parts.status().message());
   if (parts->algorithm != "HS256") {
-    return Refusal("header alg", absl::StrCat(Quoted(parts->algorithm), "; only HS256 is accepted"));
+    return Refusal("header alg",
+                   absl::StrCat(Quoted(parts->algorithm), "; only HS256 is accepted"));
   }
   if (!parts->fault.ok()) return absl::UnauthenticatedError(parts->fault.message());
   if (absl::Status status = CheckSignature(token, *parts); !status.ok()) return status;

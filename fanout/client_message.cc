@@ -189,10 +189,9 @@ absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
     ReadChannels(data, component_id_is_channel, &message);
   } else if (type == "ping" || (type == "request" && message.event == "ping")) {
     message.kind = ClientMessage::Kind::kPing;
-  } else if (type == "request" &&
-             (message.event == "auth" || message.event == "refresh_token")) {
-    message.kind = message.event == "auth" ? ClientMessage::Kind::kAuth
-                                           : ClientMessage::Kind::kRefreshToken;
+  } else if (type == "request" && (message.event == "auth" || message.event == "refresh_token")) {
+    message.kind =
+        message.event == "auth" ? ClientMessage::Kind::kAuth : ClientMessage::Kind::kRefreshToken;
     if (const auto it = data.find("token"); it != data.end() && it->is_string()) {
       message.token = it->get<std::string>();
     }

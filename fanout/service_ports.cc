@@ -166,6 +166,7 @@ class ServicePorts::Port final : public ConnectionHost {
           start.identity = std::make_unique<Identity>(*std::move(identity));
         } else {
           start.bad_token = true;
+          start.token_fault = std::string(identity.status().message());
         }
       }
     }

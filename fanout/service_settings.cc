@@ -36,9 +36,9 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
       subscribe_by_component_id(service.subscribe_by_component_id()),
       token_in_header(service.token_in_header()),
       token_in_query(service.token_in_query()),
+      requests(service),
       channel_kinds(service.channel_kinds().begin(), service.channel_kinds().end()),
       recoverable(service.recoverable()) {
-  for (const v1::ServiceRequest& request : service.requests()) requests.insert(request.name());
   const v1::LimitsConfig& limits = service.limits();
   max_channel_bytes = limits.max_channel_bytes();
   max_channels_per_session = limits.max_channels_per_session();

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/http_head.h"
 #include "fanout/reply.h"
+#include "fanout/request_access.h"
 #include "fanout/token_verifier.h"
 
 namespace fanwire::v1 {
@@ -36,7 +37,7 @@ struct ServiceSettings {
   bool subscribe_by_component_id = false;
   bool token_in_header = true;
   bool token_in_query = true;
-  absl::flat_hash_set<std::string> requests;       // that control answers, beside "history"
+  RequestAccess requests;                          // that control answers
   absl::flat_hash_set<std::string> channel_kinds;  // that metrics name
   bool recoverable = false;                        // some channel keeps history
 
@@ -57,11 +58,6 @@ struct ServiceSettings {
   absl::Duration close_timeout = absl::Seconds(10);
   absl::Duration recovery_timeout = absl::Seconds(30);
   absl::Duration control_wait = absl::Seconds(30);
-
-  // Whether control answers this request of clients.
-  bool Answers(absl::string_view request) const {
-    return request == "history" || requests.contains(request);
-  }
 };
 
 }  // namespace fanwire::fanout

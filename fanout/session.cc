@@ -26,8 +26,13 @@ constexpr size_t kMaxRefusedBytes = 4096;
 // Channels that Describe() lists.
 constexpr size_t kListedChannels = 1000;
 
+// How long before its token expires a session is told.
+constexpr absl::Duration kExpiryNotice = absl::Seconds(30);
+
 constexpr absl::string_view kBadToken = "Invalid or expired token";
 constexpr absl::string_view kNoToken = "Missing or malformed auth token";
+// Of `channel.unsubscribed`.
+constexpr absl::string_view kPermissionsChanged = "permissions_changed";
 
 }  // namespace
 
@@ -38,8 +43,9 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
       connection_(connection),
       dialect_(start.dialect),
       auth_required_(start.auth_required),
-      bad_token_(start.bad_token),
       limits_(service->settings().message_rate_burst, context->loop->Now()),
+      bad_token_(start.bad_token ? std::make_unique<std::string>(std::move(start.token_fault))
+                                 : nullptr),
       identity_(std::move(start.identity)),
       output_(context, service, connection),
       user_agent_(std::move(start.user_agent)),
@@ -81,9 +87,11 @@ void Session::OnSlot() {
 void Session::Admit() {
   service_->AddSession(id(), this);
   state_ = State::kAuthenticating;
-  if (bad_token_) {
+  if (bad_token_ != nullptr) {
     counts().Count(CountedError::kAuthFailed);
-    if (dialect_ == Dialect::kCommon) ReplyError({}, "AUTH_FAILED", kBadToken);
+    if (dialect_ == Dialect::kCommon) {
+      Reply(ErrorText({}, "AUTH_FAILED", kBadToken, WallNow(), *bad_token_));
+    }
     return Close(dialect_ == Dialect::kCommon ? CloseCode::kPolicyViolation
                                               : CloseCode::kSessionBuddyAuthFailed,
                  "Authentication failed");
@@ -121,9 +129,11 @@ void Session::Welcome(const ReplyContext* auth_context) {
   Rearm();
 }
 
-void Session::RefuseToken(const ReplyContext& context, absl::string_view message) {
+void Session::RefuseToken(const ReplyContext& context, absl::string_view message,
+                          absl::string_view reason) {
   counts().Count(message == kNoToken ? CountedError::kAuthMissing : CountedError::kAuthFailed);
-  ReplyError(context, "AUTH_FAILED", message);
+  LogDebug("session.auth_failed", {{"session", id()}, {"reason", reason}});
+  Reply(ErrorText(context, "AUTH_FAILED", message, WallNow(), reason));
 }
 
 void Session::Authenticate(absl::string_view payload) {
@@ -150,8 +160,11 @@ void Session::Authenticate(absl::string_view payload) {
     identity = settings().verifier.Verify(*message->token, WallNow());
   }
   if (!identity.ok()) {
-    LogDebug("session.auth_failed", {{"session", id()}, {"reason", identity.status()}});
-    RefuseToken(context, message->token.has_value() ? kBadToken : kNoToken);
+    if (message->token.has_value()) {
+      RefuseToken(context, kBadToken, identity.status().message());
+    } else {
+      RefuseToken(context, kNoToken);
+    }
     return Close(CloseCode::kPolicyViolation, "Authentication failed");
   }
   identity_ = std::make_unique<Identity>(*std::move(identity));
@@ -184,7 +197,8 @@ void Session::OnMessage(absl::string_view payload) {
     case ClientMessage::Kind::kUnsubscribe:
       return OnSubscribe(*std::move(message), std::move(context));
     case ClientMessage::Kind::kAuth:
-      return OnAuth(*message, context);
+    case ClientMessage::Kind::kRefreshToken:
+      return OnToken(*message, context);
     case ClientMessage::Kind::kPing:
       return Reply(PongText(context, WallNow()));
     case ClientMessage::Kind::kRequest:
@@ -225,24 +239,35 @@ void Session::RefuseTooFast(absl::string_view payload) {
                              limits_.SecondsToNext({.limit = settings().message_rate_limit})));
 }
 
-void Session::OnAuth(const ClientMessage& message, const ReplyContext& context) {
+void Session::OnToken(const ClientMessage& message, const ReplyContext& context) {
   if (!message.token.has_value()) return RefuseToken(context, kNoToken);
   absl::StatusOr<Identity> identity = settings().verifier.Verify(*message.token, WallNow());
-  if (!identity.ok()) return RefuseToken(context, kBadToken);
+  if (!identity.ok()) return RefuseToken(context, kBadToken, identity.status().message());
   identity_ = std::make_unique<Identity>(*std::move(identity));
-  Reply(AuthenticatedText(context, identity_->user, WallNow()));
+  expiry_told_ = false;
+  Reply(message.kind == ClientMessage::Kind::kAuth
+            ? AuthenticatedText(context, identity_->user, WallNow())
+            : RefreshedText(context, identity_->user, identity_->expires_at, WallNow()));
+  LeaveForbidden();
+  Rearm();
+}
+
+void Session::LeaveForbidden() {
+  if (state_ != State::kActive || dialect_ != Dialect::kCommon || identity_ == nullptr) return;
+  if (subscriptions_.empty() && subscribes_ == nullptr) return;
+  subscribes().LeaveForbidden(kPermissionsChanged);
   Rearm();
 }
 
 void Session::OnRequest(const ClientMessage& message, const ReplyContext& context) {
-  if (!message.event.has_value() || !settings().Answers(*message.event)) {
+  if (!message.event.has_value() || !settings().requests.Answers(*message.event)) {
     return ReplyError(context, "UNKNOWN_REQUEST",
                       absl::StrCat("Unknown request event: ", message.event.value_or("None")));
   }
-  if (message.event == "history" && message.channel.has_value() && identity_ != nullptr &&
-      !settings().verifier.MaySubscribe(*identity_, *message.channel)) {
-    return ReplyError(context, "FORBIDDEN",
-                      absl::StrCat("Not authorized to subscribe to ", *message.channel));
+  if (identity_ != nullptr) {
+    const absl::Status allowed =
+        settings().requests.Check(settings().verifier, *identity_, *message.event, message.data);
+    if (!allowed.ok()) return ReplyError(context, "FORBIDDEN", allowed.message());
   }
   ClientRequests& requests = this->requests();
   if (const absl::Status room = requests.CheckRoom(message.data.size()); !room.ok()) {
@@ -360,13 +385,17 @@ void Session::CloseSlow() {
 
 // ------------------------------------------------------------------------------- subscribing
 
-void Session::OnSubscribe(ClientMessage message, ReplyContext context) {
+SubscribeQueue& Session::subscribes() {
   if (subscribes_ == nullptr) {
     subscribes_ = std::make_unique<SubscribeQueue>(static_cast<SubscribeQueue::Host*>(this),
                                                    &subscriptions_, service_, context_->upstream,
                                                    context_->loop, context_->clock);
   }
-  subscribes_->Add(std::move(message), std::move(context));
+  return *subscribes_;
+}
+
+void Session::OnSubscribe(ClientMessage message, ReplyContext context) {
+  subscribes().Add(std::move(message), std::move(context));
   Rearm();
 }
 
@@ -416,6 +445,13 @@ void Session::DropWaiting(const Channel* channel) {
   ReleaseOutput();
 }
 
+void Session::DropForbidden() {
+  for (const ChannelRef& channel : output_.WaitingChannels()) {
+    if (!MaySubscribe(channel->name)) output_.DropChannel(channel.get(), DropReason::kClosing);
+  }
+  ReleaseOutput();
+}
+
 // ------------------------------------------------------------------------------- replies
 
 void Session::Reply(const std::string& text) {
@@ -432,11 +468,7 @@ void Session::ReplyError(const ReplyContext& context, absl::string_view code,
 
 void Session::Rearm() {
   if (state_ == State::kClosed) return Disarm();
-  absl::Duration next = auth_deadline_;
-  if (identity_ != nullptr && identity_->expires_at.has_value() && state_ == State::kActive) {
-    next =
-        std::min(next, Now() + std::max(*identity_->expires_at - WallNow(), absl::ZeroDuration()));
-  }
+  absl::Duration next = std::min(auth_deadline_, ExpiryDeadline());
   if (subscribes_ != nullptr) {
     next = std::min(next, subscribes_->deadline());
     if (subscribes_->empty()) subscribes_ = nullptr;
@@ -451,6 +483,23 @@ void Session::Rearm() {
   if (next == absl::InfiniteDuration()) return Disarm();
   // Tokens may live for years: the wheel need not.
   context_->loop->Arm(this, std::min(std::max(next - Now(), absl::ZeroDuration()), absl::Hours(1)));
+}
+
+absl::Duration Session::ExpiryDeadline() const {
+  if (state_ != State::kActive || identity_ == nullptr || !identity_->expires_at.has_value()) {
+    return absl::InfiniteDuration();
+  }
+  absl::Duration left = *identity_->expires_at - WallNow();
+  if (!expiry_told_) left -= kExpiryNotice;
+  return Now() + std::max(left, absl::ZeroDuration());
+}
+
+void Session::CheckExpiry() {
+  if (ExpiryDeadline() > Now()) return;
+  const absl::Time expires_at = *identity_->expires_at;
+  if (WallNow() >= expires_at) return Close(CloseCode::kTokenExpired, "token expired");
+  expiry_told_ = true;
+  if (dialect_ == Dialect::kCommon) Reply(ExpiringText(expires_at, WallNow()));
 }
 
 void Session::OnDeadline() {
@@ -468,10 +517,8 @@ void Session::OnDeadline() {
     ReplyError({}, "AUTH_REQUIRED", "Authentication required");
     return Close(CloseCode::kPolicyViolation, "Authentication required");
   }
-  if (state_ == State::kActive && identity_ != nullptr && identity_->expires_at.has_value() &&
-      WallNow() >= *identity_->expires_at) {
-    return Close(CloseCode::kTokenExpired, "token expired");
-  }
+  CheckExpiry();
+  if (state_ == State::kClosed) return;
   if (requests_ != nullptr) {
     for (const uint64_t ask : requests_->Late(now)) {
       context_->upstream->Forget(ask);

@@ -59,6 +59,7 @@ struct SessionStart {
   bool auth_required = false;
   std::unique_ptr<Identity> identity;  // from header or query
   bool bad_token = false;              // one came so, and it was refused
+  std::string token_fault;             // why it was refused
   UserAgents::Ref user_agent;          // null: none
 };
 
@@ -126,6 +127,9 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
 
   // ---- for the worker
 
+  // What the client's token allows has changed, by another token or another configuration: ends
+  // the subscriptions that are not allowed any more, and tells the client.
+  void LeaveForbidden();
   // Closes with 4003: a channel that the session subscribes to has lost publications for good.
   void CloseForGap();
   // Sends all that waits and the notice `draining_text` (common protocol), then closes.
@@ -159,7 +163,9 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   void Admit();
   void Welcome(const ReplyContext* auth_context);
   void Authenticate(absl::string_view payload);
-  void RefuseToken(const ReplyContext& context, absl::string_view message);
+  // `reason` says what is wrong with a token that came.
+  void RefuseToken(const ReplyContext& context, absl::string_view message,
+                   absl::string_view reason = "");
   void ReplyError(const ReplyContext& context, absl::string_view code, absl::string_view message);
   // Closes from this side; everything is left at once.
   void Close(CloseCode code, absl::string_view reason,
@@ -175,7 +181,13 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   void RefuseTooFast(absl::string_view payload);
   void OnMessage(absl::string_view payload);
   BuddyDialect buddy();
-  void OnAuth(const ClientMessage& message, const ReplyContext& context);
+  // `auth` or `refresh_token` of a session that goes on, whatever the token is.
+  void OnToken(const ClientMessage& message, const ReplyContext& context);
+  // When the token's expiry asks for something to be done; InfiniteDuration(): never.
+  absl::Duration ExpiryDeadline() const;
+  // Tells the client that its token expires soon, or closes with 4004.
+  void CheckExpiry();
+  SubscribeQueue& subscribes();
   void OnSubscribe(ClientMessage message, ReplyContext context);
   void OnRequest(const ClientMessage& message, const ReplyContext& context);
 
@@ -197,6 +209,7 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
     return output_.FirstOffset(channel);
   }
   void DropWaiting(const Channel* channel) override;
+  void DropForbidden() override;
 
   // ---- sending
 
@@ -214,11 +227,12 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   Dialect dialect_;
   State state_ = State::kWaiting;
   bool auth_required_;
-  bool bad_token_;
   bool has_slot_ = false;
   bool listed_ = false;
+  bool expiry_told_ = false;  // of the present token
   ClientLimits limits_;
   absl::Duration auth_deadline_ = absl::InfiniteDuration();  // or that of the slot
+  std::unique_ptr<const std::string> bad_token_;  // why the handshake's was refused; null: was not
   std::unique_ptr<Identity> identity_;
   SubscriptionSet subscriptions_;
   std::unique_ptr<SubscribeQueue> subscribes_;  // null: none is under way

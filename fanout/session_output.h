@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "fanout/channel.h"
@@ -61,6 +62,10 @@ class SessionOutput {
   void OnDrained();
   // Drops what waits of the channel; publications are counted as dropped for `reason`.
   void DropChannel(const Channel* channel, DropReason reason);
+  // The channels of which something waits.
+  std::vector<ChannelRef> WaitingChannels() const {
+    return queue_ == nullptr ? std::vector<ChannelRef>() : queue_->WaitingChannels();
+  }
   // Destroys an idle queue, unless the session `gathers` and so will need it again.
   void Release(bool gathers);
 

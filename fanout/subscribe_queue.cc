@@ -297,8 +297,7 @@ void SubscribeQueue::Unsubscribe(absl::string_view name) {
     host_->Settle();  // what is on its way is withheld as well
     if (!host_->active()) return;
   }
-  if (RecoveryQueue::Recovery* const recovery =
-          channel ? recoveries_.Find(channel.get()) : nullptr;
+  if (RecoveryQueue::Recovery* const recovery = channel ? recoveries_.Find(channel.get()) : nullptr;
       recovery != nullptr) {
     const int64_t sent = SentUpTo(*channel, recovery->offset);
     // What waits goes as well, and patterns may have brought some of it.

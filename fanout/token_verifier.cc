@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "common/proto_time.h"
 #include "common/utf8.h"
 #include "fanwire/v1/worker.pb.h"
 
@@ -24,7 +25,8 @@ bool Has(const std::vector<std::string>& permissions, absl::string_view wanted) 
 }  // namespace
 
 TokenVerifier::TokenVerifier(const v1::WorkerService& service)
-    : verifier_(KeysOf(service), service.name()),
+    : verifier_(KeysOf(service), service.name(), ToDuration(service.leeway())),
+      leeway_(ToDuration(service.leeway())),
       admin_permissions_(service.admin_permissions().begin(), service.admin_permissions().end()),
       read_reads_all_(service.read_permission_reads_all()) {
   for (const v1::PermissionRule& in : service.permissions()) {
@@ -40,9 +42,11 @@ TokenVerifier::TokenVerifier(const v1::WorkerService& service)
 absl::StatusOr<Identity> TokenVerifier::Verify(absl::string_view token, absl::Time now) const {
   absl::StatusOr<JwtClaims> claims = verifier_.Verify(token, now);
   if (!claims.ok()) return claims.status();
+  std::optional<absl::Time> expires_at = claims->expires_at;
+  if (expires_at.has_value() && *expires_at <= now) *expires_at += leeway_;
   return Identity{.user = ToUtf8(claims->user),
                   .permissions = std::move(claims->permissions),
-                  .expires_at = claims->expires_at};
+                  .expires_at = expires_at};
 }
 
 const TokenVerifier::Rule* TokenVerifier::RuleFor(absl::string_view channel) const {
@@ -52,21 +56,31 @@ const TokenVerifier::Rule* TokenVerifier::RuleFor(absl::string_view channel) con
   return nullptr;
 }
 
+bool TokenVerifier::IsAdmin(const Identity& identity) const {
+  return Has(identity.permissions, "admin") ||
+         std::any_of(admin_permissions_.begin(), admin_permissions_.end(),
+                     [&](const std::string& admin) { return Has(identity.permissions, admin); });
+}
+
+bool TokenVerifier::Allows(const Identity& identity, const std::vector<std::string>& any_of) const {
+  return std::any_of(any_of.begin(), any_of.end(), [&](const std::string& permission) {
+    return Has(identity.permissions, permission) ||
+           (read_reads_all_ && absl::EndsWith(permission, ":read") &&
+            Has(identity.permissions, "read"));
+  });
+}
+
+bool TokenVerifier::HasOneOf(const Identity& identity,
+                             const std::vector<std::string>& permissions) const {
+  return IsAdmin(identity) || Allows(identity, permissions);
+}
+
 bool TokenVerifier::MaySubscribe(const Identity& identity, absl::string_view channel) const {
-  if (Has(identity.permissions, "admin")) return true;
-  for (const std::string& admin : admin_permissions_) {
-    if (Has(identity.permissions, admin)) return true;
-  }
+  if (IsAdmin(identity)) return true;
   // Of a pattern only what stands before its first wildcard is the same in all that it matches: a
   // rule covers the pattern if its prefix lies within that.  Other rules for longer prefixes may
   // not be stricter, so each rule that could meet the pattern must be satisfied.
-  const auto allows = [&](const Rule& rule) {
-    return std::any_of(rule.any_of.begin(), rule.any_of.end(), [&](const std::string& permission) {
-      return Has(identity.permissions, permission) ||
-             (read_reads_all_ && absl::EndsWith(permission, ":read") &&
-              Has(identity.permissions, "read"));
-    });
-  };
+  const auto allows = [&](const Rule& rule) { return Allows(identity, rule.any_of); };
   if (!IsPattern(channel)) {
     const Rule* rule = RuleFor(channel);
     return rule != nullptr && allows(*rule);

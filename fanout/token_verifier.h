@@ -25,6 +25,8 @@ namespace fanwire::fanout {
 struct Identity {
   std::string user;  // may be empty
   std::vector<std::string> permissions;
+  // When the session ends: at the token's `exp`, or `auth.leeway` after it if the token was taken
+  // later than its `exp`.
   std::optional<absl::Time> expires_at;
 };
 
@@ -35,12 +37,16 @@ class TokenVerifier {
   // Whether the service has a key with which tokens can be checked.
   bool has_keys() const { return verifier_.has_keys(); }
 
-  //   UNAUTHENTICATED  the token is malformed, has expired, or no key verifies it
+  //   UNAUTHENTICATED  the token is malformed, has expired, or no key verifies it; the message
+  //                    names the claim
   absl::StatusOr<Identity> Verify(absl::string_view token, absl::Time now) const;
 
   // Whether `identity` may subscribe to `channel`, a name or a pattern.  A pattern is allowed if
   // every channel that it can match is allowed.
   bool MaySubscribe(const Identity& identity, absl::string_view channel) const;
+
+  // Whether `identity` has one of the permissions.  An administrator has all of them.
+  bool HasOneOf(const Identity& identity, const std::vector<std::string>& permissions) const;
 
  private:
   struct Rule {
@@ -50,8 +56,12 @@ class TokenVerifier {
   };
 
   const Rule* RuleFor(absl::string_view channel) const;
+  bool IsAdmin(const Identity& identity) const;
+  // As HasOneOf(), but without a look at the administrators.
+  bool Allows(const Identity& identity, const std::vector<std::string>& any_of) const;
 
   const JwtVerifier verifier_;
+  const absl::Duration leeway_;
   std::vector<Rule> rules_;
   std::vector<std::string> admin_permissions_;
   bool read_reads_all_ = false;

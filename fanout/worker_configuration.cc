@@ -1,9 +1,11 @@
 #include "fanout/worker_configuration.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "common/log.h"
 #include "common/proto_time.h"
@@ -13,6 +15,19 @@
 #include "proto/close_code.h"
 
 namespace fanwire::fanout {
+
+namespace {
+
+// What of a service decides which channels a token allows, as bytes to compare.
+std::string PermissionsOf(const v1::WorkerService& service) {
+  v1::WorkerService part;
+  *part.mutable_permissions() = service.permissions();
+  *part.mutable_admin_permissions() = service.admin_permissions();
+  part.set_read_permission_reads_all(service.read_permission_reads_all());
+  return part.SerializeAsString();
+}
+
+}  // namespace
 
 WorkerConfiguration::WorkerConfiguration(ServicePorts* ports, Hub* hub)
     : ports_(ports), hub_(hub) {}
@@ -29,6 +44,7 @@ bool WorkerConfiguration::Apply(const v1::WorkerConfig& config, bool open_ports,
     ack->set_error(std::string(status.message()));
     return false;
   }
+  if (open_ports && config_ != nullptr) ReviewPermissions(config);
   config_ = std::make_unique<v1::WorkerConfig>(config);
   version_ = config.version();
   hub_->set_slice(std::max<uint32_t>(config.worker().fanout_slice(), 1),
@@ -42,6 +58,23 @@ bool WorkerConfiguration::Apply(const v1::WorkerConfig& config, bool open_ports,
                              {"listeners", ack->listeners_size()},
                              {"workers", config.attached_workers()}});
   return true;
+}
+
+void WorkerConfiguration::ReviewPermissions(const v1::WorkerConfig& next) {
+  absl::flat_hash_map<absl::string_view, std::string> before;
+  for (const v1::WorkerService& service : config_->services()) {
+    before[service.name()] = PermissionsOf(service);
+  }
+  for (const v1::WorkerService& service : next.services()) {
+    // Most reloads change no permissions, and then no session need be looked at.
+    const auto it = before.find(service.name());
+    if (it == before.end() || it->second == PermissionsOf(service)) continue;
+    std::vector<Session*> sessions;
+    for (const auto& [id, session] : ports_->Find(service.name())->sessions()) {
+      sessions.push_back(session);
+    }
+    for (Session* const session : sessions) session->LeaveForbidden();
+  }
 }
 
 void WorkerConfiguration::CloseRemovedServices() {

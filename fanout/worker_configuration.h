@@ -54,6 +54,9 @@ class WorkerConfiguration {
   void SetReconnectTimes(DrainOrder* order) const;
 
  private:
+  // Ends the subscriptions that the permissions of `next`, which is in force, do not allow.
+  void ReviewPermissions(const v1::WorkerConfig& next);
+
   ServicePorts* const ports_;
   Hub* const hub_;
   std::unique_ptr<const v1::WorkerConfig> config_;

@@ -46,9 +46,9 @@ absl::Status Verdict(const std::string& token, const JwtParts& parts, const std:
     return CheckJwtTimes(parts.claims, now, kLeeway);
   }
   if (audience.empty() && !parts.claims.audience.empty() && parts.fault.ok()) {
-    return absl::UnauthenticatedError(
-        absl::StrCat("claim aud: the token is for ", absl::StrJoin(parts.claims.audience, ", "),
-                     " only: give --audience SERVICE"));
+    return absl::UnauthenticatedError(absl::StrCat("claim aud: the token is for ",
+                                                   absl::StrJoin(parts.claims.audience, ", "),
+                                                   " only: give --audience SERVICE"));
   }
   return JwtVerifier({{.id = parts.key_id, .secret = secret}}, audience, kLeeway)
       .Verify(token, now)

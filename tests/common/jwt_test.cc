@@ -77,17 +77,14 @@ TEST(JwtTest, TimesHoldWithinTheLeeway) {
   claims.expires_at = kNow - absl::Seconds(4);
   EXPECT_OK(verify(claims));
   claims.expires_at = kNow - absl::Seconds(5);
-  EXPECT_THAT(verify(claims),
-              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim exp")));
+  EXPECT_THAT(verify(claims), StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim exp")));
   claims = {};
   claims.not_before = claims.issued_at = kNow + absl::Seconds(5);
   EXPECT_OK(verify(claims));
   claims.issued_at = kNow + absl::Seconds(6);
-  EXPECT_THAT(verify(claims),
-              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim iat")));
+  EXPECT_THAT(verify(claims), StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim iat")));
   claims.not_before = kNow + absl::Seconds(6);
-  EXPECT_THAT(verify(claims),
-              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim nbf")));
+  EXPECT_THAT(verify(claims), StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim nbf")));
 }
 
 TEST(JwtTest, NoClaimIsRequired) {

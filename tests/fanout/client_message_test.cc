@@ -267,9 +267,9 @@ TEST(ClientMessageTest, RefreshTokenIsARequestAlone) {
 }
 
 TEST(ClientMessageTest, TheDataOfARequestKeepsEveryDigitAndEveryMember) {
-  const ClientMessage request = Parse(
-      R"({"data":{"n":0},"type":"request","event":"x","data":{ "b":12345678901234567890123,)"
-      R"( "a":[-0, 1.0], "a":"\u0041 b" } , "id":"1"})");
+  const ClientMessage request =
+      Parse(R"({"data":{"n":0},"type":"request","event":"x","data":{ "b":12345678901234567890123,)"
+            R"( "a":[-0, 1.0], "a":"\u0041 b" } , "id":"1"})");
   EXPECT_EQ(request.data, R"({"b":12345678901234567890123,"a":[-0,1.0],"a":"\u0041 b"})");
 }
 

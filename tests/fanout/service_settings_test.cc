@@ -76,9 +76,9 @@ TEST(ServiceSettingsTest, HistoryIsAlwaysAnsweredAndOthersIfNamed) {
   v1::WorkerService service;
   service.add_requests()->set_name("get_patterns");
   const ServiceSettings settings(service);
-  EXPECT_TRUE(settings.Answers("history"));
-  EXPECT_TRUE(settings.Answers("get_patterns"));
-  EXPECT_FALSE(settings.Answers("get_anomalies"));
+  EXPECT_TRUE(settings.requests.Answers("history"));
+  EXPECT_TRUE(settings.requests.Answers("get_patterns"));
+  EXPECT_FALSE(settings.requests.Answers("get_anomalies"));
 }
 
 TEST(ServiceSettingsTest, CorrelationIsAutomaticUnlessForced) {

@@ -183,8 +183,8 @@ TEST_F(SessionRecoveryTest, AChannelNamedTwiceIsRecoveredOnceAndNothingIsLost) {
     PairClient* const client = Welcomed();
     Json recover = From(2);
     recover["channel"] = "a";
-    client->Request("subscribe", {{"channels", recover_first ? Json{recover, "a"}
-                                                             : Json{"a", recover}}});
+    client->Request("subscribe",
+                    {{"channels", recover_first ? Json{recover, "a"} : Json{"a", recover}}});
     Quiet();
     while (!control_->asks.empty()) Step();
     Publish("a");

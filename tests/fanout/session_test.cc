@@ -84,9 +84,11 @@ TEST_F(SessionTest, ATokenOfTheHandshakeIsTakenAndTheWelcomeSaysSo) {
 TEST_F(SessionTest, ABadTokenOfTheHandshakeIsRefusedLikeABadFrame) {
   SessionStart start;
   start.bad_token = true;
+  start.token_fault = "claim exp: a text; seconds since 1970 are wanted";
   PairClient* const client = Connect(std::move(start));
   const Json error = client->Next();
   EXPECT_EQ(error["error_code"], "AUTH_FAILED");
+  EXPECT_EQ(error["reason"], "claim exp: a text; seconds since 1970 are wanted");
   EXPECT_EQ(error["error_message"], "Invalid or expired token");
   EXPECT_EQ(client->close_code, 1008);
   EXPECT_EQ(client->close_reason, "Authentication failed");
@@ -181,6 +183,8 @@ TEST_F(SessionTest, ALaterAuthIsAnsweredAndABadOneDoesNotClose) {
   Quiet();
   ASSERT_THAT(client->messages, SizeIs(3));
   EXPECT_EQ(client->messages[0]["error_message"], "Invalid or expired token");
+  EXPECT_EQ(client->messages[0]["reason"],
+            "token: has 1 part; a JSON web token is header.claims.signature");
   EXPECT_EQ(client->messages[1]["error_message"], "Missing or malformed auth token");
   EXPECT_EQ(client->messages[2]["data"]["user_id"], "alice");
   EXPECT_EQ(client->close_code, std::nullopt);
@@ -206,6 +210,131 @@ TEST_F(SessionTest, ARefreshedTokenKeepsTheSession) {
   loop_.RunAfter(absl::Milliseconds(60), [&] { later = true; });
   EXPECT_TRUE(RunUntil([&] { return later; }));
   EXPECT_EQ(client->close_code, std::nullopt);
+}
+
+TEST_F(SessionTest, ThirtySecondsBeforeItsTokenExpiresTheSessionIsToldOnce) {
+  PairClient* const client = Welcomed(Alice(absl::Seconds(30) + absl::Milliseconds(20)));
+  Quiet();
+  EXPECT_THAT(client->messages, IsEmpty());
+  clock_.Advance(absl::Milliseconds(20));
+  EXPECT_TRUE(RunUntil([&] { return !client->messages.empty(); }));
+  const Json expiring = client->Next();
+  EXPECT_EQ(expiring["event"], "token.expiring");
+  EXPECT_EQ(expiring["data"], (Json{{"expires_at", "2026-02-02T02:40:30.020000+00:00"}}));
+  Quiet();
+  EXPECT_THAT(client->messages, IsEmpty());
+  EXPECT_EQ(client->close_code, std::nullopt);
+}
+
+TEST_F(SessionTest, ATokenThatExpiresSoonIsToldBehindTheWelcome) {
+  PairClient* const client = Welcomed(Alice(absl::Seconds(10)));
+  EXPECT_TRUE(RunUntil([&] { return !client->messages.empty(); }));
+  EXPECT_EQ(client->Next()["event"], "token.expiring");
+}
+
+TEST_F(SessionTest, RefreshTokenAnswersWithTheNewEndAndTheSessionStays) {
+  UseKeys();
+  PairClient* const client = Welcomed(Alice(absl::Seconds(10)));
+  EXPECT_TRUE(RunUntil([&] { return !client->messages.empty(); }));
+  client->Clear();
+  client->Request("refresh_token", {{"token", Token(absl::Seconds(40))}}, "r1");
+  Quiet();
+  const Json answer = client->Next();
+  EXPECT_EQ(answer["type"], "response");
+  EXPECT_EQ(answer["event"], "refresh_token");
+  EXPECT_EQ(answer["correlation_id"], "r1");
+  EXPECT_EQ(answer["data"], (Json{{"status", "refreshed"},
+                                  {"user_id", "alice"},
+                                  {"expires_at", "2026-02-02T02:40:40.000000+00:00"}}));
+  clock_.Advance(absl::Seconds(10));  // the first token is over, and of the new one 30 s are left
+  client->Request("ping", Json::object());
+  Quiet();
+  EXPECT_EQ(client->close_code, std::nullopt);
+  EXPECT_EQ(client->Next()["type"], "pong");
+}
+
+TEST_F(SessionTest, ABadTokenToRefreshWithChangesNothing) {
+  UseKeys();
+  PairClient* const client = Welcomed(Alice());
+  client->Request("refresh_token", {{"token", Token(-absl::Seconds(1))}});
+  client->Request("refresh_token", Json::object());
+  Quiet();
+  ASSERT_THAT(client->messages, SizeIs(2));
+  for (const Json& error : client->messages) EXPECT_EQ(error["error_code"], "AUTH_FAILED");
+  EXPECT_THAT(client->messages[0]["reason"].get<std::string>(), HasSubstr("claim exp"));
+  EXPECT_EQ(client->close_code, std::nullopt);
+  EXPECT_EQ(SessionOf(client)->user(), "alice");
+}
+
+TEST_F(SessionTest, ALaterTokenThatAllowsLessEndsSubscriptions) {
+  UseKeys();
+  for (const char* request : {"auth", "refresh_token"}) {
+    PairClient* const client = Welcomed();
+    SubscribeTo(client, "workflow:1");
+    SubscribeTo(client, "pool:1");
+    SubscribeTo(client, "pool:*");
+    client->Request(request, {{"token", Token()}});
+    Quiet();
+    ASSERT_THAT(client->messages, SizeIs(3)) << request;
+    EXPECT_EQ(client->messages[0]["event"], request);
+    for (size_t i : {1, 2}) {
+      EXPECT_EQ(client->messages[i]["event"], "channel.unsubscribed");
+      EXPECT_EQ(client->messages[i]["data"]["reason"], "permissions_changed");
+    }
+    EXPECT_EQ(client->messages[1]["data"]["channel"], "pool:1");
+    EXPECT_EQ(client->messages[2]["data"]["channel"], "pool:*");
+    client->Clear();
+    Publish("pool:1");
+    Publish("workflow:1");
+    EXPECT_THAT(client->Offsets("pool:1"), IsEmpty());
+    EXPECT_THAT(client->Offsets("workflow:1"), SizeIs(1));
+  }
+}
+
+TEST_F(SessionTest, WhatWaitsOfAPatternThatIsNotAllowedAnyMoreIsDropped) {
+  UseKeys();
+  PairClient* const client = Welcomed();
+  SubscribeTo(client, "workflow:1");
+  SubscribeTo(client, "pool:*");
+  client->reads = false;
+  FakePublication large;
+  large.padding = 10'000;
+  for (int i = 0; i < 5; ++i) {
+    control_->Publish("pool:1", large);
+    control_->Publish("workflow:1", large);
+  }
+  control_->Apply();
+  Quiet();
+  client->Request("auth", {{"token", Token()}});
+  Quiet();
+  client->reads = true;
+  Quiet();
+  EXPECT_THAT(client->Named("channel.unsubscribed"), SizeIs(1));
+  EXPECT_THAT(client->Offsets("workflow:1"), ElementsAre(1, 2, 3, 4, 5));
+  EXPECT_LT(client->Offsets("pool:1").size(), 5u);  // what the kernel had is gone
+  EXPECT_GT(dropped(DropReason::kClosing), 0);
+}
+
+TEST_F(SessionTest, ARequestForWhatATokenDoesNotAllowIsForbidden) {
+  Configure([](v1::WorkerService* service) {
+    v1::ServiceRequest* const request = service->add_requests();
+    request->set_name("get_pool_status");
+    request->set_argument("pool_id");
+    request->set_kind("pool");
+  });
+  UseKeys();
+  PairClient* const client = Welcomed(Alice());
+  client->Request("get_pool_status", {{"pool_id", "local"}}, "g1");
+  Quiet();
+  const Json error = client->Next();
+  EXPECT_EQ(error["error_code"], "FORBIDDEN");
+  EXPECT_EQ(error["error_message"], "Not authorized to subscribe to pool:local");
+  EXPECT_EQ(error["correlation_id"], "g1");
+  EXPECT_THAT(control_->requests, IsEmpty());
+  Welcomed()->Request("get_pool_status", {{"pool_id", "local"}});  // anonymous: may ask
+  Quiet();
+  ASSERT_THAT(control_->requests, SizeIs(1));
+  control_->requests.clear();
 }
 
 TEST_F(SessionTest, WhatATokenDoesNotAllowIsForbidden) {

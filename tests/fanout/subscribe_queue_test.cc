@@ -455,8 +455,8 @@ TEST_F(SubscribeQueueTest, WhatIsNotAllowedAnyMoreIsLeftAndTold) {
   Subscribed("w:*");
   host_.forbidden = {"a", "w:*"};
   queue_.LeaveForbidden("changed");
-  EXPECT_THAT(host_.log, ElementsAre("settle", "settle", "settle", "drop forbidden", "reply ",
-                                     "reply "));
+  EXPECT_THAT(host_.log,
+              ElementsAre("settle", "settle", "settle", "drop forbidden", "reply ", "reply "));
   ASSERT_THAT(host_.replies, SizeIs(2));
   EXPECT_EQ(host_.replies[0]["event"], "channel.unsubscribed");
   EXPECT_EQ(host_.replies[0]["room"], "a");

@@ -69,6 +69,23 @@ TEST(TokenVerifierTest, BadExpiredAndForeignTokensAreRefused) {
   EXPECT_OK(verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow));
 }
 
+TEST(TokenVerifierTest, ATokenTakenWithinTheLeewayLastsAsLongAsThat) {
+  v1::WorkerService service = Mahavishnu();
+  service.mutable_leeway()->set_seconds(5);
+  const TokenVerifier verifier(service);
+  JwtClaims claims;
+  claims.expires_at = kNow - absl::Seconds(2);
+  const auto late = verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow);
+  ASSERT_OK(late);
+  EXPECT_EQ(late->expires_at, kNow + absl::Seconds(3));
+  claims.expires_at = kNow + absl::Seconds(2);
+  EXPECT_EQ(verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow)->expires_at,
+            kNow + absl::Seconds(2));
+  claims.expires_at = kNow - absl::Seconds(5);
+  EXPECT_THAT(verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim exp")));
+}
+
 TEST(TokenVerifierTest, WithoutKeysThereIsNothingToCheckWith) {
   v1::WorkerService service;
   EXPECT_FALSE(TokenVerifier(service).has_keys());
@@ -102,6 +119,19 @@ TEST(TokenVerifierTest, PlainReadOpensAllReadRulesOnlyWhereConfigured) {
   service.set_read_permission_reads_all(true);
   EXPECT_TRUE(TokenVerifier(service).MaySubscribe(Having({"read"}), "workflow:1"));
   EXPECT_FALSE(TokenVerifier(service).MaySubscribe(Having({"read"}), "global"));
+}
+
+TEST(TokenVerifierTest, AnAdministratorHasEveryPermission) {
+  v1::WorkerService service = Mahavishnu();
+  const TokenVerifier verifier(service);
+  EXPECT_TRUE(verifier.HasOneOf(Having({"b"}), {"a", "b"}));
+  EXPECT_FALSE(verifier.HasOneOf(Having({"c"}), {"a", "b"}));
+  EXPECT_FALSE(verifier.HasOneOf(Having({"c"}), {}));
+  EXPECT_TRUE(verifier.HasOneOf(Having({"admin"}), {}));
+  EXPECT_TRUE(verifier.HasOneOf(Having({"mahavishnu:admin"}), {"a"}));
+  EXPECT_FALSE(verifier.HasOneOf(Having({"read"}), {"state:read"}));
+  service.set_read_permission_reads_all(true);
+  EXPECT_TRUE(TokenVerifier(service).HasOneOf(Having({"read"}), {"state:read"}));
 }
 
 TEST(TokenVerifierTest, APatternNeedsEveryChannelThatItCanMatch) {

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "common/jwt.h"
 #include "common/log.h"
 #include "tests/fanout/ports_fixture.h"
 
@@ -64,6 +66,37 @@ TEST_F(WorkerConfigurationTest, OneThatIsRefusedChangesNothing) {
   EXPECT_EQ(configuration_.orphan_timeout(), absl::Seconds(30));
   EXPECT_EQ(GetLogLevel(), LogLevel::kError);
   EXPECT_TRUE(Listens(port));
+}
+
+TEST_F(WorkerConfigurationTest, OtherPermissionsEndSubscriptionsThatTheyDoNotAllow) {
+  const JwtKey key = {"k1", "a secret of some length"};
+  v1::WorkerService& service = *config_.mutable_services(0);
+  v1::Key* const known = service.add_keys();
+  known->set_id(key.id);
+  known->set_secret(key.secret);
+  service.set_token_in_query(true);
+  v1::PermissionRule* const rule = service.add_permissions();
+  rule->set_prefix("workflow:");
+  rule->add_any_of("workflow:read");
+  ASSERT_TRUE(Apply());
+  JwtClaims claims;
+  claims.permissions = {"workflow:read"};
+  PairClient* const client = Connect(ports()[0], absl::StrCat("/?token=", MintJwt(claims, key)));
+  client->Subscribe("workflow:1");
+  ASSERT_TRUE(RunUntil([&] { return !client->Named("subscribe").empty(); }));
+  PairClient* const anonymous = Subscribed(ports()[0], "workflow:1");
+  client->Clear();
+  anonymous->Clear();
+  config_.mutable_worker()->mutable_orphan_timeout()->set_seconds(31);
+  ASSERT_TRUE(Apply());  // the same permissions
+  rule->set_any_of(0, "workflow:admin");
+  ASSERT_TRUE(Apply());
+  ASSERT_TRUE(RunUntil([&] { return !client->messages.empty(); }));
+  EXPECT_EQ(client->messages[0]["event"], "channel.unsubscribed");
+  EXPECT_EQ(client->messages[0]["data"],
+            (Json{{"channel", "workflow:1"}, {"reason", "permissions_changed"}}));
+  EXPECT_EQ(this->service()->counts().subscriptions, 1);
+  EXPECT_TRUE(anonymous->messages.empty());
 }
 
 TEST_F(WorkerConfigurationTest, AWorkerThatDrainsOpensNoListener) {

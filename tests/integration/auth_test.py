@@ -69,7 +69,11 @@ class Auth(Case):
                 (token("dara", aud="mahavishnu"), "dara"),
                 (token("dara", iss="anybody"), "dara"),
                 (token("ana", secret=OTHER_SECRET, headers={"kid": "second"}), "ana"),
-                (token("ana", secret=OTHER_SECRET), "ana")]:
+                (token("ana", secret=OTHER_SECRET), "ana"),
+                (token(42), "42"), (token(None, sub=-7), "-7"),
+                (token("ana", iat=int(time.time()) + 2, nbf=int(time.time()) + 2), "ana"),
+                (token("ana", exp=time.time() + 3600.5), "ana"),
+                (token("ana", exp=253402300799), "ana")]:
             with self.subTest(user=user, text=text):
                 _, answer = await self.auth(text)
                 self.assertEqual(answer["type"], "response", answer)
@@ -82,13 +86,33 @@ class Auth(Case):
                 "", "x", "a.b.c", good[:-2], f"{head}.{body}.", f"{head}..{signature}",
                 f"{head}.{body[:-4]}AAAA.{signature}",
                 token("ana", secret="some-other-secret-0123456789"),
-                token("ana", expires_in=-1),
+                token("ana", expires_in=-60),
                 token("ana", nbf=int(time.time()) + 3600),
+                token("ana", iat=int(time.time()) + 3600),
+                token("ana", headers={"crit": ["exp2"], "exp2": 1}),
+                token(None, sub=1.5), token(["ana"]), token("ana", aud=[]),
+                token("ana", exp=str(int(time.time()) + 3600)),
+                token("ana", exp=int(time.time() + 3600) * 1000), token("ana", exp=253402300800),
                 token("ana", aud="akosha"),
                 token("ana", algorithm="none", secret=None),
                 token("ana", algorithm="HS384"), token("ana", algorithm="HS512")]:
             with self.subTest(text=text):
                 await self.assert_refused(*await self.auth(text))
+
+    async def test_a_refusal_names_the_claim(self):
+        for text, reason in [
+                (token("ana", exp=str(int(time.time()) + 3600)), "claim exp: a text"),
+                (token("ana", exp=int(time.time() + 3600) * 1000), "claim exp: "),
+                (token("ana", aud=[]), "claim aud: an empty list"),
+                (token("ana", aud="akosha"), "claim aud: "),
+                (token(True), "claim user_id: "),
+                (token("ana", expires_in=-60), "claim exp: the token expired at "),
+                ("x" * 8193, "token: 8193 bytes"),
+                ("e30=.e30=.AA", "token header: padded")]:
+            with self.subTest(reason=reason):
+                client, answer = await self.auth(text)
+                await self.assert_refused(client, answer)
+                self.assertTrue(answer["reason"].startswith(reason), answer)
 
     async def test_token_missing_or_no_text(self):
         for data in ({}, {"token": None}, {"token": 7}, {"token": ["x"]}):
@@ -212,6 +236,36 @@ class Auth(Case):
                                          "user_id": "ana"})
         self.assertTrue(await self.may(client, "workflow:a"))
         self.assertFalse(await self.may(client, "global"))
+
+    async def test_a_later_token_that_allows_less_ends_subscriptions(self):
+        for request in ("auth", "refresh_token"):
+            client = await self.connect("akosha")
+            await client.subscribe("workflow:a")
+            await client.subscribe("global")
+            await client.subscribe("pool:*")
+            reply = await client.request(request, {"token": token("ana", ["workflow:read"])})
+            self.assertEqual(reply["event"], request, reply)
+            ended = [await client.event("channel.unsubscribed") for _ in range(2)]
+            self.assertEqual([frame["data"] for frame in ended], [
+                {"channel": name, "reason": "permissions_changed"} for name in ("global", "pool:*")])
+            for channel in ("global", "pool:a", "workflow:a"):
+                self.publish(channel, service="akosha", level="written")
+            self.assertEqual([frame["room"] for frame in await client.until_quiet()],
+                             ["workflow:a"])
+
+    async def test_a_refreshed_token_keeps_the_session(self):
+        client = await self.signed_in(["workflow:read"], expires_in=3)
+        expiring = await client.event("token.expiring")
+        self.assertTrue(expiring["data"]["expires_at"])
+        reply = await client.request("refresh_token", {"token": "nonsense"})
+        self.assertEqual(reply["error_code"], "AUTH_FAILED")
+        reply = await client.request("refresh_token",
+                                     {"token": token("ana", ["workflow:read"], expires_in=6)})
+        self.assertEqual((reply["data"]["status"], reply["data"]["user_id"]), ("refreshed", "ana"))
+        self.assertGreater(reply["data"]["expires_at"], expiring["data"]["expires_at"])
+        again = await client.event("token.expiring")
+        self.assertEqual(again["data"]["expires_at"], reply["data"]["expires_at"])
+        self.assertEqual(await client.closed(), (4004, "token expired"))
 
     async def test_a_session_ends_when_its_token_does(self):
         client = await self.signed_in(["admin"], expires_in=2)

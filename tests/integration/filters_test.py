@@ -85,6 +85,15 @@ class Filters(Case):
                 reply = await client.request("subscribe", {"channel": "f:a", "events": events})
                 self.assertEqual(reply["error_code"], "INVALID_REQUEST")
 
+    async def test_a_name_that_no_event_can_have_is_refused(self):
+        client = await self.connect()
+        for name in ("*", "", "workflow.*", "x" * 129):
+            reply = await client.request("subscribe", {"channel": "fn:a", "events": [name]})
+            self.assertEqual(reply["error_code"], "INVALID_REQUEST", name)
+        await client.subscribe("fn:a", events=[])  # filters nothing
+        self.publish_all("fn:a")
+        await client.events(3)
+
 
 if __name__ == "__main__":
     main()

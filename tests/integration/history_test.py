@@ -117,6 +117,19 @@ class History(Case):
         for reply in replies:
             self.assertEqual(self.numbers(reply["data"]), [1, 2])
 
+    async def test_a_position_that_is_not_held_is_told(self):
+        self.publisher.publish_many("short:since", 20)
+        client = await self.connect()
+        epoch = (await self.history(client, channel="short:since"))["epoch"]
+        for since, reason in [({"epoch": epoch, "offset": 3}, "history_expired"),
+                              ({"epoch": epoch, "offset": 99}, "offset_unknown"),
+                              ({"epoch": "0123456789abcdef", "offset": 19}, "epoch_changed"),
+                              ({"epoch": epoch, "offset": 15}, None)]:
+            answer = await self.history(client, channel="short:since", since=since)
+            self.assertEqual(self.numbers(answer), [16, 17, 18, 19, 20])
+            self.assertEqual(answer.get("complete"), None if reason is None else False)
+            self.assertEqual(answer.get("reason"), reason)
+
 
 if __name__ == "__main__":
     main()

@@ -93,12 +93,36 @@ class Recovery(Case):
         self.assertEqual(confirmation["reason"], "epoch_changed")
         self.assertEqual(await client.until_quiet(), [])
 
-    async def test_a_position_from_the_future_is_of_another_epoch_or_expired(self):
+    async def test_a_pattern_is_not_recovered_and_says_so(self):
+        client = await self.connect()
+        confirmation = await client.subscribe("rp:*", recover={"epoch": "e", "offset": 1})
+        self.assertIs(confirmation["recovered"], False)
+        self.assertEqual(confirmation["reason"], "pattern")
+        self.publish("rp:a")
+        await client.event("test.event")
+
+    async def test_a_channel_named_twice_is_recovered_once(self):
+        self.publisher.publish_many("r:twice", 2000)
+        client = await self.connect()
+        epoch = (await client.subscribe("r:twice"))["epoch"]
+        await client.unsubscribe("r:twice")
+        entry = {"channel": "r:twice", "recover": {"epoch": epoch, "offset": 1500}}
+        for channels in (["r:twice", entry], [entry, "r:twice"]):
+            reply = await client.request("subscribe", {"channels": channels})
+            results = reply["data"]["results"]
+            self.assertEqual(results[0], results[1])
+            self.assertEqual((results[0]["recovered"], results[0]["offset"]), (True, 2000))
+            self.assertEqual(await client.numbers(500), list(range(1501, 2001)))
+            self.assertEqual(await client.until_quiet(), [])
+            await client.unsubscribe("r:twice")
+
+    async def test_a_position_from_the_future_is_unknown(self):
         receipt = self.publish("r:future")
         client = await self.connect()
         confirmation = await client.subscribe("r:future", recover={
             "epoch": receipt.position.epoch, "offset": 1000})
         self.assertIs(confirmation["recovered"], False)
+        self.assertEqual(confirmation["reason"], "offset_unknown")
         self.assertEqual(confirmation["offset"], 1)
 
     async def test_history_disabled(self):

@@ -1,11 +1,15 @@
 """Status requests are answered from published events, with the shipped configuration."""
-from harness import Case, eventually, main, shipped_config
+from harness import Case, eventually, main, shipped_config, token
+from harness.token import SECRET
 
 
 class StatusRequests(Case):
     @classmethod
     def config(cls):
-        return shipped_config()
+        config = shipped_config()
+        for entry in config["services"]:
+            entry["keys"] = [{"secret": SECRET}]
+        return config
 
     async def ask(self, name, request, **data):
         client = await self.connect(name)
@@ -46,6 +50,44 @@ class StatusRequests(Case):
             with self.subTest(request=request):
                 reply = await self.ask(name, request)
                 self.assertEqual(reply["error_code"], "INVALID_REQUEST")
+
+    async def test_who_may_ask(self):
+        for name, request, data, permission in [
+                ("mahavishnu", "get_workflow_status", {"workflow_id": "w"}, "workflow:read"),
+                ("mahavishnu", "get_pool_status", {"pool_id": "pool:p"}, "pool:read"),
+                ("akosha", "get_patterns", {}, "akosha:read"),
+                ("akosha", "get_anomalies", {}, "akosha:read"),
+                ("crackerjack", "get_test_status", {"run_id": "r"}, "crackerjack:read"),
+                ("crackerjack", "get_quality_gate", {"project": "p"}, "crackerjack:read"),
+                ("dhruva", "get_adapter_status", {"adapter_id": "a"}, "dhara:read"),
+                ("excalidraw", "get_diagram_status", {"diagram_id": "d"}, "excalidraw:read"),
+                ("fastblocks", "get_component_status", {"component_id": "c"}, "fastblocks:read"),
+                ("fastblocks", "get_state", {"state_path": "s"}, "fastblocks:read")]:
+            for permissions, allowed in [([], False), (["other:read"], False),
+                                         ([permission], True), ([f"{name}:admin"], True),
+                                         (["admin"], True)]:
+                with self.subTest(request=request, permissions=permissions):
+                    client = await self.connect(name, path=f"/?token={token('u1', permissions)}")
+                    reply = await client.request(request, data)
+                    self.assertEqual(reply["type"], "response" if allowed else "error", reply)
+                    if not allowed:
+                        self.assertEqual(reply["error_code"], "FORBIDDEN")
+                    await client.close()
+
+    async def test_numbers_keep_every_digit(self):
+        numbers = ["12345678901234567890123456789", "18446744073709551616", "1e400",
+                   "0.1000000000000000000001", "-0", "1.0"]
+        listed = "[" + ",".join(numbers) + "]"
+        event = self.publisher.event("diagram:digits", "diagram.created", service="excalidraw")
+        event.json = ('{"diagram_id":"digits","elements":%s}' % listed).encode()
+        self.publisher.publish_batch([event])
+        client = await self.connect("excalidraw")
+        await client.send({"type": "request", "id": "1", "event": "get_diagram_status",
+                           "data": {"diagram_id": "digits"}})
+        self.assertIn(f'"elements":{listed}', await client.recv_text())
+        await client.send('{"type":"request","event":"get_diagram_status",'
+                          '"data":{"diagram_id": 12345678901234567890123456789}}')
+        self.assertIn('"diagram_id":12345678901234567890123456789', await client.recv_text())
 
     async def test_another_services_request_is_unknown(self):
         reply = await self.ask("akosha", "get_workflow_status", workflow_id="w")

@@ -90,8 +90,9 @@ class Welcome(Case):
     async def test_subprotocol_of_our_own_is_accepted_and_others_are_not(self):
         client = await self.connect(subprotocols=["fanwire.v1.json"])
         self.assertEqual(client.socket.subprotocol, "fanwire.v1.json")
-        client = await self.connect(subprotocols=["mqtt"])
-        self.assertIsNone(client.socket.subprotocol)
+        for other in ("mqtt", "FANWIRE.V1.JSON"):
+            client = await self.connect(subprotocols=[other])
+            self.assertIsNone(client.socket.subprotocol)
 
     async def test_pages_of_this_machine_alone_may_connect(self):
         for service in ("mahavishnu", "session-buddy"):

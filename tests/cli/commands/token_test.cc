@@ -163,8 +163,8 @@ TEST_F(TokenTest, TextsThatAreNoUtf8AreRefused) {
 }
 
 TEST_F(TokenTest, ATokenThatNoServiceWouldAcceptIsNotMade) {
-  const Outcome outcome = wsctl_.Run({"token", "mint", "--secret-env", "SECRET", "--permission",
-                                      std::string(7000, 'p')});
+  const Outcome outcome = wsctl_.Run(
+      {"token", "mint", "--secret-env", "SECRET", "--permission", std::string(7000, 'p')});
   EXPECT_EQ(outcome.code, 67);
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(outcome.err, HasSubstr("at most 8192 are accepted"));
@@ -172,10 +172,9 @@ TEST_F(TokenTest, ATokenThatNoServiceWouldAcceptIsNotMade) {
 
 TEST_F(TokenTest, InspectSaysWhichClaimIsTheReason) {
   const auto inspect = [&](const std::string& claims, std::vector<std::string> more = {}) {
-    std::vector<std::string> words = {
-        "token", "inspect",
-        absl::StrCat(absl::WebSafeBase64Escape(R"({"alg":"HS256"})"), ".",
-                     absl::WebSafeBase64Escape(claims), ".AA")};
+    std::vector<std::string> words = {"token", "inspect",
+                                      absl::StrCat(absl::WebSafeBase64Escape(R"({"alg":"HS256"})"),
+                                                   ".", absl::WebSafeBase64Escape(claims), ".AA")};
     words.insert(words.end(), more.begin(), more.end());
     return wsctl_.Run(words);
   };
@@ -194,8 +193,8 @@ TEST_F(TokenTest, InspectSaysWhichClaimIsTheReason) {
   const Outcome old = inspect(R"({"exp":1000})");
   EXPECT_EQ(old.code, 0);
   EXPECT_THAT(old.out, HasSubstr("no: claim exp: the token expired at 1970-01-01T00:16:40"));
-  const Outcome audience = wsctl_.Run(
-      {"token", "inspect", Mint({"--audience", "akosha"}), "--secret-env", "SECRET"});
+  const Outcome audience =
+      wsctl_.Run({"token", "inspect", Mint({"--audience", "akosha"}), "--secret-env", "SECRET"});
   EXPECT_EQ(audience.code, 80);
   EXPECT_THAT(audience.out, HasSubstr("claim aud: the token is for akosha only"));
 }

@@ -65,10 +65,10 @@ TEST(JsonDocumentTest, RefusesWhatIsNoJsonObject) {
 }
 
 TEST(JsonDocumentTest, RefusesNumbersThatJsonDoesNotHave) {
-  for (const char* json : {R"({"a":NaN})", R"({"a":nan})", R"({"a":Infinity})",
-                           R"({"a":-Infinity})", R"({"a":-})", R"({"a":1e})", R"({"a":01e999})",
-                           R"({"a":+1e999})", R"({"a":.1e999})", R"({"a":1.e999})",
-                           R"({"a":1e999e1})", R"({"a":1e9-99})"}) {
+  for (const char* json :
+       {R"({"a":NaN})", R"({"a":nan})", R"({"a":Infinity})", R"({"a":-Infinity})", R"({"a":-})",
+        R"({"a":1e})", R"({"a":01e999})", R"({"a":+1e999})", R"({"a":.1e999})", R"({"a":1.e999})",
+        R"({"a":1e999e1})", R"({"a":1e9-99})"}) {
     EXPECT_THAT(JsonDocument().Parse(json), StatusIs(kInvalid, StartsWith("data: "))) << json;
   }
 }
@@ -208,8 +208,9 @@ TEST(JsonDocumentTest, ANumberBeyond64BitsMakesNothingElseJson) {
 
 TEST(JsonDocumentTest, TakesNumbersThatAreLargerThanEveryDouble) {
   for (const std::string& number :
-       {std::string("1e400"), std::string("-1E+400"), std::string("1.5e999"), "0.1e999",
-        std::string(400, '9'), absl::StrCat("-", std::string(400, '9'), ".5")}) {
+       {std::string("1e400"), std::string("-1E+400"), std::string("1.5e999"),
+        std::string("0.1e999"), std::string(400, '9'),
+        absl::StrCat("-", std::string(400, '9'), ".5")}) {
     JsonDocument data;
     ASSERT_OK(data.Parse(absl::StrCat("{\"k\":", number, ",\"l\":[", number, "],\"m\":7}")));
     EXPECT_EQ(data.TypeOf("k"), JsonType::kFraction);
@@ -253,7 +254,9 @@ TEST(JsonDocumentTest, TextsAndWholeNumbersOfAnySizeAreNames) {
 }
 
 TEST(JsonDocumentTest, SumsAreExact) {
-  const auto sum = [](const char* number, int64_t by) { return ToText(Sum(ExactJson(number), by)); };
+  const auto sum = [](const char* number, int64_t by) {
+    return ToText(Sum(ExactJson(number), by));
+  };
   EXPECT_EQ(sum("1", 2), "3");
   EXPECT_EQ(sum("-0", 0), "0");
   EXPECT_EQ(sum("9223372036854775807", 1), "9223372036854775808");
