@@ -222,29 +222,6 @@ TEST(IdempotencyManyTest, KeysWhoseTimeIsOverAreNotCountedAsEvictedWhenTheyMakeR
   EXPECT_EQ(filled.window().evicted(), 0);
 }
 
-// Old keys end and new ones come, on many threads; never are more than max_keys in their time.
-TEST(IdempotencyManyTest, WhileOldKeysEndNoYoungOneIsForgotten) {
-  constexpr int kThreads = 4, kKeys = 500, kRounds = 40;
-  Filled filled(kThreads * kKeys);
-  std::atomic<int> forgotten{0};
-  for (int round = 0; round < kRounds; ++round) {
-    const absl::Duration now = absl::Minutes(10) * (round + 1);
-    std::vector<std::thread> threads;
-    for (int t = 0; t < kThreads; ++t) {
-      threads.emplace_back([&, t] {
-        const int first = (round * kThreads + t) * kKeys;
-        for (int i = 0; i < kKeys; ++i) filled.Publish(first + i, now);
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-    for (int i = 0; i < kThreads * kKeys; ++i) {
-      if (filled.Publish(round * kThreads * kKeys + i, now) != Claim::kSettled) ++forgotten;
-    }
-  }
-  EXPECT_EQ(forgotten, 0);
-  EXPECT_EQ(filled.window().evicted(), 0);
-}
-
 TEST(IdempotencyManyTest, ManyThreadsForgetNoMoreThanIsTooMany) {
   constexpr int kThreads = 4, kKeys = 5000, kMax = 1000;
   Filled filled(kMax);
