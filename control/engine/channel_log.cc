@@ -13,12 +13,25 @@ namespace {
 // By so much the order of publications may differ from that in which they were received.
 constexpr absl::Duration kReceptionMargin = absl::Seconds(1);
 
+// What the allocator takes for a block, about.
+constexpr int64_t kBlockBytes = 16;
+
+// What a publication, and a log that holds any, take beside Publication::memory_bytes().
+constexpr int64_t kPublicationBytes = kBlockBytes;
+constexpr int64_t kHoldingBytes =
+    static_cast<int64_t>(sizeof(ChannelLog)) + kBlockBytes + kChannelStateBytes;
+
 }  // namespace
 
 ChannelLog::ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget)
     : budget_(budget), epoch_(Epoch::Random()), policy_(policy) {}
 
-ChannelLog::~ChannelLog() { budget_->used.fetch_sub(bytes_, std::memory_order_relaxed); }
+ChannelLog::~ChannelLog() { Count(-counted_); }
+
+void ChannelLog::Count(int64_t bytes) {
+  counted_ += bytes;
+  budget_->used.fetch_add(bytes, std::memory_order_relaxed);
+}
 
 void ChannelLog::Append(const PublicationPtr& publication, absl::Duration now) {
   if (count_ > 0) __builtin_prefetch(At(0).get());  // which will go, if the log is full
@@ -33,13 +46,9 @@ void ChannelLog::Append(const PublicationPtr& publication, absl::Duration now) {
   }
   if (old) DropOld(now);
   const auto bytes = static_cast<int64_t>(publication->memory_bytes());
-  int64_t used = budget_->used.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   bytes_ += bytes;
-  while (count_ > 0 && used > budget_->max_bytes) {
-    DropOldest();
-    used = budget_->used.load(std::memory_order_relaxed);
-  }
-  if (count_ == ring_.size()) Grow();
+  Count(bytes + kPublicationBytes + (count_ == 0 ? kHoldingBytes : 0));
+  if (count_ == ring_.size()) Resize(std::max(kFirstRing, ring_.size() * 2));
   ring_[(first_ + count_) & (ring_.size() - 1)] = publication;
   ++count_;
 }
@@ -96,11 +105,6 @@ int64_t ChannelLog::FirstSince(absl::Duration received) const {
 
 bool ChannelLog::Trim(absl::Duration now) {
   DropOld(now);
-  if (count_ == 0 && !ring_.empty()) {
-    ring_.clear();
-    ring_.shrink_to_fit();
-    first_ = 0;
-  }
   return count_ == 0;
 }
 
@@ -118,17 +122,23 @@ void ChannelLog::DropOldest() {
   const auto bytes = static_cast<int64_t>(oldest->memory_bytes());
   oldest = nullptr;
   bytes_ -= bytes;
-  budget_->used.fetch_sub(bytes, std::memory_order_relaxed);
   first_ = (first_ + 1) & (ring_.size() - 1);
   --count_;
+  Count(-(bytes + kPublicationBytes + (count_ == 0 ? kHoldingBytes : 0)));
+  // A ring that was long once gives its memory back.
+  if (ring_.size() > kFirstRing && count_ <= ring_.size() / 4) Resize(ring_.size() / 2);
 }
 
-void ChannelLog::Grow() {
-  Ring larger(std::max(kFirstRing, ring_.size() * 2));
+void ChannelLog::Resize(size_t size) {
+  const auto bytes = [](size_t entries) {  // beside the log
+    return entries <= kFirstRing ? 0 : static_cast<int64_t>(entries * sizeof(PublicationPtr));
+  };
+  Count(bytes(size) - bytes(ring_.size()));
+  Ring other(size);
   for (size_t i = 0; i < count_; ++i) {
-    larger[i] = std::move(ring_[(first_ + i) & (ring_.size() - 1)]);
+    other[i] = std::move(ring_[(first_ + i) & (ring_.size() - 1)]);
   }
-  ring_ = std::move(larger);
+  ring_ = std::move(other);
   first_ = 0;
 }
 

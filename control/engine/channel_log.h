@@ -1,6 +1,9 @@
 // ChannelLog keeps one channel in memory: its epoch, its offsets, and a ring of recent
 // publications.
 //
+// A log that holds publications is counted for all that it keeps in memory: the publications, the
+// ring, itself, and the channel's state.  One that holds none is counted for nothing.
+//
 // Threading: guarded by Router's channel lock; MemoryBudget is shared and atomic.
 // Cost:      an append is O(1) amortised.  The ring takes 8 bytes for each publication beside the
 //            publication itself; room for four is always there.
@@ -29,8 +32,8 @@ class ChannelLog final : public EngineChannel {
   ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget);
   ~ChannelLog() override;
 
-  // Gives `publication` the next offset and keeps it.  While the budget is exceeded, the channel
-  // drops its own oldest publications; Router's next sweep drops those of other channels.
+  // Gives `publication` the next offset and keeps it, whatever the budget: ChannelDirectory lets
+  // the oldest publications of all channels go.
   void Append(const PublicationPtr& publication, absl::Duration now);
 
   Position head() const override { return {epoch_, head_}; }
@@ -56,13 +59,17 @@ class ChannelLog final : public EngineChannel {
   // Drops all publications that are too old.
   void DropOld(absl::Duration now);
   int64_t oldest_offset() const { return head_ - static_cast<int64_t>(count_) + 1; }
-  void Grow();
+  // Moves the publications into a ring of another size, a power of two.
+  void Resize(size_t size);
+  // Counts memory that is taken or, if `bytes` is negative, given back.
+  void Count(int64_t bytes);
 
   MemoryBudget* const budget_;
   const Epoch epoch_;
   HistoryPolicy policy_;
   int64_t head_ = 0;
-  int64_t bytes_ = 0;
+  int64_t bytes_ = 0;    // of publications
+  int64_t counted_ = 0;  // in the budget
   // The size is a power of two, or 0.  The `count_` entries from `first_` on have the offsets up to
   // `head_`.
   Ring ring_;

@@ -35,6 +35,10 @@ struct HistoryState {
   int64_t bytes = 0;  // of memory or disk
 };
 
+// What the state of a channel that holds history is counted for, beside the engine's own: about
+// what ChannelState, its name and its places in tables take.
+inline constexpr int64_t kChannelStateBytes = 400;
+
 enum class ReadOutcome {
   kOk,
   kGone,      // the publication after the asked position is not kept any more
@@ -82,8 +86,9 @@ struct EngineAppend {
 };
 
 enum class AppendOutcome {
-  kDone,     // sealed and kept, all of them
-  kPending,  // the callback comes when they are, or with the reason why they are not
+  kDone,         // sealed and kept, all of them
+  kDoneCrowded,  // the same, and history takes more than it may: let the oldest publications go
+  kPending,      // the callback comes when they are, or with the reason why they are not
 };
 
 class Engine {
@@ -106,7 +111,8 @@ class Engine {
   virtual AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
                                absl::FunctionRef<EngineCallback()> make_done) = 0;
 
-  // Bytes that history holds in all, and by how many it exceeds what it may.
+  // Bytes that history takes in all, the states of the channels that hold it included; and by how
+  // many it exceeds what it may, or a little less, so that it is not crowded again at once.
   virtual int64_t history_bytes() const = 0;
   virtual int64_t excess_bytes() const = 0;
 

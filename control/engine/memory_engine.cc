@@ -28,17 +28,13 @@ class MemoryEngine final : public Engine {
     for (const EngineAppend& append : appends) {
       static_cast<ChannelLog*>(append.channel)->Append(append.publication, now);
     }
-    return AppendOutcome::kDone;
+    return history_bytes() > budget_.max_bytes ? AppendOutcome::kDoneCrowded : AppendOutcome::kDone;
   }
 
   int64_t history_bytes() const override { return budget_.used.load(std::memory_order_relaxed); }
 
-  // The sweep goes a tenth below the bound, so that it is not needed again at once.
   int64_t excess_bytes() const override {
-    const int64_t used = history_bytes();
-    return used <= budget_.max_bytes - budget_.max_bytes / 20
-               ? 0
-               : used - (budget_.max_bytes - budget_.max_bytes / 10);
+    return std::max<int64_t>(0, history_bytes() - (budget_.max_bytes - budget_.max_bytes / 64));
   }
 
   absl::Status Health() const override { return absl::OkStatus(); }

@@ -1,7 +1,6 @@
 #include "control/routing/channel_directory.h"
 
 #include <algorithm>
-#include <queue>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +10,10 @@
 namespace fanwire::control {
 
 namespace {
+
+// The set has room for twice the channels that it holds, at times.
+static_assert(sizeof(ChannelState) + 2 * sizeof(ChannelTable::Entry) + 3 * 16 <=
+              kChannelStateBytes);
 
 std::vector<std::string> MirrorPrefixes(const ServiceSpec& spec) {
   std::vector<std::string> prefixes;
@@ -216,6 +219,7 @@ void ChannelDirectory::ApplyPolicy(ChannelState* channel, const ServiceSnapshot&
   channel->services_version = snapshot.version;
   channel->backlog = policy.backlog;
   channel->gap = policy.gap;
+  channel->keeps_history = policy.history.size > 0;
   if (channel->dialect != Dialect::kCommon) return;
   if (channel->log == nullptr) {
     channel->log = engine_->Open(spec.name, channel->name, policy.history);
@@ -343,7 +347,8 @@ void ChannelDirectory::Sweep() {
   const absl::Duration now = clock_->Now();
   size_t seen = 0;
   for (size_t i = 0; i < ChannelTable::kShards && seen < kSweepChannels; ++i) {
-    ChannelTable::Shard& shard = table_.shard(next_shard_++ % ChannelTable::kShards);
+    const size_t index = next_shard_++ % ChannelTable::kShards;
+    ChannelTable::Shard& shard = table_.shard(index);
     MutexLock lock(&shard.mu);
     seen += shard.channels.size();
     for (auto it = shard.channels.begin(); it != shard.channels.end();) {
@@ -356,45 +361,53 @@ void ChannelDirectory::Sweep() {
       }
       Forget(shard, it++);
     }
+    // Without those that are forgotten, and with what an engine remembered of the others.
+    shard.order.Clear();
+    for (const ChannelTable::Entry& entry : shard.channels) shard.order.AddAgain(entry.state.get());
+    shard.order.EndAddAgain();
+    table_.PublishOldest(index);
   }
-  if (engine_->excess_bytes() > 0) TrimToBudget();
+  while (engine_->excess_bytes() > 0) {
+    const int64_t before = engine_->history_bytes();
+    TrimHistory();
+    if (engine_->history_bytes() >= before) break;  // there is nothing that may go
+  }
   for (ServiceState* const service : services()) service->idempotency.Expire(now);
 }
 
-void ChannelDirectory::TrimToBudget() {
-  using Oldest = std::pair<absl::Duration, std::shared_ptr<ChannelState>>;
-  const auto later = [](const Oldest& a, const Oldest& b) { return a.first > b.first; };
-  std::priority_queue<Oldest, std::vector<Oldest>, decltype(later)> queue(later);
-  for (size_t i = 0; i < ChannelTable::kShards; ++i) {
-    ChannelTable::Shard& shard = table_.shard(i);
-    MutexLock lock(&shard.mu);
-    for (const ChannelTable::Entry& entry : shard.channels) {
-      const std::shared_ptr<ChannelState>& channel = entry.state;
-      if (channel->log == nullptr) continue;
-      const absl::Duration received = channel->log->oldest_received_at();
-      if (received != absl::InfiniteDuration()) queue.emplace(received, channel);
+void ChannelDirectory::AddToHistoryOrder(size_t index, ChannelState* channel) {
+  ChannelTable::Shard& shard = table_.shard(index);
+  shard.mu.AssertHeld();  // by the caller
+  shard.order.Add(channel);
+  table_.PublishOldest(index);
+}
+
+void ChannelDirectory::TrimHistory() {
+  const int64_t now = absl::ToInt64Nanoseconds(clock_->Now());
+  size_t left = kTrimPublications;
+  for (int64_t excess = engine_->excess_bytes(); excess > 0; excess = engine_->excess_bytes()) {
+    // Publishers that add more than they drop go on until they do not.
+    if (left == 0 && excess < engine_->history_bytes() / 20) return;
+    size_t oldest = 0;
+    int64_t first = HistoryOrder::kNone, second = HistoryOrder::kNone;
+    for (size_t i = 0; i < ChannelTable::kShards; ++i) {
+      const int64_t since = table_.oldest(i);
+      if (since < first) {
+        second = std::exchange(first, since);
+        oldest = i;
+      } else {
+        second = std::min(second, since);
+      }
     }
-  }
-  int64_t excess = engine_->excess_bytes();
-  while (excess > 0 && !queue.empty()) {
-    const std::shared_ptr<ChannelState> channel = queue.top().second;
-    queue.pop();
-    // What this channel may give up before another one has something older.
-    const absl::Duration until = queue.empty() ? absl::InfiniteDuration() : queue.top().first;
-    const int64_t before = engine_->history_bytes();
-    ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
+    if (first == HistoryOrder::kNone) return;
+    // A little more than what is older than all other shards', so that shards do not take turns for
+    // every publication.
+    const int64_t slack = std::max<int64_t>(0, now - first) / 64;
+    const int64_t until = second == HistoryOrder::kNone ? second : std::max(first, second) + slack;
+    ChannelTable::Shard& shard = table_.shard(oldest);
     MutexLock lock(&shard.mu);
-    if (channel->log == nullptr) continue;  // forgotten meanwhile
-    absl::Duration oldest = channel->log->oldest_received_at();
-    // A few at a time: others wait for this shard.
-    for (int i = 0; i < 64 && oldest <= until && oldest != absl::InfiniteDuration() &&
-                    before - engine_->history_bytes() < excess;
-         ++i) {
-      channel->log->DropOldest();
-      oldest = channel->log->oldest_received_at();
-    }
-    excess -= before - engine_->history_bytes();
-    if (oldest != absl::InfiniteDuration()) queue.emplace(oldest, channel);
+    left -= std::min(left, shard.order.Drop(until, kTrimPublications));
+    table_.PublishOldest(oldest);
   }
 }
 

@@ -118,11 +118,24 @@ class ChannelDirectory {
   // Removes the link from those that want the channel; `wanting` is one of its.
   void Remove(ChannelState* channel, ChannelLink* wanting);
 
-  // Trims history by age and size, forgets channels without interest by name, history or recent
+  // Trims history by age and memory, forgets channels without interest by name, history or recent
   // use, and old idempotency keys.  Of very many channels each call looks at some, in turn.
   //
   // Interest by a pattern keeps no state: a client that wants all channels would keep all of them.
   void Sweep();
+
+  // A channel has got a publication into history.  Its shard, of this index, must be locked.
+  void NoteHistory(size_t shard, ChannelState* channel) {
+    if (channel->in_history_order || !channel->keeps_history) [[likely]]
+      return;
+    AddToHistoryOrder(shard, channel);
+  }
+  // While history takes more memory than it may, drops the oldest publications of all channels,
+  // approximately: those of one shard after the other, for a part of the time that history spans.
+  // Drops kTrimPublications at most, unless the bound is exceeded by more than a part of it.  No
+  // shard may be locked.
+  void TrimHistory();
+  static constexpr size_t kTrimPublications = 64;
 
   // How many channels a sweep looks at, give or take a shard.
   static constexpr size_t kSweepChannels = 50'000;
@@ -154,7 +167,7 @@ class ChannelDirectory {
 
   void ApplyPolicy(ChannelState* channel, const ServiceSnapshot& snapshot, const ServiceSpec& spec);
   bool IsIdle(const ChannelState& channel, bool history_empty, absl::Duration now) const;
-  void TrimToBudget();
+  void AddToHistoryOrder(size_t shard, ChannelState* channel);
 
   const Options options_;
   Engine* const engine_;

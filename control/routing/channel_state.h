@@ -47,9 +47,11 @@ struct ChannelState {
   std::unique_ptr<EngineChannel> log;  // null for dialects: their frames have no positions
   int64_t routed = 0;                  // last offset that went to the links
   int32_t appending = 0;               // publications that the engine has not acknowledged yet
+  bool in_history_order = false;       // it is in its shard's HistoryOrder
 
   // What the configuration says, as of `services_version`.
   uint64_t services_version = 0;
+  bool keeps_history = false;
   BacklogPolicy backlog = BacklogPolicy::kClose;
   GapPolicy gap = GapPolicy::kNotify;
 

@@ -24,6 +24,7 @@
 #include "common/mutex.h"
 #include "control/events/idempotency.h"
 #include "control/routing/channel_state.h"
+#include "control/routing/history_order.h"
 #include "control/routing/pattern_table.h"
 #include "control/routing/publication_observer.h"
 #include "control/routing/refusals.h"
@@ -83,6 +84,10 @@ struct ChannelKey {
 
 class ChannelTable {
  public:
+  ChannelTable() {
+    for (std::atomic<int64_t>& oldest : oldest_) oldest.store(HistoryOrder::kNone);
+  }
+
   static constexpr size_t kOriginShards = 64;
   static constexpr size_t kMirrorShards = 16;
   static constexpr size_t kShards = kOriginShards + kMirrorShards;
@@ -122,6 +127,7 @@ class ChannelTable {
     // By service, the unpublished channels that no worker wants by name: the least recently used
     // first.
     absl::flat_hash_map<const ServiceState*, IdleChannels> idle ABSL_GUARDED_BY(mu);
+    HistoryOrder order ABSL_GUARDED_BY(mu);
   };
 
   // Index of the shard of a channel.
@@ -129,6 +135,12 @@ class ChannelTable {
   size_t IndexOf(const ChannelState& state) const;
 
   Shard& shard(size_t index) { return shards_[index]; }
+
+  // HistoryOrder::oldest() of a shard, which must be locked for PublishOldest() alone.
+  int64_t oldest(size_t index) const { return oldest_[index].load(std::memory_order_relaxed); }
+  void PublishOldest(size_t index) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    oldest_[index].store(shards_[index].order.oldest(), std::memory_order_relaxed);
+  }
 
   // The channel's state, or null; its shard must be locked.
   static const std::shared_ptr<ChannelState>* Find(Shard& shard, const ChannelKey& key)
@@ -146,6 +158,8 @@ class ChannelTable {
 
  private:
   std::array<Shard, kShards> shards_;
+  // Side by side: who looks for the oldest of all touches a few cache lines.
+  std::array<std::atomic<int64_t>, kShards> oldest_;
 };
 
 // Holds the locks of the shards with these indices, in order, each once.  (The analysis cannot

@@ -349,6 +349,7 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
                options_.max_receipt_wait);
   absl::Status refusal;
   bool pending_append = false;
+  bool crowded = false;
   {
     ShardLocks locks(&directory_->table(), &run->shards);
     for (size_t i = 0; i < copies && refusal.ok(); ++i) {
@@ -389,6 +390,7 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
               receipts_.Answer(held.get(), level, record, received, clock_->Now(), deadline);
             };
           });
+      crowded = appended == AppendOutcome::kDoneCrowded;
       if (appended == AppendOutcome::kPending) {
         pending_append = true;
         for (const Copy& copy : run->copies) ++copy.channel->appending;
@@ -402,6 +404,8 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
     if (record != 0) tracker_->Cancel(record);
     return receipts_.Refuse(pending, refusal);
   }
+  if (crowded) [[unlikely]]
+    directory_->TrimHistory();
   const bool flush = ++run->unflushed >= kFlushEvery;
   if (pending_append) return;
   pending.outcome.position = {.epoch = run->copies[0].publication->epoch(),
@@ -420,6 +424,7 @@ void RouterImpl::RouteAll(const std::vector<Copy>& copies, WakeList* wakes,
     directory_->RefreshPatterns(&channel);
     ++channel.publications;
     channel.last_published_us = copy.publication->received_us();
+    if (copy.publication->offset() > 0) directory_->NoteHistory(copy.shard, &channel);
     Route(copy, wakes, delivery);
     for (PublicationObserver* observer : directory_->table().shard(copy.shard).observers) {
       observer->OnPublication({.service = channel.service->name,

@@ -586,6 +586,75 @@ TEST_F(RouterTest, InterestKeepsAChannelsEpochHoweverLong) {
   EXPECT_EQ(routing_->queries->Counts("s").channels, 0);
 }
 
+// For more receipts than a test wants to keep.
+class IgnoringSink final : public ReceiptSink {
+ public:
+  void OnReceipt(uint64_t /*tag*/, const PublishOutcome& outcome) override {
+    EXPECT_OK(outcome.status);
+  }
+};
+
+TEST_F(RouterTest, OverTheBudgetTheOldestOfAllChannelsGoAndNotThoseOfTheBusyOne) {
+  constexpr int64_t kBudget = 16 << 20;
+  constexpr int kChannels = 12'500, kPerSecond = 3'750, kBusyPerSecond = 100;
+  Use("", kBudget);
+  const std::string data = absl::StrCat(R"({"x":")", std::string(400, 'x'), "\"}");
+  const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
+  IgnoringSink sink;
+  int64_t most = 0;
+  const auto publish = [&](const std::string& channel) {
+    run->Publish(MakeEvent(channel, data), {}, &sink, 0);
+    most = std::max(most, engine_->history_bytes());
+  };
+  int next = 0;
+  for (int i = 0; i < 10 * kPerSecond; ++i) {
+    publish(absl::StrCat("c", next++ % kChannels));
+    if (i % (kPerSecond / kBusyPerSecond) == 0) publish("busy");
+    clock_.Advance(absl::Seconds(1) / kPerSecond);
+  }
+  EXPECT_LE(most, kBudget + kBudget / 10);
+  EXPECT_GE(engine_->history_bytes(), kBudget - kBudget / 10);
+  // What is kept reaches back as far everywhere: no sweep has helped.
+  int64_t kept = 0;
+  absl::Duration oldest = absl::InfiniteDuration();
+  absl::Duration oldest_of_busy;
+  routing_->directory.ForEach([&](ChannelState* channel) {
+    kept += channel->log->Describe(clock_.Now()).publications;
+    oldest = std::min(oldest, channel->log->oldest_received_at());
+    if (channel->name == "busy") oldest_of_busy = channel->log->oldest_received_at();
+  });
+  const absl::Duration span = clock_.Now() - oldest;
+  EXPECT_LE(oldest_of_busy, oldest + span / 5);
+  const int64_t busy = routing_->queries->GetChannel("s", "busy")->history.publications;
+  EXPECT_GE(busy, kept * kBusyPerSecond / (kPerSecond + kBusyPerSecond) / 2);
+  EXPECT_GE(busy, 100);
+
+  // A quarter of a million new channels.
+  for (int i = 0; i < 250'000; ++i) {
+    publish(absl::StrCat("new", i));
+    clock_.Advance(absl::Microseconds(10));
+  }
+  EXPECT_LE(most, kBudget + kBudget / 10);
+  EXPECT_EQ(routing_->queries->GetChannel("s", "new249999")->history.publications, 1);
+  EXPECT_EQ(routing_->queries->GetChannel("s", "new0")->history.publications, 0);
+  EXPECT_EQ(routing_->queries->GetChannel("s", "busy")->history.publications, 0);
+  // Order is kept without a sweep, and with one.
+  routing_->directory.Sweep();
+  EXPECT_LE(engine_->history_bytes(), kBudget);
+}
+
+TEST_F(RouterTest, AFewLargeEventsDoNotOverrunABudgetOfManySmallOnes) {
+  constexpr int64_t kBudget = 8 << 20;
+  Use("  max_event_bytes: 1000000\n", kBudget);
+  for (int i = 0; i < 12'000; ++i) Publish(MakeEvent(absl::StrCat("c", i % 3000)));
+  const std::string large = absl::StrCat(R"({"x":")", std::string(900'000, 'x'), "\"}");
+  for (int i = 0; i < 20; ++i) {
+    clock_.Advance(absl::Milliseconds(1));
+    Publish(MakeEvent(absl::StrCat("large", i), large));
+    EXPECT_LE(engine_->history_bytes(), kBudget + kBudget / 10) << i;
+  }
+}
+
 TEST_F(RouterTest, TheWholeBudgetHoldsWithTheSweepAndTheNewestStay) {
   Use("  max_event_bytes: 1000000\n", /*max_history_bytes=*/100'000);
   const std::string data = absl::StrCat(R"({"x":")", std::string(900, 'x'), "\"}");
