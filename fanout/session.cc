@@ -47,7 +47,7 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
       bad_token_(start.bad_token ? std::make_unique<std::string>(std::move(start.token_fault))
                                  : nullptr),
       identity_(std::move(start.identity)),
-      output_(context, service, connection),
+      feed_(this, context, service, connection),
       user_agent_(std::move(start.user_agent)),
       connected_us_(absl::ToUnixMicros(context->clock->WallNow())) {
   const std::string id = NewUuid();
@@ -254,8 +254,7 @@ void Session::OnToken(const ClientMessage& message, const ReplyContext& context)
 
 void Session::LeaveForbidden() {
   if (state_ != State::kActive || dialect_ != Dialect::kCommon || identity_ == nullptr) return;
-  if (subscriptions_.empty() && subscribes_ == nullptr) return;
-  subscribes().LeaveForbidden(kPermissionsChanged);
+  feed_.LeaveForbidden(kPermissionsChanged);
   Rearm();
 }
 
@@ -306,102 +305,29 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
 // ------------------------------------------------------------------------------- session-buddy
 
 BuddyDialect Session::buddy() {
-  return BuddyDialect(this, &subscriptions_, &output_, service_, context_->upstream,
+  return BuddyDialect(&feed_, &feed_.subscriptions(), &feed_.output(), service_, context_->upstream,
                       context_->clock);
 }
 
 // ------------------------------------------------------------------------------- sending
 
-bool Session::Passes(const EventFilter* filter, const Delivery& delivery) const {
-  return filter == nullptr || delivery.notice ||
-         filter->contains(context_->hub->EventName(delivery.event));
-}
-
-bool Session::PassesAny(const SubscriptionSet::Filters& filters, const Delivery& delivery) const {
-  return filters.empty() ||
-         std::any_of(filters.begin(), filters.end(),
-                     [&](const EventFilter* filter) { return Passes(filter, delivery); });
-}
-
-void Session::Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t subscription,
-                      absl::Span<const Delivery> deliveries) {
-  if (state_ != State::kActive) return;
-  SubscriptionSet::Filters filters;
-  if (!subscriptions_.Brings(subscription, channel.get(), pattern, &filters)) return;
-  const EventFilter* recovered = nullptr;  // what a recovery of the channel lets through
-  const bool recovers = pattern != nullptr && subscribes_ != nullptr &&
-                        subscribes_->Recovers(channel.get(), &recovered);
-  for (const Delivery& delivery : deliveries) {
-    // What a recovery will bring does not come by a pattern as well.
-    if (recovers && (delivery.notice || delivery.offset > 0) && Passes(recovered, delivery)) {
-      subscribes_->Withhold(channel.get(), delivery.offset);
-      continue;
-    }
-    if (!PassesAny(filters, delivery)) continue;
-    switch (
-        output_.Add({.frame = delivery.frame,
-                     .channel = channel,
-                     .offset = delivery.offset,
-                     .conflate_key = delivery.conflate_key,
-                     .expires_at = delivery.expires_at,
-                     .track = delivery.track,
-                     .kind = delivery.notice ? Backlog::Kind::kNotice : Backlog::Kind::kEvent})) {
-      case OutQueue::Added::kGathered:
-        context_->hub->MarkDirty(this);
-        break;
-      case OutQueue::Added::kDone:
-        ReleaseOutput();
-        break;
-      case OutQueue::Added::kTooSlow:
-        return CloseSlow();
-    }
-  }
-}
-
-void Session::OnPartlySent(const ChannelRef& /*channel*/, absl::Span<const Delivery> deliveries,
-                           const FramePtr& joined, ssize_t taken) {
-  if (state_ != State::kActive) return;
-  output_.TakeOver(deliveries, joined, taken);
-  ReleaseOutput();
-}
-
-void Session::FlushTurn() {
-  if (output_.FlushTurn() == OutQueue::Outcome::kTooSlow) return CloseSlow();
-  ReleaseOutput();
-}
-
-void Session::OnDrained() {
-  output_.OnDrained();
-  Flush();
-  if (subscribes_ != nullptr) subscribes_->OnProgress();
-}
-
 void Session::CloseSlow() {
   if (state_ == State::kClosed) return;
-  output_.CloseSlow();
+  feed_.output().CloseSlow();
   Close(CloseCode::kSlowSubscriber, DefaultReason(CloseCode::kSlowSubscriber),
         Connection::Backlog::kDrop);
 }
 
 // ------------------------------------------------------------------------------- subscribing
 
-SubscribeQueue& Session::subscribes() {
-  if (subscribes_ == nullptr) {
-    subscribes_ = std::make_unique<SubscribeQueue>(static_cast<SubscribeQueue::Host*>(this),
-                                                   &subscriptions_, service_, context_->upstream,
-                                                   context_->loop, context_->clock);
-  }
-  return *subscribes_;
-}
-
 void Session::OnSubscribe(ClientMessage message, ReplyContext context) {
-  subscribes().Add(std::move(message), std::move(context));
+  feed_.Add(std::move(message), std::move(context));
   Rearm();
 }
 
 void Session::OnSubscribeReply(uint64_t ask, SubscribeReply reply) {
-  if (subscribes_ == nullptr || state_ != State::kActive) return;
-  subscribes_->OnReply(ask, std::move(reply));
+  if (state_ != State::kActive) return;
+  feed_.OnReply(ask, std::move(reply));
   Rearm();
 }
 
@@ -409,55 +335,7 @@ bool Session::MaySubscribe(absl::string_view name) const {
   return identity_ == nullptr || settings().verifier.MaySubscribe(*identity_, name);
 }
 
-bool Session::Passes(const EventFilter* filter, const RecoveredEvent& event) const {
-  return event.exclude_connection != id() &&
-         (filter == nullptr || filter->contains(context_->hub->EventName(event.event)));
-}
-
-uint64_t Session::Ask(const SubscribeAsk& ask) { return context_->upstream->Ask(this, ask); }
-
-void Session::Subscribe(Channel* channel, PatternTable* pattern,
-                        std::shared_ptr<const EventFilter> filter) {
-  // Publications that came before are for those who were subscribers then.
-  if (pattern != nullptr) {
-    context_->hub->Settle(this);
-    if (state_ != State::kActive) return context_->upstream->Unwant(pattern);
-  } else {
-    context_->hub->Commit(channel);
-  }
-  subscriptions_.Add(this, connection_->fd(), channel, pattern, std::move(filter));
-}
-
-void Session::Settle() { context_->hub->Settle(this); }
-
-void Session::SetPaused(bool paused) {
-  if (output_.SetPaused(paused)) Flush();
-}
-
-void Session::Flush() {
-  if (state_ == State::kActive) output_.Flush();
-  ReleaseOutput();
-  if (subscribes_ != nullptr && state_ == State::kActive) subscribes_->RequestNextPage();
-}
-
-void Session::DropWaiting(const Channel* channel) {
-  output_.DropChannel(channel, DropReason::kClosing);
-  ReleaseOutput();
-}
-
-void Session::DropForbidden() {
-  for (const ChannelRef& channel : output_.WaitingChannels()) {
-    if (!MaySubscribe(channel->name)) output_.DropChannel(channel.get(), DropReason::kClosing);
-  }
-  ReleaseOutput();
-}
-
 // ------------------------------------------------------------------------------- replies
-
-void Session::Reply(const std::string& text) {
-  if (state_ == State::kClosed) return;
-  if (output_.Reply(text) == OutQueue::Outcome::kTooSlow) CloseSlow();
-}
 
 void Session::ReplyError(const ReplyContext& context, absl::string_view code,
                          absl::string_view message) {
@@ -468,11 +346,7 @@ void Session::ReplyError(const ReplyContext& context, absl::string_view code,
 
 void Session::Rearm() {
   if (state_ == State::kClosed) return Disarm();
-  absl::Duration next = std::min(auth_deadline_, ExpiryDeadline());
-  if (subscribes_ != nullptr) {
-    next = std::min(next, subscribes_->deadline());
-    if (subscribes_->empty()) subscribes_ = nullptr;
-  }
+  absl::Duration next = std::min({auth_deadline_, ExpiryDeadline(), feed_.Deadline()});
   if (requests_ != nullptr) {
     if (requests_->empty()) {
       requests_ = nullptr;
@@ -527,10 +401,7 @@ void Session::OnDeadline() {
                            .error_message = "control is out of reach: try again"});
     }
   }
-  if (subscribes_ != nullptr && state_ == State::kActive &&
-      subscribes_->OnDeadline(now) == SubscribeQueue::Expiry::kNoProgress) {
-    return CloseSlow();
-  }
+  feed_.OnDeadline(now);
   if (state_ != State::kClosed) Rearm();
 }
 
@@ -540,8 +411,8 @@ void Session::Close(CloseCode code, absl::string_view reason, Connection::Backlo
   if (backlog == Connection::Backlog::kSend) FlushTurn();
   if (state_ == State::kClosed) return;
   LeaveEverything();
-  output_.Close(code, reason, backlog);
-  ReleaseOutput();
+  feed_.output().Close(code, reason, backlog);
+  feed_.ReleaseOutput();
 }
 
 void Session::LeaveEverything() {
@@ -549,25 +420,17 @@ void Session::LeaveEverything() {
   state_ = State::kClosed;
   Disarm();
   context_->hub->Forget(this);
-  if (subscribes_ != nullptr) subscribes_->Cancel();
   if (requests_ != nullptr) {
     for (const uint64_t ask : requests_->All()) context_->upstream->Forget(ask);
     requests_ = nullptr;
   }
-  while (!subscriptions_.empty()) {
-    Subscription& last = subscriptions_.back();
-    Channel* const channel = last.channel;
-    PatternTable* const pattern = last.pattern;
-    subscriptions_.Remove(&last);
-    if (channel != nullptr) context_->upstream->Unwant(channel);
-    if (pattern != nullptr) context_->upstream->Unwant(pattern);
-  }
+  feed_.LeaveEverything();
 }
 
 void Session::OnClosed(const CloseInfo& info) {
   counts().CountDisconnect(info.code);
   LeaveEverything();
-  output_.OnClosed(info.unsent_messages);
+  feed_.output().OnClosed(info.unsent_messages);
   if (has_slot_) {
     service_->RemoveSession(id());
     service_->slots().Give();
@@ -590,7 +453,7 @@ void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
   if (state_ == State::kActive) context_->hub->Settle(this);
   if (state_ == State::kClosed) return;
   // All that waits goes out before the goodbye, as far as the close timeout lets it.
-  output_.SendAll();
+  feed_.output().SendAll();
   if (state_ == State::kActive && dialect_ == Dialect::kCommon) {
     Reply(std::string(draining_text));
   }
@@ -608,23 +471,17 @@ void Session::Abort() {
 
 // ------------------------------------------------------------------------------- for operators
 
-bool Session::SubscribesTo(absl::string_view name) const {
-  const std::vector<Subscription>& all = subscriptions_.all();
-  return std::any_of(all.begin(), all.end(),
-                     [&](const Subscription& one) { return one.name() == name; });
-}
-
 SessionInfo Session::Describe() const {
   SessionInfo info;
   info.id = std::string(id());
   info.user = std::string(user());
   info.address = connection_->peer().ToString();
-  for (const Subscription& subscription : subscriptions_.all()) {
+  for (const Subscription& subscription : feed_.subscriptions().all()) {
     if (info.channels.size() == kListedChannels) break;
     info.channels.emplace_back(subscription.name());
   }
-  info.channel_count = static_cast<int64_t>(subscriptions_.size());
-  output_.Describe(&info);
+  info.channel_count = static_cast<int64_t>(feed_.subscriptions().size());
+  feed_.output().Describe(&info);
   info.received = received_;
   info.connected_at = absl::FromUnixMicros(connected_us_);
   if (user_agent_) info.user_agent = user_agent_->text();

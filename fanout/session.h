@@ -4,14 +4,13 @@
 //
 //   waiting for a connection slot -> authenticating, if the listener demands it -> active -> closed
 //
-// Parts with a job of their own: SubscriptionSet is what the session subscribes to, SubscribeQueue
-// orders subscribes and recoveries, ClientRequests are what control was asked, SessionOutput sends,
-// and ClientLimits decides what of the client is taken and when reading pauses.
+// Parts with a job of their own: SessionFeed is what the session subscribes to and is sent,
+// ClientRequests are what control was asked, and ClientLimits decides what of the client is taken
+// and when reading pauses.
 //
 // Threading: loop-confined.
 // Ownership: deletes itself in OnClosed(); owns its parts; borrows everything else.
-// Cost:      280 bytes while idle and anonymous, and 40 for each subscription.  SubscribeQueue
-//            exists only while something is in it.
+// Cost:      about 300 bytes while idle and anonymous, and 40 for each subscription.
 // Source:    docs/protocol.md
 #pragma once
 
@@ -34,9 +33,7 @@
 #include "fanout/net/event_loop.h"
 #include "fanout/reply.h"
 #include "fanout/service.h"
-#include "fanout/session_output.h"
-#include "fanout/subscribe_queue.h"
-#include "fanout/subscription_set.h"
+#include "fanout/session_feed.h"
 #include "fanout/upstream.h"
 #include "fanout/user_agents.h"
 #include "proto/policies.h"
@@ -80,7 +77,7 @@ struct SessionInfo {
   Dialect dialect = Dialect::kCommon;
 };
 
-class Session final : public ConnectionHandler, public Deadline, private SubscribeQueue::Host {
+class Session final : public ConnectionHandler, public Deadline {
  public:
   Session(const SessionContext* context, Service* service, Connection* connection,
           SessionStart start);
@@ -92,7 +89,7 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   void OnOpen() override;
   void OnText(absl::string_view payload) override;
   void OnBinary(absl::string_view payload) override { OnText(payload); }
-  void OnDrained() override;
+  void OnDrained() override { feed_.OnDrained(); }
   void OnClosed(const CloseInfo& info) override;
 
   // ---- for Hub
@@ -100,23 +97,27 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   // Delivers publications of `channel` for subscription number `subscription`, which is to
   // `pattern` or, if that is null, to the channel's name.
   void Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t subscription,
-               absl::Span<const Delivery> deliveries);
+               absl::Span<const Delivery> deliveries) {
+    if (active()) feed_.Deliver(channel, pattern, subscription, deliveries);
+  }
   // Hub has offered `joined`, the frames of `deliveries`, to the kernel, which took `taken` bytes,
   // not all (or that is a negative errno).
-  void OnPartlySent(const ChannelRef& channel, absl::Span<const Delivery> deliveries,
-                    const FramePtr& joined, ssize_t taken);
+  void OnPartlySent(const ChannelRef& /*channel*/, absl::Span<const Delivery> deliveries,
+                    const FramePtr& joined, ssize_t taken) {
+    if (active()) feed_.OnPartlySent(deliveries, joined, taken);
+  }
   // Sends what Deliver() has gathered.
-  void FlushTurn() override;
+  void FlushTurn() { feed_.FlushTurn(); }
   // Whether it is in Hub's list of sessions with something to send.
   bool listed() const { return listed_; }
   void set_listed(bool listed) { listed_ = listed; }
   void OnSubscriberMoved(uint32_t subscription, uint32_t index) {
-    subscriptions_.OnMoved(subscription, index);
+    feed_.subscriptions().OnMoved(subscription, index);
   }
   // Calls `fn(const SubscriberTable*, index)` for each of its places in tables.
   template <typename Fn>
   void ForEachPlace(Fn fn) const {
-    subscriptions_.ForEachPlace(fn);
+    feed_.subscriptions().ForEachPlace(fn);
   }
 
   // ---- for Upstream
@@ -127,6 +128,8 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
 
   // ---- for the worker
 
+  // The client reads too slowly: closes with 4000.
+  void CloseSlow();
   // What the client's token allows has changed, by another token or another configuration: ends
   // the subscriptions that are not allowed any more, and tells the client.
   void LeaveForbidden();
@@ -140,11 +143,13 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   Service* service() const { return service_; }
   absl::string_view id() const { return {id_.data(), id_.size()}; }
   SessionInfo Describe() const;
-  bool active() const override { return state_ == State::kActive; }
+  bool active() const { return state_ == State::kActive; }
   // Whether nobody has closed it from this side.
   bool open() const { return state_ != State::kClosed; }
-  bool slow() const { return output_.slow(); }
-  bool SubscribesTo(absl::string_view name) const;
+  bool slow() const { return feed_.output().slow(); }
+  bool SubscribesTo(absl::string_view name) const { return feed_.SubscribesTo(name); }
+  // Whether the client's token, if it has one, allows the channel or pattern.
+  bool MaySubscribe(absl::string_view name) const;
   absl::string_view user() const;
   const PeerAddress& peer() const { return connection_->peer(); }
   int fd() const { return connection_->fd(); }
@@ -166,6 +171,7 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   // `reason` says what is wrong with a token that came.
   void RefuseToken(const ReplyContext& context, absl::string_view message,
                    absl::string_view reason = "");
+  void Reply(const std::string& text) { feed_.Reply(text); }
   void ReplyError(const ReplyContext& context, absl::string_view code, absl::string_view message);
   // Closes from this side; everything is left at once.
   void Close(CloseCode code, absl::string_view reason,
@@ -187,38 +193,8 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   absl::Duration ExpiryDeadline() const;
   // Tells the client that its token expires soon, or closes with 4004.
   void CheckExpiry();
-  SubscribeQueue& subscribes();
   void OnSubscribe(ClientMessage message, ReplyContext context);
   void OnRequest(const ClientMessage& message, const ReplyContext& context);
-
-  // ---- SubscribeQueue::Host, beside active() and FlushTurn()
-
-  bool MaySubscribe(absl::string_view name) const override;
-  bool Passes(const EventFilter* filter, const RecoveredEvent& event) const override;
-  uint64_t Ask(const SubscribeAsk& ask) override;
-  void Subscribe(Channel* channel, PatternTable* pattern,
-                 std::shared_ptr<const EventFilter> filter) override;
-  void Reply(const std::string& text) override;
-  void Settle() override;
-  void SetPaused(bool paused) override;
-  void Append(Backlog::Item item) override { output_.Append(std::move(item)); }
-  void Flush() override;
-  size_t waiting_bytes() const override { return output_.waiting_bytes(); }
-  uint64_t bytes_sent() const override { return connection_->bytes_sent(); }
-  int64_t FirstWaiting(const Channel* channel) const override {
-    return output_.FirstOffset(channel);
-  }
-  void DropWaiting(const Channel* channel) override;
-  void DropForbidden() override;
-
-  // ---- sending
-
-  // Frees what output_ does not need for now.  Of a session on several channels it gathers.
-  void ReleaseOutput() { output_.Release(/*gathers=*/subscriptions_.size() > 1); }
-  // Whether a filter (null: none), or one of several, lets the delivery through.
-  bool Passes(const EventFilter* filter, const Delivery& delivery) const;
-  bool PassesAny(const SubscriptionSet::Filters& filters, const Delivery& delivery) const;
-  void CloseSlow();
 
   const SessionContext* const context_;
   Service* const service_;
@@ -234,10 +210,8 @@ class Session final : public ConnectionHandler, public Deadline, private Subscri
   absl::Duration auth_deadline_ = absl::InfiniteDuration();  // or that of the slot
   std::unique_ptr<const std::string> bad_token_;  // why the handshake's was refused; null: was not
   std::unique_ptr<Identity> identity_;
-  SubscriptionSet subscriptions_;
-  std::unique_ptr<SubscribeQueue> subscribes_;  // null: none is under way
-  std::unique_ptr<ClientRequests> requests_;    // null: none is without an answer
-  SessionOutput output_;
+  std::unique_ptr<ClientRequests> requests_;  // null: none is without an answer
+  SessionFeed feed_;
   const UserAgents::Ref user_agent_;
   int64_t connected_us_;
   int64_t received_ = 0;

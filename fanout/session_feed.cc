@@ -1,0 +1,184 @@
+#include "fanout/session_feed.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "fanout/session.h"
+
+namespace fanwire::fanout {
+
+// ------------------------------------------------------------------------------- publications
+
+bool SessionFeed::Passes(const EventFilter* filter, const Delivery& delivery) const {
+  return filter == nullptr || delivery.notice ||
+         filter->contains(context_->hub->EventName(delivery.event));
+}
+
+bool SessionFeed::PassesAny(const SubscriptionSet::Filters& filters,
+                            const Delivery& delivery) const {
+  return filters.empty() ||
+         std::any_of(filters.begin(), filters.end(),
+                     [&](const EventFilter* filter) { return Passes(filter, delivery); });
+}
+
+void SessionFeed::Deliver(const ChannelRef& channel, PatternTable* pattern, uint32_t subscription,
+                          absl::Span<const Delivery> deliveries) {
+  SubscriptionSet::Filters filters;
+  if (!subscriptions_.Brings(subscription, channel.get(), pattern, &filters)) return;
+  const EventFilter* recovered = nullptr;  // what a recovery of the channel lets through
+  const bool recovers =
+      pattern != nullptr && queue_ != nullptr && queue_->Recovers(channel.get(), &recovered);
+  for (const Delivery& delivery : deliveries) {
+    // What a recovery will bring does not come by a pattern as well.
+    if (recovers && (delivery.notice || delivery.offset > 0) && Passes(recovered, delivery)) {
+      queue_->Withhold(channel.get(), delivery.offset);
+      continue;
+    }
+    if (!PassesAny(filters, delivery)) continue;
+    switch (
+        output_.Add({.frame = delivery.frame,
+                     .channel = channel,
+                     .offset = delivery.offset,
+                     .conflate_key = delivery.conflate_key,
+                     .expires_at = delivery.expires_at,
+                     .track = delivery.track,
+                     .kind = delivery.notice ? Backlog::Kind::kNotice : Backlog::Kind::kEvent})) {
+      case OutQueue::Added::kGathered:
+        context_->hub->MarkDirty(session_);
+        break;
+      case OutQueue::Added::kDone:
+        ReleaseOutput();
+        break;
+      case OutQueue::Added::kTooSlow:
+        return session_->CloseSlow();
+    }
+  }
+}
+
+void SessionFeed::OnPartlySent(absl::Span<const Delivery> deliveries, const FramePtr& joined,
+                               ssize_t taken) {
+  output_.TakeOver(deliveries, joined, taken);
+  ReleaseOutput();
+}
+
+void SessionFeed::FlushTurn() {
+  if (output_.FlushTurn() == OutQueue::Outcome::kTooSlow) return session_->CloseSlow();
+  ReleaseOutput();
+}
+
+void SessionFeed::OnDrained() {
+  output_.OnDrained();
+  Flush();
+  if (queue_ != nullptr) queue_->OnProgress();
+}
+
+// ------------------------------------------------------------------------------- subscribes
+
+SubscribeQueue& SessionFeed::queue() {
+  if (queue_ == nullptr) {
+    queue_ = std::make_unique<SubscribeQueue>(this, &subscriptions_, service_, context_->upstream,
+                                              context_->loop, context_->clock);
+  }
+  return *queue_;
+}
+
+void SessionFeed::OnReply(uint64_t ask, SubscribeReply reply) {
+  if (queue_ != nullptr) queue_->OnReply(ask, std::move(reply));
+}
+
+void SessionFeed::LeaveForbidden(absl::string_view reason) {
+  if (subscriptions_.empty() && queue_ == nullptr) return;
+  queue().LeaveForbidden(reason);
+}
+
+absl::Duration SessionFeed::Deadline() {
+  if (queue_ == nullptr) return absl::InfiniteDuration();
+  const absl::Duration deadline = queue_->deadline();
+  if (queue_->empty()) queue_ = nullptr;
+  return deadline;
+}
+
+void SessionFeed::OnDeadline(absl::Duration now) {
+  if (queue_ != nullptr && active() &&
+      queue_->OnDeadline(now) == SubscribeQueue::Expiry::kNoProgress) {
+    session_->CloseSlow();
+  }
+}
+
+void SessionFeed::LeaveEverything() {
+  if (queue_ != nullptr) queue_->Cancel();
+  while (!subscriptions_.empty()) {
+    Subscription& last = subscriptions_.back();
+    Channel* const channel = last.channel;
+    PatternTable* const pattern = last.pattern;
+    subscriptions_.Remove(&last);
+    if (channel != nullptr) context_->upstream->Unwant(channel);
+    if (pattern != nullptr) context_->upstream->Unwant(pattern);
+  }
+}
+
+bool SessionFeed::SubscribesTo(absl::string_view name) const {
+  const std::vector<Subscription>& all = subscriptions_.all();
+  return std::any_of(all.begin(), all.end(),
+                     [&](const Subscription& one) { return one.name() == name; });
+}
+
+// ------------------------------------------------------------------------------- SubscribeHost
+
+bool SessionFeed::active() const { return session_->active(); }
+
+bool SessionFeed::MaySubscribe(absl::string_view name) const {
+  return session_->MaySubscribe(name);
+}
+
+bool SessionFeed::Passes(const EventFilter* filter, const RecoveredEvent& event) const {
+  return event.exclude_connection != session_->id() &&
+         (filter == nullptr || filter->contains(context_->hub->EventName(event.event)));
+}
+
+uint64_t SessionFeed::Ask(const SubscribeAsk& ask) {
+  return context_->upstream->Ask(session_, ask);
+}
+
+void SessionFeed::Subscribe(Channel* channel, PatternTable* pattern,
+                            std::shared_ptr<const EventFilter> filter) {
+  // Publications that came before are for those who were subscribers then.
+  if (pattern != nullptr) {
+    context_->hub->Settle(session_);
+    if (!active()) return context_->upstream->Unwant(pattern);
+  } else {
+    context_->hub->Commit(channel);
+  }
+  subscriptions_.Add(session_, connection_->fd(), channel, pattern, std::move(filter));
+}
+
+void SessionFeed::Reply(const std::string& text) {
+  if (!session_->open()) return;
+  if (output_.Reply(text) == OutQueue::Outcome::kTooSlow) session_->CloseSlow();
+}
+
+void SessionFeed::Settle() { context_->hub->Settle(session_); }
+
+void SessionFeed::SetPaused(bool paused) {
+  if (output_.SetPaused(paused)) Flush();
+}
+
+void SessionFeed::Flush() {
+  if (active()) output_.Flush();
+  ReleaseOutput();
+  if (queue_ != nullptr && active()) queue_->RequestNextPage();
+}
+
+void SessionFeed::DropWaiting(const Channel* channel) {
+  output_.DropChannel(channel, DropReason::kClosing);
+  ReleaseOutput();
+}
+
+void SessionFeed::DropForbidden() {
+  for (const ChannelRef& channel : output_.WaitingChannels()) {
+    if (!MaySubscribe(channel->name)) output_.DropChannel(channel.get(), DropReason::kClosing);
+  }
+  ReleaseOutput();
+}
+
+}  // namespace fanwire::fanout
