@@ -27,6 +27,10 @@ std::string WorkerProgram() {
   return self.substr(0, self.rfind('/') + 1) + "fanwire-fanout";
 }
 
+// Runs before the constructors of the libraries, which take most of the time of a start.
+__attribute__((section(".preinit_array"), used)) void (*hold_reload)() =
+    &fanwire::SignalWaiter::HoldReload;
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -52,8 +56,9 @@ int main(int argc, char** argv) {
   app.add_option("--worker-program", options.worker_program, "Path of fanwire-fanout")
       ->capture_default_str();
   app.footer(
-      "Signals: TERM and INT drain the workers and end; a second one ends at once.  HUP reads the\n"
-      "configuration again.  Every setting can also come from the environment:\n"
+      "Signals: TERM and INT drain the workers and end with exit code 0; a second one ends at once\n"
+      "with 128 + its number (143, 130).  HUP reads the configuration again.  Every setting can\n"
+      "also come from the environment:\n"
       "FANWIRE_LIMITS__MAX_CHANNELS=1000.");
   try {
     app.parse(argc, argv);
@@ -91,5 +96,5 @@ int main(int argc, char** argv) {
   }
   while (signals.Wait() == fanwire::ProcessSignal::kReload) (*server)->Reload();
   (*server)->Stop();
-  return 0;
+  return 0;  // a signal that came during Stop() was the second one, and has ended the process
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/metrics.h"
+#include "common/mutex.h"
 #include "control/config/config_difference.h"
 #include "control/config/service_table.h"
 #include "fanwire/v1/admin.pb.h"
@@ -62,34 +63,53 @@ std::string Refusals(const std::vector<v1::WorkerConfigState>& states) {
 
 }  // namespace
 
+struct Reload::Shared {
+  Mutex mu;  // a leaf
+  CondVar changed;
+  std::vector<Done> waiting ABSL_GUARDED_BY(mu);
+  bool stopping ABSL_GUARDED_BY(mu) = false;
+  std::unique_ptr<LoadedConfig> loaded ABSL_GUARDED_BY(mu);  // set: the file has been read
+  bool last_succeeded ABSL_GUARDED_BY(mu) = true;
+  absl::Time last_ended ABSL_GUARDED_BY(mu);
+};
+
 Reload::Reload(Options options, ReloadTarget* target, const Clock* clock)
     : options_(std::move(options)),
       target_(target),
       clock_(clock),
-      last_ended_(clock->WallNow()),
-      thread_([this] { Run(); }) {}
+      shared_(std::make_shared<Shared>()) {
+  shared_->last_ended = clock_->WallNow();
+  thread_ = std::thread([this] { Run(); });
+}
 
 Reload::~Reload() { Stop(); }
 
 void Reload::Request(Done done) {
   {
-    MutexLock lock(&mu_);
-    if (!stopping_) {
-      waiting_.push_back(std::move(done));
-      changed_.SignalAll();
+    MutexLock lock(&shared_->mu);
+    if (!shared_->stopping) {
+      shared_->waiting.push_back(std::move(done));
+      shared_->changed.SignalAll();
       return;
     }
   }
   done(Stopping());
 }
 
+void Reload::BeginStop() {
+  MutexLock lock(&shared_->mu);
+  shared_->stopping = true;
+  shared_->changed.SignalAll();
+}
+
 void Reload::Stop() {
-  {
-    MutexLock lock(&mu_);
-    stopping_ = true;
-    changed_.SignalAll();
-  }
+  BeginStop();
   if (thread_.joinable()) thread_.join();
+}
+
+bool Reload::stopping() const {
+  MutexLock lock(&shared_->mu);
+  return shared_->stopping;
 }
 
 void Reload::Run() {
@@ -97,10 +117,10 @@ void Reload::Run() {
     std::vector<Done> asked;
     bool stopping = false;
     {
-      MutexLock lock(&mu_);
-      while (waiting_.empty() && !stopping_) changed_.Wait(&mu_);
-      asked.swap(waiting_);
-      stopping = stopping_;
+      MutexLock lock(&shared_->mu);
+      while (shared_->waiting.empty() && !shared_->stopping) shared_->changed.Wait(&shared_->mu);
+      asked.swap(shared_->waiting);
+      stopping = shared_->stopping;
     }
     if (asked.empty()) return;  // nobody waits, and nobody will
     const Response response = stopping ? Response(Stopping()) : ReloadOnce();
@@ -110,24 +130,41 @@ void Reload::Run() {
 }
 
 void Reload::Remember(bool success) {
-  MutexLock lock(&mu_);
-  last_succeeded_ = success;
-  last_ended_ = clock_->WallNow();
+  MutexLock lock(&shared_->mu);
+  shared_->last_succeeded = success;
+  shared_->last_ended = clock_->WallNow();
 }
 
 void Reload::CollectMetrics(MetricSink& sink) const {
-  MutexLock lock(&mu_);
+  MutexLock lock(&shared_->mu);
   sink.Gauge("fanwire_config_last_reload_success",
              "Whether the last reload of the configuration succeeded; 1 before the first one.",
-             last_succeeded_ ? 1 : 0);
+             shared_->last_succeeded ? 1 : 0);
   sink.Gauge("fanwire_config_last_reload_timestamp_seconds",
              "When the last reload of the configuration ended, successful or not; before the first "
              "one, when control started.",
-             absl::ToDoubleSeconds(last_ended_ - absl::UnixEpoch()));
+             absl::ToDoubleSeconds(shared_->last_ended - absl::UnixEpoch()));
+}
+
+absl::StatusOr<LoadedConfig> Reload::Load() {
+  std::thread reader([shared = shared_, options = options_] {
+    auto loaded = std::make_unique<LoadedConfig>(
+        LoadConfigFile(options.config_file, options.overrides));
+    MutexLock lock(&shared->mu);
+    shared->loaded = std::move(loaded);
+    shared->changed.SignalAll();
+  });
+  reader.detach();
+  MutexLock lock(&shared_->mu);
+  while (shared_->loaded == nullptr && !shared_->stopping) shared_->changed.Wait(&shared_->mu);
+  if (shared_->stopping) return Stopping();
+  return std::move(*std::exchange(shared_->loaded, nullptr));
 }
 
 Reload::Response Reload::ReloadOnce() {
-  LoadedConfig loaded = LoadConfigFile(options_.config_file, options_.overrides);
+  absl::StatusOr<LoadedConfig> read = Load();
+  if (!read.ok()) return read.status();
+  LoadedConfig& loaded = *read;
   if (!loaded.ok()) return absl::InvalidArgumentError(Listed(loaded.errors));
 
   const ConfigInForce before = target_->config();
@@ -152,6 +189,7 @@ Reload::Response Reload::ReloadOnce() {
     if (const std::string refusals = Refusals(*states); !refusals.empty()) {
       return GoBack(before, refusals);
     }
+    if (stopping()) return Stopping();
     target_->PutInForce(after, response.version());
   }
   for (const v1::WorkerConfigState& state : *states) *response.add_workers() = state;
@@ -182,9 +220,9 @@ absl::StatusOr<Reload::States> Reload::AwaitWorkers() {
         std::any_of(states.begin(), states.end(),
                     [](const v1::WorkerConfigState& state) { return state.pending(); });
     if (!waiting || !Refusals(states).empty() || clock_->Now() >= deadline) return states;
-    MutexLock lock(&mu_);
-    if (!stopping_) changed_.WaitWithTimeout(&mu_, kPoll);
-    if (stopping_) return Stopping();
+    MutexLock lock(&shared_->mu);
+    if (!shared_->stopping) shared_->changed.WaitWithTimeout(&shared_->mu, kPoll);
+    if (shared_->stopping) return Stopping();
   }
 }
 

@@ -1,9 +1,11 @@
 // Reload reads the configuration again while control runs and puts in force what can change: first
 // in the workers, then, when each that is attached has acknowledged it, in control.
 //
-// Threading: Request() is safe from every thread and never blocks; files are read, workers awaited
-//            and answers given on a thread of Reload's own.  One reload runs at a time: requests
-//            that come meanwhile wait for the next one, which answers all of them.
+// Threading: Request() and BeginStop() are safe from every thread and never block; workers are
+//            awaited and answers given on a thread of Reload's own.  One reload runs at a time:
+//            requests that come meanwhile wait for the next one, which answers all of them.  Files
+//            are read on a thread for each reload, which is left behind if a file system does not
+//            answer while control stops.
 // Ownership: borrows the target and the clock.
 #pragma once
 
@@ -16,7 +18,6 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
-#include "common/mutex.h"
 #include "control/admin/control_process.h"
 #include "control/config/config_loader.h"
 
@@ -77,31 +78,32 @@ class Reload {
   // counts: it read the configuration, too.
   void CollectMetrics(MetricSink& sink) const;
 
-  // Ends the reload that runs and answers those that wait.  Returns when the thread has ended.
+  // Ends the reload that runs, and answers it and those that wait with UNAVAILABLE.  Changes
+  // nothing from now on, except what is being put in force at this moment.
+  void BeginStop();
+  // BeginStop(); returns when the thread has ended.  Does not wait for files.
   void Stop();
 
  private:
   using States = std::vector<v1::WorkerConfigState>;
+  struct Shared;
 
   void Run();
   void Remember(bool success);
   Response ReloadOnce();
+  // Reads the file on a thread of its own.
+  absl::StatusOr<LoadedConfig> Load();
   // Gives the workers again what was in force before.
   absl::Status GoBack(const ConfigInForce& before, const std::string& refusals);
   // Waits until every worker has answered what was pushed last, one has refused it, or the time is
   // over.
   absl::StatusOr<States> AwaitWorkers();
+  bool stopping() const;
 
   const Options options_;
   ReloadTarget* const target_;
   const Clock* const clock_;
-
-  mutable Mutex mu_;  // a leaf
-  CondVar changed_;
-  std::vector<Done> waiting_ ABSL_GUARDED_BY(mu_);
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  bool last_succeeded_ ABSL_GUARDED_BY(mu_) = true;
-  absl::Time last_ended_ ABSL_GUARDED_BY(mu_);
+  const std::shared_ptr<Shared> shared_;  // with the threads that read files
 
   std::thread thread_;
 };

@@ -409,7 +409,7 @@ void ServerImpl::AwaitDelivery(absl::Duration timeout) {
 void ServerImpl::Stop() {
   if (stopped_) return;
   LogInfo("control.stopping");
-  reload_->Stop();
+  reload_->BeginStop();
   const absl::Duration timeout = ToDuration(config().config->control().shutdown_timeout());
   const absl::Duration deadline = clock_->Now() + timeout;
   router_->StopPublishing();

@@ -34,6 +34,9 @@ WorkerFlags ParseFlags(int argc, char** argv, int* exit) {
   app.add_option("--log-level", level, "debug, info, warning or error")
       ->capture_default_str()
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  app.footer(
+      "Signals: TERM and INT drain the sessions and end with exit code 0; a second one ends at\n"
+      "once with 128 + its number (143, 130).  HUP does nothing: control reads the configuration.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

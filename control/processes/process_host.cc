@@ -51,7 +51,9 @@ class SpawnSettings {
     posix_spawnattr_init(&attributes_);
     sigset_t signals;
     sigemptyset(&signals);
+    sigaddset(&signals, SIGHUP);
     posix_spawnattr_setsigmask(&attributes_, &signals);
+    sigemptyset(&signals);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) sigaddset(&signals, signal);
     posix_spawnattr_setsigdefault(&attributes_, &signals);
     posix_spawnattr_setflags(&attributes_,

@@ -4,7 +4,8 @@
 // A child leads a session of its own, so that signals to control's process group (Ctrl-C on its
 // terminal, `kill -- -PGID`) and the end of a terminal do not reach it.  It does not end with
 // control.  It starts with /dev/null as its input, control's output and error, no other descriptor,
-// no blocked signal, and the default disposition of TERM, INT, HUP and PIPE.
+// the default disposition of TERM, INT, HUP and PIPE, and no blocked signal but HUP: a program that
+// was just started does not wait for HUP yet, and would be ended by it.
 //
 // Threading: one thread at a time.
 // Ownership: owns no process: processes go on running when this object is destroyed.

@@ -43,6 +43,51 @@ TEST(SignalsTest, SecondStopEndsTheProcessAtOnce) {
             128 + SIGINT);
 }
 
+TEST(SignalsTest, SecondStopEndsTheProcessAlsoWhileNobodyWaitsForSignals) {
+  EXPECT_EQ(InChild([] {
+              SignalWaiter waiter;
+              kill(getpid(), SIGTERM);
+              if (waiter.Wait() != ProcessSignal::kStop) return 1;
+              kill(getpid(), SIGTERM);
+              while (true) pause();  // a stop that does not get on
+            }),
+            128 + SIGTERM);
+}
+
+TEST(SignalsTest, StopIsToldOnce) {
+  EXPECT_EQ(InChild([] {
+              SignalWaiter waiter;
+              kill(getpid(), SIGTERM);
+              if (waiter.Wait() != ProcessSignal::kStop) return 1;
+              waiter.Wake();
+              return waiter.Wait() == ProcessSignal::kWoken ? 0 : 2;
+            }),
+            0);
+}
+
+TEST(SignalsTest, SignalsAfterTheEndDoNotChangeTheExitCode) {
+  EXPECT_EQ(InChild([] {
+              {
+                SignalWaiter waiter;
+                kill(getpid(), SIGTERM);
+                waiter.Wait();
+              }
+              for (const int signal : {SIGTERM, SIGINT, SIGHUP}) kill(getpid(), signal);
+              return 0;
+            }),
+            0);
+}
+
+TEST(SignalsTest, AReloadBeforeTheStartWaits) {
+  EXPECT_EQ(InChild([] {
+              SignalWaiter::HoldReload();
+              kill(getpid(), SIGHUP);
+              SignalWaiter waiter;
+              return waiter.Wait() == ProcessSignal::kReload ? 0 : 1;
+            }),
+            0);
+}
+
 TEST(SignalsTest, ABrokenPipeDoesNotKill) {
   EXPECT_EQ(InChild([] {
               SignalWaiter waiter;
@@ -55,11 +100,15 @@ TEST(SignalsTest, ABrokenPipeDoesNotKill) {
 TEST(SignalsTest, ChildrenGetTheirSignalsBack) {
   EXPECT_EQ(InChild([] {
               SignalWaiter waiter;
-              SignalWaiter::RestoreInChild();
-              kill(getpid(), SIGTERM);
-              return 0;
+              return InChild([] {
+                       SignalWaiter::RestoreInChild();
+                       kill(getpid(), SIGTERM);
+                       return 0;
+                     }) == 1000 + SIGTERM
+                         ? 0
+                         : 1;
             }),
-            1000 + SIGTERM);
+            0);
 }
 
 }  // namespace

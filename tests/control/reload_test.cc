@@ -377,5 +377,29 @@ TEST_F(ReloadTest, AStopAnswersWhatRunsAndWhatWaitsAndPutsNothingInForce) {
   EXPECT_EQ(target_.config().version, 1u);
 }
 
+TEST_F(ReloadTest, AFileThatIsNotReadToItsEndHoldsNoStopUpAndPutsNothingInForceLater) {
+  // The thread that reads may outlive the test.
+  const auto looked_up = std::make_shared<Notification>();
+  const auto go_on = std::make_shared<Notification>();
+  const auto read = std::make_shared<Notification>();
+  overrides_.environment = [looked_up, go_on, read](const std::string&) {
+    looked_up->Notify();
+    go_on->Wait();
+    read->Notify();
+    return "7";
+  };
+  Write(absl::StrCat("limits: {max_batch: \"${SLOW}\"}\n", kService));
+  Start();
+  reload_->Request(answers_.Add());
+  looked_up->Wait();
+  reload_->BeginStop();
+  EXPECT_THAT(answers_.Await(0), StatusIs(absl::StatusCode::kUnavailable, "control is stopping"));
+  reload_->Stop();
+  go_on->Notify();
+  read->Wait();
+  EXPECT_THAT(target_.pushed(), IsEmpty());
+  EXPECT_THAT(target_.admitted(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace fanwire::control
