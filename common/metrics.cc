@@ -6,10 +6,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <map>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
 #include "common/check.h"
 #include "common/version.h"
 
@@ -76,6 +79,28 @@ int OpenDescriptors() {
   return count;
 }
 
+// Unix time at which the system started this process.
+double StartTime() {
+  // The system counts from the machine's start, in ticks; field 22 of proc_pid_stat(5).  The
+  // program's name may contain spaces, so the fields are counted from its closing bracket.
+  std::FILE* file = std::fopen("/proc/self/stat", "re");
+  if (file == nullptr) return 0;
+  std::array<char, 2048> text;
+  const size_t size = std::fread(text.data(), 1, text.size(), file);
+  std::fclose(file);
+  const absl::string_view fields(text.data(), size);
+  const std::vector<absl::string_view> rest =
+      absl::StrSplit(fields.substr(std::min(fields.rfind(')') + 1, fields.size())), ' ');
+  uint64_t ticks = 0;
+  if (rest.size() < 21 || !absl::SimpleAtoi(rest[20], &ticks)) return 0;
+  timespec now, since_boot;
+  clock_gettime(CLOCK_REALTIME, &now);
+  clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  return static_cast<double>(now.tv_sec - since_boot.tv_sec) +
+         1e-9 * static_cast<double>(now.tv_nsec - since_boot.tv_nsec) +
+         static_cast<double>(ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
 }  // namespace
 
 Histogram::Histogram(absl::Span<const double> bounds) : size_(bounds.size()) {
@@ -133,7 +158,7 @@ double CpuSeconds() {
 }
 
 void CollectProcess(MetricSink& sink) {
-  static const double started = static_cast<double>(std::time(nullptr));
+  static const double started = StartTime();
   sink.Gauge("fanwire_build_info", "Always 1; the labels have version and build.", 1,
              {{"version", std::string(kVersion)}, {"build", BuildInfo()}});
   sink.Gauge("process_resident_memory_bytes", "Resident memory.",

@@ -1,10 +1,6 @@
 #include "control/server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <thread>
@@ -32,6 +28,7 @@
 #include "control/dialects/session_buddy_feed.h"
 #include "control/engine/engine.h"
 #include "control/engine/memory_engine.h"
+#include "control/grpc_server.h"
 #include "control/processes/process_host.h"
 #include "control/processes/supervisor.h"
 #include "control/processes/worker_commands.h"
@@ -55,9 +52,6 @@
 namespace fanwire::control {
 
 namespace {
-
-// Largest message that a publisher or worker may send.
-constexpr int kMaxReceiveBytes = 64 << 20;
 
 // How long a stop waits until what was accepted has reached the workers; half of its time at most.
 constexpr absl::Duration kFlushWait = absl::Seconds(5);
@@ -161,7 +155,7 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   std::unique_ptr<PublishService> publish_service_;
   std::unique_ptr<grpc::Service> worker_service_;
   std::unique_ptr<grpc::Service> admin_service_;
-  std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<GrpcServer> grpc_;
   MetricsRegistry metrics_;
   std::unique_ptr<HttpProbe> ops_;
   std::unique_ptr<control::Reload> reload_;  // named in full: Reload is a function here
@@ -287,29 +281,11 @@ void ServerImpl::PushConfig(const v1::Config& config, uint64_t version) {
 }
 
 absl::Status ServerImpl::Listen() {
-  const std::shared_ptr<const v1::Config> config = this->config().config;
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  // Two controls must not share a port by accident.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddListeningPort(absl::StrCat("unix:", config->control().socket()),
-                           grpc::InsecureServerCredentials());
-  int port = 0;
-  builder.AddListeningPort(config->control().grpc_listen(), grpc::InsecureServerCredentials(),
-                           &port);
-  builder.RegisterService(publish_service_->service());
-  builder.RegisterService(worker_service_.get());
-  builder.RegisterService(admin_service_.get());
-  grpc_ = builder.BuildAndStart();
-  if (grpc_ == nullptr || port == 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("control.grpc_listen: cannot listen on ", config->control().grpc_listen(),
-                     " or on ", config->control().socket(), "; is another program using it?"));
-  }
-  chmod(config->control().socket().c_str(), 0660);
-  LogInfo("grpc.listening", {{"address", config->control().grpc_listen()}, {"port", port}});
+  auto grpc = GrpcServer::Start(
+      config().config->control(),
+      {publish_service_->service(), worker_service_.get(), admin_service_.get()});
+  if (!grpc.ok()) return grpc.status();
+  grpc_ = *std::move(grpc);
   return absl::OkStatus();
 }
 
@@ -330,6 +306,7 @@ absl::Status ServerImpl::StartOps() {
                    sink);
     supervisor_->CollectMetrics(sink);
     reload_->CollectMetrics(sink);
+    grpc_->CollectMetrics(sink);
   });
   HttpProbe::Options options;
   options.listen = *address;
@@ -426,11 +403,7 @@ void ServerImpl::StopParts() {
   if (reload_ != nullptr) reload_->Stop();
   if (tail_ != nullptr) tail_->EndAll(absl::UnavailableError("control is stopping"));
   if (registry_ != nullptr) registry_->CloseAll(absl::UnavailableError("control is stopping"));
-  if (grpc_ != nullptr) {
-    // Clients that are idle may not notice that they should go.
-    grpc_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
-    grpc_->Wait();
-  }
+  if (grpc_ != nullptr) grpc_->Stop();
   ops_ = nullptr;
   if (timers_ != nullptr) timers_->Stop();
   if (router_ != nullptr) {

@@ -1,8 +1,12 @@
 """Prometheus metrics of control and workers exist, are well formed and have the right values."""
 import re
+import tempfile
+import time
+import unittest
 import urllib.request
 
-from harness import Case, eventually, main, service, small_config
+from harness import Case, Server, eventually, main, service, small_config
+from harness.clocks import Clocks
 
 
 def parse(text):
@@ -159,6 +163,24 @@ class Metrics(Case):
             for key in samples:
                 self.assertNotIn("secret-channel", key)
                 self.assertNotIn(client.connection_id, key)
+
+
+class StartTime(unittest.TestCase):
+    def test_it_is_the_process_s_and_not_that_of_the_first_scrape(self):
+        with tempfile.TemporaryDirectory(prefix="fanwire-", dir="/tmp") as directory:
+            clocks = Clocks(directory)
+            server = Server(small_config(workers=1), environment=clocks.environment)
+            self.addCleanup(server.stop)
+            before = time.time()
+            server.start()
+            clocks.pass_time(1000)
+            after = time.time()
+            for address in (server.config["control"]["ops_listen"],
+                            server.wait(server.ready_workers, "a worker")[0].ops_address):
+                with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+                    started = parse(answer.read().decode())["process_start_time_seconds"]
+                self.assertGreater(started, before - 1)
+                self.assertLess(started, after + 1)
 
 
 if __name__ == "__main__":
