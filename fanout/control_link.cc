@@ -72,13 +72,13 @@ bool TakeApart(grpc::ByteBuffer* message, Incoming* incoming) {
 // that wake each other up for every message.
 class Stream {
  public:
-  Stream(uint64_t generation, Mailbox* mailbox) : generation_(generation), mailbox_(mailbox) {}
+  Stream(uint64_t generation, std::shared_ptr<grpc::Channel> channel, Mailbox* mailbox)
+      : generation_(generation), mailbox_(mailbox), stub_(std::move(channel)) {}
 
   // Sends `hello` ahead of all else.
-  void Start(grpc::GenericStub* stub, grpc::CompletionQueue* queue,
-             const v1::WorkerMessage& hello) {
+  void Start(grpc::CompletionQueue* queue, const v1::WorkerMessage& hello) {
     context_.set_initial_metadata_corked(true);  // leaves with `hello`
-    call_ = stub->PrepareCall(&context_, kAttach, queue);
+    call_ = stub_.PrepareCall(&context_, kAttach, queue);
     call_->StartCall(nullptr);
     Write(hello);
     call_->Read(&reading_, Tag(kRead));
@@ -158,6 +158,7 @@ class Stream {
 
   const uint64_t generation_;
   Mailbox* const mailbox_;
+  grpc::GenericStub stub_;  // with the channel
   grpc::ClientContext context_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
   grpc::ByteBuffer reading_;
@@ -174,20 +175,8 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
       : loop_(loop),
         handler_(handler),
         max_queued_bytes_(options.max_queued_bytes),
+        address_(options.address),
         backoff_(options.first_retry, options.last_retry) {
-    grpc::ChannelArguments arguments;
-    // The backoff is ours: gRPC's own only delays it.
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
-    arguments.SetMaxReceiveMessageSize(64 << 20);
-    // Acknowledgements bound what is under way: no need to probe for a window, which is a ping and
-    // a wake-up at either end for every message that comes alone.
-    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 16 << 20);
-    channel_ =
-        grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
-    stub_ = std::make_unique<grpc::GenericStub>(channel_);
     hook_ = loop_->AddTurnHook([this] { WriteOut(); });
     thread_ = std::thread([this] {
       pthread_setname_np(pthread_self(), "control_link");
@@ -215,11 +204,11 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     attached_ = false;
     writing_ = true;
     last_heard_ = loop_->Now();
-    stream_ = std::make_shared<Stream>(generation_, this);
+    stream_ = std::make_shared<Stream>(generation_, MakeChannel(), this);
     {
       MutexLock lock(&mu_);
       streams_.emplace(generation_, stream_);
-      stream_->Start(stub_.get(), &queue_, hello);
+      stream_->Start(&queue_, hello);
     }
     ArmWatch();
   }
@@ -280,6 +269,24 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
     size_t bytes = 0;
     size_t counted = 0;  // of queued_bytes_
   };
+
+  // A channel that has never failed, for each attempt.
+  //
+  // gRPC waits for its timers by the wall clock (absl::CondVar).  When that is set back, the timers
+  // of a process stand still until it has caught up, and with them the time after which a channel
+  // that could not connect tries again.  A new channel tries at once, without a timer; when to make
+  // one is decided by the loop's clock, which nobody sets.
+  std::shared_ptr<grpc::Channel> MakeChannel() const {
+    grpc::ChannelArguments arguments;
+    // Channels with equal arguments share their connections, and failures, unless told otherwise.
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetMaxReceiveMessageSize(64 << 20);
+    // Acknowledgements bound what is under way: no need to probe for a window, which is a ping and
+    // a wake-up at either end for every message that comes alone.
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 16 << 20);
+    return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
+  }
 
   // The stream's thread.
   void Serve() {
@@ -411,8 +418,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
   EventLoop* const loop_;
   ControlLinkHandler* const handler_;
   const size_t max_queued_bytes_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<grpc::GenericStub> stub_;
+  const std::string address_;
   grpc::CompletionQueue queue_;
   std::thread thread_;  // of queue_
   EventLoop::HookId hook_ = 0;
