@@ -27,6 +27,9 @@ constexpr absl::Duration kLastWait = absl::Seconds(2);
 constexpr absl::Duration kRetryLock = absl::Milliseconds(100);
 // A longer pause between two turns means that this process itself was stopped or got no CPU.
 constexpr absl::Duration kLongestTurn = absl::Seconds(2);
+// A worker's event loop that has not run for so long may stand still; it has a heartbeat to send
+// each second.
+constexpr absl::Duration kShortestLook = absl::Seconds(3);
 
 constexpr std::array<absl::string_view, kProcessStates> kStateNames = {
     "starting", "running", "draining", "dead", "backoff", "stopped"};
@@ -61,6 +64,8 @@ void WorkerProcesses::BeginTurn(absl::Duration now) {
   if (stopping_) return;
   for (auto& [number, worker] : local_workers_) {
     worker.since += lost;
+    worker.activity_at += lost;
+    worker.frozen_at += lost;
     worker.term_at += lost;
     worker.kill_at += lost;
   }
@@ -104,7 +109,7 @@ void WorkerProcesses::ChangeState(LocalWorker& worker, ProcessState to, absl::st
                            {"reason", reason}});
   worker.state = to;
   worker.since = now_;
-  worker.term_at = worker.kill_at = absl::InfiniteDuration();
+  worker.term_at = worker.kill_at = worker.frozen_at = absl::InfiniteDuration();
 }
 
 void WorkerProcesses::KillAt(LocalWorker& worker, absl::Duration at, absl::string_view reason) {
@@ -112,6 +117,38 @@ void WorkerProcesses::KillAt(LocalWorker& worker, absl::Duration at, absl::strin
   if (at >= worker.kill_at) return;
   worker.kill_at = at;
   worker.kill_reason = std::string(reason);
+}
+
+void WorkerProcesses::Kill(LocalWorker& worker, absl::string_view reason) {
+  worker.kill_at = worker.frozen_at = absl::InfiniteDuration();
+  LogWarning("worker.kill", {{"worker", worker.id}, {"pid", worker.pid}, {"reason", reason}});
+  Signal(worker, SIGKILL);
+}
+
+void WorkerProcesses::KillFrozenAt(LocalWorker& worker, absl::Duration at,
+                                   absl::string_view reason) {
+  // By then it must have drained and ended by itself.
+  KillAt(worker, now_ + settings_.orphan_timeout + settings_.drain_deadline + 2 * kGrace, reason);
+  if (at >= worker.frozen_at) return;
+  worker.frozen_at = at;
+  worker.frozen_reason = std::string(reason);
+  worker.activity = host_->Activity(worker.pid);
+  worker.activity_at = now_;
+}
+
+void WorkerProcesses::LookWhetherFrozen(LocalWorker& worker) {
+  const int64_t activity = host_->Activity(worker.pid);
+  if (activity == worker.activity) {
+    if (now_ - worker.activity_at >= kShortestLook) return Kill(worker, worker.frozen_reason);
+    worker.frozen_at = worker.activity_at + kShortestLook;
+    return;
+  }
+  // It is left to its clients.
+  LogWarning("worker.runs_unattached",
+             {{"worker", worker.id}, {"pid", worker.pid}, {"reason", worker.frozen_reason}});
+  worker.activity = activity;
+  worker.activity_at = now_;
+  worker.frozen_at = now_ + std::max(settings_.frozen_kill_after, kShortestLook);
 }
 
 void WorkerProcesses::Signal(LocalWorker& worker, int signal) {
@@ -199,12 +236,12 @@ void WorkerProcesses::End(LocalWorker& worker, Goal goal, const DrainOrder& orde
   }
   // A worker that is not attached cannot be told to drain; SIGTERM makes it drain as well.
   if (!told) Signal(worker, SIGTERM);
-  const absl::Duration kill_at = worker.kill_at;
+  const absl::Duration frozen_at = worker.frozen_at;
   const bool was_dead = worker.state == ProcessState::kDead;
   ChangeState(worker, ProcessState::kDraining, order.reason);
   if (told) worker.term_at = now_ + order.deadline + kGrace;
   KillAt(worker, now_ + order.deadline + 2 * kGrace, "did not end in time");
-  if (was_dead) KillAt(worker, kill_at, worker.kill_reason);
+  if (was_dead) worker.frozen_at = frozen_at;
 }
 
 // ------------------------------------------------------------------------------- what happens
@@ -262,9 +299,9 @@ void WorkerProcesses::OnDetached(const std::string& id, pid_t pid, bool silent) 
     const absl::Duration rest =
         std::max(options_.attach_timeout, settings_.drain_deadline + 2 * kGrace);
     ChangeState(*worker, ProcessState::kDead, silent ? "silent" : "stream ended");
-    if (!silent) KillAt(*worker, now_ + rest, "did not attach again in time");
+    if (!silent) KillFrozenAt(*worker, now_ + rest, "did not attach again in time");
   }
-  if (silent) KillAt(*worker, now_ + settings_.frozen_kill_after, "silent");
+  if (silent) KillFrozenAt(*worker, now_ + settings_.frozen_kill_after, "silent");
 }
 
 void WorkerProcesses::Drain(const std::string& id, const DrainOrder& order,
@@ -343,17 +380,16 @@ void WorkerProcesses::CheckTimes(LocalWorker& worker) {
   if (worker.state == ProcessState::kStarting && worker.adopted &&
       now_ - worker.since >= options_.adopt_window) {
     ChangeState(worker, ProcessState::kDead, "adopted; did not attach");
-    KillAt(worker, now_ + settings_.frozen_kill_after, "adopted; did not attach");
+    KillFrozenAt(worker, now_ + settings_.frozen_kill_after, "adopted; did not attach");
   }
   if (now_ >= worker.term_at) {
     worker.term_at = absl::InfiniteDuration();
     Signal(worker, SIGTERM);
   }
   if (now_ >= worker.kill_at) {
-    worker.kill_at = absl::InfiniteDuration();
-    LogWarning("worker.kill",
-               {{"worker", worker.id}, {"pid", worker.pid}, {"reason", worker.kill_reason}});
-    Signal(worker, SIGKILL);
+    Kill(worker, worker.kill_reason);
+  } else if (now_ >= worker.frozen_at) {
+    LookWhetherFrozen(worker);
   }
 }
 

@@ -4,7 +4,7 @@
 //              attach                     silent or stream ended
 //   kStarting ────────▶ kRunning ──────────────────────────────▶ kDead
 //       ▲                  │ drain                                 │ attach again: kRunning
-//       │ when due         ▼                                       │ not in time: SIGKILL
+//       │ when due         ▼                                       │ frozen: SIGKILL
 //   kBackoff            kDraining ──▶ kStopped                     │
 //       ▲                                (by an operator)          │
 //       └──────────────────── ended ◀──────────────────────────────┘
@@ -14,6 +14,11 @@
 // started at once.  A worker whose process ended is started again after a random delay of up to 100
 // ms; the bound doubles each time up to 10 s, and is 100 ms again once the worker has been attached
 // for `stable_after`.
+//
+// A worker that was attached before, to this control or an earlier one, may serve clients.  It is
+// killed for not being attached only if it is frozen: if its event loop has not run for
+// `frozen_kill_after`.  One that runs and never attaches drains and ends by itself after
+// `orphan_timeout`.
 //
 // Threading: one thread, without locks; callbacks run on it.
 // Ownership: borrows host and commands.
@@ -62,6 +67,8 @@ struct SupervisorSettings {
   absl::Duration frozen_kill_after = absl::Seconds(10);
   absl::Duration drain_window = absl::Seconds(5);
   absl::Duration drain_deadline = absl::Seconds(15);
+  // A worker drains and ends by itself when it was not attached for so long.
+  absl::Duration orphan_timeout = absl::Minutes(10);
 };
 
 struct SupervisorOptions {
@@ -70,8 +77,8 @@ struct SupervisorOptions {
   std::string runtime_dir = {};      // where workers keep their locks
   SupervisorSettings settings = {};
   absl::Duration adopt_window = absl::Seconds(3);
-  // A process that does not attach within this time of its start, or of the end of its last stream,
-  // is killed.
+  // A process that does not attach within this time of its start is killed; so is one that does not
+  // attach again within this time of the end of its last stream, if it is frozen.
   absl::Duration attach_timeout = absl::Seconds(30);
   absl::Duration stable_after = absl::Seconds(10);
   // A rolling restart ends with an error if a worker is not ready within this time.
@@ -141,6 +148,11 @@ class WorkerProcesses {
     absl::Duration term_at = absl::InfiniteDuration();
     absl::Duration kill_at = absl::InfiniteDuration();
     std::string kill_reason = {};
+    // When to kill it if its event loop stands still, and the reason.
+    absl::Duration frozen_at = absl::InfiniteDuration();
+    std::string frozen_reason = {};
+    int64_t activity = 0;  // ProcessHost::Activity() as of activity_at
+    absl::Duration activity_at = {};
     std::vector<OnDrain> waiting = {};  // called when the process has ended
   };
 
@@ -157,6 +169,11 @@ class WorkerProcesses {
   LocalWorker* Find(absl::string_view id);
   void ChangeState(LocalWorker& worker, ProcessState to, absl::string_view reason);
   void KillAt(LocalWorker& worker, absl::Duration at, absl::string_view reason);
+  void Kill(LocalWorker& worker, absl::string_view reason);
+  // The worker is not attached, and may serve clients: kills it if it is frozen at that time, and
+  // looks again later if it is not.
+  void KillFrozenAt(LocalWorker& worker, absl::Duration at, absl::string_view reason);
+  void LookWhetherFrozen(LocalWorker& worker);
   void Signal(LocalWorker& worker, int signal);
   bool Adopt(LocalWorker& worker);
   void Launch(LocalWorker& worker);

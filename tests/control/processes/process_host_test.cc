@@ -134,6 +134,24 @@ TEST_F(ProcessHostTest, ChildStartsWithCleanSignalsAndDescriptors) {
   EXPECT_THAT(Read("files"), Not(HasSubstr("/dev/zero")));
 }
 
+TEST_F(ProcessHostTest, ActivityStandsStillWhileAProcessIsStopped) {
+  const pid_t pid = Shell("while :; do sleep 0.01; done");
+  const int64_t before = host_->Activity(pid);
+  EXPECT_TRUE(WaitFor([&] { return host_->Activity(pid) > before; }));
+  ASSERT_OK(host_->Kill(pid, SIGSTOP));
+  EXPECT_TRUE(WaitFor([&] {
+    std::ostringstream text;
+    text << std::ifstream(absl::StrCat("/proc/", pid, "/stat")).rdbuf();
+    return absl::StrContains(text.str(), ") T ");
+  }));
+  const int64_t stopped = host_->Activity(pid);
+  EXPECT_GT(stopped, before);
+  EXPECT_EQ(host_->Activity(pid), stopped);
+  ASSERT_OK(host_->Kill(pid, SIGCONT));
+  EXPECT_TRUE(WaitFor([&] { return host_->Activity(pid) > stopped; }));
+  EXPECT_EQ(host_->Activity(0x3fffffff), 0);
+}
+
 TEST_F(ProcessHostTest, ChildLeadsASessionOfItsOwn) {
   const pid_t pid = Shell("exec sleep 600");
   EXPECT_EQ(getsid(pid), pid);

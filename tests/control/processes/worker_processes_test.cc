@@ -95,6 +95,51 @@ TEST_F(WorkerProcessesTest, SurvivorThatDoesNotAttachIsDeadThenKilledAndReplaced
   EXPECT_EQ(Slot(0).pid, 100u);
 }
 
+TEST_F(WorkerProcessesTest, SurvivorThatRunsIsNotKilledForNotAttaching) {
+  host_.Survivor("worker-0", 50);
+  host_.busy.insert(50);
+  Make(1);
+  Run(absl::Minutes(5));
+  EXPECT_THAT(host_.signals, IsEmpty());
+  EXPECT_EQ(Slot(0).state, ProcessState::kDead);
+  Attach(0);
+  EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
+  Run(absl::Minutes(15));
+  EXPECT_THAT(host_.signals, IsEmpty());
+  EXPECT_EQ(Slot(0).pid, 50u);
+}
+
+TEST_F(WorkerProcessesTest, SurvivorThatFreezesLaterIsKilledThen) {
+  host_.Survivor("worker-0", 50);
+  host_.busy.insert(50);
+  Make(1);
+  Run(absl::Minutes(5));
+  host_.busy.clear();
+  Run(21 * kSecond);
+  EXPECT_THAT(host_.signals, ElementsAre(Pair(50, SIGKILL)));
+}
+
+TEST_F(WorkerProcessesTest, SurvivorThatDoesNotEndAsAnOrphanMustIsKilled) {
+  host_.Survivor("worker-0", 50);
+  host_.busy.insert(50);
+  Make(1);
+  Run(absl::Minutes(10) + 20 * kSecond);  // orphan_timeout, drain_deadline
+  EXPECT_THAT(host_.signals, IsEmpty());
+  Run(10 * kSecond);
+  EXPECT_THAT(host_.signals, ElementsAre(Pair(50, SIGKILL)));
+}
+
+TEST_F(WorkerProcessesTest, WorkerThatRunsIsNotKilledForSilenceOrForAnEndedStream) {
+  MakeAttached(2);
+  host_.busy = {Pid(0), Pid(1)};
+  Detach(0, /*silent=*/true);
+  Detach(1, /*silent=*/false);
+  Run(absl::Minutes(5));
+  EXPECT_THAT(host_.signals, IsEmpty());
+  EXPECT_EQ(Slot(0).state, ProcessState::kDead);
+  EXPECT_EQ(Slot(1).state, ProcessState::kDead);
+}
+
 TEST_F(WorkerProcessesTest, SurvivorThatAttachesLateIsKept) {
   host_.Survivor("worker-0", 50);
   Make(1);
