@@ -9,6 +9,7 @@
 #include "common/utf8.h"
 #include "common/version.h"
 #include "fanout/origin_policy.h"
+#include "fanout/port_holders.h"
 #include "fanwire/v1/worker.pb.h"
 #include "proto/policies.h"
 
@@ -72,17 +73,28 @@ class ServicePorts::Port final : public ConnectionHost {
 
   absl::Status Open(const ListenerOptions& listener, const ConnectionOptions& connections) {
     listener_options_ = listener;
-    AddGroup(connections);
-    auto opened = Listener::Open(
-        listener, owner_->sessions_->loop, owner_->sockets_,
-        [this](int fd, const PeerAddress& peer) { groups_.back()->Add(fd, peer); },
-        [this](int fd, const PeerAddress& peer) { groups_.back()->AddToRefuse(fd, peer); });
-    if (!opened.ok()) return opened.status();
-    listener_ = *std::move(opened);
-    return absl::OkStatus();
+    if (groups_.empty() || !Same(connections, groups_.back()->options())) AddGroup(connections);
+    const absl::Status status = Listen();
+    error_ = std::string(status.message());
+    if (status.ok()) return status;
+    return absl::Status(status.code(),
+                        absl::StrCat("service \"", service_->name(), "\", ", listener.address, ":",
+                                     listener.port, ": ", error_));
+  }
+
+  // Tries to open a port that could not be opened.  Returns whether anything is different now.
+  bool Retry() {
+    const absl::Status status = Listen();
+    if (status.ok()) {
+      LogInfo("listener.opened", {{"service", service_->name()},
+                                  {"address", listener_options_.address},
+                                  {"port", port()}});
+    }
+    return std::exchange(error_, std::string(status.message())) != status.message();
   }
 
   void Close() {
+    error_.clear();
     if (listener_ == nullptr) return;
     Add(listener_->counters(), &owner_->retired_listened_);
     listener_ = nullptr;
@@ -90,6 +102,7 @@ class ServicePorts::Port final : public ConnectionHost {
 
   // Accepts what waits, then closes.
   void Drain() {
+    error_.clear();
     if (listener_ == nullptr) return;
     draining_ = true;
     listener_->Drain();
@@ -111,17 +124,19 @@ class ServicePorts::Port final : public ConnectionHost {
               const ConnectionOptions& connections) {
     rules_ = Rules(config);
     listener_options_ = listener;
-    listener_->Update(listener.accepts_per_second, listener.socket);
+    if (listener_ != nullptr) listener_->Update(listener.accepts_per_second, listener.socket);
     if (!Same(connections, groups_.back()->options())) AddGroup(connections);
   }
 
   Service* service() const { return service_; }
   const ListenerOptions& listener_options() const { return listener_options_; }
-  uint16_t port() const { return listener_->port(); }
+  uint16_t port() const { return listener_ == nullptr ? 0 : listener_->port(); }
+  // Why it could not be opened; empty if it is open, or was closed.
+  const std::string& error() const { return error_; }
   bool listening() const { return listener_ != nullptr && !draining_; }
   // Destroys groups of former rules that are empty; whether nothing at all is left.
   bool Sweep() {
-    const bool accepts = listening() || draining();
+    const bool accepts = listening() || draining() || !error_.empty();
     for (size_t i = 0; i < groups_.size();) {
       const bool current = accepts && i + 1 == groups_.size();
       if (current || groups_[i]->size() > 0) {
@@ -229,6 +244,22 @@ class ServicePorts::Port final : public ConnectionHost {
                                   {"left_out", left_out}});
   }
 
+  absl::Status Listen() {
+    const ListenerOptions& options = listener_options_;
+    const auto held = [&] { return CheckPortHolders(options.address, options.port, owner_->shares_); };
+    // Before, so as not to take a client from its holder; and after, because another worker may
+    // have looked at the same moment.
+    if (absl::Status status = held(); !status.ok()) return status;
+    auto opened = Listener::Open(
+        options, owner_->sessions_->loop, owner_->sockets_,
+        [this](int fd, const PeerAddress& peer) { groups_.back()->Add(fd, peer); },
+        [this](int fd, const PeerAddress& peer) { groups_.back()->AddToRefuse(fd, peer); });
+    if (!opened.ok()) return opened.status();
+    if (absl::Status status = held(); !status.ok()) return status;
+    listener_ = *std::move(opened);
+    return absl::OkStatus();
+  }
+
   void AddGroup(const ConnectionOptions& options) {
     groups_.push_back(std::make_unique<ConnectionGroup>(options, owner_->sessions_->loop,
                                                         owner_->sockets_, this));
@@ -241,6 +272,7 @@ class ServicePorts::Port final : public ConnectionHost {
   std::vector<std::unique_ptr<ConnectionGroup>> groups_;  // the last one gets what is accepted
   std::unique_ptr<Listener> listener_;
   bool draining_ = false;
+  std::string error_;
 };
 
 ServicePorts::ServicePorts(const SessionContext* sessions, SendTable* sockets,
@@ -256,7 +288,8 @@ ServicePorts::~ServicePorts() {
   former_.clear();
 }
 
-absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* ack) {
+absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, Opening opening,
+                                 v1::ConfigAck* ack) {
   const v1::WorkerProcessConfig& worker = config.worker();
   const double accept_rate = static_cast<double>(worker.accept_rate()) /
                              std::max(1, static_cast<int>(config.attached_workers()));
@@ -303,11 +336,9 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
                                                 .connections = connections});
       if (kept != nullptr) continue;
       want.opened = std::make_unique<Port>(this, service, listener);
-      if (absl::Status status = want.opened->Open(options, connections); !status.ok()) {
-        return absl::Status(status.code(),
-                            absl::StrCat("service \"", from.name(), "\", ", listener.host(), ":",
-                                         listener.port(), ": ", status.message()));
-      }
+      absl::Status status = want.opened->Open(options, connections);
+      if (!status.ok() && opening == Opening::kAllOrNone) return status;
+      if (!status.ok()) LogError("listener.failed", {{"reason", status}});
     }
   }
   // Nothing fails from here on.
@@ -319,6 +350,7 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
       const auto it = std::find_if(ports_.begin(), ports_.end(),
                                    [&](const auto& port) { return port.get() == want.kept; });
       want.kept->Update(*want.config, want.listener, want.connections);
+      if (!want.kept->error().empty()) want.kept->Retry();
       ports.push_back(std::move(*it));
       ports_.erase(it);
     } else {
@@ -333,13 +365,44 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, v1::ConfigAck* 
     former_.push_back(std::move(port));
   }
   ports_ = std::move(ports);
+  Describe(ack);
+  return absl::OkStatus();
+}
+
+bool ServicePorts::RetryFailed() {
+  bool changed = false;
+  for (const std::unique_ptr<Port>& port : ports_) {
+    if (!port->error().empty()) changed |= port->Retry();
+  }
+  return changed;
+}
+
+bool ServicePorts::failed() const {
+  return std::any_of(ports_.begin(), ports_.end(),
+                     [](const auto& port) { return !port->error().empty(); });
+}
+
+void ServicePorts::Describe(v1::ConfigAck* ack) const {
   for (const std::unique_ptr<Port>& port : ports_) {
     v1::BoundListener* const bound = ack->add_listeners();
     bound->set_service(port->service()->name());
+    bound->set_host(port->listener_options().address);
     bound->set_configured_port(port->listener_options().port);
     bound->set_port(port->port());
+    bound->set_error(port->error());
   }
-  return absl::OkStatus();
+}
+
+bool ServicePorts::Serves(const Service* service) const {
+  return std::any_of(ports_.begin(), ports_.end(),
+                     [service](const auto& port) { return port->service() == service; });
+}
+
+std::string ServicePorts::Failure(const Service* service) const {
+  for (const std::unique_ptr<Port>& port : ports_) {
+    if (port->service() == service && !port->error().empty()) return port->error();
+  }
+  return "";
 }
 
 void ServicePorts::DrainListeners() {

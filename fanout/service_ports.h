@@ -1,17 +1,21 @@
 // ServicePorts opens the listeners that the configuration names, and makes a Session for each
 // connection.
 //
-// Apply() puts a configuration in force as a whole: it opens all new ports first, and changes
-// nothing if one cannot be opened.
+// Apply() opens all new ports first.  A reload changes nothing if one of them cannot be opened; at a
+// start the others open, and those that failed are tried again by RetryFailed().  A port that failed
+// before never refuses a later configuration.
 //
 // Threading: loop-confined.
 // Ownership: owns services, listeners and, through their groups, connections.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -41,6 +45,9 @@ class ServicePorts {
     std::string worker = {};  // the worker's id: the counts are this worker's alone
   };
 
+  // Whether another process may listen on the same ports, as the workers of one control do.
+  using SharesPorts = std::function<bool(pid_t)>;
+
   // Connections beyond `max_connections`, over all ports, are refused with 503.
   ServicePorts(const SessionContext* sessions, SendTable* sockets, std::function<Health()> health,
                size_t max_connections = MaxConnections());
@@ -48,16 +55,36 @@ class ServicePorts {
   ServicePorts(const ServicePorts&) = delete;
   ServicePorts& operator=(const ServicePorts&) = delete;
 
-  // Puts `config` in force.  On success adds the bound listeners to `ack`.
-  //   UNAVAILABLE, INVALID_ARGUMENT, ALREADY_EXISTS  a port cannot be opened
-  absl::Status Apply(const v1::WorkerConfig& config, v1::ConfigAck* ack);
+  // Before the first Apply().  Without it nobody shares them.
+  void SetSharing(SharesPorts shares) { shares_ = std::move(shares); }
+
+  // What becomes of a configuration with a new port that cannot be opened.
+  enum class Opening : uint8_t {
+    kAllOrNone,  // a reload: it is refused
+    kPossible,   // a start: the other ports open
+  };
+
+  // Puts `config` in force.  On success adds the listeners to `ack`, those that failed too.
+  //   UNAVAILABLE, INVALID_ARGUMENT, ALREADY_EXISTS  a new port cannot be opened; kAllOrNone only
+  absl::Status Apply(const v1::WorkerConfig& config, Opening opening, v1::ConfigAck* ack);
+
+  // Tries the ports again that could not be opened.  Returns whether anything is different now.
+  bool RetryFailed();
+  // Whether a port of the configuration could not be opened.
+  bool failed() const;
+  // Adds all listeners of the configuration to `ack`.
+  void Describe(v1::ConfigAck* ack) const;
+  // Whether the configuration has ports of the service.
+  bool Serves(const Service* service) const;
+  // Why a port of the service is not open; empty if all are.
+  std::string Failure(const Service* service) const;
 
   // Accepts the connections that wait already, and then no more.  The kernel would reset them if
   // the ports were closed at once.  draining_listeners() tells when it is over.
   void DrainListeners();
   // Stops accepting at once.
   void CloseListeners();
-  // Whether all ports take new connections.
+  // Whether all ports of the configuration are open for new connections.
   bool listening() const;
   // Whether a port is still open that takes no connections but those that waited.
   bool draining_listeners() const;
@@ -87,6 +114,7 @@ class ServicePorts {
   SendTable* const sockets_;
   const std::function<Health()> health_;
   const size_t max_connections_;
+  SharesPorts shares_;
   UserAgents agents_;  // of the sessions, which go before it
   absl::flat_hash_map<std::string, std::unique_ptr<Service>> services_;
   std::vector<std::unique_ptr<Port>> ports_;

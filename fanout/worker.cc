@@ -1,5 +1,6 @@
 #include "fanout/worker.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 
 #include "common/address.h"
 #include "common/file_limit.h"
+#include "common/incarnation.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/proto_time.h"
@@ -21,6 +23,7 @@
 #include "fanout/drain.h"
 #include "fanout/heartbeat.h"
 #include "fanout/hub.h"
+#include "fanout/instance.h"
 #include "fanout/interest.h"
 #include "fanout/quota_leases.h"
 #include "fanout/service_ports.h"
@@ -38,6 +41,9 @@ namespace {
 
 // How long the last reports may take to reach control when the worker ends.
 constexpr absl::Duration kFarewell = absl::Seconds(2);
+
+// How often ports are tried again that could not be opened.
+constexpr absl::Duration kRetryPorts = absl::Seconds(5);
 
 class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstream {
  public:
@@ -83,6 +89,8 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   void Configure(const v1::WorkerConfig& config);
   // Warns if services may have more connections than this worker can hold.
   void WarnOfFileLimit(const v1::WorkerConfig& config);
+  // Tries ports again, as long as there are some that could not be opened, and tells control.
+  void ArmPortRetry();
   void SendReport(const Track& track, bool final);
   void OnBeat();
   void OnDrainOrder(const v1::Drain& drain);
@@ -94,12 +102,12 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   // Drains when control stays away for too long.
   void ArmOrphan();
   WorkerSnapshot Snapshot();
-  bool ready() const {
-    return link_->attached() && configuration_.version() > 0 && ports_.listening() &&
-           !drain_.started();
+  // Whether clients of an open port are served.
+  bool serving() const {
+    return link_->attached() && configuration_.version() > 0 && !drain_.started();
   }
   ServicePorts::Health PortHealth() const {
-    return {.ready = ready(),
+    return {.ready = serving(),
             .control = link_->attached(),
             .uptime = loop_.Now() - began_,
             .worker = flags_.worker_id};
@@ -109,6 +117,7 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   const std::function<void()> on_finished_;
   const uint64_t incarnation_;
   const uint64_t file_limit_;
+  Instance instance_;
 
   // In the order of who needs whom: the ports' sessions need all above them until they are gone.
   EventLoop loop_;
@@ -130,6 +139,11 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   absl::Duration began_;
   int64_t attachments_ = 0;
   uint64_t configured_connections_ = 0;  // over all services
+  uint64_t control_incarnation_ = 0;  // of the last attachment
+  // The first configuration of a control process opens what it can: there is none to go back to.
+  ServicePorts::Opening opening_ = ServicePorts::Opening::kPossible;
+  uint64_t config_nonce_ = 0;  // acknowledged last
+  EventLoop::TimerId port_timer_ = 0;
   EventLoop::TimerId orphan_timer_ = 0;
   bool exit_when_drained_ = false;
   bool ending_ = false;
@@ -142,8 +156,9 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
 WorkerImpl::WorkerImpl(const WorkerFlags& flags, std::function<void()> on_finished)
     : flags_(flags),
       on_finished_(std::move(on_finished)),
-      incarnation_(static_cast<uint64_t>(absl::ToUnixNanos(absl::Now()))),
+      incarnation_(NewIncarnation()),
       file_limit_(RaiseFileLimit()),
+      instance_(flags.control),
       tracks_([] { return Clock::Real()->Now(); },
               [this](const Track& track, bool final) { SendReport(track, final); }),
       hub_(&loop_, &sockets_, &tracks_),
@@ -165,8 +180,12 @@ WorkerImpl::WorkerImpl(const WorkerFlags& flags, std::function<void()> on_finish
             FillLoads(Snapshot(), heartbeat);
           }),
       ops_(&loop_, [this] { return Snapshot(); }) {
+  ports_.SetSharing([this](pid_t pid) { return instance_.Includes(pid); });
   loop_.Post([this] { Begin(); });
-  thread_ = std::thread([this] { loop_.Run(); });
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "loop");  // control's supervisor looks for it
+    loop_.Run();
+  });
 }
 
 WorkerImpl::~WorkerImpl() {
@@ -174,6 +193,7 @@ WorkerImpl::~WorkerImpl() {
   loop_.Stop();
   thread_.join();
   loop_.Cancel(orphan_timer_);
+  loop_.Cancel(port_timer_);
 }
 
 void WorkerImpl::Begin() {
@@ -221,6 +241,9 @@ void WorkerImpl::OnAttached(const v1::ControlMessage& message) {
   // A control that does not know this process counts from here on: it must know the counts before
   // it sends anything.
   if (configuration_.received()) heartbeat_.Send();
+  instance_.Attached(message.welcome().control_incarnation());
+  const uint64_t former = std::exchange(control_incarnation_, message.welcome().control_incarnation());
+  if (control_incarnation_ != former) opening_ = ServicePorts::Opening::kPossible;
   loop_.Cancel(std::exchange(orphan_timer_, 0));
   applier_.Restart();
   interest_.TellAll();
@@ -278,7 +301,9 @@ void WorkerImpl::Configure(const v1::WorkerConfig& config) {
   auto item = std::make_unique<v1::WorkerItem>();
   v1::ConfigAck* const ack = item->mutable_config_ack();
   ack->set_nonce(config.nonce());
-  if (configuration_.Apply(config, /*open_ports=*/!drain_.started(), ack)) {
+  config_nonce_ = config.nonce();
+  if (configuration_.Apply(config, /*open_ports=*/!drain_.started(), opening_, ack)) {
+    opening_ = ServicePorts::Opening::kAllOrNone;
     heartbeat_.SetInterval(ToDuration(config.heartbeat_interval()));
     // The limits of heads are the same for all services.
     if (!config.services().empty()) {
@@ -292,6 +317,24 @@ void WorkerImpl::Configure(const v1::WorkerConfig& config) {
   ack->set_version(configuration_.version());
   ack->set_ops_address(ops_.address());
   link_->Send(std::move(item));
+  ArmPortRetry();
+}
+
+void WorkerImpl::ArmPortRetry() {
+  if (port_timer_ != 0 || !ports_.failed()) return;
+  port_timer_ = loop_.RunAfter(kRetryPorts, [this] {
+    port_timer_ = 0;
+    if (ports_.RetryFailed()) {
+      auto item = std::make_unique<v1::WorkerItem>();
+      v1::ConfigAck* const ack = item->mutable_config_ack();
+      ack->set_nonce(config_nonce_);
+      ack->set_version(configuration_.version());
+      ack->set_ops_address(ops_.address());
+      ports_.Describe(ack);
+      link_->Send(std::move(item));
+    }
+    ArmPortRetry();
+  });
 }
 
 void WorkerImpl::WarnOfFileLimit(const v1::WorkerConfig& config) {
@@ -331,11 +374,13 @@ WorkerSnapshot WorkerImpl::Snapshot() {
   WorkerSnapshot snapshot;
   for (const Service* const service : ports_.services()) {
     snapshot.services.push_back(SnapshotOf(*service, ports_.Counters(service)));
+    snapshot.services.back().configured = ports_.Serves(service);
+    snapshot.services.back().port_error = ports_.Failure(service);
   }
   snapshot.listeners = ports_.Listened();
   snapshot.connections = static_cast<int64_t>(ports_.connections());
   snapshot.attached = link_->attached();
-  snapshot.ready = ready();
+  snapshot.ready = serving() && ports_.listening();
   snapshot.draining = drain_.started();
   snapshot.attachments = attachments_;
   snapshot.asks = static_cast<int64_t>(interest_.asks());

@@ -35,9 +35,9 @@ WorkerConfiguration::WorkerConfiguration(ServicePorts* ports, Hub* hub)
 WorkerConfiguration::~WorkerConfiguration() = default;
 
 bool WorkerConfiguration::Apply(const v1::WorkerConfig& config, bool open_ports,
-                                v1::ConfigAck* ack) {
+                                ServicePorts::Opening opening, v1::ConfigAck* ack) {
   absl::Status status;
-  if (open_ports) status = ports_->Apply(config, ack);
+  if (open_ports) status = ports_->Apply(config, opening, ack);
   if (!status.ok()) {
     LogError("config.refused", {{"version", config.version()}, {"reason", status}});
     ack->clear_listeners();

@@ -29,10 +29,13 @@ class WorkerConfiguration {
   WorkerConfiguration(const WorkerConfiguration&) = delete;
   WorkerConfiguration& operator=(const WorkerConfiguration&) = delete;
 
-  // Puts `config` in force as a whole and adds the bound listeners to `ack`.  Without `open_ports`,
-  // which a worker that drains leaves out, listeners stay as they are.
-  // Returns false if a port cannot be opened: nothing has changed then, and `ack` has the error.
-  bool Apply(const v1::WorkerConfig& config, bool open_ports, v1::ConfigAck* ack);
+  // Puts `config` in force as a whole and adds the listeners to `ack`.  Without `open_ports`,
+  // which a worker that drains leaves out, listeners stay as they are.  `opening` says what becomes
+  // of ports that cannot be opened.
+  // Returns false if the configuration is refused: nothing has changed then, and `ack` has the
+  // error.
+  bool Apply(const v1::WorkerConfig& config, bool open_ports, ServicePorts::Opening opening,
+             v1::ConfigAck* ack);
 
   // Tells the sessions of services that the configuration does not have any more to go elsewhere,
   // and closes them.

@@ -7,6 +7,7 @@
 #include "common/address.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "fanout/reply.h"
 
 namespace fanwire::fanout {
 
@@ -16,6 +17,28 @@ namespace {
 constexpr int kPortsToTry = 64;
 
 constexpr absl::Duration kSnapshotWait = absl::Seconds(1);
+
+absl::string_view Bool(bool value) { return value ? "true" : "false"; }
+
+std::string ReadinessJson(const WorkerSnapshot& snapshot) {
+  std::string json =
+      absl::StrCat("{\"ready\":", Bool(snapshot.ready), ",\"control\":", Bool(snapshot.attached),
+                   ",\"draining\":", Bool(snapshot.draining), ",\"services\":{");
+  for (const ServiceSnapshot& service : snapshot.services) {
+    if (!service.configured) continue;
+    if (json.back() != '{') json += ',';
+    AppendJsonText(service.name, &json);
+    const bool open = service.port_error.empty();
+    absl::StrAppend(&json, ":{\"ready\":",
+                    Bool(open && snapshot.attached && !snapshot.draining));
+    if (!open) {
+      json += ",\"error\":";
+      AppendJsonText(service.port_error, &json);
+    }
+    json += '}';
+  }
+  return json + "}}";
+}
 
 }  // namespace
 
@@ -40,10 +63,7 @@ void WorkerOps::Start(absl::string_view listen, uint32_t slot) {
   };
   options.ready = [this] {
     const WorkerSnapshot snapshot = FreshSnapshot();
-    return Readiness{snapshot.ready,
-                     absl::StrCat("{\"ready\":", snapshot.ready ? "true" : "false",
-                                  ",\"control\":", snapshot.attached ? "true" : "false",
-                                  ",\"draining\":", snapshot.draining ? "true" : "false", "}")};
+    return Readiness{snapshot.ready, ReadinessJson(snapshot)};
   };
   auto probe = HttpProbe::Start(std::move(options));
   if (!probe.ok()) {

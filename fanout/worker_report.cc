@@ -157,6 +157,10 @@ void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink) {
       more.emplace_back(name, value);
       return more;
     };
+    if (service.configured) {
+      sink.Gauge("fanwire_worker_ports_open", "Whether all ports of the service are open.",
+                 service.port_error.empty() ? 1 : 0, labels);
+    }
     sink.Gauge("fanwire_worker_sessions", "Sessions.", number(service.sessions), labels);
     sink.Gauge("fanwire_worker_subscriptions", "Subscriptions of all sessions.",
                number(counts.subscriptions), labels);

@@ -28,6 +28,8 @@ namespace fanwire::fanout {
 struct ServiceSnapshot {
   std::string name;
   std::string server_name;
+  bool configured = false;  // false: it was removed, and some of its sessions are left
+  std::string port_error;   // why a port is not open; empty: all are
   ServiceCounts counts;
   ConnectionCounters connections;
   int64_t sessions = 0;

@@ -93,9 +93,10 @@ v1::ListenerConfig* PortsFixture::AddListener(v1::WorkerService* service, uint32
   return listener;
 }
 
-absl::Status PortsFixture::Apply(const v1::WorkerConfig& config) {
+absl::Status PortsFixture::Apply(const v1::WorkerConfig& config,
+                                 ServicePorts::Opening opening) {
   ack_.Clear();
-  absl::Status status = ports_->Apply(config, &ack_);
+  absl::Status status = ports_->Apply(config, opening, &ack_);
   if (!status.ok()) return status;
   for (Service* const service : ports_->services()) service->slots().Grant(1000);
   return status;

@@ -72,7 +72,8 @@ class PortsFixture : public ::testing::Test {
   static v1::ListenerConfig* AddListener(v1::WorkerService* service, uint32_t port = 0);
 
   // Applies it and, if that went well, grants slots to every service.
-  absl::Status Apply(const v1::WorkerConfig& config);
+  absl::Status Apply(const v1::WorkerConfig& config,
+                     ServicePorts::Opening opening = ServicePorts::Opening::kAllOrNone);
   // Ports bound by the last Apply(), in the order of the configuration.
   std::vector<uint16_t> ports() const;
 

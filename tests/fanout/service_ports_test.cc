@@ -5,10 +5,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/fanout/listening_process.h"
 #include "tests/fanout/ports_fixture.h"
 #include "tests/testing/status.h"
 #include "tests/testing/ws_client.h"
@@ -114,6 +116,100 @@ TEST_F(ServicePortsTest, ARefusedConfigurationLeavesTheFormerOneInForce) {
   EXPECT_TRUE(ports_->listening());
   EXPECT_TRUE(Listens(port));
   EXPECT_TRUE(client->session->open());
+}
+
+TEST_F(ServicePortsTest, AtAStartTheOtherPortsOpenAndTheBusyOneIsTold) {
+  const Occupied occupied;
+  v1::WorkerConfig config = Config();
+  AddListener(AddService(&config, "akosha"), occupied.port);
+  AddListener(AddService(&config, "dhruva"));
+  ASSERT_OK(Apply(config, ServicePorts::Opening::kPossible));
+  ASSERT_THAT(ports(), SizeIs(3));
+  EXPECT_TRUE(Listens(ports()[0]));
+  EXPECT_TRUE(Listens(ports()[2]));
+  const v1::BoundListener& busy = ack_.listeners(1);
+  EXPECT_EQ(busy.service(), "akosha");
+  EXPECT_EQ(busy.host(), "127.0.0.1");
+  EXPECT_EQ(busy.configured_port(), occupied.port);
+  EXPECT_EQ(busy.port(), 0u);
+  EXPECT_THAT(busy.error(), HasSubstr("Address already in use"));
+  EXPECT_EQ(ack_.listeners(0).error(), "");
+  EXPECT_TRUE(ports_->failed());
+  EXPECT_FALSE(ports_->listening());
+  EXPECT_EQ(ports_->Failure(service("akosha")), busy.error());
+  EXPECT_EQ(ports_->Failure(service("dhruva")), "");
+}
+
+TEST_F(ServicePortsTest, ABusyPortOpensOnceItIsFree) {
+  auto occupied = std::make_unique<Occupied>();
+  const uint16_t port = occupied->port;
+  v1::WorkerConfig config = Config();
+  AddListener(AddService(&config, "akosha"), port);
+  ASSERT_OK(Apply(config, ServicePorts::Opening::kPossible));
+  EXPECT_FALSE(ports_->RetryFailed());  // nothing is different
+  ports_->Sweep();
+  occupied = nullptr;
+  EXPECT_TRUE(ports_->RetryFailed());
+  EXPECT_FALSE(ports_->failed());
+  EXPECT_TRUE(ports_->listening());
+  EXPECT_FALSE(ports_->RetryFailed());
+  EXPECT_EQ(Connect(port)->session->service(), service("akosha"));
+}
+
+TEST_F(ServicePortsTest, AReloadTriesAgainWhatFailedBeforeAndIsNotRefusedForIt) {
+  auto occupied = std::make_unique<Occupied>();
+  const uint16_t port = occupied->port;
+  v1::WorkerConfig config = Config();
+  AddListener(AddService(&config, "akosha"), port);
+  ASSERT_OK(Apply(config, ServicePorts::Opening::kPossible));
+  config.mutable_services(0)->set_server_name("other");
+  ASSERT_OK(Apply(config));
+  EXPECT_EQ(service()->settings().server_name, "other");
+  EXPECT_NE(ack_.listeners(1).error(), "");
+  occupied = nullptr;
+  ASSERT_OK(Apply(config));
+  EXPECT_EQ(ack_.listeners(1).error(), "");
+  EXPECT_EQ(ack_.listeners(1).port(), port);
+  EXPECT_TRUE(Listens(port));
+}
+
+TEST_F(ServicePortsTest, AReloadWithANewBusyPortIsRefusedWholeAlsoWhereAnotherFailedBefore) {
+  const Occupied before, now;
+  v1::WorkerConfig config = Config();
+  v1::WorkerService* const akosha = AddService(&config, "akosha");
+  AddListener(akosha, before.port);
+  ASSERT_OK(Apply(config, ServicePorts::Opening::kPossible));
+  v1::WorkerConfig worse = config;
+  AddListener(worse.mutable_services(1), now.port);
+  EXPECT_THAT(Apply(worse), StatusIs(absl::StatusCode::kAlreadyExists,
+                                     HasSubstr(absl::StrCat("127.0.0.1:", now.port))));
+  ack_.Clear();
+  ports_->Describe(&ack_);
+  ASSERT_EQ(ack_.listeners_size(), 2);
+  EXPECT_EQ(ack_.listeners(1).configured_port(), before.port);
+}
+
+TEST_F(ServicePortsTest, AClosedPortIsNotTriedAgain) {
+  auto occupied = std::make_unique<Occupied>();
+  const uint16_t port = occupied->port;
+  v1::WorkerConfig config = Config();
+  AddListener(AddService(&config, "akosha"), port);
+  ASSERT_OK(Apply(config, ServicePorts::Opening::kPossible));
+  ports_->CloseListeners();
+  occupied = nullptr;
+  EXPECT_FALSE(ports_->RetryFailed());
+  EXPECT_FALSE(Listens(port));
+}
+
+TEST_F(ServicePortsTest, APortThatAnotherInstanceSharesIsRefusedWithItsProcess) {
+  const ListeningProcess other("127.0.0.1");
+  v1::WorkerConfig config = Config();
+  config.mutable_services(0)->mutable_listeners(0)->set_port(other.port());
+  EXPECT_THAT(Apply(config), StatusIs(absl::StatusCode::kAlreadyExists,
+                                      AllOf(HasSubstr(absl::StrCat("process ", other.pid())),
+                                            HasSubstr(absl::StrCat(":", other.port())))));
+  ports_->SetSharing([&](pid_t pid) { return pid == other.pid(); });
+  EXPECT_OK(Apply(config));
 }
 
 TEST_F(ServicePortsTest, AnAddressThatIsNoneIsNamed) {
