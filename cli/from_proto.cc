@@ -195,7 +195,9 @@ WorkerInfo FromProto(const v1::WorkerInfo& worker) {
   for (const v1::BoundListener& listener : worker.listeners()) {
     out.listeners.push_back({.service = listener.service(),
                              .configured_port = listener.configured_port(),
-                             .port = listener.port()});
+                             .port = listener.port(),
+                             .host = listener.host(),
+                             .error = listener.error()});
   }
   return out;
 }

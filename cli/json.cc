@@ -17,6 +17,8 @@ Json TimeJson(absl::Time time) {
   return FormatRfc3339(time);
 }
 
+Json TextOrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
 Json DropsJson(const DropCounts& drops) {
   Json object = Json::object();
   for (const auto& [reason, count] : drops) object[reason] = count;
@@ -60,7 +62,8 @@ Json ToJson(const ServiceInfo& service) {
                          {"port", listener.port},
                          {"dialect", listener.dialect},
                          {"tls", listener.tls},
-                         {"auth_required", listener.auth_required}});
+                         {"auth_required", listener.auth_required},
+                         {"error", TextOrNull(listener.error)}});
   }
   return {{"name", service.name},
           {"listeners", std::move(listeners)},
@@ -110,8 +113,10 @@ Json ToJson(const WorkerInfo& worker) {
   Json listeners = Json::array();
   for (const BoundListener& listener : worker.listeners) {
     listeners.push_back({{"service", listener.service},
+                         {"host", listener.host},
                          {"configured_port", listener.configured_port},
-                         {"port", listener.port}});
+                         {"port", listener.port},
+                         {"error", TextOrNull(listener.error)}});
   }
   return {{"id", worker.id},
           {"slot", worker.slot},

@@ -110,6 +110,7 @@ struct ListenerInfo {
   std::string dialect = {};
   bool tls = false;
   bool auth_required = false;
+  std::string error = {};  // why no worker has it open; empty: one has, or nobody knows
 };
 
 struct ServiceInfo {
@@ -230,7 +231,9 @@ struct DisconnectResult {
 struct BoundListener {
   std::string service = {};
   uint32_t configured_port = 0;
-  uint32_t port = 0;
+  uint32_t port = 0;  // 0: not open
+  std::string host = {};
+  std::string error = {};  // why it is not open
 };
 
 struct WorkerInfo {

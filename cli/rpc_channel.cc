@@ -102,8 +102,8 @@ absl::StatusOr<std::shared_ptr<RpcChannel>> RpcChannel::Make(
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   // Control is on the internal network, so the web proxy that the environment names does not apply.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // `wsctl tail` and `wsctl publish --batch -` may be idle for long: notice that control is gone, and
-  // keep proxies from forgetting the connection.  Control accepts a ping every 10 s.
+  // `wsctl tail` and `wsctl publish --batch -` may be idle for long: notice that control is gone,
+  // and keep proxies from forgetting the connection.  Control accepts a ping every 10 s.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

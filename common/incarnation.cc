@@ -28,8 +28,8 @@ uint64_t NewIncarnation() {
   static const uint64_t boot = BootHash();
   timespec now = {};
   clock_gettime(CLOCK_BOOTTIME, &now);
-  const auto us = static_cast<uint64_t>(now.tv_sec) * 1'000'000 +
-                  static_cast<uint64_t>(now.tv_nsec) / 1000;
+  const auto us =
+      static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
   return boot << kTimeBits | (us & ((uint64_t{1} << kTimeBits) - 1));
 }
 

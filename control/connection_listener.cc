@@ -198,8 +198,7 @@ class SocketListener final : public ConnectionListener {
     sockaddr_in6 any = {};
     any.sin6_family = AF_INET6;
     any.sin6_addr = in6addr_any;
-    const absl::StatusOr<int> fd =
-        BindTcp(reinterpret_cast<sockaddr*>(&any), sizeof(any), port);
+    const absl::StatusOr<int> fd = BindTcp(reinterpret_cast<sockaddr*>(&any), sizeof(any), port);
     if (fd.ok()) tcp_.push_back(*fd);
     return fd.ok();
   }
@@ -214,9 +213,8 @@ class SocketListener final : public ConnectionListener {
       for (const int fd : tcp_) ready.push_back({.fd = fd, .events = POLLIN, .revents = 0});
       const absl::Duration left = resume_at_ - clock_->Now();
       if (left > absl::ZeroDuration()) ready.resize(1);
-      const int timeout = left > absl::ZeroDuration()
-                              ? static_cast<int>(absl::ToInt64Milliseconds(left)) + 1
-                              : -1;
+      const int timeout =
+          left > absl::ZeroDuration() ? static_cast<int>(absl::ToInt64Milliseconds(left)) + 1 : -1;
       if (poll(ready.data(), ready.size(), timeout) <= 0) continue;
       if (ready[0].revents != 0) {
         eventfd_t ignored;

@@ -97,9 +97,7 @@ class GrpcServerImpl final : public GrpcServer {
     return absl::OkStatus();
   }
 
-  absl::Status ListenAgain(const std::string& path) override {
-    return listener_->ListenUnix(path);
-  }
+  absl::Status ListenAgain(const std::string& path) override { return listener_->ListenUnix(path); }
 
   void CollectMetrics(MetricSink& sink) const override {
     const ConnectionListener::Counts counts = listener_->counts();

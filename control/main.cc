@@ -28,8 +28,8 @@ std::string WorkerProgram() {
 }
 
 // Runs before the constructors of the libraries, which take most of the time of a start.
-__attribute__((section(".preinit_array"), used)) void (*hold_reload)() =
-    &fanwire::SignalWaiter::HoldReload;
+__attribute__((section(".preinit_array"),
+               used)) void (*hold_reload)() = &fanwire::SignalWaiter::HoldReload;
 
 }  // namespace
 
@@ -56,7 +56,8 @@ int main(int argc, char** argv) {
   app.add_option("--worker-program", options.worker_program, "Path of fanwire-fanout")
       ->capture_default_str();
   app.footer(
-      "Signals: TERM and INT drain the workers and end with exit code 0; a second one ends at once\n"
+      "Signals: TERM and INT drain the workers and end with exit code 0; a second one ends at "
+      "once\n"
       "with 128 + its number (143, 130).  HUP reads the configuration again.  Every setting can\n"
       "also come from the environment:\n"
       "FANWIRE_LIMITS__MAX_CHANNELS=1000.");

@@ -148,8 +148,8 @@ void Reload::CollectMetrics(MetricSink& sink) const {
 
 absl::StatusOr<LoadedConfig> Reload::Load() {
   std::thread reader([shared = shared_, options = options_] {
-    auto loaded = std::make_unique<LoadedConfig>(
-        LoadConfigFile(options.config_file, options.overrides));
+    auto loaded =
+        std::make_unique<LoadedConfig>(LoadConfigFile(options.config_file, options.overrides));
     MutexLock lock(&shared->mu);
     shared->loaded = std::move(loaded);
     shared->changed.SignalAll();

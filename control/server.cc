@@ -3,6 +3,7 @@
 #include <grpcpp/impl/service_type.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "common/address.h"
 #include "common/clock.h"
 #include "common/http_probe.h"
+#include "common/incarnation.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
@@ -43,6 +45,7 @@
 #include "control/routing/subscriptions.h"
 #include "control/runtime_dir.h"
 #include "control/workers/ledger.h"
+#include "control/workers/service_reach.h"
 #include "control/workers/worker_registry.h"
 #include "control/workers/worker_service.h"
 #include "fanwire/v1/admin.pb.h"
@@ -60,7 +63,8 @@ SupervisorSettings SettingsOf(const v1::Config& config) {
   return {.workers = WorkerCount(config),
           .frozen_kill_after = ToDuration(config.control().frozen_kill_after()),
           .drain_window = ToDuration(config.worker().drain_window()),
-          .drain_deadline = ToDuration(config.worker().drain_deadline())};
+          .drain_deadline = ToDuration(config.worker().drain_deadline()),
+          .orphan_timeout = ToDuration(config.worker().orphan_timeout())};
 }
 
 class ServerImpl final : public Server, public ControlProcess, public ReloadTarget {
@@ -206,10 +210,11 @@ void ServerImpl::MakeParts() {
   router_ = Router::Make({.max_receipt_wait = ToDuration(control.max_receipt_wait())},
                          directory_.get(), receipts_.get(), engine_.get(), clock_);
   ledger_ = std::make_unique<Ledger>();
-  registry_ = WorkerRegistry::Make(
-      {.heartbeat_interval = ToDuration(control.heartbeat_interval()),
-       .control_incarnation = static_cast<uint64_t>(absl::ToUnixNanos(clock_->WallNow()))},
-      subscriptions_.get(), receipts_.get(), ledger_.get(), clock_, timers_.get());
+  registry_ = WorkerRegistry::Make({.heartbeat_interval = ToDuration(control.heartbeat_interval()),
+                                    .control_incarnation = NewIncarnation(),
+                                    .forget_dead_after = ToDuration(control.forget_dead_after())},
+                                   subscriptions_.get(), receipts_.get(), ledger_.get(), clock_,
+                                   timers_.get());
   retained_ = std::make_unique<StatusRequests>(*config);
   feed_ = std::make_unique<SessionBuddyFeed>(router_.get(), queries_.get(), timers_.get(), clock_);
   feed_->SetServices(*services);
@@ -281,9 +286,9 @@ void ServerImpl::PushConfig(const v1::Config& config, uint64_t version) {
 }
 
 absl::Status ServerImpl::Listen() {
-  auto grpc = GrpcServer::Start(
-      config().config->control(),
-      {publish_service_->service(), worker_service_.get(), admin_service_.get()});
+  auto grpc =
+      GrpcServer::Start(config().config->control(),
+                        {publish_service_->service(), worker_service_.get(), admin_service_.get()});
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
   return absl::OkStatus();
@@ -328,13 +333,24 @@ absl::Status ServerImpl::StartOps() {
 }
 
 Readiness ServerImpl::Ready() const {
-  const absl::Status engine = engine_->Health();
+  const bool engine = engine_->Health().ok();
+  // A control without workers of its own is ready for publishers before any has attached.
   const int32_t serving = registry_->serving_count();
-  const bool workers = serving > 0 || WorkerCount(*config().config) == 0;
-  return {engine.ok() && workers,
-          absl::StrCat("{\"ready\":", engine.ok() && workers ? "true" : "false",
-                       ",\"engine\":", engine.ok() ? "true" : "false", ",\"workers_attached\":",
-                       registry_->attached_count(), ",\"workers_serving\":", serving, "}")};
+  bool ready = engine && (serving > 0 || WorkerCount(*config().config) == 0);
+  const std::vector<v1::WorkerInfo> workers = registry_->Workers();
+  nlohmann::ordered_json services = nlohmann::ordered_json::object();
+  for (const std::unique_ptr<ServiceSpec>& service : this->services()->services()) {
+    const ServiceReach reach = ServiceReach::Of(service->name, workers);
+    services[service->name]["ready"] = reach.open;
+    if (!reach.open) services[service->name]["error"] = reach.error;
+    if (serving > 0) ready = ready && reach.open;
+  }
+  const nlohmann::ordered_json json = {{"ready", ready},
+                                       {"engine", engine},
+                                       {"workers_attached", registry_->attached_count()},
+                                       {"workers_serving", serving},
+                                       {"services", std::move(services)}};
+  return {ready, json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
 }
 
 // ------------------------------------------------------------------------------- reloading
@@ -366,6 +382,7 @@ void ServerImpl::PutInForce(std::shared_ptr<const v1::Config> config, uint64_t v
   retained_->SetServices(*config);
   feed_->SetServices(*services);
   supervisor_->Apply(SettingsOf(*config));
+  registry_->SetForgetDeadAfter(ToDuration(config->control().forget_dead_after()));
 }
 
 // ------------------------------------------------------------------------------- stopping

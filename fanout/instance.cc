@@ -50,7 +50,8 @@ bool SameControl(const std::string& ours, pid_t pid) {
   const auto here = ParseAddress(ours);
   const auto there = ParseAddress(ControlOf(pid));
   if (!here.ok() || !there.ok() || here->is_unix() != there->is_unix()) return false;
-  if (here->is_unix()) return here->unix_path == there->unix_path && SameFolder(pid, here->unix_path);
+  if (here->is_unix())
+    return here->unix_path == there->unix_path && SameFolder(pid, here->unix_path);
   return here->port == there->port &&
          (here->host == there->host || (IsLoopback(here->host) && IsLoopback(there->host)));
 }

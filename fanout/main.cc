@@ -7,8 +7,8 @@
 namespace {
 
 // Runs before the constructors of the libraries, which take most of the time of a start.
-__attribute__((section(".preinit_array"), used)) void (*hold_reload)() =
-    &fanwire::SignalWaiter::HoldReload;
+__attribute__((section(".preinit_array"),
+               used)) void (*hold_reload)() = &fanwire::SignalWaiter::HoldReload;
 
 }  // namespace
 

@@ -69,8 +69,7 @@ void ReadTable(const char* path, const Bytes& address, uint16_t port, std::set<u
   std::string line;
   std::getline(table, line);  // the headings
   while (std::getline(table, line)) {
-    const std::vector<absl::string_view> fields =
-        absl::StrSplit(line, ' ', absl::SkipWhitespace());
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipWhitespace());
     if (fields.size() < 10) continue;
     // Listening sockets come first; of the others there may be very many.
     if (fields[3] != kListening) return;
@@ -109,8 +108,7 @@ bool TakeSockets(pid_t pid, std::set<uint64_t>* inodes) {
   const std::string folder = absl::StrCat("/proc/", pid, "/fd/");
   ForEachEntry(folder, [&](absl::string_view name) {
     std::array<char, 64> target;
-    const ssize_t size =
-        readlink(absl::StrCat(folder, name).c_str(), target.data(), target.size());
+    const ssize_t size = readlink(absl::StrCat(folder, name).c_str(), target.data(), target.size());
     absl::string_view text(target.data(), size > 0 ? static_cast<size_t>(size) : 0);
     uint64_t inode = 0;
     if (absl::ConsumePrefix(&text, "socket:[") && absl::ConsumeSuffix(&text, "]") &&

@@ -246,7 +246,9 @@ class ServicePorts::Port final : public ConnectionHost {
 
   absl::Status Listen() {
     const ListenerOptions& options = listener_options_;
-    const auto held = [&] { return CheckPortHolders(options.address, options.port, owner_->shares_); };
+    const auto held = [&] {
+      return CheckPortHolders(options.address, options.port, owner_->shares_);
+    };
     // Before, so as not to take a client from its holder; and after, because another worker may
     // have looked at the same moment.
     if (absl::Status status = held(); !status.ok()) return status;

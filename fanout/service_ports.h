@@ -1,9 +1,9 @@
 // ServicePorts opens the listeners that the configuration names, and makes a Session for each
 // connection.
 //
-// Apply() opens all new ports first.  A reload changes nothing if one of them cannot be opened; at a
-// start the others open, and those that failed are tried again by RetryFailed().  A port that failed
-// before never refuses a later configuration.
+// Apply() opens all new ports first.  A reload changes nothing if one of them cannot be opened; at
+// a start the others open, and those that failed are tried again by RetryFailed().  A port that
+// failed before never refuses a later configuration.
 //
 // Threading: loop-confined.
 // Ownership: owns services, listeners and, through their groups, connections.

@@ -139,7 +139,7 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   absl::Duration began_;
   int64_t attachments_ = 0;
   uint64_t configured_connections_ = 0;  // over all services
-  uint64_t control_incarnation_ = 0;  // of the last attachment
+  uint64_t control_incarnation_ = 0;     // of the last attachment
   // The first configuration of a control process opens what it can: there is none to go back to.
   ServicePorts::Opening opening_ = ServicePorts::Opening::kPossible;
   uint64_t config_nonce_ = 0;  // acknowledged last
@@ -242,7 +242,8 @@ void WorkerImpl::OnAttached(const v1::ControlMessage& message) {
   // it sends anything.
   if (configuration_.received()) heartbeat_.Send();
   instance_.Attached(message.welcome().control_incarnation());
-  const uint64_t former = std::exchange(control_incarnation_, message.welcome().control_incarnation());
+  const uint64_t former =
+      std::exchange(control_incarnation_, message.welcome().control_incarnation());
   if (control_incarnation_ != former) opening_ = ServicePorts::Opening::kPossible;
   loop_.Cancel(std::exchange(orphan_timer_, 0));
   applier_.Restart();

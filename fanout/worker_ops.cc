@@ -29,8 +29,7 @@ std::string ReadinessJson(const WorkerSnapshot& snapshot) {
     if (json.back() != '{') json += ',';
     AppendJsonText(service.name, &json);
     const bool open = service.port_error.empty();
-    absl::StrAppend(&json, ":{\"ready\":",
-                    Bool(open && snapshot.attached && !snapshot.draining));
+    absl::StrAppend(&json, ":{\"ready\":", Bool(open && snapshot.attached && !snapshot.draining));
     if (!open) {
       json += ",\"error\":";
       AppendJsonText(service.port_error, &json);

@@ -14,9 +14,46 @@
 namespace fanwire::cli {
 namespace {
 
+// Tells for each listener why no worker has it open.
+void AddErrors(const std::vector<WorkerInfo>& workers, ServiceInfo* service) {
+  for (ListenerInfo& listener : service->listeners) {
+    listener.error = "no worker has opened it";
+    for (const WorkerInfo& worker : workers) {
+      if (worker.state != "ready" && worker.state != "catching_up") continue;
+      const auto it = std::find_if(
+          worker.listeners.begin(), worker.listeners.end(), [&](const BoundListener& bound) {
+            return bound.service == service->name && bound.host == listener.host &&
+                   bound.configured_port == listener.port;
+          });
+      if (it == worker.listeners.end()) continue;
+      listener.error = it->error.empty() ? "" : absl::StrCat(worker.id, ": ", it->error);
+      if (listener.error.empty()) break;
+    }
+  }
+}
+
+// The services, with what the workers say of their ports.
+absl::StatusOr<std::vector<ServiceInfo>> ServicesWithErrors(AdminClient& admin) {
+  absl::StatusOr<std::vector<ServiceInfo>> services = admin.ListServices();
+  if (!services.ok()) return services;
+  const absl::StatusOr<WorkerList> workers = admin.ListWorkers();
+  if (!workers.ok()) return workers.status();
+  for (ServiceInfo& service : *services) AddErrors(workers->workers, &service);
+  return services;
+}
+
+void NoteClosedPorts(const ServiceInfo& service, Output& out) {
+  for (const ListenerInfo& listener : service.listeners) {
+    if (listener.error.empty()) continue;
+    out.Note(
+        absl::StrCat(service.name, ": port ", listener.port, " is not open: ", listener.error));
+  }
+}
+
 // "127.0.0.1:8765 (session_buddy, tls, auth)".
 std::string ListenerText(const ListenerInfo& listener) {
   std::vector<std::string> remarks;
+  if (!listener.error.empty()) remarks.emplace_back("not open");
   if (listener.dialect != "common") remarks.push_back(listener.dialect);
   if (listener.tls) remarks.push_back("tls");
   if (listener.auth_required) remarks.push_back("auth");
@@ -39,7 +76,7 @@ Cell ListenersCell(const ServiceInfo& service) {
 }  // namespace
 
 absl::Status RunServicesList(AdminClient& admin, Output& out) {
-  const absl::StatusOr<std::vector<ServiceInfo>> services = admin.ListServices();
+  const absl::StatusOr<std::vector<ServiceInfo>> services = ServicesWithErrors(admin);
   if (!services.ok()) return services.status();
   if (out.json()) {
     out.Json(ToJsonArray(*services));
@@ -58,11 +95,12 @@ absl::Status RunServicesList(AdminClient& admin, Output& out) {
                service.channels, service.publications, ListenersCell(service)});
   }
   out.Print(table);
+  for (const ServiceInfo& service : *services) NoteClosedPorts(service, out);
   return absl::OkStatus();
 }
 
 absl::Status RunServicesShow(const std::string& name, AdminClient& admin, Output& out) {
-  const absl::StatusOr<std::vector<ServiceInfo>> services = admin.ListServices();
+  const absl::StatusOr<std::vector<ServiceInfo>> services = ServicesWithErrors(admin);
   if (!services.ok()) return services.status();
   const auto found = std::find_if(services->begin(), services->end(),
                                   [&](const ServiceInfo& service) { return service.name == name; });
@@ -86,6 +124,7 @@ absl::Status RunServicesShow(const std::string& name, AdminClient& admin, Output
              {"subscriptions", found->subscriptions},
              {"channels", found->channels},
              {"publications", found->publications}});
+  NoteClosedPorts(*found, out);
   return absl::OkStatus();
 }
 

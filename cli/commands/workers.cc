@@ -23,7 +23,10 @@ Cell StateCell(const std::string& state) {
 
 // Whether clients can connect to the worker.
 bool Serves(const WorkerInfo& worker) {
-  return worker.state == "ready" || (worker.state == "catching_up" && !worker.listeners.empty());
+  return worker.state == "ready" ||
+         (worker.state == "catching_up" &&
+          std::any_of(worker.listeners.begin(), worker.listeners.end(),
+                      [](const BoundListener& listener) { return listener.error.empty(); }));
 }
 
 // Whether `id` serves clients and no other worker does.
@@ -45,6 +48,15 @@ void NoteConfigError(const WorkerInfo& worker, uint64_t version, Output& out) {
   if (worker.config_error.empty()) return;
   out.Note(absl::StrCat(worker.id, " refused configuration ", version, " and keeps ",
                         worker.config_version, ": ", worker.config_error));
+}
+
+void NotePortErrors(const WorkerInfo& worker, Output& out) {
+  for (const BoundListener& listener : worker.listeners) {
+    if (listener.error.empty()) continue;
+    out.Note(absl::StrCat(worker.id, " has port ", listener.configured_port, " of ",
+                          listener.service,
+                          " not open and tries again every 5 s: ", listener.error));
+  }
 }
 
 }  // namespace
@@ -78,6 +90,7 @@ absl::Status RunWorkersList(AdminClient& admin, Output& out) {
   out.Print(table);
   for (const WorkerInfo& worker : list->workers) {
     NoteConfigError(worker, list->config_version, out);
+    NotePortErrors(worker, out);
   }
   return absl::OkStatus();
 }
@@ -104,7 +117,9 @@ absl::Status RunWorkersShow(const std::string& id, AdminClient& admin, Output& o
   }
   std::vector<std::string> ports;
   for (const BoundListener& listener : worker.listeners) {
-    ports.push_back(absl::StrCat(listener.service, ":", listener.port));
+    ports.push_back(listener.error.empty() ? absl::StrCat(listener.service, ":", listener.port)
+                                           : absl::StrCat(listener.service, ":",
+                                                          listener.configured_port, " (not open)"));
   }
   out.Print({{"id", worker.id},
              {"state", StateCell(worker.state)},
@@ -127,20 +142,26 @@ absl::Status RunWorkersShow(const std::string& id, AdminClient& admin, Output& o
              {"restarts", worker.restarts},
              {"configuration", worker.config_version}});
   NoteConfigError(worker, list->config_version, out);
+  NotePortErrors(worker, out);
   return absl::OkStatus();
 }
 
 absl::Status RunDrain(const DrainOptions& options, AdminClient& admin, Output& out) {
   const std::string& id = options.request.worker;
+  const absl::StatusOr<WorkerList> list = admin.ListWorkers();
+  if (!list.ok()) return list.status();
+  // Only control's own workers can be started again from here.
+  const bool local =
+      std::any_of(list->workers.begin(), list->workers.end(),
+                  [&](const WorkerInfo& worker) { return worker.id == id && worker.supervised; });
   if (!options.force) {
-    const absl::StatusOr<WorkerList> list = admin.ListWorkers();
-    if (!list.ok()) return list.status();
     if (IsLastThatServes(id, list->workers)) {
       return absl::FailedPreconditionError(
           absl::StrCat(id,
                        " is the last worker that serves clients: drained, it leaves nobody to "
-                       "connect to; `wsctl workers restart ",
-                       id, "` replaces it, --force drains it all the same"));
+                       "connect to; ",
+                       local ? absl::StrCat("`wsctl workers restart ", id, "` replaces it, ") : "",
+                       "--force drains it all the same"));
     }
   }
   int64_t sessions = 0;
@@ -152,8 +173,11 @@ absl::Status RunDrain(const DrainOptions& options, AdminClient& admin, Output& o
   if (out.json()) {
     out.Json({{"id", id}, {"drained", true}, {"sessions", sessions}});
   } else {
-    out.Line(
-        absl::StrCat(id, " is drained and stays stopped until `wsctl workers restart ", id, "`"));
+    out.Line(local ? absl::StrCat(id, " is drained and stays stopped until `wsctl workers restart ",
+                                  id, "`")
+                   : absl::StrCat(id,
+                                  " is drained and has ended; control did not start it: start "
+                                  "it again where it was started"));
   }
   return absl::OkStatus();
 }

@@ -17,7 +17,9 @@
 #include "control/routing/router.h"
 #include "control/workers/ledger.h"
 #include "control/workers/query_all_workers.h"
+#include "control/workers/service_reach.h"
 #include "control/workers/worker_registry.h"
+#include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/worker.pb.h"
 
 namespace fanwire::control {
@@ -72,7 +74,8 @@ struct ToolCall {
   bool running = false;
   absl::Status error;  // of the questions
   int32_t workers_total = 0;
-  int32_t workers_answered = 0;      // fewer: the sums are incomplete
+  int32_t workers_answered = 0;  // fewer: the sums are incomplete
+  std::vector<v1::WorkerInfo> workers;
   std::map<std::string, Held> held;  // by service
   AgentTools::Done done;
 
@@ -90,13 +93,17 @@ Json RoomsOf(const Held& held, bool with_ids) {
   return rooms;
 }
 
+// Why the tool cannot say that the service is well; empty if it is, or does not run at all.
+std::string ErrorOf(const ToolCall& call, const ServiceSpec& spec) {
+  if (!call.error.ok()) return std::string(call.error.message());
+  return call.running ? ServiceReach::Of(spec.name, call.workers).error : "";
+}
+
 Json HealthCheck(const ToolCall& call, const ServiceSpec& spec, const Held& held) {
   const ListenerSpec& listener = spec.main_listener();
-  if (!call.error.ok()) {
-    return {{"status", "error"},
-            {"error", std::string(call.error.message())},
-            {"host", listener.host},
-            {"port", listener.port}};
+  if (const std::string error = ErrorOf(call, spec); !error.empty()) {
+    return {
+        {"status", "error"}, {"error", error}, {"host", listener.host}, {"port", listener.port}};
   }
   if (!call.running) {
     return {{"status", "stopped"},
@@ -116,8 +123,8 @@ Json HealthCheck(const ToolCall& call, const ServiceSpec& spec, const Held& held
 }
 
 Json GetStatus(const ToolCall& call, const ServiceSpec& spec, const Held& held) {
-  if (!call.error.ok()) {
-    return {{"error", std::string(call.error.message())},
+  if (const std::string error = ErrorOf(call, spec); !error.empty()) {
+    return {{"error", error},
             {"server", {{"status", "error"}}},
             {"connections", Json::array()},
             {"rooms", Json::object()}};
@@ -306,6 +313,7 @@ void AgentTools::Call(Tool tool, const Target& target, Done done) {
   call->parts = parts_;
   call->uptime = parts_.clock->Now() - started_at_;
   call->table = parts_.services();
+  call->workers = parts_.registry->Workers();
   const std::string service = target.service.empty() && target.default_service
                                   ? call->table->default_service()
                                   : target.service;

@@ -13,7 +13,8 @@
 //
 // A tool reports a failure inside its object, as "error".  Only a service that is not configured is
 // an error of the call.  Without an attached worker no client can be connected: the tool answers
-// that the service is not running.
+// that the service is not running.  A service with a port that no worker has open is told by health
+// check and status as an error, with the reason.
 //
 // Threading: safe from every thread; never blocks.  Each answer comes once, on any thread, without
 //            locks.

@@ -10,6 +10,7 @@
 #include "control/routing/channel_queries.h"
 #include "control/routing/publish_counts.h"
 #include "control/workers/ledger.h"
+#include "control/workers/service_reach.h"
 #include "control/workers/worker_registry.h"
 #include "fanwire/v1/admin.pb.h"
 #include "proto/policies.h"
@@ -118,6 +119,7 @@ void CollectControl(const MetricsParts& parts, MetricSink& sink) {
                "Events that the retained state could not keep up with.",
                ToDouble(parts.retained->dropped()));
   const std::shared_ptr<const ServiceTable> services = parts.services();
+  const std::vector<v1::WorkerInfo> workers = parts.registry->Workers();
   RefusalTotals elsewhere = parts.queries->RefusedElsewhere();
   for (const std::unique_ptr<ServiceSpec>& service : services->services()) {
     PublishCounts published = parts.queries->Counts(service->name);
@@ -126,9 +128,12 @@ void CollectControl(const MetricsParts& parts, MetricSink& sink) {
       published.refused.Add(std::exchange(elsewhere, {}));
     }
     CollectService(*service, published, parts.ledger->Get(service->name), sink);
+    sink.Gauge("fanwire_control_service_reachable",
+               "Whether each port of the service is open in a worker.",
+               ServiceReach::Of(service->name, workers).open ? 1 : 0, {{"service", service->name}});
   }
   if (services->Find(kNoService) == nullptr) CollectRefusals(elsewhere, kNoService, sink);
-  for (const v1::WorkerInfo& worker : parts.registry->Workers()) CollectWorker(worker, sink);
+  for (const v1::WorkerInfo& worker : workers) CollectWorker(worker, sink);
 }
 
 }  // namespace fanwire::control

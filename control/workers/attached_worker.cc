@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/incarnation.h"
+#include "common/log.h"
 #include "common/proto_time.h"
 #include "control/links/interest_digest.h"
 #include "control/links/worker_link.h"
@@ -33,7 +35,7 @@ uint64_t AttachedWorker::incarnation() const { return hello->incarnation(); }
 uint32_t AttachedWorker::pid() const { return hello->pid(); }
 
 bool AttachedWorker::Supersedes(uint64_t incarnation) const {
-  return (attached() && incarnation < hello->incarnation()) ||
+  return (attached() && IsEarlierIncarnation(incarnation, hello->incarnation())) ||
          std::find(replaced_.begin(), replaced_.end(), incarnation) != replaced_.end();
 }
 
@@ -57,6 +59,7 @@ void AttachedWorker::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to
     cpu_.clear();
     config_error_.clear();
     listeners_.clear();
+    has_open_port_ = false;
   }
   id = from.worker_id();
   *hello = from;
@@ -66,6 +69,7 @@ void AttachedWorker::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to
   heard = clock.Now();
   snapshot_done = false;
   draining = from.draining();
+  drained = false;
   drain_remaining = from.connections();
   attached_at_ = clock.WallNow();
   counted_ = false;
@@ -75,7 +79,8 @@ void AttachedWorker::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to
   acked_nonce_ = 0;
 }
 
-std::shared_ptr<WorkerLink> AttachedWorker::End() {
+std::shared_ptr<WorkerLink> AttachedWorker::End(absl::Duration now) {
+  gone_at = now;
   const WorkerLink::Stats stats = link->stats();
   past_repairs_ += stats.repairs;
   past_dropped_ += stats.dropped;
@@ -127,9 +132,22 @@ void AttachedWorker::TakeConfigAck(const v1::ConfigAck& ack) {
   config_version_ = ack.version();
   config_error_ = ack.error();
   if (!ack.ops_address().empty()) ops_address_ = ack.ops_address();
+  for (const v1::BoundListener& listener : ack.listeners()) {
+    if (listener.error().empty()) continue;
+    LogError("worker.port_failed", {{"worker", id},
+                                    {"service", listener.service()},
+                                    {"port", listener.configured_port()},
+                                    {"reason", listener.error()}});
+  }
   // A refusal changes nothing: the listeners are those of the version in force.
-  if (!ack.error().empty()) return;
+  if (!ack.error().empty()) {
+    LogError("worker.config_refused",
+             {{"worker", id}, {"in_force", ack.version()}, {"reason", ack.error()}});
+    return;
+  }
   listeners_.assign(ack.listeners().begin(), ack.listeners().end());
+  has_open_port_ = std::any_of(listeners_.begin(), listeners_.end(),
+                               [](const v1::BoundListener& port) { return port.error().empty(); });
 }
 
 void AttachedWorker::DescribeConfig(v1::WorkerConfigState* out) const {

@@ -43,22 +43,21 @@ struct AttachedWorker {
   bool attached() const { return link != nullptr; }
   uint64_t incarnation() const;
   uint32_t pid() const;
-  // Whether clients can connect: the worker is attached, has taken a configuration, has its ports
-  // open and is not draining.
-  bool serving() const { return attached() && !draining && !listeners_.empty(); }
+  // Whether clients can connect: the worker is attached, has taken a configuration, has a port open
+  // and is not draining.
+  bool serving() const { return attached() && !draining && has_open_port_; }
   // Whether it is not attached although it may still have clients: it did not end by a drain.
   bool may_hold_sessions_unseen() const {
     return !attached() && !(draining && drain_remaining == 0);
   }
-  // Whether a process of this incarnation must be refused: it was replaced before, or one with a
-  // later incarnation is attached.  A later incarnation that is no longer attached does not count,
-  // because incarnations are start times and the clock may have gone back.
+  // Whether a process of this incarnation must be refused: it was replaced before, or one that is
+  // known to have started later is attached.
   bool Supersedes(uint64_t incarnation) const;
 
   // Begins another attachment.
   void Begin(const v1::Hello& hello, std::shared_ptr<WorkerLink> to, const Clock& clock);
   // Ends the attachment and returns its link.
-  std::shared_ptr<WorkerLink> End();
+  std::shared_ptr<WorkerLink> End(absl::Duration now);
 
   void TakeHeartbeat(const v1::Heartbeat& heartbeat, absl::Time received);
   // Whether a new snapshot of the worker's interest must be requested, because the digest in the
@@ -83,7 +82,9 @@ struct AttachedWorker {
   PatternTimes pattern_times;  // of the same
   bool snapshot_done = false;
   uint64_t awaited_nonce = 0;  // the first push of the configuration in force
+  absl::Duration gone_at;      // not attached: since when, monotonic
   bool draining = false;
+  bool drained = false;  // its last drain is over
   int64_t drain_remaining = 0;
   std::vector<Progress> drains;
 
@@ -106,7 +107,8 @@ struct AttachedWorker {
   uint64_t config_version_ = 0;  // as the worker acknowledged it
   std::string config_error_;
   uint64_t acked_nonce_ = 0;
-  std::vector<v1::BoundListener> listeners_;
+  std::vector<v1::BoundListener> listeners_;  // those that could not be opened too
+  bool has_open_port_ = false;
   std::string ops_address_;  // empty: the one in the Hello holds
 
   int64_t restarts_ = 0;

@@ -5,19 +5,19 @@
 #include <set>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/mutex.h"
-#include "common/proto_time.h"
-#include "common/version.h"
 #include "control/links/worker_link.h"
 #include "control/routing/receipt_tracker.h"
 #include "control/routing/subscriptions.h"
 #include "control/workers/attached_worker.h"
 #include "control/workers/connection_quota.h"
+#include "control/workers/control_messages.h"
 #include "control/workers/ledger.h"
+#include "control/workers/request_handlers.h"
 #include "control/workers/worker_queries.h"
+#include "control/workers/worker_table.h"
 #include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/worker.pb.h"
 
@@ -25,7 +25,6 @@ namespace fanwire::control {
 
 namespace {
 
-constexpr uint32_t kProtocolVersion = 1;
 // A worker is silent after so many missed heartbeats.
 constexpr int kMissedHeartbeats = 3;
 
@@ -45,7 +44,8 @@ class Registry final : public WorkerRegistry {
         receipts_(receipts),
         ledger_(ledger),
         clock_(clock),
-        queries_(clock, timers) {}
+        queries_(clock, timers),
+        forget_dead_after_(options.forget_dead_after) {}
 
   absl::Status Attach(const v1::Hello& hello, const std::shared_ptr<WorkerLink>& link) override;
   void Detach(const std::shared_ptr<WorkerLink>& link, const absl::Status& reason) override;
@@ -70,16 +70,20 @@ class Registry final : public WorkerRegistry {
   int32_t attached_count() const override;
   int32_t serving_count() const override;
   void Forget(absl::string_view worker_id) override;
+  void SetForgetDeadAfter(absl::Duration time) override {
+    MutexLock lock(&mu_);
+    forget_dead_after_ = time;
+  }
   void QueryAll(const v1::Query& query, absl::Duration timeout,
                 std::function<void(QueryResult)> done) override;
   absl::Status Drain(absl::string_view worker_id, const DrainOrder& order,
                      Progress progress) override;
 
   void SetRequestHandler(absl::string_view request, ClientRequestHandler* handler) override {
-    handlers_[std::string(request)] = handler;
+    handlers_.Set(request, handler);
   }
   void SetDefaultRequestHandler(ClientRequestHandler* handler) override {
-    default_handler_ = handler;
+    handlers_.SetDefault(handler);
   }
   void AddObserver(WorkerObserver* observer) override { observers_.push_back(observer); }
 
@@ -107,7 +111,7 @@ class Registry final : public WorkerRegistry {
     Registry* const registry_;
   };
 
-  using Message = std::unique_ptr<v1::ControlMessage>;
+  using Message = ControlMessagePtr;
 
   // The worker whose attachment `link` is; null if it has ended.
   Worker* Find(const std::shared_ptr<WorkerLink>& link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -133,27 +137,25 @@ class Registry final : public WorkerRegistry {
   WorkerQueries queries_;
 
   // Wiring; unchanged after the start.
-  std::map<std::string, ClientRequestHandler*, std::less<>> handlers_;
-  ClientRequestHandler* default_handler_ = nullptr;
+  RequestHandlers handlers_;
   std::vector<WorkerObserver*> observers_;
 
   mutable Mutex mu_{LockRank::kRegistry};
-  std::map<std::string, Worker, std::less<>> workers_ ABSL_GUARDED_BY(mu_);
-  absl::flat_hash_map<const WorkerLink*, Worker*> attached_ ABSL_GUARDED_BY(mu_);
+  WorkerTable workers_ ABSL_GUARDED_BY(mu_);
   ConnectionQuota quota_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const v1::WorkerConfig> config_ ABSL_GUARDED_BY(mu_);
   size_t config_workers_ ABSL_GUARDED_BY(mu_) = 0;  // attached_workers as last pushed to all
   uint64_t next_nonce_ ABSL_GUARDED_BY(mu_) = 1;
   uint64_t next_heartbeat_ ABSL_GUARDED_BY(mu_) = 1;
+  absl::Duration forget_dead_after_ ABSL_GUARDED_BY(mu_);
   absl::Duration last_tick_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
   std::vector<std::shared_ptr<Outbox>> touched_ ABSL_GUARDED_BY(mu_);
 };
 
 Worker* Registry::Find(const std::shared_ptr<WorkerLink>& link) {
-  const auto it = attached_.find(link.get());
-  if (it == attached_.end()) return nullptr;
-  it->second->heard = clock_->Now();
-  return it->second;
+  Worker* const worker = workers_.Find(link.get());
+  if (worker != nullptr) worker->heard = clock_->Now();
+  return worker;
 }
 
 void Registry::Later(Worker* worker, Outbox::Function function) {
@@ -170,15 +172,10 @@ void Registry::SendLater(Worker* worker, Message message) {
 // ------------------------------------------------------------------------------- coming and going
 
 absl::Status Registry::Attach(const v1::Hello& hello, const std::shared_ptr<WorkerLink>& link) {
-  if (hello.protocol_version() != kProtocolVersion) {
-    return absl::InvalidArgumentError(absl::StrCat("protocol version ", hello.protocol_version(),
-                                                   ": this control speaks ", kProtocolVersion));
-  }
-  if (hello.worker_id().empty()) return absl::InvalidArgumentError("worker_id is empty");
-
+  if (absl::Status status = CheckHello(hello); !status.ok()) return status;
   Section section(this);
   if (Find(link) != nullptr) return absl::FailedPreconditionError("a second Hello on one stream");
-  Worker& worker = workers_[hello.worker_id()];
+  Worker& worker = workers_.Make(hello.worker_id());
   if (worker.Supersedes(hello.incarnation())) {
     return absl::FailedPreconditionError(
         absl::StrCat("worker \"", hello.worker_id(), "\": incarnation ", hello.incarnation(),
@@ -193,18 +190,13 @@ absl::Status Registry::Attach(const v1::Hello& hello, const std::shared_ptr<Work
   // It has a configuration: an earlier control had it attached, unless this one did.
   ledger_->Attached(worker.id, worker.incarnation(), hello.config_version() > 0);
   worker.awaited_nonce = config_ == nullptr ? 0 : next_nonce_;
-  attached_[link.get()] = &worker;
+  workers_.AddLink(link.get(), &worker);
   for (const v1::SlotRequest& held : hello.slots()) {
     quota_.Adopt(worker.id, held.service(), ToClaim(held));
   }
 
-  auto message = std::make_unique<v1::ControlMessage>();
-  v1::Welcome* const welcome = message->mutable_welcome();
-  welcome->set_control_incarnation(options_.control_incarnation);
-  SetDuration(options_.heartbeat_interval, welcome->mutable_heartbeat_interval());
-  welcome->set_version(kVersion.data(), kVersion.size());
-  SendLater(&worker, std::move(message));
-  if (attached_.size() == config_workers_) PushConfig(&worker);
+  SendLater(&worker, MakeWelcome(options_.control_incarnation, options_.heartbeat_interval));
+  if (workers_.attached_count() == config_workers_) PushConfig(&worker);
   AfterChange();
 
   LogInfo("worker.attached", {{"worker", worker.id},
@@ -223,8 +215,8 @@ absl::Status Registry::Attach(const v1::Hello& hello, const std::shared_ptr<Work
 
 void Registry::EndAttachment(Worker* worker, const absl::Status& reason, bool silent,
                              bool keep_drains) {
-  const std::shared_ptr<WorkerLink> link = worker->End();
-  attached_.erase(link.get());
+  const std::shared_ptr<WorkerLink> link = worker->End(clock_->Now());
+  workers_.RemoveLink(link.get());
   quota_.Release(worker->id);
   ledger_->WorkerGone(worker->id, worker->incarnation());
   LogInfo(silent ? "worker.silent" : "worker.detached",
@@ -256,23 +248,19 @@ void Registry::Detach(const std::shared_ptr<WorkerLink>& link, const absl::Statu
 }
 
 void Registry::AfterChange() {
-  if (attached_.size() != config_workers_) PushConfigToAll();
+  if (workers_.attached_count() != config_workers_) PushConfigToAll();
   SendGrants();
 }
 
 void Registry::Forget(absl::string_view worker_id) {
   Section section(this);
-  const auto it = workers_.find(worker_id);
-  if (it == workers_.end() || it->second.attached()) return;
-  ledger_->Forget(worker_id);
-  workers_.erase(it);
+  if (workers_.Forget(worker_id)) ledger_->Forget(worker_id);
 }
 
 void Registry::CloseAll(const absl::Status& status) {
   Section section(this);
-  for (auto& [id, worker] : workers_) {
-    if (!worker.attached()) continue;
-    EndAttachment(&worker, status, /*silent=*/false, /*keep_drains=*/false);
+  for (Worker* const worker : workers_.Attached()) {
+    EndAttachment(worker, status, /*silent=*/false, /*keep_drains=*/false);
   }
   AfterChange();
 }
@@ -295,9 +283,7 @@ void Registry::OnHeartbeat(const std::shared_ptr<WorkerLink>& link,
   LogWarning("worker.interest_drifted", {{"worker", worker->id},
                                          {"told", heartbeat.interest_count()},
                                          {"known", worker->link->interest_digest().value().count}});
-  auto message = std::make_unique<v1::ControlMessage>();
-  message->mutable_snapshot_request();
-  SendLater(worker, std::move(message));
+  SendLater(worker, MakeSnapshotRequest());
 }
 
 void Registry::OnSnapshotDone(const std::shared_ptr<WorkerLink>& link) {
@@ -315,16 +301,13 @@ void Registry::Tick() {
       std::max(now - last_tick_ - options_.heartbeat_interval, absl::ZeroDuration());
   last_tick_ = now;
   std::vector<Worker*> silent;
-  for (auto& [id, worker] : workers_) {
-    if (!worker.attached()) continue;
-    worker.heard = std::min(worker.heard + stood_still, now);
-    if (now - worker.heard > kMissedHeartbeats * options_.heartbeat_interval) {
-      silent.push_back(&worker);
+  for (Worker* const worker : workers_.Attached()) {
+    worker->heard = std::min(worker->heard + stood_still, now);
+    if (now - worker->heard > kMissedHeartbeats * options_.heartbeat_interval) {
+      silent.push_back(worker);
       continue;
     }
-    auto message = std::make_unique<v1::ControlMessage>();
-    message->mutable_heartbeat()->set_seq(next_heartbeat_);
-    SendLater(&worker, std::move(message));
+    SendLater(worker, MakeHeartbeat(next_heartbeat_));
   }
   ++next_heartbeat_;
   for (Worker* const worker : silent) {
@@ -334,6 +317,7 @@ void Registry::Tick() {
                                                  absl::FormatDuration(now - worker->heard))),
         /*silent=*/true, /*keep_drains=*/false);
   }
+  for (const std::string& id : workers_.ForgetGone(now, forget_dead_after_)) ledger_->Forget(id);
   quota_.Tick();
   AfterChange();
 }
@@ -343,26 +327,19 @@ void Registry::Tick() {
 void Registry::SetConfig(std::shared_ptr<const v1::WorkerConfig> config) {
   Section section(this);
   config_ = std::move(config);
-  for (auto& [id, worker] : workers_) worker.awaited_nonce = next_nonce_;
+  for (Worker* const worker : workers_.Attached()) worker->awaited_nonce = next_nonce_;
   PushConfigToAll();
 }
 
 void Registry::PushConfigToAll() {
-  config_workers_ = attached_.size();
-  for (auto& [id, worker] : workers_) PushConfig(&worker);
+  config_workers_ = workers_.attached_count();
+  for (Worker* const worker : workers_.Attached()) PushConfig(worker);
 }
 
 void Registry::PushConfig(Worker* worker) {
-  if (config_ == nullptr || !worker->attached()) return;
-  auto message = std::make_unique<v1::ControlMessage>();
-  v1::WorkerConfig* const config = message->mutable_config();
-  *config = *config_;
-  config->set_nonce(next_nonce_++);
-  config->set_attached_workers(static_cast<int32_t>(attached_.size()));
-  if (!config->has_heartbeat_interval()) {
-    SetDuration(options_.heartbeat_interval, config->mutable_heartbeat_interval());
-  }
-  SendLater(worker, std::move(message));
+  if (config_ == nullptr) return;
+  SendLater(worker, MakeConfig(*config_, next_nonce_++, workers_.attached_count(),
+                               options_.heartbeat_interval));
 }
 
 void Registry::OnConfigAck(const std::shared_ptr<WorkerLink>& link, const v1::ConfigAck& ack) {
@@ -370,17 +347,13 @@ void Registry::OnConfigAck(const std::shared_ptr<WorkerLink>& link, const v1::Co
   Worker* const worker = Find(link);
   if (worker == nullptr) return;
   worker->TakeConfigAck(ack);
-  if (!ack.error().empty()) {
-    LogError("worker.config_refused",
-             {{"worker", worker->id}, {"in_force", ack.version()}, {"reason", ack.error()}});
-  }
 }
 
 std::vector<v1::WorkerConfigState> Registry::ConfigStates() const {
   MutexLock lock(&mu_);
   std::vector<v1::WorkerConfigState> states;
-  for (const auto& [id, worker] : workers_) {
-    if (worker.attached()) worker.DescribeConfig(&states.emplace_back());
+  for (const Worker* const worker : workers_.All()) {
+    if (worker->attached()) worker->DescribeConfig(&states.emplace_back());
   }
   return states;
 }
@@ -407,16 +380,8 @@ void Registry::OnSlotRequest(const std::shared_ptr<WorkerLink>& link,
 }
 
 void Registry::SendGrants() {
-  std::map<std::string, Message> messages;  // by worker
-  for (const ConnectionQuota::Grant& grant : quota_.Settle()) {
-    Message& message = messages[grant.worker];
-    if (message == nullptr) message = std::make_unique<v1::ControlMessage>();
-    v1::SlotGrant* const told = message->mutable_slot_grants()->add_grants();
-    told->set_service(grant.service);
-    told->set_slots(grant.connections);
-  }
-  for (auto& [id, message] : messages) {
-    SendLater(&workers_.find(id)->second, std::move(message));
+  for (auto& [id, message] : MakeGrants(quota_.Settle())) {
+    SendLater(workers_.Find(id), std::move(message));
   }
 }
 
@@ -425,32 +390,31 @@ void Registry::SendGrants() {
 std::vector<v1::WorkerInfo> Registry::Workers() const {
   MutexLock lock(&mu_);
   std::vector<v1::WorkerInfo> all;
-  all.reserve(workers_.size());
-  for (const auto& [id, worker] : workers_) worker.Describe(*ledger_, &all.emplace_back());
+  for (const Worker* const worker : workers_.All()) {
+    worker->Describe(*ledger_, &all.emplace_back());
+  }
   return all;
 }
 
 absl::StatusOr<v1::WorkerInfo> Registry::GetWorker(absl::string_view worker_id) const {
   MutexLock lock(&mu_);
-  const auto it = workers_.find(worker_id);
-  if (it == workers_.end()) {
+  const Worker* const worker = workers_.Find(worker_id);
+  if (worker == nullptr) {
     return absl::NotFoundError(absl::StrCat("no worker \"", worker_id, "\""));
   }
   v1::WorkerInfo info;
-  it->second.Describe(*ledger_, &info);
+  worker->Describe(*ledger_, &info);
   return info;
 }
 
 int32_t Registry::attached_count() const {
   MutexLock lock(&mu_);
-  return static_cast<int32_t>(attached_.size());
+  return static_cast<int32_t>(workers_.attached_count());
 }
 
 int32_t Registry::serving_count() const {
   MutexLock lock(&mu_);
-  return static_cast<int32_t>(
-      std::count_if(attached_.begin(), attached_.end(),
-                    [](const auto& entry) { return entry.second->serving(); }));
+  return workers_.serving_count();
 }
 
 void Registry::QueryAll(const v1::Query& query, absl::Duration timeout,
@@ -459,18 +423,12 @@ void Registry::QueryAll(const v1::Query& query, absl::Duration timeout,
   {
     Section section(this);
     std::set<uint64_t> links;
-    for (const auto& [link, worker] : attached_) links.insert(link->id());
-    const auto absent =
-        static_cast<int32_t>(std::count_if(workers_.begin(), workers_.end(), [](const auto& entry) {
-          return entry.second.may_hold_sessions_unseen();
-        }));
+    for (const Worker* const worker : workers_.Attached()) links.insert(worker->link->id());
+    const int32_t absent = workers_.unseen_count();
     if (!links.empty()) {
       const uint64_t id = queries_.Open(std::move(links), absent, timeout, std::move(done));
-      for (const auto& [link, worker] : attached_) {
-        auto message = std::make_unique<v1::ControlMessage>();
-        *message->mutable_query() = query;
-        message->mutable_query()->set_query_id(id);
-        SendLater(worker, std::move(message));
+      for (Worker* const worker : workers_.Attached()) {
+        SendLater(worker, MakeQuery(query, id));
       }
       return;
     }
@@ -492,22 +450,14 @@ void Registry::OnQueryReply(const std::shared_ptr<WorkerLink>& link, const v1::Q
 absl::Status Registry::Drain(absl::string_view worker_id, const DrainOrder& order,
                              Progress progress) {
   Section section(this);
-  const auto it = workers_.find(worker_id);
-  if (it == workers_.end() || !it->second.attached()) {
+  Worker* const worker = workers_.Find(worker_id);
+  if (worker == nullptr || !worker->attached()) {
     return absl::NotFoundError(absl::StrCat("worker \"", worker_id, "\" is not attached"));
   }
-  Worker& worker = it->second;
-  if (!worker.draining) worker.drain_remaining = ledger_->WorkerSessions(worker.id);
-  worker.draining = true;
-  worker.drains.push_back(std::move(progress));
-  auto message = std::make_unique<v1::ControlMessage>();
-  v1::Drain* const drain = message->mutable_drain();
-  SetDuration(order.window, drain->mutable_window());
-  SetDuration(order.deadline, drain->mutable_deadline());
-  drain->set_close_code(order.close_code);
-  drain->set_reason(order.reason);
-  drain->set_exit(order.exit);
-  SendLater(&worker, std::move(message));
+  if (!worker->draining) worker->drain_remaining = ledger_->WorkerSessions(worker->id);
+  worker->draining = true;
+  worker->drains.push_back(std::move(progress));
+  SendLater(worker, MakeDrain(order));
   return absl::OkStatus();
 }
 
@@ -517,6 +467,7 @@ void Registry::OnDrainStatus(const std::shared_ptr<WorkerLink>& link,
   Worker* const worker = Find(link);
   if (worker == nullptr) return;
   worker->draining = true;
+  worker->drained = status.done();
   worker->drain_remaining = status.remaining();
   TellProgress(worker, status.done());
 }
@@ -537,31 +488,7 @@ void Registry::OnClientRequest(const std::shared_ptr<WorkerLink>& link,
     Section section(this);
     if (Find(link) == nullptr) return;
   }
-  // It may be called when the registry is gone: it holds the link alone.
-  ClientRequestHandler::Reply reply = [weak = std::weak_ptr<WorkerLink>(link),
-                                       id = request.request_id()](v1::ClientReply reply) {
-    const std::shared_ptr<WorkerLink> link = weak.lock();
-    if (link == nullptr) return;
-    reply.set_request_id(id);
-    auto message = std::make_unique<v1::ControlMessage>();
-    *message->mutable_client_replies()->add_replies() = std::move(reply);
-    if (link->Send(std::move(message)) || link->closed()) return;
-    static LogLimiter limiter(absl::Seconds(10));
-    if (int64_t left_out = 0; limiter.Admit(&left_out)) {
-      LogWarning("worker.reply_dropped", {{"link", link->id()}, {"left_out", left_out}});
-    }
-  };
-  const auto it = handlers_.find(request.request());
-  if (it != handlers_.end()) {
-    it->second->Handle(request, std::move(reply));
-  } else if (default_handler_ != nullptr) {
-    default_handler_->Handle(request, std::move(reply));
-  } else {
-    v1::ClientReply unknown;
-    unknown.set_error_code("UNKNOWN_REQUEST");
-    unknown.set_error_message(absl::StrCat("Unknown request event: ", request.request()));
-    reply(std::move(unknown));
-  }
+  handlers_.Handle(link, request);
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 // silent.
 //
 // One worker is known by its id ("worker-0"), one process of it by its incarnation.  A process that
-// was replaced is refused from then on; of two that live at once the later incarnation wins.
-// Incarnations are times of start, and clocks may go back: a process that is gone keeps nobody out.
+// was replaced is refused from then on.  Of two that live at once the one that started later wins,
+// or the one that attached later if their starts cannot be compared (common/incarnation.h).
 //
 // Threading: safe from every thread.  Its mutex is the first in the lock order (before those of
 //            the channels' shards and of WorkerLink); callbacks run without it.  What concerns
@@ -98,6 +98,7 @@ class WorkerRegistry {
   struct Options {
     absl::Duration heartbeat_interval = absl::Seconds(1);
     uint64_t control_incarnation = 0;
+    absl::Duration forget_dead_after = absl::Minutes(10);
   };
 
   static std::unique_ptr<WorkerRegistry> Make(const Options& options, Subscriptions* subscriptions,
@@ -144,7 +145,9 @@ class WorkerRegistry {
   // ------------------------------------------------------------------ questions and orders
 
   // Workers that are or were attached, by id; state, load and queues as of now.  One that is not
-  // attached is DEAD: whether it is to come back is the supervisor's knowledge.
+  // attached is DEAD: whether it is to come back is the supervisor's knowledge.  A worker that
+  // something else started is forgotten when it has drained and gone, or was dead for
+  // `forget_dead_after`.
   virtual std::vector<v1::WorkerInfo> Workers() const = 0;
   //   NOT_FOUND
   virtual absl::StatusOr<v1::WorkerInfo> GetWorker(absl::string_view worker_id) const = 0;
@@ -154,6 +157,8 @@ class WorkerRegistry {
   virtual int32_t serving_count() const = 0;
   // Forgets a worker that is not attached: its slot is stopped or gone.
   virtual void Forget(absl::string_view worker_id) = 0;
+  // Changes Options::forget_dead_after.
+  virtual void SetForgetDeadAfter(absl::Duration time) = 0;
 
   // Asks all attached workers.  `done` is called once: when all that are still attached have
   // answered, or at `timeout` with the answers so far.  A worker that is known but not attached

@@ -53,7 +53,8 @@ class ListeningProcess {
     v4.sin_family = AF_INET;
     const bool is_v6 = inet_pton(AF_INET6, host, &v6.sin6_addr) == 1;
     inet_pton(AF_INET, host, &v4.sin_addr);
-    auto* const address = is_v6 ? reinterpret_cast<sockaddr*>(&v6) : reinterpret_cast<sockaddr*>(&v4);
+    auto* const address =
+        is_v6 ? reinterpret_cast<sockaddr*>(&v6) : reinterpret_cast<sockaddr*>(&v4);
     socklen_t size = is_v6 ? sizeof(v6) : sizeof(v4);
     const int fd = socket(address->sa_family, SOCK_STREAM, 0);
     const int on = 1;

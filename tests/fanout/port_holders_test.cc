@@ -57,8 +57,8 @@ TEST(PortHoldersTest, OnlyThoseThatShareAreLetIn) {
   EXPECT_THAT(CheckPortHolders("127.0.0.1", other.port(), nullptr),
               StatusIs(absl::StatusCode::kAlreadyExists,
                        HasSubstr(absl::StrCat("process ", other.pid(), " ("))));
-  EXPECT_OK(CheckPortHolders("127.0.0.1", other.port(),
-                             [&](pid_t pid) { return pid == other.pid(); }));
+  EXPECT_OK(
+      CheckPortHolders("127.0.0.1", other.port(), [&](pid_t pid) { return pid == other.pid(); }));
 }
 
 }  // namespace

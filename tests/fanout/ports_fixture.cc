@@ -93,8 +93,7 @@ v1::ListenerConfig* PortsFixture::AddListener(v1::WorkerService* service, uint32
   return listener;
 }
 
-absl::Status PortsFixture::Apply(const v1::WorkerConfig& config,
-                                 ServicePorts::Opening opening) {
+absl::Status PortsFixture::Apply(const v1::WorkerConfig& config, ServicePorts::Opening opening) {
   ack_.Clear();
   absl::Status status = ports_->Apply(config, opening, &ack_);
   if (!status.ok()) return status;

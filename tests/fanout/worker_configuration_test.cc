@@ -30,8 +30,8 @@ class WorkerConfigurationTest : public PortsFixture {
   bool Apply(bool open_ports = true) {
     ack_.Clear();
     config_.set_version(config_.version() + 1);
-    const bool applied = configuration_.Apply(
-        config_, open_ports, ServicePorts::Opening::kAllOrNone, &ack_);
+    const bool applied =
+        configuration_.Apply(config_, open_ports, ServicePorts::Opening::kAllOrNone, &ack_);
     for (Service* const service : ports_->services()) service->slots().Grant(1000);
     return applied;
   }

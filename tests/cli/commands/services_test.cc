@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/cli/cli_runner.h"
 
@@ -25,6 +26,15 @@ class ServicesTest : public testing::Test {
          .subscriptions = 4,
          .channels = 5,
          .publications = 6}};
+    wsctl_.admin.workers.workers = {
+        {.id = "worker-0",
+         .state = "ready",
+         .listeners = {
+             {.service = "session-buddy",
+              .configured_port = 8765,
+              .port = 8765,
+              .host = "127.0.0.1"},
+             {.service = "session-buddy", .configured_port = 8688, .port = 8688, .host = "::1"}}}};
   }
   CliRunner wsctl_;
 };
@@ -40,9 +50,9 @@ TEST_F(ServicesTest, ListAsJson) {
   EXPECT_EQ(nlohmann::json::parse(wsctl_.Run({"services", "list", "--output", "json"}).out),
             nlohmann::json::parse(R"([{"name": "session-buddy", "listeners": [
                 {"host": "127.0.0.1", "port": 8765, "dialect": "session_buddy", "tls": false,
-                 "auth_required": false},
+                 "auth_required": false, "error": null},
                 {"host": "::1", "port": 8688, "dialect": "common", "tls": true,
-                 "auth_required": true}],
+                 "auth_required": true, "error": null}],
                 "max_connections": 1000, "message_rate_limit": 100.0, "sessions": 3,
                 "subscriptions": 4, "channels": 5, "publications": 6}])"));
 }
@@ -115,6 +125,28 @@ TEST_F(ServicesTest, ColumnsAreChosenByName) {
 TEST_F(ServicesTest, NoServicesAreSaidInWords) {
   wsctl_.admin.services.clear();
   EXPECT_EQ(wsctl_.Run({"services"}).out, "no services\n");
+}
+
+TEST_F(ServicesTest, APortThatNoWorkerHasOpenIsSaid) {
+  WorkerInfo& worker = wsctl_.admin.workers.workers[0];
+  worker.listeners[1].port = 0;
+  worker.listeners[1].error = "taken";
+  const auto result = wsctl_.Run({"services", "list"});
+  EXPECT_THAT(result.out, testing::HasSubstr("127.0.0.1:8765 (session_buddy)  "
+                                             "[::1]:8688 (not open, tls, auth)"));
+  EXPECT_THAT(result.err,
+              testing::HasSubstr("session-buddy: port 8688 is not open: worker-0: taken"));
+  const auto json = nlohmann::json::parse(wsctl_.Run({"services", "list", "--output", "json"}).out);
+  EXPECT_EQ(json[0]["listeners"][0]["error"], nullptr);
+  EXPECT_EQ(json[0]["listeners"][1]["error"], "worker-0: taken");
+
+  WorkerInfo other = worker;
+  other.listeners[1].error.clear();
+  wsctl_.admin.workers.workers.push_back(other);
+  EXPECT_EQ(wsctl_.Run({"services", "list"}).err, "");
+  wsctl_.admin.workers.workers = {};
+  EXPECT_THAT(wsctl_.Run({"services", "list"}).err,
+              testing::HasSubstr("session-buddy: port 8765 is not open: no worker has opened it"));
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ class WorkersTest : public testing::Test {
     worker.cpu_percent = 1.25;
     worker.file_limit = 1024;
     worker.max_connections = 768;
+    worker.supervised = true;
     worker.attached_at = absl::FromUnixSeconds(1'770'724'500);
     worker.listeners = {{.service = "mahavishnu", .configured_port = 0, .port = 8690}};
     wsctl_.admin.workers = {.workers = {worker}, .config_version = 3};
@@ -71,6 +72,17 @@ TEST_F(WorkersTest, ARefusedConfigurationIsSaid) {
   wsctl_.admin.workers.workers[0].config_error = "port 80: in use\x1b[2J";
   EXPECT_EQ(wsctl_.Run({"workers", "list"}).err,
             "worker-0 refused configuration 3 and keeps 2: port 80: in use\\x1b[2J\n");
+}
+
+TEST_F(WorkersTest, APortThatIsNotOpenIsSaid) {
+  wsctl_.admin.workers.workers[0].listeners = {
+      {.service = "akosha", .configured_port = 8692, .host = "127.0.0.1", .error = "taken"}};
+  EXPECT_THAT(wsctl_.Run({"workers", "list"}).err,
+              testing::HasSubstr("worker-0 has port 8692 of akosha not open and tries again every "
+                                 "5 s: taken"));
+  const auto json = nlohmann::json::parse(wsctl_.Run({"workers", "list", "--output", "json"}).out);
+  EXPECT_EQ(json[0]["listeners"][0]["error"], "taken");
+  EXPECT_EQ(json[0]["listeners"][0]["port"], 0);
 }
 
 TEST_F(WorkersTest, AStoppedWorkerHasNoProcess) {
@@ -163,6 +175,13 @@ TEST_F(WorkersTest, ADrainShowsItsProgressAndWhatComesThen) {
   EXPECT_EQ(wsctl_.admin.drain_request.worker, "worker-0");
   EXPECT_EQ(wsctl_.admin.drain_request.window, absl::Seconds(10));
   EXPECT_EQ(wsctl_.admin.drain_request.deadline, absl::Minutes(1));
+}
+
+TEST_F(WorkersTest, ADrainOfAWorkerThatControlDidNotStartPromisesNoRestart) {
+  wsctl_.admin.workers.workers[0].supervised = false;
+  EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-0"}).out,
+            "worker-0 is drained and has ended; control did not start it: start it again where it "
+            "was started\n");
 }
 
 TEST_F(WorkersTest, ADrainAsJsonCountsItsSessions) {

@@ -118,6 +118,9 @@ class AdminFixture : public ::testing::Test {
     worker.info.set_id(id);
     worker.info.set_slot(static_cast<uint32_t>(id.back() - '0'));
     worker.info.set_pid(worker.info.slot() + 1000);
+    for (const char* const service : {"mahavishnu", "akosha", "session-buddy"}) {
+      worker.info.add_listeners()->set_service(service);
+    }
     return worker;
   }
   static v1::ConnectionInfo Connection(const std::string& service, const std::string& id) {

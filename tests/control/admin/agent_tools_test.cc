@@ -329,5 +329,22 @@ TEST_F(AgentToolsTest, ATestEventWithoutAWorkerIsNotPublished) {
   EXPECT_EQ(routing_->queries->Counts("mahavishnu").accepted, 0);
 }
 
+TEST_F(AgentToolsTest, AServiceWhosePortIsNotOpenIsNoHealthyOneAndTheOthersAre) {
+  FakeWorkerRegistry::Worker worker = MakeWorker("worker-0");
+  v1::BoundListener* const busy = worker.info.mutable_listeners(1);  // akosha's
+  busy->set_host("127.0.0.1");
+  busy->set_configured_port(8692);
+  busy->set_error("taken");
+  registry_.Add(std::move(worker));
+  EXPECT_EQ(Of(Tool::kHealthCheck, "akosha"),
+            R"({"status":"error","error":"127.0.0.1:8692 is not open in worker-0: taken",)"
+            R"("host":"127.0.0.1","port":8692})");
+  EXPECT_EQ(Of(Tool::kGetStatus, "akosha"),
+            R"({"error":"127.0.0.1:8692 is not open in worker-0: taken",)"
+            R"("server":{"status":"error"},"connections":[],"rooms":{}})");
+  EXPECT_THAT(Of(Tool::kHealthCheck, "mahavishnu"), HasSubstr(R"("status":"healthy")"));
+  EXPECT_THAT(Of(Tool::kGetStatus, "mahavishnu"), HasSubstr(R"("status":"running")"));
+}
+
 }  // namespace
 }  // namespace fanwire::control

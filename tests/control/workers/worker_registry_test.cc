@@ -632,5 +632,79 @@ TEST_F(WorkerRegistryTest, ConfigStatesAreOfAttachedWorkersAlone) {
   EXPECT_THAT(registry_->ConfigStates(), IsEmpty());
 }
 
+// ------------------------------------------------------------------------------- forgetting
+
+TEST_F(WorkerRegistryTest, ADeadWorkerThatSomethingElseStartedIsForgottenAfterATime) {
+  const auto gone = Attach("pod-7f");
+  const auto here = Attach("pod-8a");
+  registry_->Detach(gone->link, absl::UnavailableError("gone"));
+  clock_.Advance(absl::Minutes(10) - absl::Seconds(2));
+  Pass({here.get()});
+  EXPECT_EQ(Info("pod-7f").state(), v1::WORKER_STATE_DEAD);
+  Pass({here.get()});
+  EXPECT_THAT(registry_->GetWorker("pod-7f"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(registry_->Workers(), SizeIs(1));
+}
+
+TEST_F(WorkerRegistryTest, HowLongADeadWorkerStaysListedCanChange) {
+  const auto gone = Attach("pod-7f");
+  registry_->Detach(gone->link, absl::UnavailableError("gone"));
+  registry_->SetForgetDeadAfter(absl::Seconds(3));
+  Pass();
+  Pass();
+  EXPECT_THAT(registry_->Workers(), SizeIs(1));
+  Pass();
+  EXPECT_THAT(registry_->Workers(), IsEmpty());
+}
+
+TEST_F(WorkerRegistryTest, ADrainedWorkerThatSomethingElseStartedIsForgottenAtOnce) {
+  const auto worker = Attach("pod-7f");
+  v1::DrainStatus status;
+  status.set_remaining(3);
+  registry_->OnDrainStatus(worker->link, status);
+  status.set_remaining(0);
+  status.set_done(true);
+  registry_->OnDrainStatus(worker->link, status);
+  Pass({worker.get()});
+  EXPECT_THAT(registry_->Workers(), SizeIs(1));  // it is still here
+  registry_->Detach(worker->link, absl::UnavailableError("gone"));
+  Pass();
+  EXPECT_THAT(registry_->Workers(), IsEmpty());
+}
+
+TEST_F(WorkerRegistryTest, ALocalWorkerIsForgottenByTheSupervisorAlone) {
+  v1::Hello hello = MakeHello("worker-0");
+  hello.set_supervised(true);
+  const auto worker = Attach(hello);
+  registry_->Detach(worker->link, absl::UnavailableError("gone"));
+  clock_.Advance(absl::Hours(24));
+  Pass();
+  EXPECT_THAT(registry_->Workers(), SizeIs(1));
+  registry_->Forget("worker-0");
+  EXPECT_THAT(registry_->Workers(), IsEmpty());
+}
+
+// ------------------------------------------------------------------------------- ports
+
+TEST_F(WorkerRegistryTest, AWorkerServesIfAnyOfItsPortsIsOpen) {
+  const auto worker = Attach("worker-0");
+  v1::ConfigAck ack;
+  ack.set_nonce(1);
+  v1::BoundListener* const busy = ack.add_listeners();
+  busy->set_service("akosha");
+  busy->set_configured_port(8692);
+  busy->set_error("taken");
+  registry_->OnConfigAck(worker->link, ack);
+  EXPECT_EQ(registry_->serving_count(), 0);
+  EXPECT_EQ(Info("worker-0").listeners(0).error(), "taken");
+  ack.add_listeners()->set_service("dhruva");
+  registry_->OnConfigAck(worker->link, ack);
+  EXPECT_EQ(registry_->serving_count(), 1);
+  // The worker has tried again, and tells the outcome by the same nonce.
+  ack.mutable_listeners(0)->clear_error();
+  registry_->OnConfigAck(worker->link, ack);
+  EXPECT_EQ(Info("worker-0").listeners(0).error(), "");
+}
+
 }  // namespace
 }  // namespace fanwire::control

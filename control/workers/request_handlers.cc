@@ -1,0 +1,41 @@
+#include "control/workers/request_handlers.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "control/links/worker_link.h"
+#include "control/workers/worker_registry.h"
+#include "fanwire/v1/worker.pb.h"
+
+namespace fanwire::control {
+
+void RequestHandlers::Handle(const std::shared_ptr<WorkerLink>& link,
+                             const v1::ClientRequest& request) const {
+  ClientRequestHandler::Reply reply = [weak = std::weak_ptr<WorkerLink>(link),
+                                       id = request.request_id()](v1::ClientReply reply) {
+    const std::shared_ptr<WorkerLink> link = weak.lock();
+    if (link == nullptr) return;
+    reply.set_request_id(id);
+    auto message = std::make_unique<v1::ControlMessage>();
+    *message->mutable_client_replies()->add_replies() = std::move(reply);
+    if (link->Send(std::move(message)) || link->closed()) return;
+    static LogLimiter limiter(absl::Seconds(10));
+    if (int64_t left_out = 0; limiter.Admit(&left_out)) {
+      LogWarning("worker.reply_dropped", {{"link", link->id()}, {"left_out", left_out}});
+    }
+  };
+  const auto it = handlers_.find(request.request());
+  if (it != handlers_.end()) {
+    it->second->Handle(request, std::move(reply));
+  } else if (default_ != nullptr) {
+    default_->Handle(request, std::move(reply));
+  } else {
+    v1::ClientReply unknown;
+    unknown.set_error_code("UNKNOWN_REQUEST");
+    unknown.set_error_message(absl::StrCat("Unknown request event: ", request.request()));
+    reply(std::move(unknown));
+  }
+}
+
+}  // namespace fanwire::control

@@ -1,0 +1,75 @@
+#include "control/workers/worker_table.h"
+
+#include <algorithm>
+
+#include "common/log.h"
+#include "fanwire/v1/worker.pb.h"
+
+namespace fanwire::control {
+
+AttachedWorker* WorkerTable::Find(absl::string_view id) {
+  const auto it = workers_.find(id);
+  return it == workers_.end() ? nullptr : &it->second;
+}
+
+const AttachedWorker* WorkerTable::Find(absl::string_view id) const {
+  const auto it = workers_.find(id);
+  return it == workers_.end() ? nullptr : &it->second;
+}
+
+AttachedWorker* WorkerTable::Find(const WorkerLink* link) {
+  const auto it = attached_.find(link);
+  return it == attached_.end() ? nullptr : it->second;
+}
+
+int32_t WorkerTable::serving_count() const {
+  return static_cast<int32_t>(
+      std::count_if(attached_.begin(), attached_.end(),
+                    [](const auto& entry) { return entry.second->serving(); }));
+}
+
+int32_t WorkerTable::unseen_count() const {
+  return static_cast<int32_t>(
+      std::count_if(workers_.begin(), workers_.end(),
+                    [](const auto& entry) { return entry.second.may_hold_sessions_unseen(); }));
+}
+
+std::vector<AttachedWorker*> WorkerTable::Attached() {
+  std::vector<AttachedWorker*> attached;
+  attached.reserve(attached_.size());
+  for (auto& [id, worker] : workers_) {
+    if (worker.attached()) attached.push_back(&worker);
+  }
+  return attached;
+}
+
+std::vector<const AttachedWorker*> WorkerTable::All() const {
+  std::vector<const AttachedWorker*> all;
+  all.reserve(workers_.size());
+  for (const auto& [id, worker] : workers_) all.push_back(&worker);
+  return all;
+}
+
+bool WorkerTable::Forget(absl::string_view id) {
+  const auto it = workers_.find(id);
+  if (it == workers_.end() || it->second.attached()) return false;
+  workers_.erase(it);
+  return true;
+}
+
+std::vector<std::string> WorkerTable::ForgetGone(absl::Duration now, absl::Duration dead_after) {
+  std::vector<std::string> forgotten;
+  std::erase_if(workers_, [&](const auto& entry) {
+    const AttachedWorker& worker = entry.second;
+    // The supervisor knows what becomes of those that it has started.
+    if (worker.attached() || worker.hello->supervised()) return false;
+    if (!worker.drained && now - worker.gone_at < dead_after) return false;
+    LogInfo("worker.forgotten",
+            {{"worker", worker.id}, {"reason", worker.drained ? "drained" : "dead"}});
+    forgotten.push_back(worker.id);
+    return true;
+  });
+  return forgotten;
+}
+
+}  // namespace fanwire::control
