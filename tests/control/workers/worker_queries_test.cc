@@ -125,7 +125,7 @@ TEST_F(WorkerQueriesTest, IgnoresRepliesOfThoseNotAskedAndToOthersQuestions) {
 TEST_F(WorkerQueriesTest, QuestionsHaveTheirOwnIds) {
   int first_done = 0;
   const uint64_t first =
-      queries_.Open({1}, absl::Seconds(9), [&](const QueryResult&) { ++first_done; });
+      queries_.Open({1}, 0, absl::Seconds(9), [&](const QueryResult&) { ++first_done; });
   const uint64_t second = Open({1});
   EXPECT_NE(first, second);
   Reply(1, second);
