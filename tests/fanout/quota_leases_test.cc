@@ -37,7 +37,7 @@ class QuotaLeasesTest : public PortsFixture {
   ~QuotaLeasesTest() override { ports_ = nullptr; }  // sessions leave
 
   // One service without any quota.
-  void Open() { ASSERT_OK(ports_->Apply(Config(), &ack_)); }
+  void Open() { ASSERT_OK(ports_->Apply(Config(), ServicePorts::Opening::kAllOrNone, &ack_)); }
 
   // A client that has asked for the upgrade.
   PairClient* Arrived() {
@@ -164,7 +164,7 @@ TEST_F(QuotaLeasesTest, AGrantForAServiceThatIsNotHereHasNoEffect) {
 TEST_F(QuotaLeasesTest, HelloTellsWhatIsHeld) {
   v1::WorkerConfig config = Config();
   AddListener(AddService(&config, "akosha"));
-  ASSERT_OK(ports_->Apply(config, &ack_));
+  ASSERT_OK(ports_->Apply(config, ServicePorts::Opening::kAllOrNone, &ack_));
   Grant(10);
   ASSERT_TRUE(Welcomed(Arrived()));
   v1::Hello hello;

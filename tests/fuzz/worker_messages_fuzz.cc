@@ -91,7 +91,7 @@ class Worker final : public Upstream {
         ports_(&sessions_, &sockets_,
                [] { return ServicePorts::Health{.ready = true, .control = true, .uptime = {}}; }) {
     v1::ConfigAck ack;
-    FANWIRE_CHECK(ports_.Apply(Config(), &ack).ok());
+    FANWIRE_CHECK(ports_.Apply(Config(), ServicePorts::Opening::kAllOrNone, &ack).ok());
     for (const v1::BoundListener& listener : ack.listeners()) {
       listening_.push_back(static_cast<uint16_t>(listener.port()));
     }
