@@ -48,8 +48,8 @@ TEST(FlagsTest, WithoutArgumentsItIsTheFirstWorkerOfThisUsersControl) {
 }
 
 TEST(FlagsTest, AWorkerIdThatIsNotUtf8IsRefused) {
-  EXPECT_EQ(Parse(std::vector<std::string>{"--worker-id", "w\xe9st"}).exit, 2);
-  EXPECT_EQ(Parse(std::vector<std::string>{"--worker-id", "w\xc3\xa9st"}).exit, -1);
+  EXPECT_EQ(ParseArguments({"--worker-id", "w\xe9st"}).exit, 2);
+  EXPECT_EQ(ParseArguments({"--worker-id", "w\xc3\xa9st"}).exit, -1);
 }
 
 TEST(FlagsTest, EveryFlagIsTaken) {
