@@ -33,6 +33,10 @@ constexpr auto kLastCalls = std::chrono::milliseconds(300);
 // What control needs descriptors for beside the connections over TCP.
 constexpr uint64_t kOtherDescriptors = 128;
 
+// What grpc.health.v1 answers for, as for the server as a whole, whose name is "".
+constexpr const char* kServices[] = {"fanwire.v1.Publisher", "fanwire.v1.Workers",
+                                     "fanwire.v1.Admin"};
+
 // How many TCP connections are held: as configured, if the system allows it.
 size_t MaxTcpConnections(const v1::ControlConfig& config) {
   const uint64_t limit = RaiseFileLimit();
@@ -92,6 +96,9 @@ class GrpcServerImpl final : public GrpcServer {
     }
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::FailedPreconditionError("gRPC does not start");
+    for (const char* const name : kServices) {
+      server_->GetHealthCheckService()->SetServingStatus(name, true);
+    }
     listener_->Start();
     LogInfo("grpc.listening", {{"address", config.grpc_listen()}, {"port", *port}});
     return absl::OkStatus();

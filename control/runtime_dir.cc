@@ -24,6 +24,8 @@ absl::Status SystemError(absl::string_view what) {
   return absl::FailedPreconditionError(absl::StrCat(what, ": ", std::strerror(errno)));
 }
 
+std::string LockPath(const std::string& folder) { return folder + "/control.lock"; }
+
 // Whether somebody listens on the unix socket `path`.
 bool IsListenedOn(const std::string& path) {
   sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
@@ -60,6 +62,22 @@ RuntimeDir::~RuntimeDir() {
 
 absl::Status RuntimeDir::Take(const std::string& socket) {
   path_ = socket.substr(0, std::max<size_t>(socket.rfind('/'), 1));
+  if (absl::Status status = TakeFolder(); !status.ok()) return status;
+  if (absl::Status status = TakeLock(); !status.ok()) return status;
+  return RemoveAbandonedSocket(socket);
+}
+
+absl::Status RuntimeDir::Restore() {
+  if (absl::Status status = TakeFolder(); !status.ok()) return status;
+  struct stat held = {}, there = {};
+  if (fstat(fd_, &held) == 0 && stat(LockPath(path_).c_str(), &there) == 0 &&
+      held.st_dev == there.st_dev && held.st_ino == there.st_ino) {
+    return absl::OkStatus();
+  }
+  return TakeLock();
+}
+
+absl::Status RuntimeDir::TakeFolder() {
   if (mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) return SystemError(path_);
   struct stat info = {};
   if (lstat(path_.c_str(), &info) != 0) return SystemError(path_);
@@ -72,14 +90,21 @@ absl::Status RuntimeDir::Take(const std::string& socket) {
     return absl::FailedPreconditionError(
         absl::StrCat(path_, ": directory is not owned by this user; ", kAdvice));
   }
-  const std::string lock = path_ + "/control.lock";
-  fd_ = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd_ < 0) return SystemError(lock);
-  if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+  return absl::OkStatus();
+}
+
+absl::Status RuntimeDir::TakeLock() {
+  const std::string lock = LockPath(path_);
+  const int fd = open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return SystemError(lock);
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    close(fd);
     return absl::FailedPreconditionError(
         absl::StrCat(lock, ": another control runs here; stop it, or ", kAdvice));
   }
-  return RemoveAbandonedSocket(socket);
+  if (fd_ >= 0) close(fd_);
+  fd_ = fd;
+  return absl::OkStatus();
 }
 
 }  // namespace fanwire::control

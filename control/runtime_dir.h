@@ -24,12 +24,20 @@ class RuntimeDir {
   //                        it; something other than an abandoned socket is at `socket`
   absl::Status Take(const std::string& socket);
 
+  // Makes the folder again and takes its lock again if somebody has deleted them since Take(), as
+  // cleaners of /tmp do.
+  //   FAILED_PRECONDITION  as above; another control has taken its place
+  absl::Status Restore();
+
   // Of the socket that was given to Take().
   const std::string& path() const { return path_; }
 
  private:
+  absl::Status TakeFolder();
+  absl::Status TakeLock();
+
   std::string path_;
-  int fd_ = -1;
+  int fd_ = -1;  // of the lock
 };
 
 }  // namespace fanwire::control

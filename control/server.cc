@@ -44,6 +44,7 @@
 #include "control/routing/router.h"
 #include "control/routing/subscriptions.h"
 #include "control/runtime_dir.h"
+#include "control/socket_watch.h"
 #include "control/workers/ledger.h"
 #include "control/workers/service_reach.h"
 #include "control/workers/worker_registry.h"
@@ -160,6 +161,7 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   std::unique_ptr<grpc::Service> worker_service_;
   std::unique_ptr<grpc::Service> admin_service_;
   std::unique_ptr<GrpcServer> grpc_;
+  std::unique_ptr<SocketWatch> socket_watch_;
   MetricsRegistry metrics_;
   std::unique_ptr<HttpProbe> ops_;
   std::unique_ptr<control::Reload> reload_;  // named in full: Reload is a function here
@@ -291,6 +293,10 @@ absl::Status ServerImpl::Listen() {
                         {publish_service_->service(), worker_service_.get(), admin_service_.get()});
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
+  const std::string socket = config().config->control().socket();
+  socket_watch_ = std::make_unique<SocketWatch>(
+      socket, &runtime_, [this, socket] { return grpc_->ListenAgain(socket); });
+  timers_->Every(absl::Seconds(1), [this] { socket_watch_->Check(); });
   return absl::OkStatus();
 }
 
@@ -420,6 +426,7 @@ void ServerImpl::StopParts() {
   if (reload_ != nullptr) reload_->Stop();
   if (tail_ != nullptr) tail_->EndAll(absl::UnavailableError("control is stopping"));
   if (registry_ != nullptr) registry_->CloseAll(absl::UnavailableError("control is stopping"));
+  if (socket_watch_ != nullptr) socket_watch_->Stop();
   if (grpc_ != nullptr) grpc_->Stop();
   ops_ = nullptr;
   if (timers_ != nullptr) timers_->Stop();

@@ -92,6 +92,13 @@ std::string HttpGet(uint16_t port, const std::string& path) {
   return answer;
 }
 
+// Makes a channel share no connection with others of its address.
+grpc::ChannelArguments OwnConnection() {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return arguments;
+}
+
 class ServerTest : public ::testing::Test {
  protected:
   ServerTest() {
@@ -331,6 +338,26 @@ TEST_F(ServerTest, ASocketThatACrashLeftBehindIsNoHindrance) {
   AbandonSocket(socket());
   Start();
   EXPECT_OK(Publish());
+}
+
+TEST_F(ServerTest, WhatIsSwitchedOffDoesNotListen) {
+  WriteConfig("  grpc_listen: off\n  ops_listen: off\n");
+  Start();
+  EXPECT_OK(Publish());  // over the socket
+}
+
+TEST_F(ServerTest, ASocketWhoseFileWasDeletedIsMadeAgain) {
+  WriteConfig();
+  Start();
+  std::filesystem::remove_all(folder_ + "/run");
+  ASSERT_TRUE(WaitFor([&] { return std::filesystem::is_socket(socket()); }));
+  // Over a connection of its own.
+  channel_ = grpc::CreateCustomChannel(absl::StrCat("unix:", socket()),
+                                       grpc::InsecureChannelCredentials(), OwnConnection());
+  publisher_ = v1::Publisher::NewStub(channel_);
+  EXPECT_OK(Publish());
+  server_->Stop();
+  EXPECT_FALSE(std::filesystem::exists(socket()));
 }
 
 // ------------------------------------------------------------------------------- reloading

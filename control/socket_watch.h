@@ -1,0 +1,43 @@
+// SocketWatch notices that the file of control's unix socket was deleted, as cleaners of /tmp do,
+// and has it made again: workers that restart could not attach otherwise.
+//
+// Threading: safe from every thread; Stop() waits for a Check() that runs.
+// Ownership: borrows the folder, which only Check() touches from now on.
+// Cost:      one lstat() for each check.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/mutex.h"
+
+namespace fanwire::control {
+
+class RuntimeDir;
+
+class SocketWatch {
+ public:
+  // `bind` makes the socket `path` and listens on it.
+  SocketWatch(std::string path, RuntimeDir* folder, std::function<absl::Status()> bind);
+
+  // Has the socket made again if its file is missing.  A file that somebody has put in its place
+  // stays.
+  void Check();
+
+  // Nothing is made any more when this has returned.
+  void Stop();
+
+ private:
+  absl::Status MakeAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const std::string path_;
+  RuntimeDir* const folder_;
+  const std::function<absl::Status()> bind_;
+
+  Mutex mu_;  // held while the socket is made, so that Stop() waits
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  bool failed_ ABSL_GUARDED_BY(mu_) = false;  // the last check; it is in the log
+};
+
+}  // namespace fanwire::control
