@@ -90,6 +90,9 @@ TEST(ParseContextsTest, FaultsNameFileLineAndColumn) {
       {"servers: [{name: a, address: b:1, token: c, token_env: D}]",
        "servers: a has more than one of `token`, `token_env` and `token_file`"},
       {"servers: [\n", "f:2:"},
+      {"current: a\n---\nservers: []\n", "f:2:1: a second YAML document begins here"},
+      {"servers: &a [*a]", "f:1:14: the alias stands for a value that contains the alias itself"},
+      {"current: \"caf\xe9\"", "f:1:14: byte 0xE9 is not UTF-8"},
   };
   for (const auto& [text, message] : cases) {
     EXPECT_THAT(ParseContexts(text, "f"),
