@@ -62,7 +62,7 @@ absl::Status RunChannelsList(const ChannelListOptions& options, AdminClient& adm
     out.Print(table);
   }
   const int64_t shown = static_cast<int64_t>(list->channels.size());
-  if (shown < list->total) {
+  if (options.limit != 0 && shown < list->total) {
     out.Note(
         absl::StrCat("showing ", shown, " of ", list->total, " channels; --limit 0 shows all"));
   }

@@ -26,7 +26,7 @@ constexpr size_t kMaxPageSize = 5000;
 struct Row {
   int64_t value = 0;
   const std::string* service = nullptr;
-  std::shared_ptr<const std::string> channel;
+  absl::string_view channel;  // of Listing::names
 };
 
 // Where a page ended.
@@ -36,11 +36,12 @@ struct Place {
   std::string channel;
 };
 
-bool IsBefore(int64_t value, const std::string& service, const std::string& channel, const Row& b) {
-  return std::tie(b.value, service, channel) < std::tie(value, *b.service, *b.channel);
+bool IsBefore(int64_t value, absl::string_view service, absl::string_view channel, const Row& b) {
+  const absl::string_view other = *b.service;
+  return std::tie(b.value, service, channel) < std::tie(value, other, b.channel);
 }
 
-bool operator<(const Row& a, const Row& b) { return IsBefore(a.value, *a.service, *a.channel, b); }
+bool operator<(const Row& a, const Row& b) { return IsBefore(a.value, *a.service, a.channel, b); }
 
 bool operator<(const Place& a, const Row& b) { return IsBefore(a.value, a.service, a.channel, b); }
 
@@ -52,7 +53,7 @@ struct Token {
 
 std::string ToToken(v1::ChannelSort sort, uint64_t listing, size_t next, const Row& end) {
   return absl::StrCat(static_cast<int>(sort), ":", listing, ":", next, ":", end.value, ":",
-                      *end.service, ":", *end.channel);
+                      *end.service, ":", end.channel);
 }
 
 absl::StatusOr<Token> FromToken(const std::string& text, v1::ChannelSort sort) {
@@ -70,9 +71,9 @@ absl::StatusOr<Token> FromToken(const std::string& text, v1::ChannelSort sort) {
   return token;
 }
 
-int64_t SubscribersOf(const std::string& service, const std::string& channel,
+int64_t SubscribersOf(const std::string& service, absl::string_view channel,
                       const SubscriberCounts& subscribers) {
-  const auto it = subscribers.find({service, channel});
+  const auto it = subscribers.find({service, std::string(channel)});
   return it == subscribers.end() ? 0 : it->second;
 }
 
@@ -80,7 +81,7 @@ int64_t ValueOf(const ListedChannel& channel, v1::ChannelSort sort,
                 const SubscriberCounts& subscribers) {
   switch (sort) {
     case v1::CHANNEL_SORT_SUBSCRIBERS:
-      return SubscribersOf(*channel.service, *channel.channel, subscribers);
+      return SubscribersOf(*channel.service, channel.channel, subscribers);
     case v1::CHANNEL_SORT_PUBLICATIONS:
       return channel.publications;
     case v1::CHANNEL_SORT_RECENT:
@@ -101,6 +102,7 @@ struct ChannelListings::Listing {
 
   int64_t total = 0;
   SubscriberCounts subscribers;
+  NameBlocks names;
   std::vector<Row> rows;
   size_t sorted = 0;  // rows before it are in their places
   size_t next = 0;    // the first row of the next page
@@ -155,21 +157,23 @@ absl::Status ChannelListings::Begin(const v1::ListChannelsRequest& request,
   absl::StatusOr<Token> token = Token();
   if (!request.page_token().empty()) token = FromToken(request.page_token(), request.sort());
   if (!token.ok()) return token.status();
-  absl::StatusOr<std::vector<ListedChannel>> channels =
+  absl::StatusOr<ListedChannels> listed =
       queries_->ListChannels(request.service(), request.pattern());
-  if (!channels.ok()) return channels.status();
+  if (!listed.ok()) return listed.status();
+  const std::vector<ListedChannel>& channels = listed->channels;
   auto listing = std::make_unique<Listing>();
   listing->sort = request.sort();
   listing->service = request.service();
   listing->pattern = request.pattern();
-  listing->total = static_cast<int64_t>(channels->size());
+  listing->total = static_cast<int64_t>(channels.size());
   listing->subscribers = std::move(subscribers);
-  listing->rows.reserve(channels->size());
-  for (ListedChannel& channel : *channels) {
-    Row row{.value = ValueOf(channel, request.sort(), listing->subscribers),
-            .service = channel.service,
-            .channel = std::move(channel.channel)};
-    if (request.page_token().empty() || token->end < row) listing->rows.push_back(std::move(row));
+  listing->names = std::move(listed->names);
+  listing->rows.reserve(channels.size());
+  for (const ListedChannel& channel : channels) {
+    const Row row{.value = ValueOf(channel, request.sort(), listing->subscribers),
+                  .service = channel.service,
+                  .channel = channel.channel};
+    if (request.page_token().empty() || token->end < row) listing->rows.push_back(row);
   }
   FillPage(request, std::move(listing), services, response);
   return absl::OkStatus();
@@ -183,25 +187,31 @@ void ChannelListings::FillPage(const v1::ListChannelsRequest& request,
                           : std::min<size_t>(request.page_size(), kMaxPageSize);
   const size_t end = std::min(listing->rows.size(), listing->next + size);
   listing->SortTo(end);
-  response->set_total(listing->total);
   for (size_t i = listing->next; i < end; ++i) {
     const Row& row = listing->rows[i];
-    const absl::StatusOr<ChannelSummary> channel = queries_->GetChannel(*row.service, *row.channel);
-    if (!channel.ok()) continue;  // forgotten meanwhile
+    const absl::StatusOr<ChannelSummary> channel = queries_->GetChannel(*row.service, row.channel);
+    if (!channel.ok()) {
+      --listing->total;  // forgotten meanwhile
+      continue;
+    }
     v1::ChannelInfo* const info = response->add_channels();
     ToProto(*channel, services, info);
-    info->set_subscribers(SubscribersOf(*row.service, *row.channel, listing->subscribers));
+    info->set_subscribers(SubscribersOf(*row.service, row.channel, listing->subscribers));
   }
+  response->set_total(listing->total);
   listing->next = end;
   if (end == listing->rows.size()) return;
+  std::unique_ptr<Listing> dropped;  // freed without the lock
   MutexLock lock(&mu_);
   if (listing->id == 0) listing->id = ++last_id_;
   response->set_next_page_token(ToToken(listing->sort, listing->id, end, listing->rows[end - 1]));
   listing->used = clock_->Now();
   if (kept_.size() >= kMaxKept) {
-    kept_.erase(std::min_element(kept_.begin(), kept_.end(), [](const auto& a, const auto& b) {
-      return a.second->used < b.second->used;
-    }));
+    const auto least = std::min_element(
+        kept_.begin(), kept_.end(),
+        [](const auto& a, const auto& b) { return a.second->used < b.second->used; });
+    dropped = std::move(least->second);
+    kept_.erase(least);
   }
   kept_[listing->id] = std::move(listing);
 }

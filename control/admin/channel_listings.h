@@ -3,14 +3,17 @@
 // The first page looks at every channel.  The order that it found is kept, so that each further
 // page costs about its own size.  What a page says of its channels is read when it is asked for.
 //
+// What a page says of the number of channels leaves out those that were forgotten since the listing
+// began: after the last page, as many were listed.
+//
 // A token also says where its page ended.  If its listing is no longer kept, another one is made
 // that goes on from there.  Either way a channel that exists during the whole listing is listed,
 // unless it changes its place in the order before a listing is made anew.
 //
 // Threading: safe from every thread.  The mutex is not held while channels are looked at.
 // Ownership: borrows queries and clock.
-// Cost:      a kept listing is 32 bytes per channel, for ten seconds after its last page; at most
-//            four are kept.
+// Cost:      a kept listing is 32 bytes per channel and its name, for ten seconds after its last
+//            page; at most four are kept.  It keeps no channel's state.
 #pragma once
 
 #include <cstddef>

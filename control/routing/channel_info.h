@@ -1,8 +1,10 @@
 // What operators are told of a channel: its state, and events of its history.
 //
 // Threading: values.
+// Ownership: they share nothing with the channels' states.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,10 +21,39 @@ namespace fanwire::control {
 
 // A channel in a list, which may be long: enough to order it and to ask for the rest.
 struct ListedChannel {
-  const std::string* service = nullptr;        // lives as long as the directory
-  std::shared_ptr<const std::string> channel;  // shared with the channel's state
-  int64_t publications = 0;                    // since the state was created
-  int64_t last_published_us = 0;               // wall clock; 0: never
+  const std::string* service = nullptr;  // lives as long as the directory
+  absl::string_view channel;             // lives as long as the list's names
+  int64_t publications = 0;              // since the state was created
+  int64_t last_published_us = 0;         // wall clock; 0: never
+};
+
+// Copies of many names, in blocks: nobody else's memory is kept for them.
+class NameBlocks {
+ public:
+  absl::string_view Copy(absl::string_view name) {
+    if (name.size() > left_) {
+      left_ = std::max(kBlockBytes, name.size());
+      blocks_.push_back(std::make_unique_for_overwrite<char[]>(left_));
+      next_ = blocks_.back().get();
+    }
+    const absl::string_view copy(next_, name.size());
+    std::copy(name.begin(), name.end(), next_);
+    next_ += name.size();
+    left_ -= name.size();
+    return copy;
+  }
+
+ private:
+  static constexpr size_t kBlockBytes = 64 << 10;
+
+  std::vector<std::unique_ptr<char[]>> blocks_;
+  char* next_ = nullptr;
+  size_t left_ = 0;
+};
+
+struct ListedChannels {
+  std::vector<ListedChannel> channels;
+  NameBlocks names;
 };
 
 // One channel, for operators.

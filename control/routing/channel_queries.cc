@@ -23,25 +23,25 @@ class ChannelQueriesImpl final : public ChannelQueries {
   ChannelQueriesImpl(ChannelDirectory* directory, const Clock* clock)
       : directory_(directory), clock_(clock) {}
 
-  absl::StatusOr<std::vector<ListedChannel>> ListChannels(absl::string_view service,
-                                                          absl::string_view pattern) override {
+  absl::StatusOr<ListedChannels> ListChannels(absl::string_view service,
+                                              absl::string_view pattern) override {
     const absl::StatusOr<ChannelPattern> wanted =
         ChannelPattern::Parse(pattern.empty() ? "**" : pattern);
     if (!wanted.ok()) return wanted.status();
-    std::vector<ListedChannel> listed;
+    ListedChannels listed;
     std::vector<Found> found;
     for (size_t i = 0; i < ChannelTable::kShards; ++i) {
       found.clear();
       CopyShard(directory_->table().shard(i), &found);
       // Names and services never change: they are looked at without the lock.
-      for (Found& each : found) {
+      for (const Found& each : found) {
         const ChannelState& state = *each.state;
         if (!service.empty() && state.service->name != service) continue;
         if (!wanted->Matches(state.name)) continue;
-        listed.push_back({.service = &state.service->name,
-                          .channel = {std::move(each.state), &state.name},
-                          .publications = each.publications,
-                          .last_published_us = each.last_published_us});
+        listed.channels.push_back({.service = &state.service->name,
+                                   .channel = listed.names.Copy(state.name),
+                                   .publications = each.publications,
+                                   .last_published_us = each.last_published_us});
       }
     }
     return listed;

@@ -33,8 +33,8 @@ class ChannelQueries {
 
   // Returns the channels that have state, in no order.  An empty service or pattern means all.
   //   INVALID_ARGUMENT  malformed pattern
-  virtual absl::StatusOr<std::vector<ListedChannel>> ListChannels(absl::string_view service,
-                                                                  absl::string_view pattern) = 0;
+  virtual absl::StatusOr<ListedChannels> ListChannels(absl::string_view service,
+                                                      absl::string_view pattern) = 0;
 
   //   NOT_FOUND  no such service, or the channel has no state
   virtual absl::StatusOr<ChannelSummary> GetChannel(absl::string_view service,

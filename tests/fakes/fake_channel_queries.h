@@ -4,7 +4,6 @@
 #pragma once
 
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,17 +27,17 @@ class FakeChannelQueries : public ChannelQueries {
   absl::Status history_status;
 
   // All, whatever the service and pattern.
-  absl::StatusOr<std::vector<ListedChannel>> ListChannels(absl::string_view,
-                                                          absl::string_view) override {
+  absl::StatusOr<ListedChannels> ListChannels(absl::string_view, absl::string_view) override {
     ++lists;
-    std::vector<ListedChannel> listed;
+    ListedChannels listed;
     for (const ChannelSummary& channel : channels) {
-      listed.push_back({.service = &*services_.insert(channel.service).first,
-                        .channel = std::make_shared<std::string>(channel.channel),
-                        .publications = channel.publications,
-                        .last_published_us = channel.last_published == absl::InfinitePast()
-                                                 ? 0
-                                                 : absl::ToUnixMicros(channel.last_published)});
+      listed.channels.push_back(
+          {.service = &*services_.insert(channel.service).first,
+           .channel = listed.names.Copy(channel.channel),
+           .publications = channel.publications,
+           .last_published_us = channel.last_published == absl::InfinitePast()
+                                    ? 0
+                                    : absl::ToUnixMicros(channel.last_published)});
     }
     return listed;
   }

@@ -122,6 +122,8 @@ TEST_F(ChannelsTest, AListThatWasCutSaysSo) {
   wsctl_.admin.channels.total = 5;
   EXPECT_THAT(wsctl_.Run({"channels", "list", "--limit", "1"}).err,
               "showing 1 of 5 channels; --limit 0 shows all\n");
+  // Who asked for all has got all that there are: the others came or went meanwhile.
+  EXPECT_EQ(wsctl_.Run({"channels", "list", "--limit", "0"}).err, "");
 }
 
 TEST_F(ChannelsTest, ShowForPeopleAndAsJson) {

@@ -122,6 +122,24 @@ TEST_F(ChannelListingsTest, EveryOrderIsKeptOverPagesOfEverySizeWhetherTheListin
   }
 }
 
+TEST_F(ChannelListingsTest, ChannelsThatGoWhileTheyAreListedAreNotCounted) {
+  v1::ListChannelsRequest request;
+  request.set_sort(v1::CHANNEL_SORT_NAME);
+  std::vector<std::string> listed = Names(FirstPage(&request, 1));
+  std::erase_if(queries_.channels,
+                [](const ChannelSummary& channel) { return channel.channel == "b"; });
+  int64_t total = 0;
+  while (!request.page_token().empty()) {
+    const auto page = Page(request);
+    ASSERT_OK(page);
+    for (std::string& name : Names(*page)) listed.push_back(std::move(name));
+    total = page->total();
+    request.set_page_token(page->next_page_token());
+  }
+  EXPECT_THAT(listed, ElementsAre("akosha/b", "akosha/c", "mahavishnu/a", "mahavishnu/b:x"));
+  EXPECT_EQ(total, 4);  // "akosha/b" went after it was listed, "mahavishnu/b" before
+}
+
 TEST_F(ChannelListingsTest, TheChannelsAreLookedThroughOnceHoweverManyPages) {
   queries_.channels.clear();
   for (int i = 0; i < 1000; ++i) {

@@ -1,6 +1,7 @@
 #include "control/routing/channel_queries.h"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -54,9 +55,9 @@ TEST_F(ChannelQueriesTest, ChannelsAreListedByServiceAndPatternAndDialectsAreNot
     const auto channels = routing_->queries->ListChannels(service, pattern);
     EXPECT_OK(channels);
     std::vector<std::string> names;
-    for (const ListedChannel& listed : *channels) {
+    for (const ListedChannel& listed : channels->channels) {
       EXPECT_EQ(*listed.service, "s");
-      names.push_back(*listed.channel);
+      names.emplace_back(listed.channel);
     }
     std::sort(names.begin(), names.end());
     return names;
@@ -77,16 +78,25 @@ TEST_F(ChannelQueriesTest, AListSaysWhatItCanBeOrderedByAndOutlivesItsChannels) 
   Publish("busy", 3);
   auto channels = routing_->queries->ListChannels("s", "busy");
   ASSERT_OK(channels);
-  ASSERT_THAT(*channels, SizeIs(1));
-  EXPECT_EQ(channels->front().publications, 3);
-  EXPECT_EQ(channels->front().last_published_us, absl::ToUnixMicros(clock_.WallNow()));
+  ASSERT_THAT(channels->channels, SizeIs(1));
+  EXPECT_EQ(channels->channels[0].publications, 3);
+  EXPECT_EQ(channels->channels[0].last_published_us, absl::ToUnixMicros(clock_.WallNow()));
   const auto quiet = routing_->queries->ListChannels("s", "quiet");
   ASSERT_OK(quiet);
-  EXPECT_EQ(quiet->front().last_published_us, 0);
+  EXPECT_EQ(quiet->channels[0].last_published_us, 0);
+  std::weak_ptr<ChannelState> state;
+  {
+    ChannelTable& table = routing_->directory.table();
+    const ChannelKey key(routing_->directory.FindService("s"), Dialect::kCommon, "busy");
+    ChannelTable::Shard& shard = table.shard(table.IndexOf(key));
+    MutexLock lock(&shard.mu);
+    state = *ChannelTable::Find(shard, key);
+  }
   clock_.Advance(absl::Hours(25));
   routing_->directory.Sweep();
   EXPECT_FALSE(routing_->queries->GetChannel("s", "busy").ok());
-  EXPECT_EQ(*channels->front().channel, "busy");
+  EXPECT_TRUE(state.expired());  // the list keeps a copy of its name alone
+  EXPECT_EQ(channels->channels[0].channel, "busy");
 }
 
 TEST_F(ChannelQueriesTest, ADialectsChannelsAreInterestingAsLongAsALinkWantsThemByName) {
