@@ -15,9 +15,7 @@ std::shared_ptr<PublisherLog> PublisherSeqs::Open(const std::string& id) {
     unused_seqs_ -= entry.counted;
   }
   ++entry.streams;
-  std::shared_ptr<PublisherLog> log = entry.log;
-  ForgetUnused();
-  return log;
+  return entry.log;
 }
 
 void PublisherSeqs::Close(const std::string& id) {

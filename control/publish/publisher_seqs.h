@@ -1,11 +1,11 @@
 // PublisherSeqs finds the PublisherLog of a publisher_id, so that a publisher that reconnects
 // learns where it was.
 //
-// The log of a publisher with an open stream is never forgotten.  Of the others the one that was
-// unused for the longest time is forgotten when there are too many, or when they remember too many
-// seqs together.
+// The log of a publisher with an open stream is never forgotten, and that of one that has sent
+// nothing is when its stream ends.  Of the others the one that was unused for the longest time is
+// forgotten when a stream ends and there are too many, or they remember too many seqs together.
 //
-// Threading: safe from every thread; one mutex, a leaf.
+// Threading: safe from every thread; one mutex.
 // Cost:      a hash lookup when a stream begins or ends; nothing per event.
 #pragma once
 
@@ -50,7 +50,7 @@ class PublisherSeqs {
   void ForgetUnused() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Options options_;
-  mutable Mutex mu_;                                    // before PublisherLog's
+  mutable Mutex mu_{LockRank::kStreams};                // before PublisherLog's
   std::list<std::string> unused_ ABSL_GUARDED_BY(mu_);  // ids without a stream; longest first
   size_t unused_seqs_ ABSL_GUARDED_BY(mu_) = 0;         // for which those have memory
   absl::flat_hash_map<std::string, Entry> by_id_ ABSL_GUARDED_BY(mu_);
