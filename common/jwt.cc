@@ -25,7 +25,7 @@ absl::Status Fault(absl::string_view what, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(what, ": ", why));
 }
 
-absl::Status Refusal(absl::string_view what, absl::string_view why) {
+absl::Status Unauthenticated(absl::string_view what, absl::string_view why) {
   return absl::UnauthenticatedError(absl::StrCat(what, ": ", why));
 }
 
@@ -289,16 +289,16 @@ absl::StatusOr<JwtParts> DecodeJwt(absl::string_view token) {
 
 absl::Status CheckJwtTimes(const JwtClaims& claims, absl::Time now, absl::Duration leeway) {
   if (claims.expires_at && *claims.expires_at + leeway <= now) {
-    return Refusal(Claim("exp"),
-                   absl::StrCat("the token expired at ", FormatRfc3339(*claims.expires_at)));
+    return Unauthenticated(
+        Claim("exp"), absl::StrCat("the token expired at ", FormatRfc3339(*claims.expires_at)));
   }
   if (claims.not_before && *claims.not_before - leeway > now) {
-    return Refusal(Claim("nbf"), absl::StrCat("the token is not valid yet, but from ",
-                                              FormatRfc3339(*claims.not_before), " on"));
+    return Unauthenticated(Claim("nbf"), absl::StrCat("the token is not valid yet, but from ",
+                                                      FormatRfc3339(*claims.not_before), " on"));
   }
   if (claims.issued_at && *claims.issued_at - leeway > now) {
-    return Refusal(Claim("iat"), absl::StrCat("the token was issued in the future, at ",
-                                              FormatRfc3339(*claims.issued_at)));
+    return Unauthenticated(Claim("iat"), absl::StrCat("the token was issued in the future, at ",
+                                                      FormatRfc3339(*claims.issued_at)));
   }
   return absl::OkStatus();
 }
@@ -313,7 +313,7 @@ absl::Status JwtVerifier::CheckSignature(absl::string_view token, const JwtParts
   absl::Status status = SplitToken(token, &split);
   if (status.ok()) status = DecodeBase64Url(kSignature, split.signature, &signature);
   if (!status.ok()) return absl::UnauthenticatedError(status.message());
-  if (keys_.empty()) return Refusal(kSignature, "there is no key to check it with");
+  if (keys_.empty()) return Unauthenticated(kSignature, "there is no key to check it with");
   // If the token names a known key, only that key is tried.
   bool named = false;
   for (const JwtKey& key : keys_) named |= !parts.key_id.empty() && key.id == parts.key_id;
@@ -325,16 +325,17 @@ absl::Status JwtVerifier::CheckSignature(absl::string_view token, const JwtParts
              CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
   }
   if (holds) return absl::OkStatus();
-  return Refusal(kSignature, named ? absl::StrCat("not made with the key ", Quoted(parts.key_id))
-                                   : std::string("made with none of the keys"));
+  return Unauthenticated(kSignature,
+                         named ? absl::StrCat("not made with the key ", Quoted(parts.key_id))
+                               : std::string("made with none of the keys"));
 }
 
 absl::StatusOr<JwtClaims> JwtVerifier::Verify(absl::string_view token, absl::Time now) const {
   absl::StatusOr<JwtParts> parts = DecodeJwt(token);
   if (!parts.ok()) return absl::UnauthenticatedError(parts.status().message());
   if (parts->algorithm != "HS256") {
-    return Refusal("header alg",
-                   absl::StrCat(Quoted(parts->algorithm), "; only HS256 is accepted"));
+    return Unauthenticated("header alg",
+                           absl::StrCat(Quoted(parts->algorithm), "; only HS256 is accepted"));
   }
   if (!parts->fault.ok()) return absl::UnauthenticatedError(parts->fault.message());
   if (absl::Status status = CheckSignature(token, *parts); !status.ok()) return status;
@@ -342,9 +343,9 @@ absl::StatusOr<JwtClaims> JwtVerifier::Verify(absl::string_view token, absl::Tim
   if (absl::Status status = CheckJwtTimes(claims, now, leeway_); !status.ok()) return status;
   if (!claims.audience.empty() && std::find(claims.audience.begin(), claims.audience.end(),
                                             audience_) == claims.audience.end()) {
-    return Refusal(Claim("aud"), absl::StrCat("the token is for another audience, ",
-                                              Quoted(absl::StrJoin(claims.audience, ", ")),
-                                              ", not for ", Quoted(audience_)));
+    return Unauthenticated(Claim("aud"), absl::StrCat("the token is for another audience, ",
+                                                      Quoted(absl::StrJoin(claims.audience, ", ")),
+                                                      ", not for ", Quoted(audience_)));
   }
   return std::move(parts->claims);
 }
