@@ -224,7 +224,7 @@ TEST_F(ServicePortsTest, SeveralWorkersShareAPort) {
   same.mutable_services(0)->mutable_listeners(0)->set_port(ports()[0]);
   ServicePorts other(&context_, &sockets_, [this] { return health_; });
   v1::ConfigAck ack;
-  ASSERT_OK(other.Apply(same, &ack));
+  ASSERT_OK(other.Apply(same, ServicePorts::Opening::kAllOrNone, &ack));
   ASSERT_EQ(ack.listeners_size(), 1);
   EXPECT_EQ(ack.listeners(0).port(), ports()[0]);
   // The kernel spreads clients over both.
