@@ -142,6 +142,19 @@ absl::Status Bad(absl::string_view what) {
 
 }  // namespace
 
+size_t MemoryBytes(const std::vector<ChannelRequest>& channels) {
+  size_t bytes = 0;
+  const EventFilter* shared = nullptr;
+  for (const ChannelRequest& request : channels) {
+    bytes += 2 * request.channel.size();
+    if (request.recover.has_value()) bytes += request.recover->epoch.size();
+    if (request.events == nullptr || request.events.get() == shared) continue;
+    if (request.events.use_count() > 1) shared = request.events.get();
+    for (const std::string& event : *request.events) bytes += sizeof(std::string) + event.size();
+  }
+  return bytes;
+}
+
 absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
                                                  bool component_id_is_channel) {
   // Parsing does not recurse, writing a request's data again does.

@@ -64,6 +64,9 @@ struct ClientMessage {
   std::optional<std::string> token;  // kAuth, kRefreshToken: data.token, if it is a text
 };
 
+// Memory that the parts of the channels take.  A filter that they share is counted once.
+size_t MemoryBytes(const std::vector<ChannelRequest>& channels);
+
 // Most channels that one message may name.
 inline constexpr size_t kMaxChannelsPerMessage = 10'000;
 

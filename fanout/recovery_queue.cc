@@ -160,6 +160,17 @@ RecoveryQueue::Withheld RecoveryQueue::Cancel(const Channel* channel) {
   return withheld;
 }
 
+void RecoveryQueue::TellWithheld(const ChannelRef& channel, const Withheld& withheld,
+                                 int64_t sent) {
+  if (!withheld.any || !subscriptions_->MatchesByPattern(channel.get())) return;
+  const bool same = withheld.epoch.empty() || withheld.epoch == channel->epoch;
+  const int64_t from = same ? std::max(withheld.from, sent + 1) : 1;
+  if (from > channel->offset) return;
+  AppendSkipped(channel, from, channel->offset, same ? "recovery_ended" : "epoch_changed",
+                same ? "" : channel->epoch);
+  told_ = true;
+}
+
 void RecoveryQueue::CancelAll() {
   for (const Recovery& recovery : recoveries_) {
     if (recovery.ask != 0) upstream_->Forget(recovery.ask);

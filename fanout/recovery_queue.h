@@ -19,6 +19,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -92,6 +93,11 @@ class RecoveryQueue {
   Withheld Cancel(const Channel* channel);
   // Ends all.
   void CancelAll();
+  // A recovery has ended without bringing what was withheld for it: tells the client what of it
+  // comes behind `sent`, the last position that it was sent.
+  void TellWithheld(const ChannelRef& channel, const Withheld& withheld, int64_t sent);
+  // Whether TellWithheld() has told anything since the last call, which waits to be flushed.
+  bool TakeTold() { return std::exchange(told_, false); }
 
   const std::deque<Recovery>& all() const { return recoveries_; }
   size_t size() const { return recoveries_.size(); }
@@ -112,6 +118,7 @@ class RecoveryQueue {
   std::deque<Recovery> recoveries_;  // the first is under way
   absl::Duration deadline_;          // of the first, if it waits for its client
   uint64_t sent_ = 0;                // bytes_sent() of the host when deadline_ was set
+  bool told_ = false;                // see TakeTold()
 };
 
 }  // namespace fanwire::fanout

@@ -99,6 +99,15 @@ std::string Number(double value) {
 
 }  // namespace
 
+size_t MemoryBytes(const ReplyContext& context) {
+  size_t bytes = 0;
+  for (const auto* text :
+       {&context.correlation, &context.request_id, &context.request_correlation_id}) {
+    bytes += sizeof(std::string) + (text->has_value() ? (*text)->size() : 0);
+  }
+  return bytes;
+}
+
 ReplyContext ContextOf(const ClientMessage& message, CorrelationMode mode) {
   ReplyContext context;
   context.request_id = message.id;

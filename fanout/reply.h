@@ -27,6 +27,9 @@ struct ReplyContext {
   std::optional<std::string> request_correlation_id;  // as given
 };
 
+// Memory that the context's texts take.
+size_t MemoryBytes(const ReplyContext& context);
+
 ReplyContext ContextOf(const ClientMessage& message, CorrelationMode mode);
 
 // Appends `text` as a JSON text, quotes included; with `ascii` other characters are escaped.

@@ -15,27 +15,6 @@ namespace {
 constexpr size_t kMaxRequests = 10'000;
 constexpr size_t kMaxRequestBytes = 16 << 20;
 
-// Memory that a text takes.
-size_t Weight(absl::string_view text) { return sizeof(std::string) + text.size(); }
-
-// Memory that the parts of a message take.
-size_t Weight(const ReplyContext& context) {
-  return Weight(context.correlation.value_or("")) + Weight(context.request_id.value_or("")) +
-         Weight(context.request_correlation_id.value_or(""));
-}
-size_t Weight(const std::vector<ChannelRequest>& channels) {
-  size_t bytes = 0;
-  const EventFilter* shared = nullptr;  // counted once
-  for (const ChannelRequest& request : channels) {
-    bytes += 2 * request.channel.size();
-    if (request.recover.has_value()) bytes += request.recover->epoch.size();
-    if (request.events == nullptr || request.events.get() == shared) continue;
-    if (request.events.use_count() > 1) shared = request.events.get();
-    for (const std::string& event : *request.events) bytes += Weight(event);
-  }
-  return bytes;
-}
-
 }  // namespace
 
 SubscribeQueue::SubscribeQueue(Host* host, SubscriptionSet* subscriptions, Service* service,
@@ -80,7 +59,7 @@ void SubscribeQueue::Add(ClientMessage message, ReplyContext context) {
                                " names or objects is wanted"));
   }
   const size_t bytes = sizeof(Request) + message.channels.size() * sizeof(Target) +
-                       Weight(context) + Weight(message.channels);
+                       MemoryBytes(context) + MemoryBytes(message.channels);
   if (requests_.size() >= kMaxRequests) {
     return refuse("LIMIT_EXCEEDED", absl::StrCat("more than ", kMaxRequests, " subscribes wait"));
   }
@@ -271,7 +250,7 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
     if (ask.recover) {
       target->withheld = std::move(withheld);
     } else {
-      TellWithheld(target->channel, withheld, /*sent=*/0);
+      recoveries_.TellWithheld(target->channel, withheld, /*sent=*/0);
     }
   }
   target->ask = host_->Ask(ask);
@@ -305,7 +284,7 @@ void SubscribeQueue::Unsubscribe(absl::string_view name) {
       recovery->withheld.Add(waiting);
     }
     host_->DropWaiting(channel.get());
-    TellWithheld(channel, recoveries_.Cancel(channel.get()), sent);
+    recoveries_.TellWithheld(channel, recoveries_.Cancel(channel.get()), sent);
   }
 }
 
@@ -324,7 +303,7 @@ void SubscribeQueue::FinishFirst() {
   host_->Reply(ConfirmationText(request.context, request.subscribe, request.many, confirmations,
                                 clock_->WallNow()));
   if (request.many) host_->SetPaused(false);
-  if (std::exchange(told_withheld_, false) && host_->active()) host_->Flush();
+  if (recoveries_.TakeTold() && host_->active()) host_->Flush();
 }
 
 void SubscribeQueue::Withdraw(Request* request, Target* target) {
@@ -346,7 +325,7 @@ void SubscribeQueue::ExpireFirst() {
   for (Target& target : request.targets) {
     if (target.ask == 0) continue;
     if (target.request.recover.has_value()) {
-      TellWithheld(target.channel, target.withheld, /*sent=*/0);
+      recoveries_.TellWithheld(target.channel, target.withheld, /*sent=*/0);
     }
     Refuse(&target, "UNAVAILABLE", "control is out of reach: try again");
     Withdraw(&request, &target);
@@ -438,7 +417,7 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
   std::shared_ptr<const EventFilter> filter = std::move(target->filter);
   const RecoveryQueue::Withheld withheld = std::move(target->withheld);
   if (!reply.error_code.empty()) {
-    TellWithheld(channel, withheld, /*sent=*/0);
+    recoveries_.TellWithheld(channel, withheld, /*sent=*/0);
     Refuse(target, reply.error_code, reply.error_message);
     if (!many) FinishFirst();
     return Unwant(channel.get(), pattern);
@@ -457,7 +436,7 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
     confirmation.recovered = reply.recovered;
     confirmation.recovered_count = reply.recovered ? reply.recover_count : 0;
     confirmation.reason = reply.reason;
-    if (!reply.recovered) TellWithheld(channel, withheld, /*sent=*/0);
+    if (!reply.recovered) recoveries_.TellWithheld(channel, withheld, /*sent=*/0);
   }
   if (!many) FinishFirst();
   if (!host_->active()) return Unwant(channel.get(), pattern);
@@ -508,17 +487,6 @@ void SubscribeQueue::Withhold(const Channel* channel, int64_t offset) {
       target.withheld.Add(offset);
     }
   }
-}
-
-void SubscribeQueue::TellWithheld(const ChannelRef& channel,
-                                  const RecoveryQueue::Withheld& withheld, int64_t sent) {
-  if (!withheld.any || !subscriptions_->MatchesByPattern(channel.get())) return;
-  const bool same = withheld.epoch.empty() || withheld.epoch == channel->epoch;
-  const int64_t from = same ? std::max(withheld.from, sent + 1) : 1;
-  if (from > channel->offset) return;
-  recoveries_.AppendSkipped(channel, from, channel->offset,
-                            same ? "recovery_ended" : "epoch_changed", same ? "" : channel->epoch);
-  told_withheld_ = true;
 }
 
 // ------------------------------------------------------------------------------- the end

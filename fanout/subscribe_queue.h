@@ -150,10 +150,6 @@ class SubscribeQueue {
   // Refuses what control has not answered, and finishes the first request.
   void ExpireFirst();
   void OnTargetReply(Request* request, Target* target, SubscribeReply reply);
-  // A recovery has ended without bringing what was withheld for it: tells the client what of it
-  // comes behind `sent`, the last position that it was sent.
-  void TellWithheld(const ChannelRef& channel, const RecoveryQueue::Withheld& withheld,
-                    int64_t sent);
 
   Host* const host_;
   SubscriptionSet* const subscriptions_;
@@ -163,7 +159,6 @@ class SubscribeQueue {
   const Clock* const clock_;
   std::deque<Request> requests_;  // the first is under way
   size_t request_bytes_ = 0;
-  bool told_withheld_ = false;  // behind the reply to the first request
   RecoveryQueue recoveries_;
 };
 
