@@ -67,8 +67,14 @@ class Registry final : public WorkerRegistry {
 
   std::vector<v1::WorkerInfo> Workers() const override;
   absl::StatusOr<v1::WorkerInfo> GetWorker(absl::string_view worker_id) const override;
-  int32_t attached_count() const override;
-  int32_t serving_count() const override;
+  int32_t attached_count() const override {
+    MutexLock lock(&mu_);
+    return static_cast<int32_t>(workers_.attached_count());
+  }
+  int32_t serving_count() const override {
+    MutexLock lock(&mu_);
+    return workers_.serving_count();
+  }
   void Forget(absl::string_view worker_id) override;
   void SetForgetDeadAfter(absl::Duration time) override {
     MutexLock lock(&mu_);
@@ -405,16 +411,6 @@ absl::StatusOr<v1::WorkerInfo> Registry::GetWorker(absl::string_view worker_id) 
   v1::WorkerInfo info;
   worker->Describe(*ledger_, &info);
   return info;
-}
-
-int32_t Registry::attached_count() const {
-  MutexLock lock(&mu_);
-  return static_cast<int32_t>(workers_.attached_count());
-}
-
-int32_t Registry::serving_count() const {
-  MutexLock lock(&mu_);
-  return workers_.serving_count();
 }
 
 void Registry::QueryAll(const v1::Query& query, absl::Duration timeout,

@@ -178,6 +178,7 @@ TEST_F(WorkersTest, ADrainShowsItsProgressAndWhatComesThen) {
 }
 
 TEST_F(WorkersTest, ADrainOfAWorkerThatControlDidNotStartPromisesNoRestart) {
+  AddAnotherThatServes();
   wsctl_.admin.workers.workers[0].supervised = false;
   EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-0"}).out,
             "worker-0 is drained and has ended; control did not start it: start it again where it "
