@@ -21,7 +21,9 @@ namespace fanwire::control {
 
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
@@ -265,9 +267,9 @@ TEST_F(PatternTableTest, ChangesAndMatchesMayMeet) {
     over = true;
   });
   while (!over) {
-    std::vector<std::shared_ptr<WorkerLink>> links;
+    std::vector<PatternTable::Wanting> links;
     table_.Match("a:3", &links);
-    ASSERT_THAT(links, ::testing::Contains(steady));
+    ASSERT_THAT(links, Contains(Field(&PatternTable::Wanting::link, steady)));
   }
   changing.join();
 }

@@ -642,7 +642,7 @@ TEST_F(WorkerRegistryTest, ADeadWorkerThatSomethingElseStartedIsForgottenAfterAT
   Pass({here.get()});
   EXPECT_EQ(Info("pod-7f").state(), v1::WORKER_STATE_DEAD);
   Pass({here.get()});
-  EXPECT_THAT(registry_->GetWorker("pod-7f"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(registry_->GetWorker("pod-7f"), StatusIs(absl::StatusCode::kNotFound, _));
   EXPECT_THAT(registry_->Workers(), SizeIs(1));
 }
 
