@@ -8,6 +8,7 @@
 #include "control/config/service_table.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/event_name.h"
 #include "tests/testing/status.h"
 
 namespace fanwire::control {
