@@ -35,7 +35,8 @@ class SocketWatch {
   RuntimeDir* const folder_;
   const std::function<absl::Status()> bind_;
 
-  Mutex mu_;  // held while the socket is made, so that Stop() waits
+  // Held while the socket is made, so that Stop() waits.
+  Mutex mu_{LockRank::kStreams};
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   bool failed_ ABSL_GUARDED_BY(mu_) = false;  // the last check; it is in the log
 };

@@ -304,7 +304,7 @@ class ControlLinkImpl final : public ControlLink, public Mailbox {
       loop_->Post([this, generation, status = stream->status()] {
         if (generation == generation_) Detached(status);
       });
-      stream.reset();
+      // The stream, and with it its channel, ends without the mutex.
       MutexLock lock(&mu_);
       streams_.erase(generation);
       over_.SignalAll();
