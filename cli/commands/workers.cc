@@ -134,6 +134,8 @@ absl::Status RunWorkersShow(const std::string& id, AdminClient& admin, Output& o
              {"ops address", worker.ops_address.empty() ? "-" : worker.ops_address},
              {"cpu %", absl::StrFormat("%.1f", worker.cpu_percent)},
              {"memory", out.Bytes(worker.rss_bytes)},
+             {"file limit", worker.file_limit},
+             {"connection cap", worker.max_connections},
              {"loop lag us", worker.loop_lag_us},
              {"queue", worker.queue_publications},
              {"queue bytes", out.Bytes(static_cast<uint64_t>(worker.queue_bytes))},

@@ -109,6 +109,8 @@ TEST_F(WorkersTest, OneWorkerForPeopleAndAsJson) {
   EXPECT_THAT(outcome.out, HasSubstr("state           ready\n"));
   EXPECT_THAT(outcome.out, HasSubstr("ports           mahavishnu:8690\n"));
   EXPECT_THAT(outcome.out, HasSubstr("memory          20 MiB\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("file limit      1024\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("connection cap  768\n"));
   const auto json =
       nlohmann::json::parse(wsctl_.Run({"workers", "show", "worker-0", "--output", "json"}).out);
   EXPECT_EQ(json["id"], "worker-0");
