@@ -26,17 +26,13 @@ bool TakeFields(absl::string_view bytes, const Descriptor& type, int depth, size
       continue;
     }
     const absl::string_view value = reader.Bytes();
-    switch (field->cpp_type()) {
-      case FieldDescriptor::CPPTYPE_MESSAGE:
-        if (depth < kMaxDepth && !TakeFields(value, *field->message_type(), depth + 1, left)) {
-          return false;
-        }
-        break;
-      case FieldDescriptor::CPPTYPE_STRING:
-        break;
-      default:  // packed numbers of one byte or more
-        if (value.size() > *left) return false;
-        *left -= value.size();
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (depth < kMaxDepth && !TakeFields(value, *field->message_type(), depth + 1, left)) {
+        return false;
+      }
+    } else if (field->is_packable()) {  // numbers of one byte or more
+      if (value.size() > *left) return false;
+      *left -= value.size();
     }
   }
   return true;
