@@ -55,7 +55,7 @@ class RecoveryQueue {
     std::string epoch;
     int64_t offset = 0;  // the next page begins after it
     uint64_t ask = 0;    // 0: the next page was not asked for yet
-    Withheld withheld;
+    Withheld withheld = {};
   };
 
   RecoveryQueue(SubscribeHost* host, SubscriptionSet* subscriptions, Service* service,

@@ -1,6 +1,7 @@
 // Recovery: in pages while live publications come, with patterns beside it, and what can go wrong.
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/fanout/session_fixture.h"
@@ -395,7 +396,10 @@ TEST_F(WithheldTest, WhenTheClientUnsubscribes) {
 
 TEST_F(WithheldTest, WhenControlRefusesTheSubscribe) {
   PairClient* const client = Recovering(/*first_page=*/false);
-  control_->AnswerNext({.error_code = "LIMIT_EXCEEDED", .error_message = "no"});
+  SubscribeReply refused;
+  refused.error_code = "LIMIT_EXCEEDED";
+  refused.error_message = "no";
+  control_->AnswerNext(std::move(refused));
   control_->Apply();
   Quiet();
   EXPECT_THAT(client->Errors(), ElementsAre("LIMIT_EXCEEDED"));
