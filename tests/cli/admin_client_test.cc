@@ -297,18 +297,22 @@ TEST_F(AdminClientTest, HistoryAfterAPositionIsReadOnForwards) {
   EXPECT_EQ(control_.Asked<v1::GetHistoryRequest>().back().since().offset(), 5);
 }
 
-TEST_F(AdminClientTest, HistoryIsNotReadOnIntoAnotherEpochNorInCircles) {
+TEST_F(AdminClientTest, HistoryIsNotReadOnIntoAnotherEpoch) {
   control_.Answer(HistoryPage("e1", {20, 19}, true));
   control_.Answer(HistoryPage("e2", {2, 1}, false));
-  auto history = client_->GetHistory({.service = "s", .channel = "c", .reverse = true});
+  const auto history = client_->GetHistory({.service = "s", .channel = "c", .reverse = true});
   ASSERT_OK(history);
   EXPECT_THAT(Offsets(*history), ElementsAre(20, 19));
   EXPECT_EQ(history->head.epoch, "e1");
-  // As an older control, which does not know `before`.
+}
+
+// As an older control answers, which does not know `before`.
+TEST_F(AdminClientTest, HistoryIsNotReadInCircles) {
   control_.Answer(HistoryPage("e1", {20, 19}, true));
-  history = client_->GetHistory({.service = "s", .channel = "c", .reverse = true});
+  const auto history = client_->GetHistory({.service = "s", .channel = "c", .reverse = true});
   ASSERT_OK(history);
   EXPECT_THAT(Offsets(*history), ElementsAre(20, 19));
+  EXPECT_TRUE(history->more);
 }
 
 TEST_F(AdminClientTest, ConnectionsByFilterAndOrder) {
