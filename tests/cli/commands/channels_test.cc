@@ -240,6 +240,7 @@ TEST_F(ChannelsTest, HistoryAfterAPositionOfAnotherEpochSaysThatItIsAll) {
 }
 
 TEST_F(ChannelsTest, MoreHistorySaysHowToGetIt) {
+  wsctl_.admin.history.head = {.epoch = "e1", .offset = 2};
   wsctl_.admin.history.more = true;
   EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "e1:0"}).err,
             "there are more; continue with --since e1:2\n");
