@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 
 #include "control/runtime_dir.h"
@@ -27,6 +28,7 @@ class SocketWatchTest : public ::testing::Test {
     folder_ = folder;
     EXPECT_OK(runtime_.Take(path()));
     EXPECT_OK(Bind());
+    watch_ = std::make_unique<SocketWatch>(path(), &runtime_, [this] { return Bind(); });
   }
   ~SocketWatchTest() override { std::filesystem::remove_all(folder_); }
 
@@ -42,28 +44,28 @@ class SocketWatchTest : public ::testing::Test {
   RuntimeDir runtime_;
   absl::Status failure_;
   int bound_ = 0;
-  SocketWatch watch_{path(), &runtime_, [this] { return Bind(); }};
+  std::unique_ptr<SocketWatch> watch_;
 };
 
 TEST_F(SocketWatchTest, ASocketThatIsThereIsLeftAlone) {
-  watch_.Check();
+  watch_->Check();
   std::filesystem::remove(path());
   std::ofstream(path()) << "of somebody else";
-  watch_.Check();
+  watch_->Check();
   EXPECT_EQ(bound_, 1);
 }
 
 TEST_F(SocketWatchTest, ADeletedSocketIsMadeAgainOnce) {
   std::filesystem::remove(path());
-  watch_.Check();
-  watch_.Check();
+  watch_->Check();
+  watch_->Check();
   EXPECT_EQ(bound_, 2);
   EXPECT_TRUE(std::filesystem::exists(path()));
 }
 
 TEST_F(SocketWatchTest, ADeletedFolderIsMadeAgainAndHeld) {
   std::filesystem::remove_all(folder_ + "/run");
-  watch_.Check();
+  watch_->Check();
   EXPECT_EQ(bound_, 2);
   struct stat info = {};
   ASSERT_EQ(stat((folder_ + "/run").c_str(), &info), 0);
@@ -76,24 +78,24 @@ TEST_F(SocketWatchTest, AFolderThatAnotherControlHasTakenIsNotTouched) {
   std::filesystem::remove_all(folder_ + "/run");
   RuntimeDir other;
   ASSERT_OK(other.Take(path()));
-  watch_.Check();
+  watch_->Check();
   EXPECT_EQ(bound_, 1);
 }
 
 TEST_F(SocketWatchTest, AFailureIsTriedAgain) {
   std::filesystem::remove(path());
   failure_ = absl::UnavailableError("no");
-  watch_.Check();
+  watch_->Check();
   EXPECT_EQ(bound_, 1);
   failure_ = absl::OkStatus();
-  watch_.Check();
+  watch_->Check();
   EXPECT_EQ(bound_, 2);
 }
 
 TEST_F(SocketWatchTest, AfterAStopNothingIsMade) {
-  watch_.Stop();
+  watch_->Stop();
   std::filesystem::remove(path());
-  watch_.Check();
+  watch_->Check();
   EXPECT_EQ(bound_, 1);
 }
 

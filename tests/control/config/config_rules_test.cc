@@ -223,7 +223,7 @@ TEST(ConfigRulesTest, NoTwoListenersShareAPort) {
   EXPECT_THAT(Load("services:\n- {name: a, port: 1}\n- {name: b, listeners: [{host: localhost, "
                    "port: 1}]}\n")
                   .errors,
-              ElementsAre("f.yaml:3:46: services[1].listeners[0].port: service \"b\" cannot use "
+              ElementsAre("f.yaml:3:43: services[1].listeners[0].port: service \"b\" cannot use "
                           "localhost:1: 127.0.0.1:1 is taken by service \"a\""));
   EXPECT_THAT(Faults("control: {grpc_listen: '127.0.0.1:8690'}\n"),
               ElementsAre(HasSubstr("service \"a\" cannot use 127.0.0.1:8690: 127.0.0.1:8690 is "
@@ -238,8 +238,9 @@ TEST(ConfigRulesTest, NoTwoListenersShareAPort) {
                                     "control.grpc_listen")));
   EXPECT_THAT(Faults("worker: {ops_listen: '127.0.0.1:8702'}\n"),
               ElementsAre(HasSubstr("is taken by control.ops_listen")));
-  EXPECT_THAT(Faults("control: {grpc_listen: off}\nworker: {ops_listen: 'localhost:8701'}\n"),
-              IsEmpty());
+  const std::string worker = "workers: '1'\nworker: {ops_listen: 'localhost:8701'}\n";
+  EXPECT_THAT(Faults(worker), ElementsAre(HasSubstr("is taken by control.grpc_listen")));
+  EXPECT_THAT(Faults(worker + "control: {grpc_listen: off}\n"), IsEmpty());
 }
 
 TEST(ConfigRulesTest, TheWorkersOpsPortsAreARange) {
