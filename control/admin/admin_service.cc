@@ -15,6 +15,7 @@
 #include "common/proto_time.h"
 #include "common/rpc_status.h"
 #include "common/rpc_warning.h"
+#include "common/utf8.h"
 #include "common/version.h"
 #include "control/admin/admin_messages.h"
 #include "control/admin/admin_streams.h"
@@ -165,7 +166,7 @@ class AdminService final : public v1::Admin::CallbackService {
     Unary* const reactor = context->DefaultReactor();
     if (!v1::ChannelSort_IsValid(request->sort())) {
       return Finish(reactor, absl::InvalidArgumentError(absl::StrCat(
-                                 "sort: ", static_cast<int>(request->sort()), " is none")));
+                                 "unknown sort order ", static_cast<int>(request->sort()))));
     }
     if (!IsConfigured(request->service())) {
       return Finish(reactor, NoSuchService(request->service()));
@@ -245,7 +246,7 @@ class AdminService final : public v1::Admin::CallbackService {
     Unary* const reactor = context->DefaultReactor();
     if (!v1::ListConnectionsRequest::Sort_IsValid(request->sort())) {
       return Finish(reactor, absl::InvalidArgumentError(absl::StrCat(
-                                 "sort: ", static_cast<int>(request->sort()), " is none")));
+                                 "unknown sort order ", static_cast<int>(request->sort()))));
     }
     if (!IsConfigured(request->filter().service())) {
       return Finish(reactor, NoSuchService(request->filter().service()));
@@ -326,7 +327,7 @@ class AdminService final : public v1::Admin::CallbackService {
                    v1::GetConfigResponse* response) override {
     const ConfigInForce in_force = parts_.host->config();
     response->set_yaml(ConfigToYaml(*in_force.config));
-    response->set_file(in_force.file);
+    response->set_file(ToUtf8(in_force.file));
     response->set_version(in_force.version);
     return Finish(context->DefaultReactor());
   }
@@ -362,8 +363,9 @@ class AdminService final : public v1::Admin::CallbackService {
     LogLevel level;
     if (!ParseLogLevel(request->level(), &level)) {
       return Finish(context->DefaultReactor(), absl::InvalidArgumentError(absl::StrCat(
-                                                   "level: \"", request->level(),
-                                                   "\" is none of debug, info, warning, error")));
+                                                   "level: expected debug, info, warning or error, "
+                                                   "found ",
+                                                   QuotedText(request->level()))));
     }
     response->set_previous(std::string(LogLevelName(GetLogLevel())));
     fanwire::SetLogLevel(level);

@@ -64,7 +64,7 @@ absl::StatusOr<Token> FromToken(const std::string& text, v1::ChannelSort sort) {
       !absl::SimpleAtoi(parts[1], &token.listing) || !absl::SimpleAtoi(parts[2], &token.next) ||
       !absl::SimpleAtoi(parts[3], &token.end.value)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("page_token: \"", text, "\" is none of this list"));
+        absl::StrCat("page_token: \"", text, "\" is not of this list; begin with its first page"));
   }
   token.end.service = parts[4];
   token.end.channel = parts[5];

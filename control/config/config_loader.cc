@@ -47,6 +47,11 @@ bool IsOwnDescriptor(absl::string_view path) {
          absl::StartsWith(path, "/proc/self/fd/");
 }
 
+// A path for messages, which are UTF-8.
+std::string ShownPath(const std::string& path) {
+  return TextFault(path).empty() ? path : QuotedText(path);
+}
+
 absl::string_view KindOf(mode_t mode) {
   if (S_ISDIR(mode)) return "a directory";
   if (S_ISFIFO(mode)) return "a named pipe";
@@ -106,14 +111,14 @@ LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
 
 LoadedConfig LoadConfigFile(const std::string& path, const ConfigOverrides& overrides) {
   const absl::StatusOr<std::string> text = ReadConfigFile(path);
-  if (text.ok()) return LoadConfig(*text, path, overrides);
+  if (text.ok()) return LoadConfig(*text, ShownPath(path), overrides);
   LoadedConfig loaded;
   loaded.errors.emplace_back(text.status().message());
   return loaded;
 }
 
 absl::StatusOr<std::string> ReadConfigFile(const std::string& path) {
-  const std::string name = TextFault(path).empty() ? path : QuotedText(path);
+  const std::string name = ShownPath(path);
   // The open of a named pipe that nobody writes to would wait for ever.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) return CannotRead(name, errno);

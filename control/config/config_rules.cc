@@ -310,8 +310,10 @@ class Checker {
       for (const auto& [key, type] : event.data()) {
         if (type.empty() || !absl::StrContains("sinbola", type[0]) || type.size() > 2 ||
             (type.size() == 2 && type[1] != '?')) {
-          Fault(at, absl::StrCat("data.", key, ": type \"", type,
-                                 "\" is none of s, i, n, b, o, l, a, or one with '?'"));
+          Fault(at,
+                absl::StrCat("data.", QuotedText(key),
+                             ": expected s, i, n, b, o, l or a, or one of them with '?', found ",
+                             QuotedText(type)));
         }
       }
     }

@@ -45,7 +45,8 @@ struct RawParams {
     *params = {};
     if (level != v1::RECEIPT_LEVEL_UNSPECIFIED) {
       if (!v1::ReceiptLevel_IsValid(level)) {
-        return absl::InvalidArgumentError(absl::StrCat("receipt_level: ", level, " is none"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("receipt_level: expected 0 to 3, found ", level));
       }
       params->level = static_cast<ReceiptLevel>(level);
     }

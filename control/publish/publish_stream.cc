@@ -222,7 +222,7 @@ absl::Status PublishStreams::Call::ReadItems(const PublishStreamMessage& message
       return absl::InvalidArgumentError(
           "hello: this stream has had one; only its first message may be hello");
     case PublishStreamMessage::Kind::kNone:
-      return absl::InvalidArgumentError("message: neither hello nor items");
+      return absl::InvalidArgumentError("message: expected hello or items, found neither");
     case PublishStreamMessage::Kind::kItems:
       break;
   }

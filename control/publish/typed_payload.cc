@@ -140,9 +140,9 @@ absl::Status ReadTypedPayload(absl::string_view type_url, absl::string_view byte
   }
   if (!read) {
     return absl::InvalidArgumentError(
-        absl::StrCat("typed: \"", Shown(type_url),
-                     "\" is neither google.protobuf.Struct nor an object as "
-                     "google.protobuf.Value"));
+        absl::StrCat("typed: expected google.protobuf.Struct, or google.protobuf.Value with an "
+                     "object, found \"",
+                     Shown(type_url), "\""));
   }
   for (const auto& [key, field] : object.fields()) {
     if (IsFinite(field)) continue;

@@ -257,6 +257,13 @@ TEST_F(ConfigFileOnDiskTest, WhatIsNotAFileSaysWhatItIs) {
   EXPECT_THAT(ReadConfigFile(path()), invalid("the file has more than 1048576 bytes"));
 }
 
+TEST_F(ConfigFileOnDiskTest, ANameThatIsNotUtf8IsQuotedInFaults) {
+  const std::string odd = folder_ + "/caf\xe9.yaml";
+  EXPECT_THAT(LoadConfigFile(odd, {}).errors, ElementsAre(HasSubstr("caf\\xe9.yaml\": cannot")));
+  std::ofstream(odd) << "workers: [1]\n";
+  EXPECT_THAT(LoadConfigFile(odd, {}).errors, ElementsAre(HasSubstr("caf\\xe9.yaml\":1:10: ")));
+}
+
 TEST_F(ConfigFileOnDiskTest, MayBeAPipeThatThisProcessHasOpen) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);

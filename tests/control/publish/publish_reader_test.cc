@@ -118,7 +118,7 @@ TEST(EventReaderTest, OfTwoPayloadsTheLastCounts) {
   v1::Event only_value;
   only_value.mutable_typed()->set_value(typed.typed().value());
   bytes = typed.SerializeAsString() + json.SerializeAsString() + only_value.SerializeAsString();
-  EXPECT_THAT(reader.Read(bytes), StatusIs(kInvalid, HasSubstr("typed: \"\" is neither")));
+  EXPECT_THAT(reader.Read(bytes), StatusIs(kInvalid, HasSubstr("with an object, found \"\"")));
 }
 
 TEST(EventReaderTest, AFieldOfAnotherTypeThanItsOwnIsNoneOfOurs) {
@@ -365,7 +365,7 @@ TEST(PublishReaderTest, ParametersAreReadAndChecked) {
   request.set_receipt_level(static_cast<v1::ReceiptLevel>(-1));
   bytes = request.SerializeAsString();
   EXPECT_THAT(ReadPublishRequest(bytes, &event, &params),
-              StatusIs(kInvalid, "receipt_level: -1 is none"));
+              StatusIs(kInvalid, "receipt_level: expected 0 to 3, found -1"));
   request.clear_receipt_level();
   request.mutable_wait()->set_seconds(-1);
   bytes = request.SerializeAsString();
@@ -534,9 +534,9 @@ TEST(PublishReaderBoundsTest, AnErrorRepeatsNoLongText) {
   const std::string bytes = event.SerializeAsString();
   EventReader reader;
   const absl::Status status = reader.Read(bytes);
-  EXPECT_EQ(status.message(), absl::StrCat("typed: \"", Repeat("ä", 50),
-                                           "\" is neither google.protobuf.Struct nor an object as "
-                                           "google.protobuf.Value"));
+  EXPECT_EQ(status.message(), absl::StrCat("typed: expected google.protobuf.Struct, or "
+                                           "google.protobuf.Value with an object, found \"",
+                                           Repeat("ä", 50), "\""));
 }
 
 TEST(PublishReaderTest, AValidateRequestIsItsEvent) {

@@ -124,7 +124,7 @@ TEST_F(PublishServiceTest, ARefusedEventIsAFailedCall) {
 
 TEST_F(PublishServiceTest, RequestsThatMeanNothingAreRefused) {
   EXPECT_THAT(PublishEvent(MakeEvent(), static_cast<v1::ReceiptLevel>(9)),
-              StatusIs(kInvalid, "receipt_level: 9 is none"));
+              StatusIs(kInvalid, "receipt_level: expected 0 to 3, found 9"));
   v1::PublishRequest request;
   *request.mutable_event() = MakeEvent();
   request.mutable_wait()->set_seconds(-1);

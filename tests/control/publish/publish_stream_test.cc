@@ -194,7 +194,8 @@ TEST_F(PublishStreamTest, TheFirstMessageIsHelloAndTheOthersAreItems) {
   vague.Greet();
   vague.stream().Write({});
   EXPECT_EQ(vague.Read(), std::nullopt);
-  EXPECT_THAT(vague.Finish(), StatusIs(kInvalid, "message: neither hello nor items"));
+  EXPECT_THAT(vague.Finish(),
+              StatusIs(kInvalid, "message: expected hello or items, found neither"));
   StreamPublisher empty(stub_.get());
   empty.stream().Write({});
   EXPECT_THAT(empty.Finish(), StatusIs(kInvalid, HasSubstr("must be hello")));
@@ -215,7 +216,7 @@ TEST_F(PublishStreamTest, AHelloThatMeansNothingIsRefused) {
   EXPECT_THAT(greet(hello), StatusIs(kInvalid, "publisher_id: 257 bytes, at most 256 allowed"));
   hello.clear_publisher_id();
   hello.set_receipt_level(static_cast<v1::ReceiptLevel>(7));
-  EXPECT_THAT(greet(hello), StatusIs(kInvalid, "receipt_level: 7 is none"));
+  EXPECT_THAT(greet(hello), StatusIs(kInvalid, "receipt_level: expected 0 to 3, found 7"));
   hello.clear_receipt_level();
   hello.mutable_wait()->set_seconds(-1);
   EXPECT_THAT(greet(hello), StatusIs(kInvalid, "wait: negative"));
