@@ -24,6 +24,8 @@ class FewDescriptors(Case):
 
     async def test_the_limit_is_told_and_who_is_over_it_gets_an_answer(self):
         self.assertRegex(self.log(), rf"worker\.file_limit .*max_connections={ROOM}\b")
+        # Heartbeats tell it; the first one may not have come yet.
+        self.server.wait(lambda: self.server.workers()[0].file_limit == LIMIT, "a heartbeat")
         worker, = self.server.wsctl_json("workers", "list")
         self.assertEqual(worker["file_limit"], LIMIT)
         self.assertEqual(worker["max_connections"], ROOM)
