@@ -406,7 +406,12 @@ void ChannelDirectory::TrimHistory() {
     const int64_t until = second == HistoryOrder::kNone ? second : std::max(first, second) + slack;
     ChannelTable::Shard& shard = table_.shard(oldest);
     MutexLock lock(&shard.mu);
-    left -= std::min(left, shard.order.Drop(until, kTrimPublications));
+    // One by one: publications may be large.
+    size_t dropped = 1;
+    for (size_t n = 0; n < kTrimPublications && dropped > 0 && engine_->excess_bytes() > 0; ++n) {
+      dropped = shard.order.Drop(until, 1);
+      left -= std::min(left, dropped);
+    }
     table_.PublishOldest(oldest);
   }
 }
