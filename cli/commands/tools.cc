@@ -134,13 +134,14 @@ void PrintForPeople(Tool tool, const Answers& answers, Output& out) {
 // Returns an error if an answer contains one or reports an unhealthy service.
 absl::Status Verdict(Tool tool, const Answers& answers) {
   for (const auto& [service, answer] : answers) {
-    if (const auto error = answer.find("error"); error != answer.end() && error->is_string()) {
-      return absl::UnknownError(absl::StrCat(service, ": ", error->get<std::string>()));
-    }
+    const auto it = answer.find("error");
+    const std::string error =
+        it != answer.end() && it->is_string() ? it->get<std::string>() : std::string();
     if (tool == Tool::kHealthCheck && answer.value("status", "") != "healthy") {
-      return absl::UnavailableError(
-          absl::StrCat(service, " is not healthy: see `wsctl workers list`"));
+      return absl::UnavailableError(absl::StrCat(
+          service, " is not healthy: ", error.empty() ? "see `wsctl workers list`" : error));
     }
+    if (!error.empty()) return absl::UnknownError(absl::StrCat(service, ": ", error));
   }
   return absl::OkStatus();
 }

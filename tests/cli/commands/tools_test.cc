@@ -101,6 +101,15 @@ TEST(ToolsTest, AServiceThatIsNotHealthyFailsTheCheckAfterShowingIt) {
   EXPECT_EQ(wsctl.Run({"health-check", "--output", "json"}).code, 78);
 }
 
+TEST(ToolsTest, AServiceWhosePortIsNotOpenFailsTheCheckWithTheReason) {
+  CliRunner wsctl;
+  wsctl.admin.tool_json =
+      R"({"services":{"a":{"status":"error","error":"h:1 is not open","host":"h","port":1}}})";
+  const Outcome outcome = wsctl.Run({"health-check"});
+  EXPECT_EQ(outcome.code, 78);
+  EXPECT_THAT(outcome.err, HasSubstr("a is not healthy: h:1 is not open"));
+}
+
 TEST(ToolsTest, StatusForPeopleShowsServicesAndRooms) {
   CliRunner wsctl;
   wsctl.admin.tool_json =
