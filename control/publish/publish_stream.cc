@@ -34,6 +34,9 @@ using Pieces = std::vector<absl::string_view>;
 // The pieces as one text, which may be kept in `joined`.
 absl::string_view Join(const Pieces& pieces, std::string* joined) {
   if (pieces.size() == 1) return pieces.front();
+  size_t size = 0;
+  for (const absl::string_view piece : pieces) size += piece.size();
+  joined->reserve(size);
   for (const absl::string_view piece : pieces) absl::StrAppend(joined, piece);
   return *joined;
 }
