@@ -101,6 +101,17 @@ std::vector<std::string> WithDefault(const CLI::App& root, std::vector<std::stri
   return words;
 }
 
+// Returns the first of `extras`, the words that `app` does not know, that is neither a flag nor a
+// flag's value; empty if there is none.
+std::string FirstWord(const CLI::App* app, const std::vector<std::string>& extras) {
+  const CLI::App* known = DefaultOf(app) != nullptr ? DefaultOf(app) : app;
+  for (size_t i = 0; i < extras.size(); ++i) {
+    if (!absl::StartsWith(extras[i], "-")) return extras[i];
+    if (TakesValue(FindOption(known, extras[i]))) ++i;
+  }
+  return "";
+}
+
 std::string UnknownCommand(const CLI::App* app, const std::string& word) {
   std::vector<std::string> names;
   for (const CLI::App* child : Children(app)) {
@@ -379,11 +390,9 @@ CommandTree::Parsed CommandTree::Parse(const std::vector<std::string>& arguments
   } catch (const CLI::ExtrasError&) {
     const CLI::App* inner = Innermost(&app);
     const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
-    const auto word = std::find_if(extras.begin(), extras.end(), [](const std::string& extra) {
-      return !absl::StartsWith(extra, "-");
-    });
-    if (word != extras.end() && !Children(inner).empty()) {
-      problem = UnknownCommand(inner, *word);
+    const std::string word = FirstWord(inner, extras);
+    if (!word.empty() && !Children(inner).empty()) {
+      problem = UnknownCommand(inner, word);
     } else {
       problem = absl::StrCat("unexpected argument: ", EscapeControls(absl::StrJoin(extras, " ")));
     }
