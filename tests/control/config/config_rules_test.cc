@@ -208,7 +208,13 @@ TEST(ConfigRulesTest, AServiceIsChecked) {
         "  status_requests: [{request: r, argument: a}, {request: r, argument: a}]\n",
         "  status_requests: [{argument: a}]\n",
         "  status_requests: [{request: r}]\n",
-        "  status_requests: [{request: r, recent: {max: 5}}]\n"}) {
+        "  status_requests: [{request: r, recent: {max: 5}}]\n",
+        "  status_requests: [{request: r, argument: a, feeds: ['**:a']}]\n",
+        "  status_requests: [{request: r, argument: a, any_of: ['']}]\n",
+        "  status_requests: [{request: r, argument: a, feeds: [x], any_of: [y]}]\n",
+        "  status_requests: [{request: r, argument: a_id, feeds: [x]}]\n",
+        "  status_requests: [{request: r, argument: a, kind: k, any_of: [x]}]\n",
+        "  status_requests: [{request: r, kind: k, recent: {events: [e], list: l}}]\n"}) {
     EXPECT_THAT(ServiceFaults(lines), SizeIs(1)) << lines;
   }
 }
@@ -260,6 +266,18 @@ TEST(ConfigRulesTest, TheWorkersOpsPortsAreARange) {
   EXPECT_THAT(faults("auto", 8765), IsEmpty());
   EXPECT_THAT(Load("worker: {ops_listen: '127.0.0.1:0'}\nservices: [{name: a, port: 1}]\n").errors,
               IsEmpty());
+}
+
+TEST(ConfigRulesTest, AStatusRequestSaysInOneWayWhoMayAsk) {
+  EXPECT_THAT(ServiceFaults("  status_requests:\n"
+                            "  - {request: q, argument: a_id}\n"
+                            "  - {request: r, argument: a, feeds: [x, 'y:**']}\n"
+                            "  - {request: s, argument: a_id, kind: '', any_of: [p, q]}\n"
+                            "  - {request: t, feeds: [x], recent: {events: [e], list: l}}\n"
+                            "  - {request: u, argument: a}\n"),
+              IsEmpty());
+  EXPECT_THAT(ServiceFaults("  status_requests: [{request: r, argument: pool_id, feeds: [x]}]\n"),
+              ElementsAre(HasSubstr("who may subscribe to \"pool:ID\" may ask")));
 }
 
 TEST(ConfigRulesTest, TheDefaultServiceMustExistIfItIsNamed) {
