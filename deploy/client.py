@@ -10,8 +10,10 @@ events that it missed.
 import asyncio
 import json
 import os
+import select
 import signal
 import sys
+import threading
 
 import websockets
 
@@ -29,6 +31,14 @@ def say(line):
         if not isinstance(error, BrokenPipeError):
             os.write(2, f"cannot write the output: {error.strerror}\n".encode())
         os._exit(0 if isinstance(error, BrokenPipeError) else 1)
+
+
+def end_with_reader():
+    """Ends the program when the reader of its output goes away, even if no event comes."""
+    watch = select.poll()
+    watch.register(1, 0)  # only errors: the other end of a pipe is closed
+    watch.poll()
+    os._exit(0)
 
 
 async def follow(url, channels):
@@ -70,5 +80,6 @@ if __name__ == "__main__":
         for line in __doc__.strip().splitlines():
             say(line)
         sys.exit()
+    threading.Thread(target=end_with_reader, daemon=True).start()
     asyncio.run(follow(arguments[0] if arguments else "ws://127.0.0.1:8690",
                        arguments[1:] or ["workflow:*"]))

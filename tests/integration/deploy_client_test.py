@@ -46,6 +46,14 @@ class DeployClient(Case):
         self.assertIn(b"connected to", out)
         self.assertEqual((process.returncode, err), (0, b""))
 
+    async def test_it_does_not_wait_for_an_event_to_notice_that(self):
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-c", 'set -o pipefail; "$0" "$1" "$2" no:events | grep -m 1 subscribed',
+            sys.executable, str(ROOT / "deploy/client.py"), self.server.url(),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        self.assertEqual((process.returncode, out, err), (0, b"subscribed to no:events\n", b""))
+
     async def test_output_that_cannot_be_written_is_one_line_on_stderr(self):
         for redirection, error in [(">/dev/full", b"cannot write the output: No space left on device\n"),
                                    (">&-", b"standard output is closed\n")]:
