@@ -19,7 +19,7 @@ namespace fanwire::fanout {
 
 class BuddyDialect {
  public:
-  // `host` is the session.
+  // `host` is what the session subscribes with.
   BuddyDialect(SubscribeQueue::Host* host, SubscriptionSet* subscriptions, SessionOutput* output,
                Service* service, Upstream* upstream, const Clock* clock)
       : host_(host),

@@ -16,11 +16,11 @@ constexpr absl::Duration kWithinRate = absl::Milliseconds(100);
 constexpr absl::Duration kSilent = absl::Seconds(1);
 
 // A client that has not let up for so long is measured, and after so long closed.
-constexpr absl::Duration kMeasureAfter = absl::Seconds(2);
+constexpr absl::Duration kMeasureAfter = absl::Seconds(4);
 constexpr absl::Duration kCloseAfter = absl::Seconds(10);
 // It is closed if it sends more than so many times its rate all the while.  The limit is ten times:
 // a client that is just within it must be able to work off what piled up before it was measured.
-constexpr double kFarOver = 12;
+constexpr double kFarOver = 16;
 
 // More than any bucket holds.
 constexpr double kFull = 1e18;
@@ -31,12 +31,13 @@ constexpr absl::Duration kLongestPause = absl::Seconds(5);
 }  // namespace
 
 struct ClientLimits::Excess {
-  // The client has pressed on since `pressing_since`; this is called where reading must pause.
-  void Press(absl::Duration now, absl::FunctionRef<uint64_t()> arrived_by_now) {
-    const uint64_t arrived_now = arrived_by_now();
-    const bool more = arrived_now != arrived;
-    if (more) arrived_at = now;
-    arrived = arrived_now;
+  // Called where reading must pause.  The client has let up if it was within its rate meanwhile, or
+  // if nothing more has come: while something waits in the kernel that cannot be told, because a
+  // client that sends may be held up there.
+  void Press(absl::Duration now, absl::FunctionRef<Input()> look) {
+    const Input input = look();
+    if (input.waits || input.bytes != arrived) arrived_at = now;
+    arrived = input.bytes;
     if (now - paused_until > kWithinRate || now - arrived_at >= kSilent) LetUp(now);
   }
 
@@ -51,7 +52,7 @@ struct ClientLimits::Excess {
   TokenBucket<double> history{kFull, absl::ZeroDuration()};  // bytes
   absl::Duration paused_until = -absl::InfiniteDuration();
   absl::Duration pressing_since;
-  absl::Duration arrived_at;  // when `arrived` was seen to have grown
+  absl::Duration arrived_at;  // when it may have grown last
   uint64_t arrived = 0;       // bytes that had come from the client
   bool measuring = false;
   absl::Duration interval_began;  // of measuring
@@ -66,10 +67,10 @@ ClientLimits::Excess& ClientLimits::excess() {
 }
 
 ClientLimits::Decision ClientLimits::OnMessage(size_t bytes, const Rate& given, absl::Duration now,
-                                               absl::FunctionRef<uint64_t()> arrived) {
+                                               absl::FunctionRef<Input()> input) {
   const Rate rate{.limit = given.limit, .burst = AtLeastOne(given.burst)};
   Decision decision;
-  if (!messages_.Take(rate.limit, rate.burst, now)) decision = Refuse(rate, now, arrived);
+  if (!messages_.Take(rate.limit, rate.burst, now)) decision = Refuse(rate, now, input);
   if (bytes > kBytesPerMessage) {
     const double owed =
         excess().bytes.Spend(static_cast<double>(bytes - kBytesPerMessage),
@@ -80,12 +81,12 @@ ClientLimits::Decision ClientLimits::OnMessage(size_t bytes, const Rate& given, 
 }
 
 ClientLimits::Decision ClientLimits::Refuse(const Rate& rate, absl::Duration now,
-                                            absl::FunctionRef<uint64_t()> arrived) {
+                                            absl::FunctionRef<Input()> input) {
   Excess& excess = this->excess();
   if (!excess.measuring) {
     const double owed = excess.errors.Spend(1, rate.limit, rate.burst, now);
     if (owed <= 0) return {.verdict = Verdict::kRefuse, .pause = absl::ZeroDuration()};
-    excess.Press(now, arrived);
+    excess.Press(now, input);
     if (now - excess.pressing_since >= kMeasureAfter) {
       excess.measuring = true;
       excess.refused = 0;
@@ -110,7 +111,7 @@ ClientLimits::Decision ClientLimits::Refuse(const Rate& rate, absl::Duration now
     return decision;
   }
   if (++excess.refused < allowed) return decision;
-  excess.Press(now, arrived);
+  excess.Press(now, input);
   if (now - excess.pressing_since >= kCloseAfter) {
     decision.verdict = Verdict::kClose;
     return decision;

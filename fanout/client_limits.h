@@ -3,8 +3,8 @@
 //
 // A message over the rate is refused with an error.  Errors have the same rate and burst as
 // messages: when they are used up, the worker reads nothing more from the client until the next
-// errors are due, so that none goes unanswered.  Only a client that has pressed on for 2 s, always
-// with more than was read, is measured: it is read from at up to twelve times its rate, and what
+// errors are due, so that none goes unanswered.  Only a client that has pressed on for 4 s, always
+// with more than was read, is measured: it is read from at up to 16 times its rate, and what
 // cannot be answered at the rate is ignored.  A client that sends even more than that, without a
 // pause until 10 s have passed, is closed.
 //
@@ -33,6 +33,12 @@ class ClientLimits {
     double burst = 0;
   };
 
+  // What has come from the client.
+  struct Input {
+    uint64_t bytes = 0;  // since it connected, those in the kernel included
+    bool waits = false;  // some of it is in the kernel, unread
+  };
+
   enum class Verdict {
     kTake,
     kRefuse,  // answer it with an error
@@ -51,10 +57,10 @@ class ClientLimits {
 
   ClientLimits(double burst, absl::Duration now) : messages_(AtLeastOne(burst), now) {}
 
-  // Decides on a message of `bytes`.  `rate.limit` is positive.  `arrived` returns how many bytes
-  // have come from the client; it is called only for a client over its rate.
+  // Decides on a message of `bytes`.  `rate.limit` is positive.  `input` looks at what has come
+  // from the client; it is called only for a client over its rate.
   Decision OnMessage(size_t bytes, const Rate& rate, absl::Duration now,
-                     absl::FunctionRef<uint64_t()> arrived);
+                     absl::FunctionRef<Input()> input);
 
   // Seconds until the client may send the next message, after one that was over the rate.
   double SecondsToNext(const Rate& rate) const { return messages_.SecondsToNext(rate.limit); }
@@ -73,7 +79,7 @@ class ClientLimits {
   static double HistoryBurst(double bytes_per_second) { return 4 * bytes_per_second; }
   Excess& excess();
   // What to do with a message over the rate.
-  Decision Refuse(const Rate& rate, absl::Duration now, absl::FunctionRef<uint64_t()> arrived);
+  Decision Refuse(const Rate& rate, absl::Duration now, absl::FunctionRef<Input()> input);
 
   struct Deleter {
     void operator()(Excess* excess) const;

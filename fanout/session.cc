@@ -212,8 +212,10 @@ bool Session::CheckRate(absl::string_view payload) {
   const ClientLimits::Rate rate{.limit = settings().message_rate_limit,
                                 .burst = settings().message_rate_burst};
   if (rate.limit <= 0) return true;
-  const ClientLimits::Decision decision = limits_.OnMessage(
-      payload.size(), rate, Now(), [this] { return connection_->bytes_arrived(); });
+  const ClientLimits::Decision decision = limits_.OnMessage(payload.size(), rate, Now(), [this] {
+    const uint64_t arrived = connection_->bytes_arrived();
+    return ClientLimits::Input{.bytes = arrived, .waits = arrived > connection_->bytes_received()};
+  });
   connection_->PauseReading(decision.pause);
   if (decision.verdict == ClientLimits::Verdict::kTake) return true;
   counts().Count(CountedError::kRateLimited);
