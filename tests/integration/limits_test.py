@@ -35,12 +35,13 @@ def flood(port):
         sender.start()
         try:
             errors = 0
-            while True:
+            while time.monotonic() < began + 30:
                 opcode, payload = client.recv_frame()
                 if opcode == raw.CLOSE:
                     return (int.from_bytes(payload[:2], "big"), payload[2:].decode(), errors,
                             time.monotonic() - began)
                 errors += b"RATE_LIMIT_EXCEEDED" in payload
+            return None, "it was not closed within 30 s", errors, 30
         finally:
             client.socket.shutdown(socket.SHUT_RDWR)
             sender.join()
