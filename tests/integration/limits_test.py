@@ -55,7 +55,8 @@ class Limits(Case):
             service("akosha", message_rate_limit=10, message_rate_burst=15),
             service("crackerjack", max_connections=3),
             service("fastblocks", max_channels=3, max_event_bytes=200),
-            service("excalidraw", max_unpublished_channels=20, max_channels=3))
+            service("excalidraw", max_unpublished_channels=20, max_channels=3),
+            service("dhruva"))
 
     async def test_channels_per_session(self):
         client = await self.connect()
@@ -150,7 +151,7 @@ class Limits(Case):
         self.assertEqual(codes.count("DECODE_ERROR") + codes.count("RATE_LIMIT_EXCEEDED"), 60)
 
     async def test_hundreds_of_subscribes_at_once_are_all_answered(self):
-        client = await self.connect("excalidraw")  # 100 messages a second, 150 at once
+        client = await self.connect("dhruva")  # 100 messages a second, 150 at once
         ids = [f"s{number}" for number in range(400)]
         for number, message_id in enumerate(ids):
             await client.send({"type": "request", "id": message_id, "event": "subscribe",
@@ -163,8 +164,8 @@ class Limits(Case):
             self.assertEqual(reply["error_code"], "RATE_LIMIT_EXCEEDED")
 
     async def test_a_flood_is_answered_at_the_rate_and_closed_after_ten_seconds(self):
-        client = await self.connect("excalidraw")
-        port = self.server.port("excalidraw")
+        client = await self.connect("dhruva")
+        port = self.server.port("dhruva")
         code, reason, errors, seconds = await asyncio.to_thread(flood, port)
         self.assertEqual((code, reason), (1008, "rate limit"))
         self.assertGreaterEqual(seconds, 10)
