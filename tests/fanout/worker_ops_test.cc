@@ -61,7 +61,7 @@ TEST_F(WorkerOpsTest, ReadinessTellsItsReasons) {
   Begin();
   const std::string answer = Get("/readyz");
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
-  EXPECT_THAT(answer, HasSubstr(R"({"ready":true,"control":true,"draining":false})"));
+  EXPECT_THAT(answer, HasSubstr(R"({"ready":true,"control":true,"draining":false,"services":{}})"));
 }
 
 TEST_F(WorkerOpsTest, AWorkerThatIsNotReadyAnswers503) {
@@ -70,7 +70,8 @@ TEST_F(WorkerOpsTest, AWorkerThatIsNotReadyAnswers503) {
   Begin();
   const std::string answer = Get("/readyz");
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 503"));
-  EXPECT_THAT(answer, HasSubstr(R"({"ready":false,"control":false,"draining":true})"));
+  EXPECT_THAT(answer,
+              HasSubstr(R"({"ready":false,"control":false,"draining":true,"services":{}})"));
 }
 
 TEST_F(WorkerOpsTest, TheLimitsOfAHeadMayChange) {
