@@ -300,11 +300,9 @@ TEST_F(SessionTest, WhatWaitsOfAPatternThatIsNotAllowedAnyMoreIsDropped) {
   FakePublication large;
   large.padding = 5'000;  // more than the kernel takes, less than the session's budget
   for (int i = 0; i < 5; ++i) {
-    control_->Publish("pool:1", large);
-    control_->Publish("workflow:1", large);
+    Publish("pool:1", large);
+    Publish("workflow:1", large);
   }
-  control_->Apply();
-  Quiet();
   client->Request("auth", {{"token", Token()}});
   Quiet();
   client->reads = true;
