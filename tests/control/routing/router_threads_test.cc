@@ -190,6 +190,8 @@ TEST_F(RouterThreadsTest, AWorkerThatAttachesAgainAndAgainMissesNothing) {
     if (!epoch.empty()) routing_->subscriptions->Resume(worker->link, "s", "x", epoch, applied);
     routing_->subscriptions->EndSnapshot(worker->link);
     if (epoch.empty()) {
+      // The first publication makes the channel.
+      ASSERT_TRUE(WaitFor([&] { return routing_->queries->GetChannel("s", "x").ok(); }));
       Recover(*worker, 1, "x", EpochOf("x"), 0, 1 << 20);
       worker->Drain();
       epoch = EpochOf("x");
