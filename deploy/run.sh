@@ -35,7 +35,8 @@ while (($#)); do
   shift
 done
 
-say() { printf '\n== %s\n' "$*"; }
+# Prints a headline.  Where nobody reads it, SIGPIPE says so; bash need not say it again.
+say() { printf '\n== %s\n' "$*" 2>/dev/null || true; }
 
 # The prefix of printed paths, so that the user can paste them: empty if started in the checkout.
 here=
@@ -76,12 +77,13 @@ stop() {
 }
 trap stop INT TERM HUP PIPE
 
-# Succeeds if every worker listens.  Sets `refused` if a worker refused the configuration.
+# Succeeds if every worker listens at every port.  Sets `refused` if a worker refused the
+# configuration or cannot open a port.
 ready() {
   local workers
   workers=$("$wsctl" --output json workers list 2>/dev/null) || return 1
   refused=false
-  if grep -q '"config_error": *"[^"]' <<<"$workers"; then refused=true; fi
+  if grep -qE '"(config_)?error": *"[^"]' <<<"$workers"; then refused=true; fi
   # "ready" is the only state that begins with r.
   ! $refused && grep -q '"state": *"r' <<<"$workers" && ! grep -q '"state": *"[^r]' <<<"$workers" &&
     ! grep -q '"listeners": *\[\]' <<<"$workers"
@@ -95,7 +97,7 @@ give_up() {
     if $refused; then
       cat <<TEXT
 
-A worker refused $config; the reason is printed above.  If a port is in use, stop the program that
+A worker cannot use $config; the reason is printed above.  If a port is in use, stop the program that
 uses it (\`ss -ltnp\` shows it), or set other ports in your own file: deploy/run.sh --config FILE
 TEXT
     else

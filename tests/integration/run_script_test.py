@@ -207,8 +207,8 @@ class RunScript(unittest.TestCase):
         run = Process(self, ["deploy/run.sh"])
         run.wait_for("^== Not ready", PATIENCE * 10)
         self.assertEqual(run.exit_code(), 1)
-        self.assertRegex(run.text(), r'worker-0 refused configuration 1 .*"mahavishnu", '
-                                     r"127\.0\.0\.1:8690: .*Address already in use")
+        self.assertRegex(run.text(), r"(?m)^worker-0 has port 8690 of mahavishnu not open .*: the port "
+                                     r"is held by process \d+")
         self.assertIn("--config FILE", run.text())
         self.assertNotIn("== Ready", run.text())
         self.assert_nothing_is_left()
@@ -233,6 +233,7 @@ class RunScript(unittest.TestCase):
     def test_it_stops_everything_when_its_reader_goes_away(self):
         run = Process(self, ["bash", "-c", "deploy/run.sh | sed '/^== Start/q'"])
         self.assertEqual(run.process.wait(PATIENCE * 10), 0, run.text())
+        self.assertIn("\n== Start\n", run.text())
         self.assertNotIn("write error", run.text())
         self.assert_nothing_is_left()
 
