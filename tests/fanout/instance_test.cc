@@ -77,19 +77,22 @@ TEST(InstanceTest, ASocketMustBeTheSamePathInTheSameFolder) {
 }
 
 TEST(InstanceTest, WorkersThatAreAttachedToOneControlProcessBelongTogether) {
-  Instance ours("unix:/run/fanwire/control.sock");
   const auto attached = [](std::initializer_list<uint64_t> incarnations) {
     return OtherProcess([&] {
       auto* const theirs = new Instance("127.0.0.1:8701");
       for (const uint64_t each : incarnations) theirs->Attached(each);
     });
   };
-  EXPECT_FALSE(ours.Includes(attached({7}).pid()));
+  // Before this process has a mark, which they would inherit.
+  const OtherProcess same = attached({7}), late = attached({6, 7}), other = attached({8}),
+                     gone = attached({7, 8});
+  Instance ours("unix:/run/fanwire/control.sock");
+  EXPECT_FALSE(ours.Includes(same.pid()));
   ours.Attached(7);
-  EXPECT_TRUE(ours.Includes(attached({7}).pid()));
-  EXPECT_TRUE(ours.Includes(attached({6, 7}).pid()));
-  EXPECT_FALSE(ours.Includes(attached({8}).pid()));
-  EXPECT_FALSE(ours.Includes(attached({7, 8}).pid()));
+  EXPECT_TRUE(ours.Includes(same.pid()));
+  EXPECT_TRUE(ours.Includes(late.pid()));
+  EXPECT_FALSE(ours.Includes(other.pid()));
+  EXPECT_FALSE(ours.Includes(gone.pid()));
 }
 
 TEST(InstanceTest, AProcessThatIsGoneIsOfNoInstance) {

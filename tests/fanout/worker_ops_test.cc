@@ -74,6 +74,21 @@ TEST_F(WorkerOpsTest, AWorkerThatIsNotReadyAnswers503) {
               HasSubstr(R"({"ready":false,"control":false,"draining":true,"services":{}})"));
 }
 
+TEST_F(WorkerOpsTest, ReadinessTellsOfEachConfiguredService) {
+  next_.attached = true;
+  next_.services.resize(3);
+  next_.services[0].name = "akosha";
+  next_.services[0].configured = true;
+  next_.services[0].port_error = "taken";
+  next_.services[1].name = "dhruva";
+  next_.services[1].configured = true;
+  next_.services[2].name = "removed";
+  ops_.Start("127.0.0.1:0", 0);
+  Begin();
+  EXPECT_THAT(Get("/readyz"), HasSubstr(R"("services":{"akosha":{"ready":false,"error":"taken"},)"
+                                        R"("dhruva":{"ready":true}}})"));
+}
+
 TEST_F(WorkerOpsTest, TheLimitsOfAHeadMayChange) {
   ops_.Start("127.0.0.1:0", 0);
   Begin();
