@@ -257,8 +257,8 @@ class SocketListener final : public ConnectionListener {
     if (tcp) {
       if (held_.size() >= max_tcp_) Sweep();
       if (held_.size() >= max_tcp_) {
-        close(fd);
         refused_limit_.fetch_add(1, std::memory_order_relaxed);
+        close(fd);
         static LogLimiter limiter(absl::Minutes(1));
         if (int64_t left_out = 0; limiter.Admit(&left_out)) {
           LogWarning("grpc.connections_full", {{"limit", max_tcp_},
@@ -284,8 +284,8 @@ class SocketListener final : public ConnectionListener {
   void RefuseWithSpare(int listener) {
     if (spare_ >= 0) close(spare_);
     if (const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC); fd >= 0) {
-      close(fd);
       refused_descriptors_.fetch_add(1, std::memory_order_relaxed);
+      close(fd);
       static LogLimiter limiter(absl::Minutes(1));
       if (int64_t left_out = 0; limiter.Admit(&left_out)) {
         LogError("grpc.out_of_descriptors",
