@@ -35,7 +35,8 @@
 namespace fanwire::fanout {
 
 // The bits of what a descriptor is watched for.  kBroken is never asked for: a hang-up or an error
-// of the descriptor is reported to every watcher.
+// of the descriptor is reported to every watcher, and the end of what the peer sends to one that
+// does not watch for kReadable.
 enum IoReadiness : uint32_t { kReadable = 1, kWritable = 2, kBroken = 4 };
 
 // Watcher is called when a descriptor is ready.
