@@ -113,8 +113,10 @@ class GrpcConnections(unittest.TestCase):
         server = self.start(clocks.environment, workers=0)
         connection = Http2(server.tcp_address)
         self.addCleanup(connection.close)
-        for _ in range(10):
+        for _ in range(5):
             self.assertEqual(connection.ping(), PING)
+            # gRPC reads the clock once for all that it does in one go: give it something else.
+            server.workers()
             clocks.pass_time(10)
 
     def test_a_flood_of_pings_still_ends_the_connection(self):

@@ -5,13 +5,14 @@ import struct
 
 from . import preload
 
-# A thread that waits until a time of the wall clock looks at the clock again now and then, as the
-# kernel does when the machine's clock is set.
+# A thread that waits until a time of a clock looks at the clock again now and then, as the kernel
+# does when the machine's clock is set.
 _SOURCE = r"""
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -79,6 +80,25 @@ time_t time(time_t* out) {
   const time_t value = (real(CLOCK_REALTIME) + offsets->wall) / SECOND;
   if (out != NULL) *out = value;
   return value;
+}
+
+static int64_t now(clockid_t clock) {
+  return real(clock) + (clock == CLOCK_REALTIME ? offsets->wall : offsets->monotonic);
+}
+
+int pthread_cond_clockwait(pthread_cond_t* cond, pthread_mutex_t* mutex, clockid_t clock,
+                           const struct timespec* until) {
+  static int (*next)(pthread_cond_t*, pthread_mutex_t*, clockid_t, const struct timespec*);
+  if (next == NULL) *(void**)&next = dlsym(RTLD_NEXT, "pthread_cond_clockwait");
+  const int64_t deadline = until->tv_sec * SECOND + until->tv_nsec;
+  for (;;) {
+    const int64_t left = deadline - now(clock);
+    if (left <= 0) return ETIMEDOUT;
+    const int64_t end = real(clock) + (left < SECOND / 50 ? left : SECOND / 50);
+    const struct timespec slice = {end / SECOND, end % SECOND};
+    const int result = next(cond, mutex, clock, &slice);
+    if (result != ETIMEDOUT) return result;
+  }
 }
 
 long syscall(long number, ...) {
