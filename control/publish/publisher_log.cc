@@ -1,7 +1,6 @@
 #include "control/publish/publisher_log.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace fanwire::control {
 
@@ -64,7 +63,7 @@ std::vector<PublisherLog::Waiter> PublisherLog::Settle(uint64_t seq,
     record->id_bytes = 0;
     if (outcome.id.size() <= kIdBytes) {
       record->id_bytes = static_cast<uint8_t>(outcome.id.size());
-      std::memcpy(record->id, outcome.id.data(), outcome.id.size());
+      outcome.id.copy(record->id, kIdBytes);  // which may be empty, and then null
     }
   } else {
     record->state = State::kRefused;
