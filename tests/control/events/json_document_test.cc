@@ -22,8 +22,10 @@ using ::testing::StartsWith;
 
 // An object nested `depth` deep, itself counted: {"a":{"a":…}}.
 std::string Nested(int depth, const std::string& innermost = "{}") {
-  std::string json = innermost;
-  for (int i = 1; i < depth; ++i) json = absl::StrCat("{\"a\":", json, "}");
+  std::string json;
+  for (int i = 1; i < depth; ++i) json += "{\"a\":";
+  json += innermost;
+  json.append(static_cast<size_t>(depth - 1), '}');
   return json;
 }
 

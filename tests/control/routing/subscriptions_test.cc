@@ -583,6 +583,8 @@ TEST_F(SubscriptionsTest, APatternsSubscribeIsAnsweredAlthoughAChannelNeverCatch
   EXPECT_EQ(worker->LastResult().query_id(), 9u);
   EXPECT_GE(worker->LastOffset("a:1"), 30);
   EXPECT_EQ(worker->link->stats().dirty_channels, 1);
+  // A dirty channel and the link keep each other.
+  routing_->subscriptions->ClearInterest(worker->link);
 }
 
 // ------------------------------------------------------------------------------- fetched history
