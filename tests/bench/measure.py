@@ -180,12 +180,12 @@ def flooded(bin_dir, kind, seconds, connections=50):
         flood = None
         try:
             if kind == "history":
-                fill = "".join(json.dumps({"channel": "flood", "event": "e", "data": {"i": i}}) + "\n"
-                               for i in range(1000))
+                fill = "".join(json.dumps({"service": "bench", "channel": "flood", "event": "e",
+                                           "data": {"i": i}}) + "\n" for i in range(1000))
                 subprocess.run(
                     [pathlib.Path(bin_dir) / "wsctl", "--server", f"unix:{server.socket}",
-                     "publish", "--service", "bench", "--batch", "-"], input=fill, text=True,
-                    check=True, stdout=subprocess.DEVNULL)
+                     "publish", "--batch", "-"],
+                    input=fill, text=True, check=True, stdout=subprocess.DEVNULL)
             if kind:
                 flood = subprocess.Popen(
                     ["taskset", "-c", server.load_core, "nice", "-n", "19",
