@@ -16,7 +16,7 @@ enum class LockRank : uint8_t {
   kShard,     // channels
   kLink,      // the link between a worker and control, of the worker's side
   kLeaf,      // nothing is taken under it, except to write a line to the log
-  kLog,       // limits of log lines
+  kLog,       // limits of log lines, and the clocks of tests
 };
 
 inline constexpr int kLockRanks = static_cast<int>(LockRank::kLog) + 1;

@@ -5,7 +5,7 @@
 // every alias replaced by what it stands for it is a tree within the limits below.
 //
 // Threading: pure functions.
-// Cost:      one pass of yaml-cpp's parser, without a tree: about 0.3 s and at most 250 MB for the
+// Cost:      one pass of yaml-cpp's parser, without a tree: about 1 s and at most 250 MB for the
 //            worst text of kMaxConfigBytes.
 #pragma once
 
