@@ -56,8 +56,9 @@ class ProcessHost {
   //   PERMISSION_DENIED  the process was adopted and belongs to another user
   virtual absl::Status Kill(pid_t pid, int signal) = 0;
 
-  // How often the event loop of a watched worker has gone to sleep so far.  The number stands still
-  // while the process is stopped, or its loop hangs.  0: unknown.
+  // How often the event loop of a watched worker has gone to sleep so far, plus the clock ticks
+  // that it has run: a loop under full load never sleeps.  The number stands still while the
+  // process is stopped, or its loop waits for something that does not come.  0: unknown.
   virtual int64_t Activity(pid_t pid) = 0;
 
   // Returns the watched processes that have ended since the last call, and stops watching them.

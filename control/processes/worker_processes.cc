@@ -138,7 +138,7 @@ void WorkerProcesses::KillFrozenAt(LocalWorker& worker, absl::Duration at,
 
 void WorkerProcesses::LookWhetherFrozen(LocalWorker& worker) {
   const int64_t activity = host_->Activity(worker.pid);
-  if (activity == worker.activity) {
+  if (activity != 0 && activity == worker.activity) {
     if (now_ - worker.activity_at >= kShortestLook) return Kill(worker, worker.frozen_reason);
     worker.frozen_at = worker.activity_at + kShortestLook;
     return;

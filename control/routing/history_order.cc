@@ -35,7 +35,7 @@ size_t HistoryOrder::Drop(int64_t until, size_t most) {
     // As long as no other channel may have something older.
     const int64_t next = heap_.size() == 1 ? until : std::min(until, heap_.front().since);
     int64_t oldest = OldestOf(*entry.channel);
-    while (oldest <= next && dropped < most) {
+    while (oldest != kNone && oldest <= next && dropped < most) {
       entry.channel->log->DropOldest();
       ++dropped;
       oldest = OldestOf(*entry.channel);

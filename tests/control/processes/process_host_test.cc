@@ -154,6 +154,12 @@ TEST_F(ProcessHostTest, ActivityStandsStillWhileAProcessIsStopped) {
   EXPECT_EQ(host_->Activity(0x3fffffff), 0);
 }
 
+TEST_F(ProcessHostTest, AProcessThatNeverSleepsIsActive) {
+  const pid_t pid = Shell("while :; do :; done");
+  const int64_t before = host_->Activity(pid);
+  EXPECT_TRUE(WaitFor([&] { return host_->Activity(pid) > before; }));
+}
+
 TEST_F(ProcessHostTest, ChildLeadsASessionOfItsOwn) {
   const pid_t pid = Shell("exec sleep 600");
   EXPECT_EQ(getsid(pid), pid);

@@ -50,7 +50,10 @@ class FakeProcesses final : public ProcessHost {
     if (signal == SIGKILL || (signal == SIGTERM && !deaf.contains(pid))) Exit(pid, 0, signal);
     return absl::OkStatus();
   }
-  int64_t Activity(pid_t pid) override { return busy.contains(pid) ? ++activity : 0; }
+  int64_t Activity(pid_t pid) override {
+    if (unknown.contains(pid)) return 0;
+    return busy.contains(pid) ? ++activity : 1;
+  }
   std::vector<ProcessExit> Poll() override { return std::exchange(exits, {}); }
 
   void Exit(pid_t pid, int code = 0, int signal = 0) {
@@ -64,9 +67,10 @@ class FakeProcesses final : public ProcessHost {
   }
 
   bool refuse = false;
-  std::set<pid_t> deaf;  // to SIGTERM
-  std::set<pid_t> busy;  // their event loops run; those of all others stand still
-  int64_t activity = 0;
+  std::set<pid_t> deaf;     // to SIGTERM
+  std::set<pid_t> busy;     // their event loops run; those of all others stand still
+  std::set<pid_t> unknown;  // whose activity cannot be read
+  int64_t activity = 1;
   pid_t next_pid = 100;
   int spawns = 0;
   std::map<pid_t, std::vector<std::string>> commands;

@@ -109,6 +109,14 @@ TEST_F(WorkerProcessesTest, SurvivorThatRunsIsNotKilledForNotAttaching) {
   EXPECT_EQ(Slot(0).pid, 50u);
 }
 
+TEST_F(WorkerProcessesTest, SurvivorWhoseActivityIsUnknownIsNotTakenForFrozen) {
+  host_.Survivor("worker-0", 50);
+  host_.unknown.insert(50);
+  Make(1);
+  Run(absl::Minutes(5));
+  EXPECT_THAT(host_.signals, IsEmpty());
+}
+
 TEST_F(WorkerProcessesTest, SurvivorThatFreezesLaterIsKilledThen) {
   host_.Survivor("worker-0", 50);
   host_.busy.insert(50);
