@@ -28,6 +28,10 @@ constexpr double kFull = 1e18;
 // The longest pause after a long message.
 constexpr absl::Duration kLongestPause = absl::Seconds(5);
 
+// How long nothing is read from a client that owes the bucket so many seconds.  What it owes beyond
+// that makes its next question wait.
+absl::Duration HistoryPause(double owed) { return std::min(absl::Seconds(owed), kLongestPause); }
+
 }  // namespace
 
 struct ClientLimits::Excess {
@@ -124,7 +128,7 @@ ClientLimits::Decision ClientLimits::Refuse(const Rate& rate, absl::Duration now
 
 absl::Duration ClientLimits::OnHistoryAsked(double bytes_per_second, absl::Duration now) {
   const double burst = HistoryBurst(bytes_per_second);
-  return absl::Seconds(
+  return HistoryPause(
       excess().history.Spend(std::min(kMaxHistoryBytes, burst), bytes_per_second, burst, now));
 }
 
@@ -132,7 +136,7 @@ absl::Duration ClientLimits::OnHistoryAnswered(size_t bytes, double bytes_per_se
                                                absl::Duration now) {
   const double burst = HistoryBurst(bytes_per_second);
   excess().history.GiveBack(std::min(kMaxHistoryBytes, burst));
-  return absl::Seconds(
+  return HistoryPause(
       excess().history.Spend(static_cast<double>(bytes), bytes_per_second, burst, now));
 }
 

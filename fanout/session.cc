@@ -292,8 +292,7 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
   if (!request.has_value()) return;
   if (const double rate = settings().history_rate_bytes; rate > 0 && request->event == "history") {
     const absl::Duration pause = limits_.OnHistoryAnswered(reply.data.size(), rate, Now());
-    connection_->ResumeReading();
-    connection_->PauseReading(pause);
+    connection_->PauseReading(pause);  // other pauses go on
   }
   service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request->asked));
   if (!reply.error_code.empty()) {

@@ -165,6 +165,12 @@ TEST_F(ClientLimitsTest, AfterALongMessageReadingPausesByItsLength) {
   }
 }
 
+TEST_F(ClientLimitsTest, ALargeAnswerAtASmallRateStopsReadingForSecondsNotMinutes) {
+  limits_.OnHistoryAsked(1024, now_);
+  EXPECT_EQ(limits_.OnHistoryAnswered(1 << 20, 1024, now_), absl::Seconds(5));
+  EXPECT_EQ(limits_.OnHistoryAsked(1024, now_ + absl::Seconds(5)), absl::Seconds(5));
+}
+
 TEST_F(ClientLimitsTest, HistoryIsPaidForByWhatCame) {
   constexpr double kBytes = 1 << 20;
   for (int i = 0; i < 4; ++i) EXPECT_EQ(limits_.OnHistoryAsked(kBytes, now_), absl::ZeroDuration());
