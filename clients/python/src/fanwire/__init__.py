@@ -1,0 +1,1 @@
+"""Fanwire's client library: see fanwire.publisher and fanwire.broadcaster."""

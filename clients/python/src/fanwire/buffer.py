@@ -1,0 +1,320 @@
+"""Buffer holds the events of one publisher that have no receipt yet, and gives each its outcome.
+
+Threading: safe from every thread; one lock.  Callbacks run outside the lock.
+Cost:      what an event costs is in put() and settle(); the rest is per message.
+"""
+import collections
+import logging
+import math
+import threading
+import time
+import uuid
+
+import grpc
+
+from fanwire import encoding
+from fanwire.errors import (BufferFull, EventDropped, EventRefused, PublisherClosed,
+                            ReceiptTimeout)
+from fanwire.receipt import PendingReceipt, wake
+
+log = logging.getLogger("fanwire.publisher")
+
+CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
+
+REFUSALS_LOGGED_EVERY = 10.0
+
+
+class Buffer:
+    def __init__(self, *, max_pending, max_pending_bytes, when_full, idempotency_keys, on_refused):
+        self._max_pending = max_pending
+        self._max_pending_bytes = max_pending_bytes
+        self._when_full = when_full
+        self._idempotency_keys = idempotency_keys
+        self._on_refused = on_refused
+        self._headers = encoding.Headers()
+        # An event's id is a UUID of version 4: half of it random, the end counting.
+        self._id_prefix = str(uuid.uuid4())[:24].encode()
+        self._make_locks()
+        self._started = False
+        self._closed = ""            # why nothing is taken any more
+        self._sender_waits = False
+        self._next_seq = 1
+        self._unsent = collections.deque()
+        self._sent = {}              # seq -> PendingReceipt
+        self._dropped = []           # whose callbacks have not run yet
+        self._pending = 0            # events in the buffer: both of them
+        self._pending_bytes = 0
+        self._watchers = 0           # threads that wait for _changed
+        self._tasks = []             # (condition, loop, future) of asyncio
+        self._refusals = 0           # not logged yet
+        self._refusals_logged = -math.inf
+        self.counts = collections.Counter()
+
+    def _make_locks(self):
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)     # for the sender and for the backoff
+        self._changed = threading.Condition(self._lock)  # for everybody else
+
+    def _start(self):
+        """Begins to send, at the first event; the lock is held."""
+        raise NotImplementedError
+
+    def _state(self):
+        """Says for people what becomes of the events now."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------- taking events
+
+    def put(self, key, data, event_id, rare, block_for, idempotency_key=None):
+        """Takes one event and returns its PendingReceipt.
+
+        key is (service, channel, event), data its JSON.  If the buffer is full and its policy is to
+        block, waits for at most `block_for` seconds (None: for ever).
+        """
+        header = self._headers.get(key)
+        if len(data) > encoding.MAX_DATA_BYTES or len(rare) > 2 * encoding.MAX_DATA_BYTES:
+            raise EventRefused("INVALID_ARGUMENT", f"data: {max(len(data), len(rare))} bytes, at "
+                               f"most {encoding.MAX_DATA_BYTES} allowed", *key)
+        with self._lock:
+            if (self._closed or self._pending >= self._max_pending
+                    or self._pending_bytes >= self._max_pending_bytes):
+                self._make_room(key, block_for)
+            seq = self._next_seq
+            self._next_seq = seq + 1
+            if event_id is None:
+                event_id = b"%b%012x" % (self._id_prefix, seq)
+            if self._idempotency_keys and not idempotency_key:
+                rare += b"\x3a%b%b" % (encoding.varint(len(event_id)), event_id)
+            item = encoding.item(seq, header, data, event_id, rare)
+            pending = PendingReceipt(self, key, seq, item)
+            self._unsent.append(pending)
+            self._pending += 1
+            self._pending_bytes += len(item)
+            if self._sender_waits:
+                self._sender_waits = False
+                self._work.notify_all()
+            if not self._started:
+                self._started = True
+                self._start()
+        if self._dropped:
+            self._tell_dropped()
+        return pending
+
+    def _has_room(self):
+        return bool(self._closed) or (self._pending < self._max_pending and
+                                      self._pending_bytes < self._max_pending_bytes)
+
+    def _make_room(self, key, block_for):
+        """Makes or awaits room, or raises BufferFull; the lock is held."""
+        if self._when_full == "block" and not self._closed:
+            if block_for != 0:
+                self._wait(self._has_room, block_for)
+        elif self._when_full == "drop_oldest":
+            while not self._has_room() and self._unsent:
+                oldest = self._unsent.popleft()
+                self.counts["dropped"] += 1
+                self._end(oldest, EventDropped(
+                    f"{' '.join(oldest._key)}: dropped, because the buffer of "
+                    f"{self._max_pending} events was full; {self._state()}"))
+                self._dropped.append(oldest)
+        if self._closed:
+            raise PublisherClosed(self._closed)
+        if not self._has_room():
+            raise BufferFull(f"{' '.join(key)}: not taken, because the buffer is full with "
+                             f"{self._pending} events, {self._pending_bytes} bytes; "
+                             f"{self._state()}")
+
+    def _tell_dropped(self):
+        with self._lock:
+            dropped, self._dropped = self._dropped, []
+            self._tell()
+        self._run_callbacks(dropped)
+
+    # ------------------------------------------------------------------------- outcomes
+
+    def _end(self, pending, outcome):
+        """Gives an event its outcome.  It has left _unsent and _sent."""
+        self._pending -= 1
+        self._pending_bytes -= len(pending._item)
+        pending._item = None
+        pending._outcome = outcome
+
+    def settle(self, connection, receipts):
+        """Takes receipts (fanwire.v1.ItemReceipt) of events that were sent on the connection.
+
+        Returns why some have no outcome yet and must be sent again; "" if none must.
+        """
+        ended = []      # those with callbacks
+        refusals = []
+        retry = ""
+        others = 0      # receipts that say neither accepted nor refused
+        with self._lock:
+            sent = self._sent
+            for each in receipts:
+                pending = sent.pop(each.seq, None)
+                if pending is None:
+                    others += 1
+                    continue
+                connection.in_flight -= 1
+                size = len(pending._item)
+                connection.in_flight_bytes -= size
+                outcome = each.receipt
+                if outcome.HasField("status") and outcome.status.code:
+                    if outcome.status.code == UNAVAILABLE:
+                        # It may be accepted later; those after it must not overtake it.
+                        sent[each.seq] = pending
+                        retry = f"UNAVAILABLE: {outcome.status.message}"
+                        others += 1
+                        continue
+                    outcome = EventRefused(CODES.get(outcome.status.code, "UNKNOWN"),
+                                           outcome.status.message, *pending._key)
+                    refusals.append(outcome)
+                self._pending_bytes -= size
+                self._pending -= 1
+                pending._item = None
+                pending._outcome = outcome
+                if pending._callbacks:
+                    ended.append(pending)
+            accepted = len(receipts) - len(refusals) - others
+            connection.progress += len(receipts) - others
+            if retry:
+                connection.going_away = True  # nothing more is sent on it
+            self.counts["accepted"] += accepted
+            self.counts["refused"] += len(refusals)
+            if self._sender_waits:
+                self._work.notify_all()
+            self._tell()
+        if refusals:
+            self._report(refusals)
+        if ended:
+            self._run_callbacks(ended)
+        return retry
+
+    def _tell(self):
+        """Wakes whoever waits for a change.  The lock is held."""
+        if self._watchers:
+            self._changed.notify_all()
+        if self._tasks:
+            waiting = []
+            for task in self._tasks:
+                if task[0]():
+                    _call_soon(task[1], [task[2]])
+                else:
+                    waiting.append(task)
+            self._tasks = waiting
+
+    def _report(self, refusals):
+        if self._on_refused is not None:
+            for error in refusals:
+                try:
+                    self._on_refused(error)
+                except Exception:
+                    log.exception("on_refused raised")
+            return
+        self._refusals += len(refusals)
+        now = time.monotonic()
+        if now - self._refusals_logged >= REFUSALS_LOGGED_EVERY:
+            log.warning("refused: %s%s", refusals[-1],
+                        f" (and {self._refusals - 1} more)" if self._refusals > 1 else "")
+            self._refusals, self._refusals_logged = 0, now
+
+    def _run_callbacks(self, ended):
+        by_loop = {}
+        for pending in ended:
+            for callback in pending._callbacks or ():
+                if isinstance(callback, tuple):
+                    by_loop.setdefault(callback[0], []).append(callback[1])
+                    continue
+                try:
+                    callback(pending)
+                except Exception:
+                    log.exception("a callback of %r raised", pending)
+            pending._callbacks = None
+        for loop, futures in by_loop.items():
+            _call_soon(loop, futures)
+
+    def add_callback(self, pending, callback):
+        """Returns False, and does nothing, if there is an outcome already."""
+        with self._lock:
+            if pending._outcome is not None:
+                return False
+            if pending._callbacks is None:
+                pending._callbacks = []
+            pending._callbacks.append(callback)
+            return True
+
+    # ------------------------------------------------------------------------- waiting
+
+    def _wait(self, condition, timeout):
+        """Waits with the lock held; returns whether the condition came true."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._watchers += 1
+        try:
+            while not condition():
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._changed.wait(left)
+            return True
+        finally:
+            self._watchers -= 1
+
+    def watch(self, condition, loop):
+        """Returns an asyncio future that ends when condition() is true, or None if it is."""
+        with self._lock:
+            if condition():
+                return None
+            future = loop.create_future()
+            task = (condition, loop, future)
+            self._tasks.append(task)
+        future.add_done_callback(lambda _: self._forget(task))
+        return future
+
+    def _forget(self, task):
+        with self._lock:
+            self._tasks = [each for each in self._tasks if each is not task]
+
+    def has_room(self):
+        """For watch()."""
+        return self._has_room()
+
+    def blocks(self):
+        """Whether a publisher waits while the buffer is full."""
+        return self._when_full == "block"
+
+    def wait_for(self, pending, timeout):
+        with self._lock:
+            if not self._wait(lambda: pending._outcome is not None, timeout):
+                raise ReceiptTimeout(f"{' '.join(pending._key)}: no receipt after {timeout} s; "
+                                     f"{self._state()}")
+
+    def flushed(self):
+        """Returns a condition for watch(): all events of now have an outcome."""
+        target = self._next_seq
+
+        def condition():
+            oldest = min(self._sent, default=math.inf)
+            if self._unsent:
+                oldest = min(oldest, self._unsent[0]._seq)
+            return oldest >= target
+        return condition
+
+    def flush(self, timeout):
+        with self._lock:
+            if not self._wait(self.flushed(), timeout):
+                raise self.flush_timeout(timeout)
+
+    def flush_timeout(self, timeout):
+        return ReceiptTimeout(f"{self._pending} events without a receipt after {timeout} s; "
+                              f"{self._state()}")
+
+    def pending(self):
+        return self._pending
+
+
+def _call_soon(loop, futures):
+    try:
+        loop.call_soon_threadsafe(wake, futures)
+    except RuntimeError:  # the loop is closed, so nobody waits
+        pass

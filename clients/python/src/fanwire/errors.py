@@ -1,0 +1,41 @@
+"""What can go wrong while publishing."""
+
+
+class PublisherError(Exception):
+    """The base of all errors of this package."""
+
+
+class EventRefused(PublisherError):
+    """Control refused an event, or the event can never be accepted.
+
+    code     a gRPC status code by name, such as "INVALID_ARGUMENT"
+    message  what was wrong, in control's words
+    service, channel, event   of the refused event
+    """
+
+    def __init__(self, code, message, service="", channel="", event=""):
+        super().__init__(code, message, service, channel, event)
+        self.code = code
+        self.message = message
+        self.service = service
+        self.channel = channel
+        self.event = event
+
+    def __str__(self):
+        return f"{self.service} {self.channel} {self.event}: {self.code}: {self.message}"
+
+
+class EventDropped(PublisherError):
+    """The buffer was full, and this event was the oldest one that had not been sent."""
+
+
+class BufferFull(PublisherError):
+    """The buffer is full, and the event was not taken."""
+
+
+class PublisherClosed(PublisherError):
+    """The publisher is closed, or was closed before the event had its receipt."""
+
+
+class ReceiptTimeout(PublisherError, TimeoutError):
+    """An event had no receipt in time.  It stays in the buffer and may still be accepted."""
