@@ -21,8 +21,8 @@ HttpError ParseHead(absl::string_view head, HttpRequest* request) {
 }
 
 // A request together with the head that it is a view of.
-struct Parsed {
-  explicit Parsed(std::string text) : head(std::move(text)) {
+struct ParsedHead {
+  explicit ParsedHead(std::string text) : head(std::move(text)) {
     EXPECT_FALSE(ParseHead(head, &request));
   }
   const std::string head;
@@ -134,8 +134,8 @@ TEST(HttpHeadTest, ARefusalForSizeNamesTheLimitAndItsKey) {
 }
 
 TEST(HttpHeadTest, BearerTokenNeedsItsScheme) {
-  EXPECT_EQ(Parsed(With("Bearer abc.def", "bearer  abc ")).request.BearerToken(), "abc");
-  EXPECT_EQ(Parsed(With("Bearer abc.def", "Basic abc")).request.BearerToken(), "");
+  EXPECT_EQ(ParsedHead(With("Bearer abc.def", "bearer  abc ")).request.BearerToken(), "abc");
+  EXPECT_EQ(ParsedHead(With("Bearer abc.def", "Basic abc")).request.BearerToken(), "");
 }
 
 TEST(HttpHeadTest, QueryParametersAreDecoded) {
@@ -147,7 +147,7 @@ TEST(HttpHeadTest, QueryParametersAreDecoded) {
 }
 
 TEST(HttpHeadTest, ListsAreReadByTokenOverAllTheirLines) {
-  const Parsed list(With("keep-alive, Upgrade", "close ,\tUPGRADE\r\nConnection: x"));
+  const ParsedHead list(With("keep-alive, Upgrade", "close ,\tUPGRADE\r\nConnection: x"));
   EXPECT_TRUE(list.request.HeaderHasToken("connection", "upgrade"));
   EXPECT_TRUE(list.request.HeaderHasToken("connection", "x"));
   EXPECT_FALSE(list.request.HeaderHasToken("connection", "upgrad"));
