@@ -28,7 +28,7 @@ TEST(ConfigDefaultsTest, WhatIsNotGivenHasItsDocumentedDefault) {
   EXPECT_EQ(config.control().idempotency_window().seconds(), 600);
   EXPECT_EQ(config.control().idempotency_max_keys(), 100'000u);
   EXPECT_EQ(config.control().worker_queue_bytes(), 64u << 20);
-  EXPECT_EQ(config.control().worker_queue_publications(), 65'536u);
+  EXPECT_EQ(config.control().worker_queue_publications(), 1'000'000u);
   EXPECT_EQ(config.control().worker_window_bytes(), 8u << 20);
   EXPECT_EQ(config.control().worker_window_publications(), 16'384u);
   EXPECT_EQ(config.control().heartbeat_interval().seconds(), 1);
@@ -41,7 +41,7 @@ TEST(ConfigDefaultsTest, WhatIsNotGivenHasItsDocumentedDefault) {
   EXPECT_EQ(config.engine().kind(), v1::EngineConfig::KIND_MEMORY);
   EXPECT_EQ(config.engine().channel_idle_ttl().seconds(), 24 * 3600);
   EXPECT_EQ(config.engine().max_history_bytes(), 1u << 30);
-  EXPECT_EQ(config.limits().max_event_bytes(), 65'536u);
+  EXPECT_EQ(config.limits().max_event_bytes(), 1'000'000u);
   EXPECT_EQ(config.limits().message_rate_limit(), 100);
   EXPECT_EQ(config.limits().message_rate_burst(), 150);
   EXPECT_EQ(config.limits().max_batch(), 10'000u);
@@ -52,7 +52,7 @@ TEST(ConfigDefaultsTest, WhatIsNotGivenHasItsDocumentedDefault) {
   EXPECT_EQ(service.welcome_message(), "Connected to a");
   EXPECT_EQ(service.max_connections(), 1000u);
   EXPECT_EQ(service.max_channels(), 1'000'000u);
-  EXPECT_EQ(service.max_event_bytes(), 65'536u);
+  EXPECT_EQ(service.max_event_bytes(), 1'000'000u);
   EXPECT_EQ(service.catalog_check(), v1::CATALOG_CHECK_OFF);
   EXPECT_EQ(service.correlation(), v1::CORRELATION_MODE_AUTO);
   EXPECT_EQ(service.update_interval().seconds(), 1);

@@ -103,11 +103,15 @@ TEST(ConfigRangesTest, ADurationBelowItsRangeIsRefusedWithKeyValueAndRange) {
     const std::string reason =
         low == absl::ZeroDuration()
             ? absl::StrCat("expected a duration that is not negative, found \"", value, "\"")
-            : absl::StrCat(value, " is less than ", absl::FormatDuration(low));
+        : KeyOf(key.field).max().empty()
+            ? absl::StrCat(value, " is less than ", absl::FormatDuration(low))
+            : absl::StrCat(value, " is not between ", absl::FormatDuration(low), " and ",
+                           KeyOf(key.field).max());
     EXPECT_THAT(Load(key.File(value)).errors,
                 Contains(AllOf(StartsWith("f.yaml:1:"),
                                HasSubstr(absl::StrCat(": ", key.path, ": ", reason)))));
-    EXPECT_THAT(Load(key.File(KeyOf(key.field).min())).errors, Each(Not(HasSubstr("is less than"))))
+    EXPECT_THAT(Load(key.File(KeyOf(key.field).min())).errors,
+                Each(AllOf(Not(HasSubstr("is less than")), Not(HasSubstr("is not between")))))
         << key.path;
     ++checked;
   }

@@ -111,8 +111,8 @@ TEST_F(PublishServiceTest, ARefusedEventIsAFailedCall) {
   EXPECT_THAT(PublishEvent(MakeEvent("x", "[]")), StatusIs(kInvalid, "data: not a JSON object"));
   EXPECT_THAT(PublishEvent(MakeEvent("x", R"({"a":NaN})")), StatusIs(kInvalid, HasSubstr("data")));
   EXPECT_THAT(PublishEvent(MakeEvent("a:*")), StatusIs(kInvalid, HasSubstr("channel")));
-  EXPECT_THAT(PublishEvent(MakeEvent("x", "{\"a\":\"" + std::string(70'000, 'x') + "\"}")),
-              StatusIs(kInvalid, HasSubstr("at most 65536 allowed")));
+  EXPECT_THAT(PublishEvent(MakeEvent("x", "{\"a\":\"" + std::string(1'000'000, 'x') + "\"}")),
+              StatusIs(kInvalid, HasSubstr("at most 1000000 allowed")));
   v1::Event elsewhere = MakeEvent();
   elsewhere.set_service("none");
   EXPECT_THAT(PublishEvent(elsewhere),
