@@ -10,13 +10,14 @@ namespace fanwire::control {
 
 namespace {
 
-// By so much the order of publications may differ from that in which they were received.
+// Clock slack.  The times of reception may be out of order by up to 1 s.
 constexpr absl::Duration kReceptionMargin = absl::Seconds(1);
 
-// What the allocator takes for a block, about.
+// The allocator's own use of memory for a block, about.
 constexpr int64_t kBlockBytes = 16;
 
-// What a publication, and a log that holds any, take beside Publication::memory_bytes().
+// The memory that a publication takes in addition to Publication::memory_bytes(), and the memory
+// that a log takes as soon as it holds a publication.
 constexpr int64_t kPublicationBytes = kBlockBytes;
 constexpr int64_t kHoldingBytes =
     static_cast<int64_t>(sizeof(ChannelLog)) + kBlockBytes + kChannelStateBytes;
@@ -34,11 +35,11 @@ void ChannelLog::Count(int64_t bytes) {
 }
 
 void ChannelLog::Append(const PublicationPtr& publication, absl::Duration now) {
-  if (count_ > 0) __builtin_prefetch(At(0).get());  // which will go, if the log is full
+  if (count_ > 0) __builtin_prefetch(At(0).get());  // it will be dropped if the log is full
   publication->Seal(epoch_, ++head_);
   if (policy_.size == 0) return;
-  // Where one that goes is young enough, so are those that came after it: the next, which is
-  // another line of memory, need not be looked at.
+  // If the dropped publication is not too old, the younger ones are not either.  Then the next one
+  // need not be read, which saves a cache miss.
   bool old = true;
   while (count_ >= policy_.size) {
     old = TooOld(now);
@@ -85,7 +86,7 @@ ReadOutcome ChannelLog::ReadAfter(int64_t after, int64_t until, size_t max_bytes
 }
 
 int64_t ChannelLog::FirstSince(absl::Duration received) const {
-  // Newest first where that is enough: most channels have had nothing for long.
+  // Most channels have had no publication for long, so look at the newest one first.
   const absl::Duration before = received - kReceptionMargin;
   if (count_ == 0 || At(count_ - 1)->received_at() < before) return head_ + 1;
   size_t low = 0;
@@ -98,7 +99,8 @@ int64_t ChannelLog::FirstSince(absl::Duration received) const {
       high = middle;
     }
   }
-  // What stands before `low` was received before `received`, whatever the order within the margin.
+  // All publications before `low` were received before `received`, even if times are out of order
+  // by the margin.
   while (low < count_ && At(low)->received_at() < received) ++low;
   return oldest_offset() + static_cast<int64_t>(low);
 }
@@ -125,12 +127,12 @@ void ChannelLog::DropOldest() {
   first_ = (first_ + 1) & (ring_.size() - 1);
   --count_;
   Count(-(bytes + kPublicationBytes + (count_ == 0 ? kHoldingBytes : 0)));
-  // A ring that was long once gives its memory back.
+  // A ring that has become much too long gives memory back.
   if (ring_.size() > kFirstRing && count_ <= ring_.size() / 4) Resize(ring_.size() / 2);
 }
 
 void ChannelLog::Resize(size_t size) {
-  const auto bytes = [](size_t entries) {  // beside the log
+  const auto bytes = [](size_t entries) {  // outside of the log
     return entries <= kFirstRing ? 0 : static_cast<int64_t>(entries * sizeof(PublicationPtr));
   };
   Count(bytes(size) - bytes(ring_.size()));

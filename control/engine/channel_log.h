@@ -1,12 +1,12 @@
 // ChannelLog keeps one channel in memory: its epoch, its offsets, and a ring of recent
 // publications.
 //
-// A log that holds publications is counted for all that it keeps in memory: the publications, the
-// ring, itself, and the channel's state.  One that holds none is counted for nothing.
+// A log that holds publications counts all of its memory in the budget: the publications, the ring,
+// the log itself, and the channel's state.  An empty log counts nothing.
 //
-// Threading: guarded by Router's channel lock; MemoryBudget is shared and atomic.
-// Cost:      an append is O(1) amortised.  The ring takes 8 bytes for each publication beside the
-//            publication itself; room for four is always there.
+// Threading: guarded by the channel's shard; MemoryBudget is shared and atomic.
+// Cost:      an append is O(1) amortised.  The ring takes 8 bytes for each publication, and always
+//            has room for four.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,7 @@
 
 namespace fanwire::control {
 
-// The memory that all logs of one engine may use together.
+// The memory that all logs of one engine together use and may use.
 struct MemoryBudget {
   explicit MemoryBudget(int64_t limit) : max_bytes(limit) {}
 
@@ -32,8 +32,8 @@ class ChannelLog final : public EngineChannel {
   ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget);
   ~ChannelLog() override;
 
-  // Gives `publication` the next offset and keeps it, whatever the budget: ChannelDirectory lets
-  // the oldest publications of all channels go.
+  // Gives `publication` the next offset and keeps it, even if the budget is exceeded.
+  // ChannelDirectory then drops the oldest publications of all channels.
   void Append(const PublicationPtr& publication, absl::Duration now);
 
   Position head() const override { return {epoch_, head_}; }
@@ -50,18 +50,19 @@ class ChannelLog final : public EngineChannel {
 
  private:
   static constexpr size_t kFirstRing = 4;
-  // A short ring lies within the log, so that an append touches no other memory.
+  // A short ring is stored inside the log, so that an append touches no other memory.
   using Ring = absl::InlinedVector<PublicationPtr, kFirstRing>;
 
   const PublicationPtr& At(size_t i) const { return ring_[(first_ + i) & (ring_.size() - 1)]; }
-  // Whether the oldest publication is older than the policy allows.  The ring must not be empty.
+  // Returns whether the oldest publication is older than the policy allows.  The ring must not be
+  // empty.
   bool TooOld(absl::Duration now) const { return At(0)->received_at() + policy_.ttl <= now; }
   // Drops all publications that are too old.
   void DropOld(absl::Duration now);
   int64_t oldest_offset() const { return head_ - static_cast<int64_t>(count_) + 1; }
   // Moves the publications into a ring of another size, a power of two.
   void Resize(size_t size);
-  // Counts memory that is taken or, if `bytes` is negative, given back.
+  // Adds `bytes` to the memory counted in the budget; negative when memory is freed.
   void Count(int64_t bytes);
 
   MemoryBudget* const budget_;
@@ -69,7 +70,7 @@ class ChannelLog final : public EngineChannel {
   HistoryPolicy policy_;
   int64_t head_ = 0;
   int64_t bytes_ = 0;    // of publications
-  int64_t counted_ = 0;  // in the budget
+  int64_t counted_ = 0;  // this log's part of MemoryBudget::used
   // The size is a power of two, or 0.  The `count_` entries from `first_` on have the offsets up to
   // `head_`.
   Ring ring_;

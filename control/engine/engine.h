@@ -1,15 +1,15 @@
-// Engine is where publications get their positions and stay for recovery.  There may be several
-// homes (memory; a disk or a shared store later) behind this one interface.
+// Engine assigns positions to publications and keeps them for recovery.  Implementations may keep
+// them in memory, on a disk or in a shared store.
 //
-// Router opens an EngineChannel per channel and calls it under the channel's lock: an engine's
-// channel therefore needs no lock of its own, and none of these calls may block or call back into
-// Router.  An engine that must wait for something (a disk, a network) says so and calls back later.
+// ChannelDirectory opens an EngineChannel for each channel.  It is called under the channel's lock,
+// so it needs no lock of its own, and its functions must not block or call back into Router.  An
+// engine that must wait for a disk or a network returns kFetching or kPending and calls back later.
 //
-// A publication is routed only after the engine has acknowledged it, and a position never means two
-// events under one epoch.
+// A publication is routed only after the engine has acknowledged it.  Within an epoch, a position
+// never stands for two different events.
 //
-// Threading: Engine is safe from every thread; an EngineChannel is guarded by Router's channel
-// lock. Ownership: Router owns the channels; the Engine outlives them.
+// Threading: Engine is safe from every thread.  An EngineChannel is guarded by the channel's shard.
+// Ownership: ChannelState owns the EngineChannels; the Engine outlives them.
 #pragma once
 
 #include <cstdint>
@@ -27,22 +27,22 @@
 
 namespace fanwire::control {
 
-// What of a channel is kept right now.
+// A summary of the history that a channel has now.
 struct HistoryState {
   Position head;              // the last position assigned
-  int64_t oldest_offset = 0;  // in history; 0: nothing is
+  int64_t oldest_offset = 0;  // of history; 0: history is empty
   int64_t publications = 0;
   int64_t bytes = 0;  // of memory or disk
 };
 
-// What the state of a channel that holds history is counted for, beside the engine's own: about
-// what ChannelState, its name and its places in tables take.
+// A channel that holds history counts for this much memory in addition to the engine's own: about
+// the size of ChannelState, its name and its entries in tables.
 inline constexpr int64_t kChannelStateBytes = 400;
 
 enum class ReadOutcome {
   kOk,
-  kGone,      // the publication after the asked position is not kept any more
-  kFetching,  // it must be fetched from elsewhere: `ready` is called when another try makes sense
+  kGone,      // the first requested publication is not kept any more
+  kFetching,  // it is being fetched; the callback is called when the read should be tried again
 };
 
 // Called once, from any thread, without Router's locks.
@@ -54,27 +54,29 @@ class EngineChannel {
 
   // The last position assigned and acknowledged.
   virtual Position head() const = 0;
-  // Drops what has grown too old, first.
+  // Drops publications that are older than the policy allows, then returns what is left.
   virtual HistoryState Describe(absl::Duration now) = 0;
   virtual const HistoryPolicy& policy() const = 0;
   virtual void SetPolicy(const HistoryPolicy& policy, absl::Duration now) = 0;
 
-  // Appends to `page` what is kept from offset `after` + 1 up to offset `until`, in order, until
-  // the envelopes exceed `max_bytes` (one at least).  Publications whose own time is over are among
-  // them.  `make_ready` is asked for a callback only if the answer is kFetching.
+  // Appends to `page` the publications from offset `after` + 1 up to offset `until`, in order.
+  // Stops early when the envelopes exceed `max_bytes`, but appends at least one.  Expired
+  // publications are included.  Calls `make_ready` for a callback only if it returns kFetching.
   virtual ReadOutcome ReadAfter(int64_t after, int64_t until, size_t max_bytes, absl::Duration now,
                                 std::vector<PublicationPtr>* page,
                                 absl::FunctionRef<EngineCallback()> make_ready) = 0;
 
-  // Offset of the first publication in history that was received then or later; one more than the
-  // head's if there is none.  Publications that were appended by several threads may stand in
-  // another order than they were received in, by up to a second.
+  // Returns the offset of the first publication in history that was received at `received` or
+  // later, or the head's offset + 1 if there is none.  Several threads append, so that the times of
+  // reception may be out of order by up to a second.
   virtual int64_t FirstSince(absl::Duration received) const = 0;
 
-  // Drops what is older than the policy allows.  Returns whether history is empty then.
+  // Drops publications that are older than the policy allows.  Returns whether history is now
+  // empty.
   virtual bool Trim(absl::Duration now) = 0;
 
-  // When the oldest publication in history was received; InfiniteDuration: there is none.
+  // Returns when the oldest publication in history was received; InfiniteDuration if history is
+  // empty.
   virtual absl::Duration oldest_received_at() const = 0;
   virtual void DropOldest() = 0;
 };
@@ -86,9 +88,9 @@ struct EngineAppend {
 };
 
 enum class AppendOutcome {
-  kDone,         // sealed and kept, all of them
-  kDoneCrowded,  // the same, and history takes more than it may: let the oldest publications go
-  kPending,      // the callback comes when they are, or with the reason why they are not
+  kDone,         // all are sealed and kept
+  kDoneCrowded,  // the same, and history is over its bound: drop the oldest publications
+  kPending,      // the callback is called when they are kept, or with the reason why they are not
 };
 
 class Engine {
@@ -98,25 +100,28 @@ class Engine {
   // "memory"; for people and metrics.
   virtual absl::string_view name() const = 0;
 
-  // State of a channel that has none: a new epoch, unless the engine remembers one.
+  // Opens a channel that is not open.  It has a new epoch, unless the engine has kept an earlier
+  // one.
   virtual std::unique_ptr<EngineChannel> Open(absl::string_view service, absl::string_view channel,
                                               const HistoryPolicy& policy) = 0;
 
-  // Ends a channel's life: opened again it has a new epoch.
+  // Deletes the channel and its history.  When it is opened again, it has a new epoch.
   virtual void Forget(std::unique_ptr<EngineChannel> channel) = 0;
 
-  // Seals and keeps all of `appends` or none; they are of different channels (an event and its
-  // mirrors).  Callbacks of one channel come in the order of its appends.  `make_done` is asked for
-  // a callback only if the outcome is kPending; the channels live until it was called.
+  // Seals and keeps all of `appends`, which are of different channels (an event and its mirrors),
+  // or none.  Callbacks of one channel are called in the order of its appends.  Calls `make_done`
+  // for a callback only if it returns kPending.  The channels must live until the callback was
+  // called.
   virtual AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
                                absl::FunctionRef<EngineCallback()> make_done) = 0;
 
-  // Bytes that history takes in all, the states of the channels that hold it included; and by how
-  // many it exceeds what it may, or a little less, so that it is not crowded again at once.
+  // Returns the bytes that history takes, including the states of the channels that have history.
   virtual int64_t history_bytes() const = 0;
+  // Returns by how many bytes history must shrink, 0 if it need not.  History shrinks a little
+  // below its bound, so that the next append does not exceed the bound again.
   virtual int64_t excess_bytes() const = 0;
 
-  // OK if it can take publications now; else why not.
+  // Returns OK if the engine can take publications now, otherwise why it cannot.
   virtual absl::Status Health() const = 0;
 };
 

@@ -1,5 +1,5 @@
-// The engine that keeps everything in this process.  A restart loses all history; clients learn of
-// it by the new epochs.
+// The engine that keeps everything in the memory of this process.  A restart loses all history;
+// clients notice because the channels have new epochs.
 #pragma once
 
 #include <cstdint>

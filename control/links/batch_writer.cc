@@ -11,11 +11,11 @@ namespace fanwire::control {
 
 namespace {
 
-// Event names that have a handle at a time.  Publishers choose names, so there may be any number:
-// beyond this the table begins anew, with new handles.
+// The most event names that have a handle at a time.  Publishers choose names, so there may be any
+// number.  When the table is full it is cleared, and names get new handles.
 constexpr size_t kMaxEventNames = 65536;
 
-// What a delivery needs beside its envelope, mostly.
+// An estimate of the bytes that a delivery needs beside its envelope.
 constexpr size_t kAroundEnvelope = 64;
 
 void SetPosition(const Position& from, v1::Position* to) {
@@ -25,13 +25,13 @@ void SetPosition(const Position& from, v1::Position* to) {
 
 void Assign(absl::string_view from, std::string* to) { to->assign(from.data(), from.size()); }
 
-// Publications come from another core's memory: they are asked for so many items before their turn.
+// Publications are in another core's cache, so they are prefetched this many items ahead.
 constexpr size_t kAhead = 4;
 
 void Prefetch(const LinkQueueItem& item) {
   const auto* const memory = reinterpret_cast<const char*>(item.publication.get());
   if (memory == nullptr) return;
-  // What follows in sequence, the core finds itself.
+  // The processor prefetches the lines after these by itself.
   for (size_t line = 0; line < 4; ++line) __builtin_prefetch(memory + 64 * line);
 }
 
@@ -142,7 +142,7 @@ void BatchWriter::AddDeliver(const LinkQueueItem& item, absl::Duration now) {
 }
 
 void BatchWriter::AddAnswer(const SubscribeAnswer& answer, absl::Duration now) {
-  // Handles first: they are items of their own, before the one that uses them.
+  // Names are introduced by items of their own, which must stand before the answer.
   std::vector<uint32_t> events;
   for (const PublicationPtr& publication : answer.publications) {
     events.push_back(IsExpired(*publication, now) ? 0 : EventHandle(publication->event()));
@@ -167,7 +167,7 @@ void BatchWriter::AddAnswer(const SubscribeAnswer& answer, absl::Duration now) {
     const Publication& publication = *answer.publications[i];
     v1::RecoveredPublication* recovered = result->add_publications();
     recovered->set_offset(publication.offset());
-    if (events[i] == 0) continue;  // expired: the offset alone
+    if (events[i] == 0) continue;  // expired: only its offset is sent
     Assign(publication.envelope(), recovered->mutable_envelope());
     recovered->set_event(events[i]);
     Assign(publication.exclude_connection(), recovered->mutable_exclude_connection());

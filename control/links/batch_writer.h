@@ -1,10 +1,10 @@
 // BatchWriter encodes queued items as one ControlMessage with a Batch.  Deliveries, which are
 // nearly all of them, are encoded straight to the wire format, without protobuf's objects.
 //
-// It also assigns the handles of event names, because a batch introduces a name before the first
-// delivery that uses it.
+// It also assigns the handles of event names.  An item that introduces a name stands in the batch
+// before the first delivery that uses its handle.
 //
-// Threading: none; used by the one thread that writes.
+// Threading: one thread at a time, the one that writes.
 // Cost:      one copy of each envelope and one allocation for a batch.
 #pragma once
 
@@ -29,14 +29,14 @@ class BatchWriter {
  public:
   struct Written {
     LinkMessage message;
-    // As the worker counts them for its acknowledgements.
+    // As the worker will count them in its acknowledgements.
     uint64_t items = 0;
     uint64_t envelope_bytes = 0;
     // Tracking ids of publications that expired before they were sent.
     std::vector<uint64_t> expired;
   };
 
-  // Empties `items`.
+  // Encodes `items`, then clears them.
   Written Write(std::vector<LinkQueueItem>* items, absl::Duration now);
 
  private:

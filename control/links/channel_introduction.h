@@ -1,4 +1,5 @@
-// ChannelIntroduction is what a worker is told about a channel before the first item of it.
+// ChannelIntroduction describes a channel to a worker, before the first item of the channel is
+// sent.
 //
 // Threading: values.
 // Ownership: borrows its strings.
@@ -20,7 +21,7 @@ struct ChannelIntroduction {
   Epoch epoch;
   int backlog_policy = 0;  // numbers of config.proto, resolved
   int gap_policy = 0;
-  int64_t offset = 0;  // of the last publication before the first that is sent under the handle
+  int64_t offset = 0;  // the first publication sent with this handle has a higher one
 };
 
 }  // namespace fanwire::control

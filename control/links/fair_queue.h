@@ -1,8 +1,8 @@
 // FairQueue is a queue of several lanes.  A lane is first in, first out.  The lanes take turns by
 // bytes, so that a long lane delays the others only by its equal share.
 //
-// Threading: none; its user's lock.
-// Cost:      O(1) an item, and O(lanes) for Pop() and AnyFor() where may_go() refuses lanes.
+// Threading: guarded by its owner's lock.
+// Cost:      O(1) an item.  Pop() and AnyFor() are O(lanes) if may_go() refuses lanes.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ namespace fanwire::control {
 template <typename Item>
 class FairQueue {
  public:
-  // What an item costs beside its bytes, and the cost that a lane may send in one turn.
+  // An item costs kItemCost more than its bytes.  A lane may send kTurnCost in one turn.
   static constexpr int64_t kItemCost = 64;
   static constexpr int64_t kTurnCost = 16 << 10;
 
@@ -34,7 +34,8 @@ class FairQueue {
     to.items.push_back(std::move(item));
   }
 
-  // Takes the next item of a lane for which `may_go(lane)`; false if there is none.
+  // Takes the next item of the lanes for which `may_go(lane)` is true.  Returns false if there is
+  // none.
   template <typename MayGo>
   bool Pop(MayGo may_go, uint32_t* lane, Item* item) {
     for (size_t held = 0; held < turns_.size();) {
@@ -63,7 +64,7 @@ class FairQueue {
     return false;
   }
 
-  // Whether a lane for which `may_go(lane)` is not empty.
+  // Returns whether there is an item in a lane for which `may_go(lane)` is true.
   template <typename MayGo>
   bool AnyFor(MayGo may_go) const {
     for (const uint32_t lane : turns_) {
@@ -99,7 +100,7 @@ class FairQueue {
   struct Lane {
     std::deque<Item> items;
     size_t bytes = 0;
-    int64_t credit = 0;  // the cost that it may still send in its turn
+    int64_t credit = 0;  // the cost that the lane may still send in this turn
   };
 
   Lane& At(uint32_t lane) {

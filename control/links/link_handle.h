@@ -8,8 +8,8 @@
 namespace fanwire::control {
 
 struct LinkHandle {
-  uint32_t number = 0;  // by which the worker knows it; 0: not introduced yet
-  uint32_t lane = 0;    // of the link's queue; each service has its own
+  uint32_t number = 0;  // the channel's number in the worker's messages; 0: not introduced yet
+  uint32_t lane = 0;    // the lane of the channel's service in the link's queue
 };
 
 }  // namespace fanwire::control

@@ -16,7 +16,7 @@ bool LinkQueue::MayLeave(uint32_t lane) const {
   if (in_flight_items() < options_.window_items && in_flight_bytes() < options_.window_bytes) {
     return true;
   }
-  // The window is full.  Each lane in use has its equal part of it all the same.
+  // The window is full, but each lane that is in use may still use its equal part of it.
   if (lane >= lane_in_flight_.size()) return true;
   size_t lanes = 1;
   for (uint32_t other = 0; other < lane_in_flight_.size(); ++other) {
@@ -35,7 +35,7 @@ void LinkQueue::CountTaken(uint32_t lane, size_t bytes, Batch* batch) {
   ++lane_in_flight_[lane].items;
   lane_in_flight_[lane].bytes += bytes;
   std::vector<LaneShare>& shares = batch->shares;
-  // The lane's share is kept last while the lane has its turn.
+  // The share of the lane whose turn it is stands last, where it is found at once.
   if (shares.empty() || shares.back().lane != lane) {
     const auto known = std::find_if(shares.begin(), shares.end(),
                                     [&](const LaneShare& share) { return share.lane == lane; });
@@ -61,7 +61,7 @@ void LinkQueue::TakeBatch(std::vector<LinkQueueItem>* items) {
       break;
     }
     bytes += item.bytes;
-    // The item's copy of received_at(): the publication itself is still in another core's cache.
+    // Read the item's copy of received_at(), because the publication is in another core's cache.
     batch.received = std::min(batch.received, item.received);
     CountTaken(lane, item.bytes, &batch);
   }
@@ -72,11 +72,11 @@ void LinkQueue::FinishBatch(uint64_t items, uint64_t bytes) {
   sent_items_ += items;
   sent_bytes_ += bytes;
   unacked_.back().end = sent_items_;
-  ForgetAcknowledged();  // a batch without items is acknowledged with the one before
+  ForgetAcknowledged();  // a batch without items counts as acknowledged with the batch before it
 }
 
 void LinkQueue::Acknowledge(uint64_t items, uint64_t bytes) {
-  // A worker that acknowledges what was never sent must not open the window beyond all bounds.
+  // A faulty worker may acknowledge items that were never sent.  That must not open the window.
   acked_items_ = std::clamp(items, acked_items_, sent_items_);
   acked_bytes_ = std::clamp(bytes, acked_bytes_, sent_bytes_);
   ForgetAcknowledged();
@@ -95,7 +95,8 @@ void LinkQueue::ForgetAcknowledged() {
 absl::Duration LinkQueue::OldestReceived() const {
   absl::Duration oldest = absl::InfiniteDuration();
   for (const Batch& batch : unacked_) oldest = std::min(oldest, batch.received);
-  // Every item, because repaired publications wait behind younger ones of other channels.
+  // All items must be looked at: a repaired publication may wait behind younger ones of other
+  // channels.
   queue_.ForEach([&](const LinkQueueItem& item) { oldest = std::min(oldest, item.received); });
   return oldest;
 }

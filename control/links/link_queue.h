@@ -1,11 +1,11 @@
-// LinkQueue holds what waits to be sent to one worker, and counts what the worker has not
-// acknowledged yet (the window).
+// LinkQueue holds the items that wait to be sent to one worker, and the window: it counts the items
+// that were sent and that the worker has not acknowledged yet.
 //
 // Items wait in the lanes of a FairQueue, one lane for each service, so that a flood on one service
-// delays the others by its share of the link alone.  Each lane may fill its equal part of the queue
-// and of the window, whatever the other lanes do.
+// delays the others only by its equal share of the link.  Each lane may always use its equal part
+// of the queue and of the window, even if the others fill the rest.
 //
-// Threading: none; its user's lock.
+// Threading: guarded by WorkerLink's mutex.
 // Cost:      Push() is O(1); TakeBatch() is O(1) an item, and O(lanes) an item while the window is
 //            full.  OldestReceived() looks at every item.
 #pragma once
@@ -24,7 +24,7 @@ namespace fanwire::control {
 
 class LinkQueue {
  public:
-  // Bytes are those of envelopes.
+  // Only the bytes of envelopes are counted.
   struct Options {
     size_t max_queued_bytes = 64 << 20;
     size_t max_queued_items = 65536;
@@ -38,10 +38,10 @@ class LinkQueue {
 
   explicit LinkQueue(const Options& options) : options_(options) {}
 
-  // ---- waiting
+  // ---- queueing
 
-  // Whether an item of `bytes` finds no space: the queue is over its bounds, and so is the lane's
-  // equal part of it.  Push() does not ask.
+  // Returns whether there is no space for an item of `bytes`: the whole queue is over its bounds,
+  // and the lane over its equal part.  Push() does not check this.
   bool IsFull(uint32_t lane, size_t bytes) const {
     if (queue_.size() < options_.max_queued_items &&
         queue_.bytes() + bytes <= options_.max_queued_bytes) [[likely]] {
@@ -49,30 +49,31 @@ class LinkQueue {
     }
     return LaneIsFull(lane, bytes);
   }
-  // Whether at most a quarter of the queue is in use, so that repairs may go on.
+  // Returns whether at most a quarter of the queue is in use, so that repairs may go on.
   bool HasRoom() const {
     return queue_.bytes() <= options_.max_queued_bytes / 4 &&
            queue_.size() <= options_.max_queued_items / 4;
   }
   void Push(uint32_t lane, LinkQueueItem item) { queue_.Push(lane, std::move(item)); }
-  // Forgets what waits.  What was sent stays in the window until it is acknowledged.
+  // Drops the items that wait.  Sent items stay in the window until they are acknowledged.
   void Clear() { queue_.Clear(); }
 
   // ---- sending, one batch at a time
 
-  // Whether something waits that the window lets out.
+  // Returns whether an item waits that the window allows to be sent.
   bool CanTakeBatch() const;
-  // Appends the items of the next batch to `items`, which is empty.  FinishBatch() follows before
+  // Moves the items of the next batch to `items`, which must be empty.  Call FinishBatch() before
   // the next TakeBatch().
   void TakeBatch(std::vector<LinkQueueItem>* items);
-  // The batch is encoded.  `items` and `bytes` are what the worker will count for it; they may
-  // differ from what was taken, because publications expire and event names are items too.
+  // Call when the batch is encoded.  `items` and `bytes` are the numbers that the worker will count
+  // for the batch.  They may differ from the numbers taken, because expired publications are left
+  // out and introductions of event names are added.
   void FinishBatch(uint64_t items, uint64_t bytes);
-  // The worker has applied so many items and bytes since the link began.  Numbers lower than the
-  // last ones, or higher than what was sent, count as these.
+  // Call when the worker reports how many items and bytes it has applied since the link began.
+  // Numbers below the previous ones, or above the numbers sent, are clamped to them.
   void Acknowledge(uint64_t items, uint64_t bytes);
 
-  // When the earliest publication that waits or is not acknowledged was received;
+  // Returns when the earliest of the publications that wait or are not acknowledged was received;
   // InfiniteDuration if there is none.
   absl::Duration OldestReceived() const;
 
@@ -83,37 +84,37 @@ class LinkQueue {
   uint64_t in_flight_bytes() const { return sent_bytes_ - acked_bytes_; }
 
  private:
-  // What was taken out of one lane.
+  // The items that a batch took from one lane.
   struct LaneShare {
     uint32_t lane = 0;
     uint64_t items = 0;
     uint64_t bytes = 0;
   };
   struct Batch {
-    uint64_t end = kOpen;  // sent_items_ behind this batch
-    // When the earliest publication of the batch was received; infinite: it has none.
+    uint64_t end = kOpen;  // sent_items_ after this batch
+    // When the earliest publication of the batch was received; InfiniteDuration if it has none.
     absl::Duration received = absl::InfiniteDuration();
     std::vector<LaneShare> shares;
   };
   static constexpr uint64_t kOpen = UINT64_MAX;  // taken, not finished
 
   bool LaneIsFull(uint32_t lane, size_t bytes) const;
-  // Whether the window lets something of the lane out.
+  // Returns whether the window allows items of the lane to be sent.
   bool MayLeave(uint32_t lane) const;
   // Counts an item of the lane as taken into `batch`.
   void CountTaken(uint32_t lane, size_t bytes, Batch* batch);
-  // Drops the batches that are acknowledged as a whole.
+  // Removes the completely acknowledged batches from unacked_.
   void ForgetAcknowledged();
 
   const Options options_;
   FairQueue<LinkQueueItem> queue_;
-  // Since the link began, as the worker counts.
+  // Counts since the link began, in the worker's way of counting.
   uint64_t sent_items_ = 0;
   uint64_t sent_bytes_ = 0;
   uint64_t acked_items_ = 0;
   uint64_t acked_bytes_ = 0;
-  std::deque<Batch> unacked_;              // in the order of sending; the last may be open
-  std::vector<LaneShare> lane_in_flight_;  // sums of unacked_ by lane; the index is the lane
+  std::deque<Batch> unacked_;              // in the order of sending; the last may be kOpen
+  std::vector<LaneShare> lane_in_flight_;  // for each lane, the sum of its shares in unacked_
 };
 
 }  // namespace fanwire::control

@@ -1,5 +1,5 @@
-// LinkQueueItem is one item of a LinkQueue: something that happens to a channel.  BatchWriter
-// encodes it when it is sent.
+// LinkQueueItem is one item of a LinkQueue: a delivery, an introduction or release of a channel, a
+// gap, or an answer to a subscribe.  BatchWriter encodes it when it is sent.
 //
 // Threading: values.
 #pragma once
@@ -39,12 +39,12 @@ struct LinkQueueItem {
   Kind kind = Kind::kDeliver;
   uint32_t handle = 0;
   PublicationPtr publication = {};  // kDeliver
-  // The rarer kinds, by pointer so that a delivery stays small.
+  // The other kinds are rare.  They are held by pointer, so that a delivery stays small.
   std::unique_ptr<OwnedIntroduction> introduction = nullptr;
   std::unique_ptr<LinkGap> gap = nullptr;
   std::unique_ptr<SubscribeAnswer> answer = nullptr;
   size_t bytes = 0;  // of envelopes
-  // received_at() of a kDeliver's publication; infinite for other kinds.
+  // kDeliver: the publication's received_at(); other kinds: InfiniteDuration.
   absl::Duration received = absl::InfiniteDuration();
 };
 

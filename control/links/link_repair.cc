@@ -102,13 +102,13 @@ void LinkRepair::BeginSnapshot(absl::Duration unapplied_since) {
 
 absl::Duration LinkRepair::UnappliedSince(absl::Duration now,
                                           absl::Duration oldest_unapplied) const {
-  // The worker has not even told what it wants.
+  // The worker has not reported any interest yet, so nothing has changed since it attached.
   if (!had_snapshot_) return missed_since_;
   absl::Duration since = std::min(now, oldest_unapplied);
   for (const std::multiset<absl::Duration>& dirty : since_) {
     if (!dirty.empty()) since = std::min(since, *dirty.begin());
   }
-  // What it had missed before is not all marked yet.
+  // Not all channels that the worker missed publications of are marked dirty yet.
   if (held_) since = std::min(since, missed_since_);
   return since - kReceptionMargin;
 }

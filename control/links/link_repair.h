@@ -1,17 +1,18 @@
-// LinkRepair remembers what one worker must still be sent from history: the dirty channels, whose
-// live publications found the link's queue full, and the subscribes that wait for their answers.
-// It also remembers since when the worker may have missed publications.
+// LinkRepair remembers what must still be sent to one worker from history: the dirty channels,
+// whose live publications found the link's queue full, and the subscribes whose answers were
+// deferred.  It also remembers since when the worker may have missed publications.
 //
-// A dirty channel waits in a queue until a thread takes it (NextDirty()).  From then on that
-// thread, or the engine while it fetches history, owes either MarkDirtyAgain() or Finish(); until
-// then the channel counts as dirty, although it waits in no queue.
+// A dirty channel waits in a queue until a thread takes it (NextDirty()).  That thread, or the
+// callback of the engine's fetch, must later call MarkDirtyAgain() or Finish().  Until then the
+// channel counts as dirty, although it is not in the queue.
 //
-// While a worker tells its interest, its link is held: nothing is taken to be repaired.
+// While a worker reports its interest, its link is held: NextDirty() and NextDeferred() return
+// nothing.
 //
-// Threading: none; its user's lock.  One thread repairs at a time, between Begin() and End(); a
-//            fetch may end at any time.
-// Ownership: shares the channels with Router, and never looks into them.
-// Cost:      O(log dirty channels) for a dirty channel, O(1) for all else.
+// Threading: guarded by WorkerLink's mutex.  One thread repairs at a time, between Begin() and
+//            End().  A fetch may end at any time, on another thread.
+// Ownership: shares the channels with Router, and never reads them.
+// Cost:      O(log dirty channels) for a dirty channel, O(1) for everything else.
 #pragma once
 
 #include <cstddef>
@@ -28,11 +29,11 @@ namespace fanwire::control {
 
 struct ChannelState;
 
-// A channel of which a worker misses publications.
+// A channel of which a worker has not got all publications.
 struct DirtyChannel {
   std::shared_ptr<ChannelState> channel;
-  uint32_t lane = 0;  // its service's
-  // Nothing that the worker misses of it was received before.
+  uint32_t lane = 0;  // of the channel's service
+  // The missing publications were received at this time or later.
   absl::Duration since;
 };
 
@@ -40,73 +41,78 @@ class LinkRepair {
  public:
   // ---- dirty channels
 
-  // The channel must be repaired from history.
+  // Adds a channel that must be repaired from history.
   void MarkDirty(DirtyChannel dirty);
   // Takes the channel that has waited longest; its `channel` is null if there is none, or while
   // held.
   DirtyChannel NextDirty();
-  // A channel that was taken waits once more, and misses only what was received since `since`.
+  // Puts a channel that was taken back into the queue.  The publications that are still missing
+  // were received at `since` or later.
   void MarkDirtyAgain(DirtyChannel dirty, absl::Duration since);
-  // All that the worker missed of a channel that was taken is queued, or not wanted any more.
+  // Ends a channel that was taken: all that the worker missed is queued, or the worker does not
+  // want the channel any more.
   void Finish(const DirtyChannel& dirty);
-  // Channels that wait to be taken.
+  // The number of channels in the queue.
   size_t waiting_count() const { return dirty_.size(); }
-  // Dirty channels, those that were taken among them.
+  // The number of dirty channels, including those that were taken.
   size_t dirty_count() const;
-  // Whether all that was received up to `time` for the service of this lane has been queued.
+  // Returns whether all publications of this lane's service that were received up to `time` have
+  // been queued on the link.
   bool IsRepairedUpTo(uint32_t lane, absl::Duration time) const;
 
-  // ---- subscribes that wait
+  // ---- deferred subscribes
 
   void Defer(SubscribeRequest request);
-  // A subscribe that was taken cannot be answered before something else has changed.
+  // Defers a subscribe that was taken and cannot be answered before something else has changed.
   void DeferAgain(SubscribeRequest request) { deferred_.push_back(std::move(request)); }
-  // Begins a round over all that wait, and returns their number.
+  // Begins a round over the deferred subscribes, and returns their number.
   size_t BeginDeferred();
-  // Takes the subscribe that has waited longest; false if there is none, or while held.
+  // Takes the subscribe that has waited longest.  Returns false if there is none, or while held.
   bool NextDeferred(SubscribeRequest* request);
   size_t deferred_count() const { return deferred_.size(); }
 
-  // Forgets the channels and subscribes that wait.
+  // Forgets the channels and subscribes in the queues.
   void Clear();
 
   // ---- whose turn it is
 
-  // Whether there is something to try: a channel waits, or a subscribe that was not tried since the
-  // last change.
+  // Returns whether there is work: a dirty channel waits, or a deferred subscribe that can perhaps
+  // be answered now.  False while held.
   bool HasWork() const { return !held_ && (!dirty_.empty() || (untried_ && !deferred_.empty())); }
-  // Whether a thread should begin to repair.
+  // Returns whether a thread should call Begin().
   bool IsWanted() const { return !repairing_ && HasWork(); }
-  // Returns false if another thread repairs.  That thread then does this one's work too.
+  // Returns false if another thread is repairing.  That thread will then do this work too.
   bool Begin();
-  // Returns whether Begin() was refused meanwhile: the caller goes on repairing.
+  // Returns true if Begin() was refused meanwhile.  The caller must then go on repairing.
   bool End();
 
   // ---- the worker's interest, and since when it may have missed publications
   //
-  // Times compare with Publication::received_at().
+  // All times are to be compared with Publication::received_at().
 
   void SetHeld(bool held);
   bool held() const { return held_; }
-  // The worker is about to tell all its interest: holds.  If it has done so before, what it has not
-  // applied since `unapplied_since` counts as missed.
+  // Call when the worker begins to report all of its interest.  Holds the link.  If this is not the
+  // attachment's first report, missed_since() becomes `unapplied_since`.
   void BeginSnapshot(absl::Duration unapplied_since);
-  // What was received since then may be missed, of channels that the worker wants and knows no
-  // position of.  InfiniteDuration: nothing, because the worker is new.
+  // The worker may have missed publications that were received since this time.  It matters for the
+  // channels of which the worker reports no position.  InfiniteDuration: the worker is new and has
+  // missed nothing.
   void SetMissedSince(absl::Duration since) { missed_since_ = since; }
   absl::Duration missed_since() const { return missed_since_; }
-  // Since when publications may not have been applied: the missed_since() of the worker's next
-  // attachment.  `oldest_unapplied` is LinkQueue::OldestReceived().
+  // Returns since when there may be publications that the worker has not applied.  This is the
+  // missed_since() of the worker's next attachment.  `oldest_unapplied` is
+  // LinkQueue::OldestReceived().
   absl::Duration UnappliedSince(absl::Duration now, absl::Duration oldest_unapplied) const;
 
  private:
   std::multiset<absl::Duration>& SinceOf(uint32_t lane);
 
-  std::deque<DirtyChannel> dirty_;  // that wait
-  // DirtyChannel::since of all that are dirty, by lane.
+  std::deque<DirtyChannel> dirty_;  // without those that a thread has taken
+  // By lane, DirtyChannel::since of all dirty channels, also of those that were taken.
   std::vector<std::multiset<absl::Duration>> since_;
   std::deque<SubscribeRequest> deferred_;
-  bool untried_ = false;  // some of deferred_ may be answered now
+  bool untried_ = false;  // perhaps one of deferred_ can be answered now
   bool repairing_ = false;
   bool repair_again_ = false;  // Begin() was refused
 

@@ -10,7 +10,7 @@
 
 namespace fanwire::control {
 
-// A ControlMessage as it goes over the wire, in two pieces.
+// The bytes of a ControlMessage, in two pieces that follow one another.
 struct LinkMessage {
   std::string head = {};
   std::string body = {};
@@ -20,9 +20,9 @@ class LinkTransport {
  public:
   virtual ~LinkTransport() = default;
 
-  // Starts writing, and calls WorkerLink::OnWriteDone() when the next write may follow.
+  // Starts a write.  Calls WorkerLink::OnWriteDone() when the next write may be started.
   virtual void Write(LinkMessage message) = 0;
-  // Ends the stream.  It is called once, never during a write, and is the last call.
+  // Ends the stream.  This is the last call, and never made during a write.
   virtual void Finish(const absl::Status& status) = 0;
 };
 

@@ -5,7 +5,7 @@
 namespace fanwire::control {
 
 void PatternTimes::BeginSnapshot() {
-  // A snapshot that never ended leaves what it did not tell.
+  // If an earlier snapshot never ended, before_ still has the patterns that it did not report.
   for (const auto& [pattern, since] : now_) before_.insert_or_assign(pattern, since);
   now_.clear();
 }

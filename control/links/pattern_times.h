@@ -1,10 +1,11 @@
-// PatternTimes remembers since when one worker has wanted each of its patterns, over its
-// attachments and snapshots.  When the worker attaches again, it is sent what it missed of channels
-// that it knows no position of, but nothing that was published before it wanted their patterns: its
-// sessions subscribed later.
+// PatternTimes remembers since when one worker has wanted each of its patterns, across attachments
+// and snapshots of its interest.  A worker that attaches again is sent the publications that it
+// missed on channels of which it knows no position.  It must not get publications that are older
+// than its interest in the pattern, because its sessions subscribed later.
 //
-// Threading: none; its user's lock.
-// Cost:      24 bytes a pattern, by the hash of proto/interest_hash.h; a hash lookup each.
+// Threading: guarded by WorkerLink's mutex.
+// Cost:      24 bytes a pattern, whose key is its hash (proto/interest_hash.h).  Add() and Remove()
+//            are a hash lookup.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +17,13 @@ namespace fanwire::control {
 
 class PatternTimes {
  public:
-  // The worker is about to tell all its patterns anew.
+  // Call when the worker begins to report all of its patterns again.
   void BeginSnapshot();
-  // It has told them: those that it did not tell are forgotten.
+  // Call when it has reported them.  Forgets the patterns that it did not report again.
   void EndSnapshot() { before_.clear(); }
 
-  // The worker wants the pattern now.  Returns since when: for a pattern that it already wanted
-  // before the snapshot, since then; else since `since`.
+  // Adds a pattern.  Returns since when the worker has wanted it: the known time if it wanted it
+  // already before the snapshot, otherwise `since`.
   absl::Duration Add(uint64_t pattern, absl::Duration since);
   void Remove(uint64_t pattern) { now_.erase(pattern); }
 
@@ -30,7 +31,7 @@ class PatternTimes {
   using Times = absl::flat_hash_map<uint64_t, absl::Duration>;
 
   Times now_;
-  Times before_;  // the snapshot, those that it has not told yet
+  Times before_;  // patterns from before the snapshot that were not reported again yet
 };
 
 }  // namespace fanwire::control

@@ -1,5 +1,5 @@
-// SubscribeRequest is what a worker asks when one of its sessions subscribes to a channel;
-// SubscribeAnswer is what control answers.
+// SubscribeRequest is a worker's request when one of its sessions subscribes to a channel.
+// SubscribeAnswer is control's answer.
 //
 // Threading: values.
 #pragma once
@@ -27,13 +27,13 @@ struct SubscribeRequest {
   int64_t recover_offset = 0;
   uint64_t page_bytes = 0;    // 0: 256 KiB
   std::string address = {};   // the client's host; empty: not known
-  absl::Duration asked = {};  // when control got it, monotonic
+  absl::Duration asked = {};  // when control received it, monotonic
 };
 
 // One page of the answer to a SubscribeRequest.
 struct SubscribeAnswer {
   uint64_t query_id = 0;
-  LinkHandle handle;  // its number is 0 if there is no channel; its lane is set in any case
+  LinkHandle handle;  // number 0: there is no channel.  The lane is always set
   Position head;
   bool recovered = false;
   const char* reason = "";  // a literal

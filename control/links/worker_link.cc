@@ -191,7 +191,7 @@ void WorkerLink::BeginSnapshot() {
 
 absl::Duration WorkerLink::AddPattern(uint64_t pattern) {
   MutexLock lock(&mu_);
-  // A worker that an earlier control had attached tells patterns of unknown age.
+  // A worker that was attached to an earlier control reports patterns whose age is not known.
   const bool unknown = repair_.held() && !pattern_times_known_;
   return pattern_times_.Add(pattern, unknown ? -absl::InfiniteDuration() : clock_->Now());
 }
@@ -274,7 +274,7 @@ bool WorkerLink::FlushQueue() {
         return repairs;
       case Next::kBatch:
         if (WriteBatch()) return repairs;
-        break;  // all of it had expired: the next one
+        break;  // all publications of the batch had expired: make the next batch
       case Next::kFinish:
         transport_->Finish(status);
         return false;
@@ -291,8 +291,8 @@ bool WorkerLink::WriteBatch() {
     ++sent_batches_;
     if (empty) writing_ = false;
   }
-  // Once the write has begun, another thread may see its end and begin the next one: from here on
-  // sending_ and batch_writer_ are that thread's.
+  // When the write has begun, another thread may get OnWriteDone() and begin the next write.  From
+  // here on, sending_ and batch_writer_ belong to that thread.
   if (!empty) transport_->Write(std::move(written.message));
   for (const uint64_t tracking_id : written.expired) owner_->OnExpired(this, tracking_id);
   return !empty;
@@ -318,7 +318,7 @@ void WorkerLink::OnWriteDone(bool ok) {
     MutexLock lock(&mu_);
     FANWIRE_CHECK(writing_);
     writing_ = false;
-    if (!ok) EndLocked(absl::UnavailableError("the worker's stream broke"));
+    if (!ok) EndLocked(absl::UnavailableError("the stream to the worker broke"));
   }
   Flush();
 }

@@ -1,15 +1,15 @@
-// WorkerLink is one attachment of one worker: it writes to the worker's stream what happens to the
-// worker's channels, and control messages.  Its parts are LinkQueue (items that wait, and the
-// window of those that are not acknowledged), LinkRepair (channels and subscribes that wait for
-// room) and InterestDigest.
+// WorkerLink is one attachment of one worker.  It writes the items of the worker's channels
+// (deliveries, gaps, answers) and control messages to the worker's stream.  Its parts are LinkQueue
+// (items that wait to be sent or acknowledged), LinkRepair (channels and subscribes that wait for
+// room in the queue) and InterestDigest.
 //
-// One write is in flight; all that queues meanwhile leaves in the next batch, of up to 256 items or
-// about 256 KiB.  An idle link sends at once.  Control messages (Welcome, Config, queries, replies)
-// go before batches, and the window does not count them.
+// One write is in flight at a time.  Items that are queued meanwhile leave in the next batch, which
+// has up to 256 items or about 256 KiB.  An idle link sends at once.  Control messages (Welcome,
+// Config, queries, replies) go before batches, and do not count in the window.
 //
 // When a service's lane of the queue is full, Router marks the channel dirty and stops queueing its
 // live publications for this link.  When the queue has drained to a quarter, LinkOwner::OnRoom()
-// lets Router read the rest from history.
+// lets Subscriptions read the missing publications from history.
 //
 // Threading: safe from every thread.  One mutex guards the queue, the repairs and the writing
 //            state; nothing is locked under it.  Functions that may write to the transport must be
@@ -47,7 +47,7 @@ class BatchWriter;
 class WorkerLink;
 struct ChannelState;
 
-// Who owns the links: Subscriptions.  Called without any lock.
+// The owner of the links, which is Subscriptions.  Its functions are called without any lock.
 class LinkOwner {
  public:
   virtual ~LinkOwner() = default;
@@ -60,7 +60,7 @@ class LinkOwner {
 
 enum class LinkOffer {
   kQueued,
-  kFull,    // over its bounds
+  kFull,    // the queue is over its bounds
   kClosed,  // the attachment has ended
 };
 
@@ -68,7 +68,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
  public:
   using Options = LinkQueue::Options;
 
-  // Limit of the control messages that wait, in bytes, above which replies are dropped.
+  // If the control messages that wait have more bytes than this, replies are dropped.
   static constexpr size_t kMaxReplyBytes = 32 << 20;
 
   struct Stats {
@@ -84,7 +84,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
     int64_t dirty_channels = 0;
   };
 
-  // `transport` must stay until it was told to finish, `owner` as long as the link.
+  // `transport` must live until its Finish() is called, `owner` as long as the link.
   WorkerLink(uint64_t id, const Options& options, const Clock* clock, LinkTransport* transport,
              LinkOwner* owner);
   ~WorkerLink();
@@ -99,23 +99,24 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   LinkHandle Introduce(const ChannelIntroduction& channel);
   // Queues ChannelRelease.
   void Release(LinkHandle handle);
-  // Queues a publication.  Only live ones are answered kFull: a repair is queued beyond the bounds,
-  // because the caller has asked HasRoom() before.
+  // Queues a publication.  Returns kFull only for live ones.  A repair is queued whatever the
+  // bounds, because its caller checks HasRoom() first.
   LinkOffer Deliver(LinkHandle handle, const PublicationPtr& publication, bool repair);
   void Gap(LinkHandle handle, int64_t from, int64_t to, const char* reason, Epoch epoch);
   void Answer(SubscribeAnswer answer);
   // Counts a publication without history that found the queue full.
   void CountDropped();
-  // Whether the queue is at most a quarter full, so that repairs may go on.
+  // Returns whether the queue is at most a quarter full, so that repairs may go on.
   bool HasRoom() const;
-  // Whether the lane has space, so that a subscribe may be answered at once.  Never while held.
+  // Returns whether the lane has space, so that a subscribe may be answered at once.  False while
+  // held.
   bool AcceptsAnswers(uint32_t lane) const;
 
   // ---- repairs and deferred subscribes; see LinkRepair
   //
   // After Close() nothing waits any more.
 
-  // `since` may be in the future: then it is now.
+  // A `since` in the future counts as now.
   void MarkDirty(std::shared_ptr<ChannelState> channel, uint32_t lane, absl::Duration since);
   DirtyChannel NextDirty();
   void MarkDirtyAgain(DirtyChannel dirty, absl::Duration since);
@@ -126,49 +127,50 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   void DeferAgain(SubscribeRequest request);
   size_t BeginDeferred();
   bool NextDeferred(SubscribeRequest* request);
-  // Whether there is something to repair, and room for it.
+  // Returns whether there is something to repair, and room for it.
   bool HasRepairs() const;
   bool BeginRepair();
   bool EndRepair();
-  // Counts a channel that was dirty and is caught up.
+  // Counts a dirty channel that has caught up.
   void CountRepair();
 
   // ---- the worker's interest; see LinkRepair
 
-  // A link is held until the worker has told all its interest.  Channels that it names meanwhile
-  // are dirty from the start, so that the publications it missed come before live ones.
+  // A link is held until the worker has reported all of its interest.  Channels that it reports
+  // meanwhile begin dirty, so that the publications it missed come before live ones.
   void SetHeld(bool held);
   bool held() const;
   void BeginSnapshot();
-  // The worker wants a pattern with this InterestHash().  Returns since when, over its attachments
-  // too.
+  // Adds a pattern with this InterestHash().  Returns since when the worker has wanted it, which
+  // may be a time of an earlier attachment.
   absl::Duration AddPattern(uint64_t pattern);
   void RemovePattern(uint64_t pattern);
-  // The patterns of the last attachment of the same process, and of this one.
+  // SetPatternTimes() takes over the times from the previous attachment of the same process.
+  // TakePatternTimes() hands them to the next one.
   void SetPatternTimes(PatternTimes times);
   PatternTimes TakePatternTimes();
   void SetMissedSince(absl::Duration since);
   absl::Duration missed_since() const;
-  // After Close(): as it was when the attachment ended.
+  // See LinkRepair::UnappliedSince().  After Close(), the value at the end of the attachment.
   absl::Duration unapplied_since() const;
-  // The interest that Router has been told.
+  // The digest of the interest that Subscriptions was given for this link.
   InterestDigest& interest_digest() { return interest_digest_; }
 
   // ---- writing; without any lock
 
-  // Starts a write if none is in flight and there is something to send.  Then lets the owner
-  // repair, if that is wanted.
+  // Starts a write if none is in flight and there is something to send.  Then calls
+  // LinkOwner::OnRoom() if there is something to repair and room for it.
   void Flush();
-  // The same without the owner.  Returns whether repairs are wanted.
+  // Does the same without calling the owner.  Returns whether OnRoom() should be called.
   bool FlushQueue();
-  // Queues a control message and flushes.  Returns false if the link is closed, or if the message
-  // holds replies to clients and finds more than kMaxReplyBytes waiting: the message is dropped.
+  // Queues a control message and flushes.  Drops the message and returns false if the link is
+  // closed, or if the message holds replies to clients and more than kMaxReplyBytes wait.
   bool Send(std::unique_ptr<v1::ControlMessage> message);
-  // The transport's write has ended; !ok: the stream is broken.
+  // The transport calls this when a write has ended.  `ok` is false if the stream is broken.
   void OnWriteDone(bool ok);
-  // The worker has applied `items` and `bytes` since the link began.
+  // Call when the worker reports how many items and bytes it has applied since the link began.
   void OnAck(uint64_t items, uint64_t bytes);
-  // Ends the attachment once the write in flight is done.  What is queued is dropped.
+  // Ends the attachment when the write in flight is done.  Drops everything that is queued.
   void Close(absl::Status status);
   bool closed() const;
 
@@ -176,9 +178,9 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
 
  private:
   absl::Duration UnappliedSinceLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Drops all that waits.  The next flush finishes the stream.
+  // Drops everything that is queued.  The next flush finishes the stream.
   void EndLocked(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Encodes and writes the items of sending_.  Returns false if nothing was left of them.
+  // Encodes and writes the items of sending_.  Returns false if all of them have expired.
   bool WriteBatch();
 
   const uint64_t id_;
@@ -200,7 +202,7 @@ class WorkerLink : public std::enable_shared_from_this<WorkerLink> {
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status close_status_ ABSL_GUARDED_BY(mu_);
   absl::Duration ended_since_ ABSL_GUARDED_BY(mu_);  // unapplied_since() once closing_
-  // What stats() cannot ask the parts.
+  // Counts of Stats that no part keeps.
   int64_t repairs_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t gaps_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t dropped_ ABSL_GUARDED_BY(mu_) = 0;

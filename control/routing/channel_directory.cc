@@ -11,7 +11,8 @@ namespace fanwire::control {
 
 namespace {
 
-// The set has room for twice the channels that it holds, at times.
+// The estimate must not be too small: right after the set has grown it has room for twice the
+// channels that it holds.
 static_assert(sizeof(ChannelState) + 2 * sizeof(ChannelTable::Entry) + 3 * 16 <=
               kChannelStateBytes);
 
@@ -19,7 +20,7 @@ std::vector<std::string> MirrorPrefixes(const ServiceSpec& spec) {
   std::vector<std::string> prefixes;
   for (const MirrorRule& rule : spec.mirrors) {
     std::string prefix = rule.to.substr(0, rule.to.find('{'));
-    // "{field}" alone would be every channel.
+    // An empty prefix, as of the rule "{field}", would match every channel.
     if (!prefix.empty()) prefixes.push_back(std::move(prefix));
   }
   return prefixes;
@@ -267,7 +268,8 @@ int64_t ChannelDirectory::FirstMissed(const ChannelState& channel, const WorkerL
   const int64_t next = channel.routed + 1;
   since = std::max(since, link.missed_since());
   if (since == absl::InfiniteDuration() || channel.log == nullptr) return next;
-  // Nothing of it was there before: what history has lost of it is a gap that can be told.
+  // The whole channel came after `since`: the worker missed it from offset 1 on.  Offsets that
+  // history does not hold any more are then reported as a gap.
   if (channel.created >= since) return 1;
   return std::min(next, channel.log->FirstSince(since));
 }
@@ -295,8 +297,8 @@ ChannelLink* ChannelDirectory::Want(const std::shared_ptr<ChannelState>& channel
   if (ChannelLink* known = channel->Find(link.get()); known != nullptr) return known;
   ChannelLink& wanting = channel->links.emplace_back();
   wanting.link = link;
-  // Of what was published before now, its sessions need what they tell a position for (Resume()),
-  // or what their patterns missed (RefreshPatterns()).
+  // Of earlier publications the worker's sessions need those after a position that the worker tells
+  // (Resume()), and those that their patterns missed (RefreshPatterns()).
   if (link->held()) HoldBack(channel, &wanting);
   return &wanting;
 }
@@ -361,7 +363,8 @@ void ChannelDirectory::Sweep() {
       }
       Forget(shard, it++);
     }
-    // Without those that are forgotten, and with what an engine remembered of the others.
+    // Rebuild the order: some channels were forgotten above, and an engine may have history of
+    // others that it kept over a restart.
     shard.order.Clear();
     for (const ChannelTable::Entry& entry : shard.channels) shard.order.AddAgain(entry.state.get());
     shard.order.EndAddAgain();
@@ -370,7 +373,7 @@ void ChannelDirectory::Sweep() {
   while (engine_->excess_bytes() > 0) {
     const int64_t before = engine_->history_bytes();
     TrimHistory();
-    if (engine_->history_bytes() >= before) break;  // there is nothing that may go
+    if (engine_->history_bytes() >= before) break;  // nothing is left to drop
   }
   for (ServiceState* const service : services()) service->idempotency.Expire(now);
 }
@@ -386,7 +389,7 @@ void ChannelDirectory::TrimHistory() {
   const int64_t now = absl::ToInt64Nanoseconds(clock_->Now());
   size_t left = kTrimPublications;
   for (int64_t excess = engine_->excess_bytes(); excess > 0; excess = engine_->excess_bytes()) {
-    // Publishers that add more than they drop go on until they do not.
+    // If publishers add more than they drop, they drop more than kTrimPublications at a time.
     if (left == 0 && excess < engine_->history_bytes() / 20) return;
     size_t oldest = 0;
     int64_t first = HistoryOrder::kNone, second = HistoryOrder::kNone;
@@ -400,13 +403,13 @@ void ChannelDirectory::TrimHistory() {
       }
     }
     if (first == HistoryOrder::kNone) return;
-    // A little more than what is older than all other shards', so that shards do not take turns for
-    // every publication.
+    // Drop what is older than everything in the other shards, and a little more, so that two
+    // shards do not take turns for every publication.
     const int64_t slack = std::max<int64_t>(0, now - first) / 64;
     const int64_t until = second == HistoryOrder::kNone ? second : std::max(first, second) + slack;
     ChannelTable::Shard& shard = table_.shard(oldest);
     MutexLock lock(&shard.mu);
-    // One by one: publications may be large.
+    // One at a time, because a single large publication may be enough.
     size_t dropped = 1;
     for (size_t n = 0; n < kTrimPublications && dropped > 0 && engine_->excess_bytes() > 0; ++n) {
       dropped = shard.order.Drop(until, 1);

@@ -27,7 +27,7 @@
 
 namespace fanwire::control {
 
-// A service's configuration beside what is kept of it.
+// A service: its configuration and its state.
 struct ServiceEntry {
   const ServiceSpec* spec = nullptr;
   ServiceState* state = nullptr;
@@ -62,47 +62,49 @@ class ChannelDirectory {
   void SetServices(std::shared_ptr<const ServiceTable> services);
   std::shared_ptr<const ServiceSnapshot> snapshot() const;
 
-  // Counts of a service that was ever configured; null if it never was.
+  // Returns the state of a service that is configured or was before a reload; null if it never was.
   ServiceState* FindService(absl::string_view name) const;
-  // All of those services.
+  // Returns the states of all services that were ever configured.
   std::vector<ServiceState*> services() const;
 
-  // Publications refused that name no configured service.
+  // Counts the refused publications whose service is not configured.
   RefusalCounts& refused_elsewhere() { return refused_elsewhere_; }
 
-  // The state of a channel that is about to be published to, made if there is none.  `shard` is the
-  // channel's, `now` the clock's.
-  //   RESOURCE_EXHAUSTED  the service has as many channels as it may
+  // Returns the state of a channel that is about to be published to.  Makes the state if there is
+  // none.  `shard` is the channel's shard, `now` is Clock::Now().
+  //   RESOURCE_EXHAUSTED  the service has `max_channels` channels
   absl::StatusOr<std::shared_ptr<ChannelState>> FindOrCreate(
       ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
       const ServiceSpec& spec, absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
 
-  // Who wants the state of a channel that is not published to.
+  // On whose behalf FindOrCreateForReader() makes a state, and whether the budget allowed it.
   struct Reader {
-    absl::string_view address = {};  // of the client; empty: not known
-    // Whether a channel of the same shard that nobody wants may be forgotten to make room.
+    absl::string_view address = {};  // the client's; empty: not known
+    // Whether another channel of the same shard, which nobody wants, may be forgotten to make room.
     bool may_evict = true;
-    // Set if the budget is used up: MakeRoom() may help.
+    // Output: the budget is used up.  Unlock the shard, call MakeRoom() and try again.
     bool full = false;
   };
-  // The same for a channel that is only subscribed to.  See UnpublishedChannels.
-  //   RESOURCE_EXHAUSTED  the budget of unpublished channels, or the address's part of it, is used
-  //                       up
+  // Returns the state of a channel that a client subscribes to.  Makes the state, which counts as
+  // an unpublished channel (unpublished_channels.h), if there is none.
+  //   RESOURCE_EXHAUSTED  the budget of unpublished channels is used up, or the address holds as
+  //                       many of them as one address may
   absl::StatusOr<std::shared_ptr<ChannelState>> FindOrCreateForReader(
       ChannelTable::Shard& shard, const ChannelKey& key, const ServiceSnapshot& snapshot,
       const ServiceSpec& spec, Reader* reader, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
-  // Forgets an unpublished channel of the service that nobody wants by name, in whatever shard, if
-  // the budget is used up.  Returns whether there is room now.  No shard may be locked.
+  // If the budget of unpublished channels is used up, forgets one that nobody wants by name, in any
+  // shard.  Returns whether there is room now.  No shard may be locked.
   bool MakeRoom(ServiceState* service, const ServiceSpec& spec);
 
-  // Lets ChannelState::links hold every link that wants the channel by a pattern.  Freed handles
+  // Brings ChannelState::links up to date with the patterns: adds each link that wants the channel
+  // by a pattern and removes those that do not want it any more.  Freed handles
   // are announced to the worker with the next batch, after the next heartbeat at the latest.
   void RefreshPatterns(ChannelState* channel);
 
-  // The first offset that the link's worker cannot have although it has wanted the channel by a
-  // pattern since `since`, as far as is known without a position of it; the next one to be assigned
-  // if it missed nothing.
+  // Returns the first offset that the link's worker missed while it was away.  The worker has
+  // wanted the channel by a pattern since `since` and has told no position of it.  Returns the next
+  // offset to be assigned if the worker missed nothing.
   static int64_t FirstMissed(const ChannelState& channel, const WorkerLink& link,
                              absl::Duration since);
   // Gives the channel a handle on this link, if it has none.
@@ -110,58 +112,60 @@ class ChannelDirectory {
   // Ends the channel's handle on this link, if it has one.
   static void Release(ChannelLink* wanting);
 
-  // Finds or makes the entry of a link that wants the channel.
+  // Returns the link's entry in ChannelState::links.  Adds the entry if there is none.
   ChannelLink* Want(const std::shared_ptr<ChannelState>& channel,
                     const std::shared_ptr<WorkerLink>& link);
-  // Says whether the link wants the channel by its exact name.  Returns whether that is news.
+  // Records whether the link wants the channel by its exact name.  Returns whether that changed.
   bool SetExact(ChannelState* channel, ChannelLink* wanting, bool exact);
-  // Removes the link from those that want the channel; `wanting` is one of its.
+  // Removes `wanting`, which is an entry of the channel's links.
   void Remove(ChannelState* channel, ChannelLink* wanting);
 
-  // Trims history by age and memory, forgets channels without interest by name, history or recent
-  // use, and old idempotency keys.  Of very many channels each call looks at some, in turn.
+  // Trims history by age and memory, forgets old idempotency keys, and forgets the channels that no
+  // worker wants by name, that have no history and that were not used for the idle time.  A call
+  // looks at about kSweepChannels channels; the next call goes on behind them.
   //
-  // Interest by a pattern keeps no state: a client that wants all channels would keep all of them.
+  // Interest by a pattern does not keep a channel: one client that wants `**` would keep them all.
   void Sweep();
 
-  // A channel has got a publication into history.  Its shard, of this index, must be locked.
+  // Call after a publication of the channel has entered history.  `shard` is the index of the
+  // channel's shard, which must be locked.
   void NoteHistory(size_t shard, ChannelState* channel) {
     if (channel->in_history_order || !channel->keeps_history) [[likely]]
       return;
     AddToHistoryOrder(shard, channel);
   }
-  // While history takes more memory than it may, drops the oldest publications of all channels,
-  // approximately: those of one shard after the other, for a part of the time that history spans.
-  // Drops kTrimPublications at most, unless the bound is exceeded by more than a part of it.  No
-  // shard may be locked.
+  // While history takes more memory than it may, drops the oldest publications of all channels.
+  // The order is exact to 1/64 of the time that history spans.  Drops kTrimPublications at most, or
+  // more if history is over its bound by more than 1/20.  No shard may be locked.
   void TrimHistory();
   static constexpr size_t kTrimPublications = 64;
 
-  // How many channels a sweep looks at, give or take a shard.
+  // How many channels a sweep looks at, rounded up to whole shards.
   static constexpr size_t kSweepChannels = 50'000;
 
-  // Calls `visit` with every channel, a shard locked at a time.
+  // Calls `visit` with every channel.  The channel's shard is locked during the call.
   void ForEach(absl::FunctionRef<void(ChannelState*)> visit);
 
  private:
-  // Lets nothing go to a link before its worker has told all its interest.
+  // Sends nothing of the channel to a link whose worker is still reporting its interest.
   static void HoldBack(const std::shared_ptr<ChannelState>& channel, ChannelLink* wanting);
-  // Makes the state, for the links that wait for it; its kind is not counted yet.
+  // Makes the state and adds the links that wait for it.  The caller counts it as published or
+  // unpublished.
   std::shared_ptr<ChannelState> Create(ChannelTable::Shard& shard, const ChannelKey& key,
                                        const ServiceSnapshot& snapshot, const ServiceSpec& spec,
                                        absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
   // Counts a channel as one that is published to.
   absl::Status CountPublished(const ChannelKey& key, const ServiceSpec& spec);
-  // Ends an unpublished channel's time as such.
+  // Stops counting the channel as unpublished.
   void EndUnpublished(ChannelTable::Shard& shard, ChannelState* channel)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
   // Brings the channel's place in IdleChannels up to date.
   void UpdateIdle(ChannelState* channel);
-  // Forgets the unpublished channel of the shard that has been idle longest.  Returns false if no
-  // channel is.
+  // Forgets the service's unpublished channel in this shard that has been idle longest.  Returns
+  // false if none is idle.
   bool EvictIdle(ChannelTable::Shard& shard, const ServiceState* service)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
-  // Ends the channel's state.
+  // Removes the channel's state.
   void Forget(ChannelTable::Shard& shard, ChannelTable::Channels::iterator place)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
 
@@ -174,8 +178,8 @@ class ChannelDirectory {
   const Clock* const clock_;
   ChannelTable table_;
   RefusalCounts refused_elsewhere_;
-  std::atomic<size_t> next_shard_{0};    // to sweep
-  std::atomic<size_t> next_evicted_{0};  // shard in which MakeRoom() looks
+  std::atomic<size_t> next_shard_{0};    // where the next Sweep() begins
+  std::atomic<size_t> next_evicted_{0};  // where the next MakeRoom() begins
 
   mutable Mutex mu_;  // a leaf
   std::shared_ptr<const ServiceSnapshot> snapshot_ ABSL_GUARDED_BY(mu_);

@@ -1,7 +1,7 @@
-// What operators are told of a channel: its state, and events of its history.
+// The answers of ChannelQueries: a channel's summary, lists of channels, and parts of histories.
 //
 // Threading: values.
-// Ownership: they share nothing with the channels' states.
+// Ownership: they hold copies and share no memory with the channels' states.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,8 @@
 
 namespace fanwire::control {
 
-// A channel in a list, which may be long: enough to order it and to ask for the rest.
+// One channel of a list that may be long: only what is needed to sort the list, and to ask for the
+// channel's summary.
 struct ListedChannel {
   const std::string* service = nullptr;  // lives as long as the directory
   absl::string_view channel;             // lives as long as the list's names
@@ -27,7 +28,7 @@ struct ListedChannel {
   int64_t last_published_us = 0;         // wall clock; 0: never
 };
 
-// Copies of many names, in blocks: nobody else's memory is kept for them.
+// Copies of many names in a few large blocks of memory.
 class NameBlocks {
  public:
   absl::string_view Copy(absl::string_view name) {
@@ -70,7 +71,7 @@ struct ChannelSummary {
 struct HistorySlice {
   Position head;
   std::vector<PublicationPtr> publications;
-  bool more = false;  // cut at `limit` or `max_bytes`
+  bool more = false;  // there are more; the slice was cut at `limit` or `max_bytes`
   // Why events after HistoryRequest::since are missing from history: "epoch_changed",
   // "offset_unknown", "history_disabled" or "history_expired".  Empty if none is missing.
   const char* incomplete_reason = "";
@@ -81,10 +82,10 @@ struct HistoryRequest {
   absl::string_view channel = {};
   size_t limit = 100;
   size_t max_bytes = 1 << 20;  // of envelopes
-  // Only what came after it.  If history does not reach back to it, all that is kept, and the slice
-  // says why.
+  // Only events after this position.  If history does not reach back to it, the slice begins with
+  // the oldest event kept, and `incomplete_reason` says why.
   std::optional<Position> since = {};
-  // Only what came before it.  Another epoch than the channel's: nothing.
+  // Only events before this position; none if its epoch is not the channel's.
   std::optional<Position> before = {};
   bool reverse = false;
 };

@@ -33,7 +33,7 @@ class ChannelQueriesImpl final : public ChannelQueries {
     for (size_t i = 0; i < ChannelTable::kShards; ++i) {
       found.clear();
       CopyShard(directory_->table().shard(i), &found);
-      // Names and services never change: they are looked at without the lock.
+      // A channel's name and service never change, so they can be read without the lock.
       for (const Found& each : found) {
         const ChannelState& state = *each.state;
         if (!service.empty() && state.service->name != service) continue;
@@ -87,14 +87,14 @@ class ChannelQueriesImpl final : public ChannelQueries {
   }
 
  private:
-  // A channel with what of it must be read under its shard's lock.
+  // A channel, and copies of its fields that must be read under the shard's lock.
   struct Found {
     std::shared_ptr<const ChannelState> state;
     int64_t publications;
     int64_t last_published_us;
   };
 
-  // Copies the shard's channels, without those of dialects.
+  // Appends the shard's channels, except those of other dialects.
   static void CopyShard(ChannelTable::Shard& shard, std::vector<Found>* found) {
     MutexLock lock(&shard.mu);
     found->reserve(shard.channels.size());
@@ -122,7 +122,7 @@ class ChannelQueriesImpl final : public ChannelQueries {
   const Clock* const clock_;
 };
 
-// Why history does not hold all that came after `since`; empty if it does.
+// Returns why history does not hold all events after `since`; empty if it holds them.
 const char* IncompleteReason(const Position& since, const HistoryState& state,
                              const HistoryPolicy& policy) {
   if (since.epoch != state.head.epoch) return "epoch_changed";
@@ -147,7 +147,7 @@ absl::StatusOr<HistorySlice> ChannelQueriesImpl::ReadHistory(const HistoryReques
   MutexLock lock(&shard.mu);
   const std::shared_ptr<ChannelState>* const found = ChannelTable::Find(shard, key);
   if (found == nullptr) {
-    // Without state there is no series that `since` could belong to.
+    // A channel without state has no epoch, so `since` must be of an earlier one.
     if (request.since.has_value()) slice.incomplete_reason = "epoch_changed";
     return slice;
   }
@@ -167,8 +167,9 @@ absl::StatusOr<HistorySlice> ChannelQueriesImpl::ReadHistory(const HistoryReques
     const bool here = request.before->epoch == state.head.epoch;
     until = here ? std::min(until, std::max<int64_t>(request.before->offset, 1) - 1) : 0;
   }
-  // What is left lies behind `after`, up to `until`; in reverse the newest comes first.  Several
-  // turns are needed where publications whose own time is over are left out.
+  // The offsets that are still to be read are those above `after`, up to `until`.  In reverse the
+  // newest are read first.  Publications that have expired are left out, which is why reading takes
+  // several turns.
   size_t bytes = 0;
   std::vector<PublicationPtr> page;
   while (after < until) {

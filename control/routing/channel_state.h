@@ -1,7 +1,7 @@
-// What is kept of one channel: its log, the links that want it, and how far each of them is.
+// The state of one channel: its log, the links that want it, and how far each of them has got.
 //
-// A publication makes the state, and so does a subscribe.  A state that nothing was ever published
-// to has an UnpublishedChannel, because it has a budget of its own (unpublished_channels.h).
+// The first publication or the first subscribe makes the state.  Until something is published to
+// the channel, it counts against a budget of its own (unpublished_channels.h).
 //
 // Threading: guarded by the channel's shard (channel_table.h), except for `service`, `dialect`,
 //            `pattern_counters`, `name` and `hash`, which never change.
@@ -30,9 +30,10 @@ struct ServiceState;
 struct ChannelLink {
   std::shared_ptr<WorkerLink> link;
   LinkHandle handle = {};
-  bool exact = false;       // by the channel's name
-  bool by_pattern = false;  // as of ChannelState::pattern_generation
-  // Dirty: live publications are not queued; what comes from `next_offset` on is read from history.
+  bool exact = false;       // wants it by the channel's name
+  bool by_pattern = false;  // wants it by a pattern, as of ChannelState::pattern_generation
+  // Dirty: live publications are not queued on the link.  Those from `next_offset` on will be read
+  // from history.
   bool dirty = false;
   int64_t next_offset = 0;
 };
@@ -45,17 +46,18 @@ struct ChannelState {
   uint64_t hash = 0;
 
   std::unique_ptr<EngineChannel> log;  // null for dialects: their frames have no positions
-  int64_t routed = 0;                  // last offset that went to the links
+  int64_t routed = 0;                  // last offset that was offered to the links
   int32_t appending = 0;               // publications that the engine has not acknowledged yet
   bool in_history_order = false;       // it is in its shard's HistoryOrder
 
-  // What the configuration says, as of `services_version`.
+  // From the configuration of version `services_version`.
   uint64_t services_version = 0;
   bool keeps_history = false;
   BacklogPolicy backlog = BacklogPolicy::kClose;
   GapPolicy gap = GapPolicy::kNotify;
 
-  uint64_t pattern_generation = 0;  // as of which `links` has those that want it by patterns
+  // The PatternTable's generation when `links` was last brought up to date.
+  uint64_t pattern_generation = 0;
   std::vector<ChannelLink> links;
 
   std::unique_ptr<UnpublishedChannel> unpublished;  // null: something was published to it
@@ -63,7 +65,7 @@ struct ChannelState {
   absl::Duration created;  // monotonic
   int64_t publications = 0;
   int64_t last_published_us = 0;  // wall clock; 0: never
-  // When something was published to it last, or when a worker wanted it by name; monotonic.
+  // When something was last published to it, or its interest by name last changed; monotonic.
   absl::Duration last_used;
 
   bool wanted_by_name() const {

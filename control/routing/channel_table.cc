@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kLineBytes = 64;
 
-// What an append touches of a log, whichever the engine.
+// The part of a log that an append reads or writes, in any engine.
 constexpr size_t kLogBytes = 2 * kLineBytes;
 
 void Prefetch(const void* begin, size_t bytes) {

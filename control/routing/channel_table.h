@@ -1,8 +1,8 @@
 // ChannelTable finds the state of a channel and guards it: many shards, a mutex each.
 //
-// Channels that mirror rules copy to have shards of their own, so that a busy `global` does not
-// make the origins of its shard wait.  Which those are is fixed when a service is first seen; a
-// rule that a reload adds only costs some waiting.
+// The targets of mirror rules, such as `global`, have shards of their own, so that a busy target
+// does not make ordinary channels wait.  The set of targets is fixed when a service is first seen.
+// Targets that a later reload adds share the ordinary shards; that costs only some waiting.
 //
 // Threading: safe from every thread.  Shards are locked in ascending index, origins before mirror
 //            targets.
@@ -39,19 +39,18 @@ inline constexpr double kPublishBounds[] = {0.000005, 0.00001, 0.000025, 0.00005
                                             0.0005,   0.001,   0.0025,   0.005,   0.01,   0.025,
                                             0.1,      0.5,     1,        5};
 
-// What is kept of one service; made when a configuration first names it, never deleted.
+// The state of one service.  Made when a configuration first names the service, never deleted.
 struct ServiceState {
   ServiceState(std::string service_name, absl::Duration window, uint32_t max_keys)
       : name(std::move(service_name)), idempotency(window, max_keys) {}
 
   const std::string name;
-  uint32_t lane = 0;  // of the links: a small number, its own
+  uint32_t lane = 0;  // the service's lane in the links' queues: 0, 1, 2 …
   IdempotencyWindow idempotency;
   std::array<PatternTable, 2> patterns;  // by dialect
-  // By dialect.  Not of the common one, whose channels are too many to keep a list of.
+  // By dialect.  Empty for the common dialect, which has too many channels for a list.
   std::array<WantedChannels, 2> wanted;
-  // Of the common dialect.
-  WaitingInterest waiting;
+  WaitingInterest waiting;  // of the common dialect
   // Fixed beginnings of the channels that mirror rules name: "global", "worker:".
   std::vector<std::string> mirror_prefixes;
 
@@ -60,9 +59,9 @@ struct ServiceState {
   RefusalCounts refused;
   std::atomic<int64_t> duplicates{0};
   std::atomic<int64_t> catalog_warnings{0};
-  Histogram publish_seconds{kPublishBounds};  // of those accepted, until the answer could be given
-  std::atomic<int64_t> channels{0};           // with state, to which something was published
-  UnpublishedChannels unpublished;            // the others
+  Histogram publish_seconds{kPublishBounds};  // from receiving an accepted event to its answer
+  std::atomic<int64_t> channels{0};           // with state, published to at least once
+  UnpublishedChannels unpublished;            // with state, never published to
 
   PatternTable& patterns_of(Dialect dialect) { return patterns[static_cast<size_t>(dialect)]; }
   WantedChannels& wanted_of(Dialect dialect) { return wanted[static_cast<size_t>(dialect)]; }
@@ -92,7 +91,8 @@ class ChannelTable {
   static constexpr size_t kMirrorShards = 16;
   static constexpr size_t kShards = kOriginShards + kMirrorShards;
 
-  // What a shard's set holds of a channel: enough to tell where its state lies without touching it.
+  // An element of a shard's set.  It repeats the hash and the log's address, so that a channel can
+  // be found, and its log prefetched, without reading its state.
   struct Entry {
     explicit Entry(std::shared_ptr<ChannelState> channel)
         : hash(channel->hash), log(channel->log.get()), state(std::move(channel)) {}
@@ -114,7 +114,7 @@ class ChannelTable {
       return a.hash == b.hash && a.state->service == b.service && a.state->dialect == b.dialect &&
              a.state->name == b.name;
     }
-    // A channel of this hash, which need not be the one that is meant.
+    // Any channel with this hash, which is perhaps another one than the caller means.
     bool operator()(const Entry& a, uint64_t hash) const { return a.hash == hash; }
   };
 
@@ -124,8 +124,8 @@ class ChannelTable {
     Mutex mu{LockRank::kShard};
     Channels channels ABSL_GUARDED_BY(mu);
     std::vector<PublicationObserver*> observers ABSL_GUARDED_BY(mu);
-    // By service, the unpublished channels that no worker wants by name: the least recently used
-    // first.
+    // For each service, its unpublished channels that no worker wants by name, the least recently
+    // used first.
     absl::flat_hash_map<const ServiceState*, IdleChannels> idle ABSL_GUARDED_BY(mu);
     HistoryOrder order ABSL_GUARDED_BY(mu);
   };
@@ -136,19 +136,20 @@ class ChannelTable {
 
   Shard& shard(size_t index) { return shards_[index]; }
 
-  // HistoryOrder::oldest() of a shard, which must be locked for PublishOldest() alone.
+  // A copy of the shard's HistoryOrder::oldest() that can be read without its lock.
+  // PublishOldest() updates the copy; for that the shard must be locked.
   int64_t oldest(size_t index) const { return oldest_[index].load(std::memory_order_relaxed); }
   void PublishOldest(size_t index) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     oldest_[index].store(shards_[index].order.oldest(), std::memory_order_relaxed);
   }
 
-  // The channel's state, or null; its shard must be locked.
+  // Returns the channel's state, or null.  The shard must be locked.
   static const std::shared_ptr<ChannelState>* Find(Shard& shard, const ChannelKey& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
 
-  // With very many channels a publication waits for memory most of all.  Both ask for it ahead of
-  // time and wait for nothing: first for the place of the channel in the shard's set, then, when
-  // that has come, for its state and log.  The shard must be locked.
+  // If there are very many channels, publishing mostly waits for memory.  These two prefetch it and
+  // return at once.  Call PrefetchPlace() first, for the channel's entry in the shard's set, and
+  // PrefetchState() a little later, for its state and log.  The shard must be locked.
   static void PrefetchPlace(const Shard& shard, const ChannelKey& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu) {
     shard.channels.prefetch(key);
@@ -158,7 +159,7 @@ class ChannelTable {
 
  private:
   std::array<Shard, kShards> shards_;
-  // Side by side: who looks for the oldest of all touches a few cache lines.
+  // In one array, so that a search for the oldest of all shards reads only a few cache lines.
   std::array<std::atomic<int64_t>, kShards> oldest_;
 };
 
@@ -166,7 +167,7 @@ class ChannelTable {
 // follow a number of locks that is only known at run time.)
 class ShardLocks {
  public:
-  // Sorts `indices`, which must outlive this, and drops what is in it twice.
+  // Sorts `indices` and removes duplicates.  `indices` must outlive the locks.
   ShardLocks(ChannelTable* table, std::vector<size_t>* indices) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   ~ShardLocks() ABSL_NO_THREAD_SAFETY_ANALYSIS;
   ShardLocks(const ShardLocks&) = delete;

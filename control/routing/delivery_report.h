@@ -1,4 +1,4 @@
-// DeliveryReport is what a worker says of a publication whose publisher waits for WRITTEN.
+// DeliveryReport is a worker's report on a publication whose publisher waits for WRITTEN.
 //
 // Threading: a value.
 #pragma once
@@ -9,7 +9,7 @@
 
 namespace fanwire::control {
 
-// Counts are cumulative; `final` ends this worker's part.
+// Counts are cumulative.  After a report with `final` the worker sends no more for this id.
 struct DeliveryReport {
   uint64_t tracking_id = 0;
   DeliveryCounts counts;         // workers_… unused

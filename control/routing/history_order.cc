@@ -9,7 +9,7 @@ namespace fanwire::control {
 
 namespace {
 
-// When the channel's oldest publication was received.
+// Returns when the channel's oldest publication was received.
 int64_t OldestOf(const ChannelState& channel) {
   if (channel.log == nullptr) return HistoryOrder::kNone;
   const absl::Duration received = channel.log->oldest_received_at();
@@ -32,7 +32,7 @@ size_t HistoryOrder::Drop(int64_t until, size_t most) {
   while (!heap_.empty() && heap_.front().since <= until && dropped < most) {
     std::pop_heap(heap_.begin(), heap_.end());
     Entry& entry = heap_.back();
-    // As long as no other channel may have something older.
+    // Drop from this channel only while no other channel can have an older publication.
     const int64_t next = heap_.size() == 1 ? until : std::min(until, heap_.front().since);
     int64_t oldest = OldestOf(*entry.channel);
     while (oldest != kNone && oldest <= next && dropped < most) {

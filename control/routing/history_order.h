@@ -1,16 +1,17 @@
 // HistoryOrder knows which channel of a shard has the oldest publication in history, so that the
 // oldest go first when history takes more memory than it may.
 //
-// It is a heap of the channels that have history, each with a time before which nothing of it was
-// received.  An append to a channel that is in the heap changes nothing: a channel's oldest
-// publication only becomes younger, which is found out when the channel comes to the top.
+// It is a heap of the channels that have history.  Each entry has a time that is not later than the
+// channel's oldest publication.  Publishing to a channel in the heap does not change its entry.  An
+// entry whose oldest publication is gone keeps a time that is too early, until the entry comes to
+// the top of the heap and is corrected.
 //
 // Threading: guarded by the shard.
-// Ownership: borrows the channels.  Whoever forgets channels makes the order anew before the shard
-//            is unlocked.
+// Ownership: borrows the channels.  Code that removes channels from the shard must rebuild the
+//            order (Clear(), AddAgain(), EndAddAgain()) before it unlocks the shard.
 // Cost:      16 bytes a channel.  Add() is O(1), because a channel's first publication is younger
-//            than nearly all others; Drop() is O(log channels) a publication; to make it anew is
-//            O(1) a channel.
+//            than nearly all others; Drop() is O(log channels) for each publication; rebuilding is
+//            O(1) for each channel.
 #pragma once
 
 #include <cstddef>
@@ -25,16 +26,17 @@ class HistoryOrder {
  public:
   static constexpr int64_t kNone = INT64_MAX;
 
-  // A channel that is not in the order has got history.
+  // Adds a channel that is not in the order and whose first publication has entered history.
   void Add(ChannelState* channel);
-  // Nothing in history was received before, in nanoseconds of Clock::Now().  kNone: there is
-  // nothing.
+  // Returns a time, in nanoseconds of Clock::Now(), before which no publication in history was
+  // received; kNone if history is empty.
   int64_t oldest() const { return heap_.empty() ? kNone : heap_.front().since; }
   // Drops up to `most` publications, the oldest first, but none that was received after `until`.
   // Returns how many.
   size_t Drop(int64_t until, size_t most);
 
-  // Makes it anew: AddAgain() every channel of the shard between these two.
+  // Rebuilds the order: call Clear(), then AddAgain() for every channel of the shard, then
+  // EndAddAgain().
   void Clear() { heap_.clear(); }
   void AddAgain(ChannelState* channel);
   void EndAddAgain();

@@ -1,6 +1,7 @@
 // InterestView names a channel or pattern that a worker wants.
 //
-// Threading: a value that borrows its texts.
+// Threading: a value.
+// Ownership: borrows its texts.
 #pragma once
 
 #include "absl/strings/string_view.h"

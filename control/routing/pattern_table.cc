@@ -10,12 +10,12 @@ namespace fanwire::control {
 namespace {
 
 constexpr absl::string_view kOne = "*";    // matches one segment
-constexpr absl::string_view kRest = "**";  // matches the rest, of one segment or more
+constexpr absl::string_view kRest = "**";  // matches all remaining segments, at least one
 
-// RemoveAll() holds the mutex for so many patterns at a time.
+// RemoveAll() removes this many patterns at a time while it holds the mutex.
 constexpr size_t kRemovedAtOnce = 256;
 
-// Takes the first segment off `*rest`, which is null after the last one.
+// Removes the first segment from `*rest` and returns it.  `*rest` is null after the last segment.
 absl::string_view TakeSegment(absl::string_view* rest) {
   const size_t end = rest->find(':');
   const absl::string_view segment = rest->substr(0, end);
@@ -23,12 +23,13 @@ absl::string_view TakeSegment(absl::string_view* rest) {
   return segment;
 }
 
-// Whether TakeSegment() has taken the last segment.  An empty last segment is not null.
+// Returns whether TakeSegment() has taken the last segment.  An empty segment that is still to be
+// taken is not null.
 bool IsOver(absl::string_view rest) { return rest.data() == nullptr; }
 
 bool IsWildcard(absl::string_view segment) { return segment == kOne || segment == kRest; }
 
-// The first two segments; all of a shorter text.
+// Returns the first two segments, or the whole text if it has fewer.
 absl::string_view FirstTwo(absl::string_view text) {
   const size_t first = text.find(':');
   return first == absl::string_view::npos ? text : text.substr(0, text.find(':', first + 1));
@@ -36,18 +37,18 @@ absl::string_view FirstTwo(absl::string_view text) {
 
 }  // namespace
 
-// A beginning of patterns: the segments on the way here from the root.
+// A node of the trie.  It stands for the segments on the path from the root to it.
 struct PatternTable::Node {
   using Links = std::vector<Wanting>;
 
   absl::flat_hash_map<std::string, std::unique_ptr<Node>> literals;
-  std::unique_ptr<Node> one;  // after "*"
-  Links ends;                 // of patterns that end here
-  Links rests;                // of patterns that end after this with "**"
+  std::unique_ptr<Node> one;  // the child for the segment "*"
+  Links ends;                 // links of the patterns that end here
+  Links rests;                // links of the patterns that end with "**" after this node
 
   bool empty() const { return literals.empty() && one == nullptr && ends.empty() && rests.empty(); }
 
-  // Appends the links whose patterns go on from here as `rest` does.
+  // Appends the links whose patterns match `rest`, the segments after this node.
   void Match(absl::string_view rest, Links* links) const {
     if (IsOver(rest)) return Append(ends, links);
     Append(rests, links);
@@ -67,7 +68,7 @@ struct PatternTable::Node {
     next->Insert(rest, link);
   }
 
-  // The pattern must be there.  Nodes that become empty are removed.
+  // Removes a pattern, which must exist, and the nodes that become empty.
   void Erase(absl::string_view rest, const WorkerLink* link) {
     if (IsOver(rest)) return EraseLink(link, &ends);
     if (rest == kRest) return EraseLink(link, &rests);

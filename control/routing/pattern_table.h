@@ -1,18 +1,18 @@
 // PatternTable holds which links want which patterns of one service and dialect, and finds the
 // links whose patterns match a channel.
 //
-// The patterns are a trie over their segments.  A channel's state caches the links that match its
-// name, together with the generation at which they were looked up; as long as the generation does
-// not change, publishing does not look here.  A pattern that comes or goes changes the generation
-// of the channels that begin as it does: with its first two segments, or with those of them that
-// come before its first wildcard.  (A few other channels share the counter by chance and look
-// their links up once more.)
+// The patterns form a trie over their segments.  A channel's state caches the links that match its
+// name, and the generation at which they were looked up.  Publishing looks them up again only when
+// the channel's generation has changed.  A pattern that is added or removed changes the generation
+// of the channels that have the same beginning: its first two segments, or only the segments before
+// its first wildcard.  (The counters are shared by hash, so that a few other channels also look
+// their links up again.)
 //
 // Threading: safe from every thread; its mutex comes after the channels' shards and before
 //            WorkerLink's.  generation() does not lock.
 // Cost:      Match() visits the nodes of the trie that agree with the beginning of the name: a few
 //            for each segment, however many patterns there are.  Add() and Remove() cost the depth
-//            of the pattern.  RemoveAll() lets others in after every few hundred patterns.
+//            of the pattern.  RemoveAll() unlocks the mutex for others after every 256 patterns.
 #pragma once
 
 #include <array>
@@ -36,7 +36,7 @@ class WorkerLink;
 
 class PatternTable {
  public:
-  // Which counters make up a channel's generation.  Depends on its name only.
+  // The counters whose sum is a channel's generation.  They depend only on the channel's name.
   struct Counters {
     uint16_t first = 0;
     uint16_t first_two = 0;
@@ -48,27 +48,28 @@ class PatternTable {
   PatternTable(const PatternTable&) = delete;
   PatternTable& operator=(const PatternTable&) = delete;
 
-  // A link that wants a channel, and since when: the earliest of its patterns that match.
+  // A link that wants a channel, and since when it wants the earliest pattern that matches.
   struct Wanting {
     std::shared_ptr<WorkerLink> link;
     absl::Duration since;
   };
 
-  // Returns whether the link did not want the pattern already.  `since` is PatternTimes'.
+  // Adds a pattern of the link, which has wanted it since `since` (links/pattern_times.h).  Returns
+  // false if the link has the pattern already.
   bool Add(const ChannelPattern& pattern, const std::shared_ptr<WorkerLink>& link,
            absl::Duration since = -absl::InfiniteDuration());
-  // Returns whether the link had wanted the pattern.
+  // Removes a pattern of the link.  Returns false if the link does not have it.
   bool Remove(const ChannelPattern& pattern, const WorkerLink* link);
   // Forgets all patterns of the link.
   void RemoveAll(const WorkerLink* link);
 
-  // Whether the link wants any pattern.
+  // Returns whether the link wants any pattern.
   bool Wants(const WorkerLink* link) const;
-  // Appends each link that wants `channel` once.
+  // Appends the links that want `channel`, each of them once.
   void Match(absl::string_view channel, std::vector<Wanting>* links) const;
 
-  // Changes whenever a pattern that matches a channel with these counters comes or goes.  0 if
-  // there never was one.
+  // Returns the generation of the channels with these counters.  It changes whenever a pattern that
+  // matches one of them is added or removed.  0: there never was such a pattern.
   uint64_t generation(Counters counters) const {
     return any_.load(std::memory_order_acquire) +
            by_first_[counters.first].load(std::memory_order_acquire) +
@@ -89,10 +90,11 @@ class PatternTable {
   absl::flat_hash_map<const WorkerLink*, absl::flat_hash_set<std::string>> patterns_of_
       ABSL_GUARDED_BY(mu_);
 
-  std::atomic<uint64_t> any_{0};  // of patterns that begin with a wildcard
-  // Of patterns whose second segment is a wildcard or missing, by the hash of their first segment.
+  // Each counts the additions and removals of some patterns: those that begin with a wildcard, …
+  std::atomic<uint64_t> any_{0};
+  // … those whose second segment is a wildcard or missing, by the hash of their first segment, …
   std::array<std::atomic<uint64_t>, kCounters> by_first_{};
-  // Of all others, by the hash of their first two segments.
+  // … and all others, by the hash of their first two segments.
   std::array<std::atomic<uint64_t>, kCounters> by_first_two_{};
 };
 

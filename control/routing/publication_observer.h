@@ -1,9 +1,9 @@
-// PublicationObserver is how this process itself listens to publications: tail, retained state, a
-// dialect's feed.
+// PublicationObserver listens to publications inside this process.  `wsctl tail`, status requests
+// and the feeds of other dialects implement it.
 //
 // Threading: OnPublication() runs on publishing threads under the channel's lock, in the channel's
-//            order.  It must take about a microsecond, must not block and must not call Router:
-//            look, queue, return.
+//            order.  It must return in about a microsecond, must not block and must not call
+//            Router: it copies what it needs and leaves the work to another thread.
 #pragma once
 
 #include "absl/strings/string_view.h"

@@ -36,7 +36,7 @@ void PublishReceipts::Answer(PendingReceipt* pending, ReceiptLevel level, uint64
   }
   pending->outcome.id = pending->id;
   pending->sink->OnAccepted(pending->tag, pending->outcome);
-  pending->outcome.id = {};  // `pending` moves
+  pending->outcome.id = {};  // it points into `pending`, which moves
   tracker_->Await(
       record, deadline,
       [this, pending = std::move(*pending)](const ReceiptTracker::Result& result) mutable {
@@ -70,7 +70,7 @@ void PublishReceipts::Finish(const PendingReceipt& pending) {
 void PublishReceipts::Refuse(const PendingReceipt& pending, const absl::Status& status) {
   PublishOutcome outcome;
   outcome.status = status;
-  // Receipts that repeat longer ids could be more than a message may hold.
+  // A longer id is left out: the receipts of a large batch might not fit into a gRPC message.
   if (pending.id.size() <= kMaxEventIdBytes) outcome.id = pending.id;
   std::vector<IdempotencyWindow::Waiter> waiters;
   if (pending.service != nullptr) {

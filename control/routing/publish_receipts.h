@@ -1,5 +1,6 @@
 // PublishReceipts gives publishers their receipts: at once, or when the workers have reported.  It
-// also settles the idempotency key, so that publishers of the same key get the same receipt.
+// also stores the outcome under the idempotency key, so that a publisher that repeats the key gets
+// the same receipt.
 //
 // Threading: safe from every thread.  Sinks are called without any lock held.
 // Ownership: borrows tracker, counts and clock.
@@ -19,7 +20,7 @@
 
 namespace fanwire::control {
 
-// A publication whose receipt is not given yet: all that the receipt needs.
+// The receipt of a publication that is not answered yet.
 struct PendingReceipt {
   ReceiptSink* sink = nullptr;
   uint64_t tag = 0;
@@ -28,7 +29,7 @@ struct PendingReceipt {
   ServiceState* service = nullptr;  // null: no such service
   PublishOutcome outcome;
 
-  // Makes it the receipt of another publication.  The strings keep their memory.
+  // Starts over for the next publication.  The strings keep their memory.
   void Begin(ReceiptSink* to, uint64_t with) {
     sink = to;
     tag = with;
@@ -41,13 +42,14 @@ struct PendingReceipt {
 
 class PublishReceipts {
  public:
-  // `refused_elsewhere` counts refusals without a service.
+  // `refused_elsewhere` counts refusals of events whose service is not configured.
   PublishReceipts(ReceiptTracker* tracker, RefusalCounts* refused_elsewhere, const Clock* clock)
       : tracker_(tracker), refused_elsewhere_(refused_elsewhere), clock_(clock) {}
 
-  // Gives the receipt of an event that was accepted and routed, or, for WRITTEN, moves `pending`
-  // away and gives it when the workers have reported, at `deadline` at the latest.  `record` is the
-  // tracker's for WRITTEN, `received` and `now` are of Clock::Now().
+  // Gives the receipt of an event that was accepted and routed.  For WRITTEN, takes the contents of
+  // `pending` and gives the receipt when the workers have reported, or at `deadline`.  `record` is
+  // what ReceiptTracker::Open() returned, for WRITTEN only.  `received` and `now` are times of
+  // Clock::Now().
   void Answer(PendingReceipt* pending, ReceiptLevel level, uint64_t record, absl::Duration received,
               absl::Duration now, absl::Duration deadline);
 

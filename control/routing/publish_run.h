@@ -1,5 +1,5 @@
-// PublishRun publishes one event, or several events of one caller in their order.  It looks the
-// configuration up once and wakes each worker's writer once.
+// PublishRun publishes one event, or several events of one caller in order.  All of them are
+// published under one configuration, and each worker's writer is woken once, not once an event.
 //
 //   const std::unique_ptr<PublishRun> run = router->MakeRun();
 //   run->Publish(event, {.level = ReceiptLevel::kRouted}, &sink, 0);
@@ -17,14 +17,14 @@ namespace fanwire::control {
 
 class PublishRun {
  public:
-  // Flushes.
+  // Calls Flush().
   virtual ~PublishRun() = default;
 
   // Publishes `event` and gives `sink` the outcome, with `tag`:
-  //   INVALID_ARGUMENT    bad channel or event name, data that is no JSON object or too long, or
-  //                       what the catalog does not allow
+  //   INVALID_ARGUMENT    bad channel or event name, `data` that is not a JSON object or is too
+  //                       long, or an event that the catalog does not allow
   //   NOT_FOUND           no such service
-  //   RESOURCE_EXHAUSTED  the service's channels are at their limit
+  //   RESOURCE_EXHAUSTED  the service has `max_channels` channels
   //   ALREADY_EXISTS      its idempotency key belongs to another event
   //   UNAVAILABLE         control is stopping, or the engine cannot take it
   virtual void Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,
@@ -35,10 +35,10 @@ class PublishRun {
   virtual void Refuse(const Event& event, const absl::Status& status, ReceiptSink* sink,
                       uint64_t tag) = 0;
 
-  // Counts an event that the caller answers with what an earlier one became.
+  // Counts a repeated event, which the caller answers with the earlier event's receipt.
   virtual void CountDuplicate(const Event& event) = 0;
 
-  // Lets workers have what was published so far.
+  // Wakes the writers of the workers for which something was queued so far.
   virtual void Flush() = 0;
 };
 

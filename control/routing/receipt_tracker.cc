@@ -100,7 +100,7 @@ void ReceiptTracker::Expire(absl::Duration armed) {
     while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
       End(deadlines_.begin()->second, /*timed_out=*/true, &ended);
     }
-    // An earlier timer that was set after this one has set the next one already.
+    // Otherwise a timer for an earlier time was set after this one, and sets the next timer.
     if (armed == armed_) {
       if (!deadlines_.empty()) next = deadlines_.begin()->first;
       armed_ = next;
@@ -117,7 +117,7 @@ int64_t ReceiptTracker::open() const {
 
 ReceiptTracker::Result ReceiptTracker::Sum(const Record& record) {
   Result result;
-  absl::flat_hash_map<uint64_t, bool> workers;  // whether all of its parts were reported finally
+  absl::flat_hash_map<uint64_t, bool> workers;  // by link: whether all of its reports are final
   for (const Part& part : record.parts) {
     const DeliveryReport& report = part.report;
     result.counts.matched += report.counts.matched;

@@ -1,11 +1,12 @@
-// ReceiptTracker follows the publications whose publisher waits for WRITTEN: which workers each
-// copy went to, and what those report.
+// ReceiptTracker follows the publications whose publisher waits for WRITTEN.  It knows to which
+// workers each copy went, and adds up what the workers report.
 //
-// A record begins with Open(); parts are added under the channel's lock while the copies are
-// queued, so that no report can come too early; Await() says who wants the sum.  It ends when every
-// part has reported or its worker is gone, or at the deadline with what there is.
+// Open() begins a record.  A part is added for each worker and copy, under the channel's lock while
+// the copy is queued, so that no report can arrive before its part.  Await() sets the function that
+// gets the sum.  The record ends when every part is over (reported, or its worker is gone), or at
+// the deadline with the reports that have arrived.
 //
-// Threading: safe from every thread; its mutex is a leaf.  Callbacks run without it.
+// Threading: safe from every thread; its mutex is a leaf.  Callbacks run without the mutex.
 // Cost:      nothing for publications that nobody waits for.
 #pragma once
 
@@ -31,10 +32,11 @@ namespace fanwire::control {
 
 class ReceiptTracker {
  public:
-  // Copies of one event, the origin included, that can be told apart.
+  // How many copies of one event, the origin included, can have tracking ids of their own.
   static constexpr uint64_t kMaxCopies = 16;
 
-  // What all workers have said.  Times are since the workers received it; 0: never.
+  // The sum of all workers' reports.  Times count from when a worker received the publication; 0:
+  // it was never written.
   struct Result {
     DeliveryCounts counts;
     int64_t first_written_us = 0;
@@ -48,11 +50,12 @@ class ReceiptTracker {
   // Begins a record.  The tracking id of copy n is the returned number + n, n < kMaxCopies.
   uint64_t Open();
 
-  // A copy goes to a link; Remove if it did not after all.
+  // Call AddPart() before a copy is queued on a link, and RemovePart() if it was not queued.
   void AddPart(uint64_t tracking_id, uint64_t link_id);
   void RemovePart(uint64_t tracking_id, uint64_t link_id);
 
-  // All parts are known.  `done` may be called at once; at `deadline` (Clock::Now()) at the latest.
+  // Call after the last AddPart().  Calls `done` once: before it returns if all parts are over
+  // already, otherwise later, at `deadline` (of Clock::Now()) at the latest.
   void Await(uint64_t record, absl::Duration deadline, Done done);
   // The event was refused: forget the record.
   void Cancel(uint64_t record);
@@ -66,7 +69,7 @@ class ReceiptTracker {
     uint64_t tracking_id = 0;
     uint64_t link_id = 0;
     DeliveryReport report;
-    bool over = false;  // reported finally, or gone
+    bool over = false;  // its final report has come, or its worker is gone
   };
   struct Record {
     std::vector<Part> parts;
@@ -75,13 +78,13 @@ class ReceiptTracker {
   };
   using Ended = std::vector<std::pair<Done, Result>>;
 
-  // Ends what is past its deadline; of the timer that was set for `armed`.
+  // Ends the records that are past their deadlines.  The timer that was set for `armed` calls it.
   void Expire(absl::Duration armed);
 
   static uint64_t RecordOf(uint64_t tracking_id) { return tracking_id & ~(kMaxCopies - 1); }
   static Result Sum(const Record& record);
 
-  // Ends the record if nothing is missing.
+  // Ends the record if all of its parts are over.
   void EndIfComplete(uint64_t id, Ended* ended) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void End(uint64_t id, bool timed_out, Ended* ended) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static void Tell(Ended* ended);
@@ -93,8 +96,8 @@ class ReceiptTracker {
   uint64_t next_ ABSL_GUARDED_BY(mu_) = kMaxCopies;
   absl::flat_hash_map<uint64_t, Record> records_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<absl::Duration, uint64_t>> deadlines_ ABSL_GUARDED_BY(mu_);
-  // What the earliest timer is set for.  It stands when the record that it was set for ends before:
-  // a timer for each record would be as many timers as there were records within a wait.
+  // The time of the earliest timer.  The timer is not cancelled when the record that it was set for
+  // ends earlier: setting and cancelling a timer for each record would cost more.
   absl::Duration armed_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
 };
 

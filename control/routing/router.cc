@@ -27,23 +27,24 @@ namespace fanwire::control {
 
 namespace {
 
-// After so many publications of one run the workers get what was queued for them.
+// A run wakes the workers' writers after this many publications.
 constexpr int kFlushEvery = 32;
 
-// Above so many channels of a service their states are no longer found in the cache.
+// If a service has more channels than this, their states do not fit into the processor's cache, and
+// prefetching pays.
 constexpr int64_t kManyChannels = 2000;
 
-// How much of a service's name a log line repeats: it may be any text.
+// A log line repeats at most this much of an unknown service's name, which may be any text.
 constexpr size_t kMaxLoggedBytes = 100;
 
 // One copy of an event: the origin or a mirror.
 struct Copy {
-  size_t shard = 0;  // its channel's
+  size_t shard = 0;  // index of its channel's shard
   std::shared_ptr<ChannelState> channel;
   PublicationPtr publication;
 };
 
-// The links on which something was queued that their writers do not know of yet, each once.
+// The links on which a run has queued something and whose writers must still be woken.
 class WakeList {
  public:
   void Add(const std::shared_ptr<WorkerLink>& link) {
@@ -60,7 +61,7 @@ class WakeList {
 
 class RouterImpl;
 
-// A run keeps memory to use again for its next publication, and the links to wake.
+// Keeps the links to wake, and buffers that the next publication of the run uses again.
 class Run final : public PublishRun {
  public:
   Run(RouterImpl* router, std::shared_ptr<const ServiceSnapshot> services, const Clock& clock)
@@ -88,8 +89,8 @@ class Run final : public PublishRun {
   std::vector<EngineAppend> appends;
   WakeList wakes;
   int unflushed = 0;
-  // When the last publication was answered, which is when the next one was received; infinite if
-  // something else was done since.
+  // When the last publication was answered.  It serves as the time at which the next one was
+  // received, which saves a call of the clock; infinite if other work was done in between.
   absl::Duration answered = absl::InfiniteDuration();
 
  private:
@@ -192,14 +193,15 @@ class RouterImpl final : public Router {
   void RefuseUnknownService(const Event& event, const Run& run, const PendingReceipt& pending);
 
   // Claims the event's idempotency key, if it has one.  Returns false if the event must not be
-  // published: it was answered, or will be.
+  // published: it repeats an earlier event, and has the earlier event's receipt or will get it, or
+  // it was refused.
   bool ClaimKey(const Event& event, absl::Duration received, PendingReceipt* pending);
 
-  // Queues the copy on every link that wants its channel, whose shard is locked.  `delivery` counts
-  // the workers; may be null.
+  // Queues the copy on every link that wants its channel.  The channel's shard must be locked.
+  // Counts the workers in `delivery`, which may be null.
   void Route(const Copy& copy, WakeList* wakes, DeliveryCounts* delivery);
 
-  // Routes what the engine has kept; the shards are locked.
+  // Routes the copies, which the engine has appended.  Their shards must be locked.
   void RouteAll(const std::vector<Copy>& copies, WakeList* wakes, DeliveryCounts* delivery);
 
   const Options options_;
@@ -255,8 +257,8 @@ bool RouterImpl::ClaimKey(const Event& event, absl::Duration received, PendingRe
     case IdempotencyWindow::Claim::kConflict:
       receipts_.Refuse(*pending, absl::AlreadyExistsError(absl::StrCat(
                                      "idempotency_key \"", event.idempotency_key,
-                                     "\": another event was published with it on channel \"",
-                                     earlier_channel, "\"")));
+                                     "\" belongs to another event, on channel \"", earlier_channel,
+                                     "\"; use a new key for each event")));
       return false;
   }
   return false;
@@ -303,7 +305,7 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
     ChannelTable::PrefetchState(own_shard, key);
   }
 
-  // The copies, outside of all locks.
+  // Make the copies before any shard is locked.
   run->timestamp.clear();
   AppendIso8601(event.occurred_at == absl::InfinitePast() ? wall : event.occurred_at,
                 &run->timestamp);
@@ -449,7 +451,7 @@ void RouterImpl::Route(const Copy& copy, WakeList* wakes, DeliveryCounts* delive
   for (ChannelLink& wanting : channel.links) {
     const uint64_t tracking_id = publication->tracking_id();
     if (wanting.dirty) {
-      // With a position it comes from history in its turn; without one it is gone.
+      // A publication with a position will be read from history; one without is lost.
       if (offset == 0) {
         wanting.link->CountDropped();
         continue;

@@ -1,12 +1,12 @@
-// Router takes publications in and queues them on the links of the workers that want them.
+// Router accepts publications and queues them on the links of the workers that want them.
 //
 //   check -> idempotency -> engine append (origin and mirrors) -> links with interest -> receipt
 //
-// Every channel has a state (channel_state.h) in one of many shards, each with its own mutex, held
-// for microseconds and never across I/O or a callback.  Appending and queueing happen in one
-// critical section, which is what keeps the order of a channel from end to end.  Subscriptions
-// answers subscribes from the same state, so that what a session recovers and what it then gets
-// live meet without gap and without duplicate.
+// Every channel has a state (channel_state.h) in one of many shards.  Each shard has its own mutex,
+// which is held for microseconds and never across I/O or a callback.  A publication is appended and
+// queued in one critical section; this keeps the order of a channel from end to end.  Subscriptions
+// answers subscribes under the same lock, so that the live events of a session follow the recovered
+// ones without gap and without duplicate.
 //
 // Threading: safe from every thread.  Lock order: WorkerRegistry, then shards (of origins, then of
 //            mirror targets, in ascending order), then PatternTable, then WorkerLink.
@@ -40,9 +40,9 @@ class Router {
     absl::Duration max_receipt_wait = absl::Seconds(30);
   };
 
-  // What publishing an event would do.
+  // The result of Validate(): what publishing the event would do.
   struct Validation {
-    std::vector<std::string> channels;  // its own, then mirrors
+    std::vector<std::string> channels;  // the event's own, then those of its mirrors
     std::vector<std::string> warnings;
   };
 
@@ -60,15 +60,15 @@ class Router {
   // Counts the refusal of a whole message of events.  `service` may be empty or unknown.
   virtual void CountRefusal(absl::string_view service, const absl::Status& status) = 0;
 
-  // Refuses every later publication with UNAVAILABLE; those under way are finished.
+  // Refuses every later publication with UNAVAILABLE.  Publications that have begun are finished.
   virtual void StopPublishing() = 0;
 
-  // Sends `frame`, a complete WebSocket message, to the subscribers of a dialect's channel.  It has
-  // no position and is kept nowhere.  Does nothing if nobody wants it.
+  // Sends `frame`, a complete WebSocket message, to the subscribers of a dialect's channel.  The
+  // frame has no position and does not enter history.  Does nothing if no worker wants the channel.
   virtual void PublishFrame(absl::string_view service, Dialect dialect, absl::string_view channel,
                             absl::string_view frame) = 0;
 
-  // `observer` must stay until RemoveObserver() has returned.
+  // `observer` must live until RemoveObserver() has returned.
   virtual void AddObserver(PublicationObserver* observer) = 0;
   virtual void RemoveObserver(PublicationObserver* observer) = 0;
 };

@@ -19,16 +19,16 @@ namespace fanwire::control {
 namespace {
 
 constexpr size_t kDefaultPageBytes = 256 << 10;
-// A page must fit into one gRPC message, of which the receiver takes 4 MiB.
+// A page must fit into one gRPC message, and a receiver accepts messages up to 4 MiB.
 constexpr size_t kMaxPageBytes = 1 << 20;
-// What a repair reads under the channel's lock at a time.
+// A repair reads this much at a time while it holds the channel's lock.
 constexpr size_t kRepairPageBytes = 64 << 10;
 
 const char* GoneReason(const ChannelState& channel) {
   return channel.log->policy().size == 0 ? "history_disabled" : "history_expired";
 }
 
-// Where history begins, or the offset after the head if it is empty.
+// Returns the offset where history begins, or the offset after the head if history is empty.
 int64_t FirstKept(ChannelState* channel, absl::Duration now) {
   const int64_t oldest = channel->log->Describe(now).oldest_offset;
   return oldest == 0 ? channel->routed + 1 : std::min(oldest, channel->routed + 1);
@@ -61,33 +61,35 @@ class SubscriptionsImpl final : public Subscriptions {
   }
 
  private:
-  // Adds interest in a channel by its name, which is good.
+  // Adds interest in a channel by name.  The name must be valid.  Sets `*fresh` to whether the link
+  // did not want the channel before.
   absl::Status AddExact(const std::shared_ptr<WorkerLink>& link, const InterestView& interest,
                         const ServiceSnapshot& snapshot, const ServiceEntry& service,
                         ChannelDirectory::Reader* reader, bool* fresh);
   static bool WantsByPattern(ServiceState& service, absl::string_view channel,
                              const std::shared_ptr<WorkerLink>& link);
-  // Lets channels that the worker's patterns match, and of which it knows nothing because they came
-  // while it was away, begin with what it missed.
+  // Finds channels that match the worker's patterns and were published to while the worker was
+  // away, and marks them dirty from the first publication that the worker missed.
   void FindMissed(const std::shared_ptr<WorkerLink>& link);
-  // A request that comes from its worker follows the interest it needs; one that has waited may
-  // come after the interest's end.
+  // kFirst: the request has just arrived.  The worker's interest in the channel arrived before it.
+  // kLater: the request was deferred.  The worker may have removed its interest meanwhile.
   enum class Turn { kFirst, kLater };
   void AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request, Turn turn);
-  // The same for a channel whose name is good.  A failure is the reason to refuse it.
+  // Does the same for a channel with a valid name.  If it returns an error, the caller refuses the
+  // request with it.
   absl::Status AnswerFromState(const std::shared_ptr<WorkerLink>& link, SubscribeRequest* request,
                                Turn turn, const ServiceSnapshot& snapshot,
                                const ServiceEntry& service, ChannelDirectory::Reader* reader);
   static void DeferUntilRepaired(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request,
                                  Turn turn);
-  // The answer from the channel's state; nothing if history must be fetched first.
+  // Makes the answer from the channel's state.  Returns nothing if history must be fetched first;
+  // the request is then answered when history has come.
   std::optional<SubscribeAnswer> MakeAnswer(const std::shared_ptr<WorkerLink>& link,
                                             const SubscribeRequest& request, ChannelState* channel,
                                             ChannelLink* wanting);
-  // Continues what waits for room in the link's queue: subscribes, then a page of each dirty
-  // channel.
+  // While the link's queue has room, answers deferred subscribes and sends pages of dirty channels.
   void Repair(const std::shared_ptr<WorkerLink>& link);
-  // Queues one page of a dirty channel that was taken.
+  // Queues one page of a dirty channel that WorkerLink::NextDirty() returned.
   void RepairPage(const std::shared_ptr<WorkerLink>& link, DirtyChannel dirty);
 
   ChannelDirectory* const directory_;
@@ -120,10 +122,10 @@ void SubscriptionsImpl::AddInterest(const std::shared_ptr<WorkerLink>& link,
     } while (reader.full && directory_->MakeRoom(service->state, *service->spec));
   }
   if (!status.ok()) {
-    // The worker's sessions learn of it by their subscribe's answer.
+    // The worker's sessions get the error in the answer to their subscribe.
     LogDebug("interest.refused", {{"service", interest.service}, {"reason", status}});
   }
-  // What is refused counts as well: the digest says what the worker wants.
+  // Refused interest is counted too, because the worker counts it in its own digest.
   if (fresh) link->interest_digest().Add(HashOf(interest));
 }
 
@@ -140,7 +142,7 @@ absl::Status SubscriptionsImpl::AddExact(const std::shared_ptr<WorkerLink>& link
     *fresh = service.state->waiting.Add(interest.channel, link);
     return absl::OkStatus();
   }
-  // No subscribe follows the interest in a dialect's channel: it makes the state itself.
+  // Interest in another dialect's channel makes the state, because no subscribe follows it.
   const auto channel =
       directory_->FindOrCreateForReader(shard, key, snapshot, *service.spec, reader, clock_->Now());
   if (!channel.ok()) return channel.status();
@@ -150,7 +152,7 @@ absl::Status SubscriptionsImpl::AddExact(const std::shared_ptr<WorkerLink>& link
 
 void SubscriptionsImpl::RemoveInterest(const std::shared_ptr<WorkerLink>& link,
                                        const InterestView& interest) {
-  // Not the snapshot: a reload may have removed the service.
+  // The service is not looked up in the snapshot, because a reload may have removed it there.
   ServiceState* const service = directory_->FindService(interest.service);
   if (service == nullptr) {
     link->interest_digest().Remove(HashOf(interest));
@@ -196,7 +198,8 @@ void SubscriptionsImpl::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
 // ------------------------------------------------------------------------------- resuming
 
 void SubscriptionsImpl::BeginSnapshot(const std::shared_ptr<WorkerLink>& link) {
-  // Before the releases, which the worker cannot have applied.
+  // The link must know of the snapshot before ClearInterest() releases handles: the worker has not
+  // applied those releases.
   link->BeginSnapshot();
   ClearInterest(link);
 }
@@ -245,7 +248,8 @@ void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
         !WantsByPattern(*service->state, channel_name, link)) {
       return;  // a position without interest
     }
-    // Where there is no room, the worker is told of the new epoch when the channel is published to.
+    // If there is no room for the state, the worker learns of the new epoch when something is
+    // published to the channel.
     ChannelDirectory::Reader reader{.may_evict = by_name};
     const auto found = directory_->FindOrCreateForReader(shard, key, *snapshot, *service->spec,
                                                          &reader, clock_->Now());
@@ -261,8 +265,9 @@ void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
       ChannelDirectory::Introduce(*channel, wanting, applied);
       wanting->next_offset = applied + 1;
     } else {
-      // The series is another one.  What history holds of it comes after the notice; `from` and
-      // `to` are those of its offsets that cannot be had any more, if any.
+      // The channel has another epoch.  The gap tells the worker so, and names the offsets of the
+      // new epoch that history does not hold any more (none if `first` is 1).  The publications in
+      // history follow.
       const int64_t first = FirstKept(channel, clock_->Now());
       ChannelDirectory::Introduce(*channel, wanting, first - 1);
       link->Gap(wanting->handle, 1, first - 1, "epoch_changed", channel->epoch());
@@ -305,8 +310,8 @@ void SubscriptionsImpl::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link,
   }
   if (!refusal.status.ok()) return link->Answer(std::move(refusal));
   if (request.pattern) {
-    // Repairs bring publications that are older than the subscribe: the session is let in behind
-    // them.
+    // Publications that are older than the subscribe are still being repaired.  The session must
+    // not get them, so it is answered after them.
     if (!link->IsRepairedUpTo(refusal.handle.lane, request.asked)) {
       return DeferUntilRepaired(link, std::move(request), turn);
     }
@@ -348,14 +353,16 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
   }
   if (wanting == nullptr || !wanting->exact) {
     if (!link->held()) {
-      // The worker has removed its interest since.  An answer would bring it back, for ever.
-      return absl::UnavailableError("its worker does not want the channel any more");
+      // The worker has removed its interest meanwhile.  An answer would add the interest again, and
+      // nobody would remove it.
+      return absl::UnavailableError(
+          "the worker ended its interest in the channel meanwhile; subscribe again");
     }
-    link->Defer(*std::move(request));  // its interest is told anew
+    link->Defer(*std::move(request));  // the worker is still reporting its interest
     return absl::OkStatus();
   }
   if (wanting->dirty) {
-    // Live publications that the answer would have to stand before or behind are not queued yet.
+    // The answer has a place among the live publications, and these are not queued yet.
     DeferUntilRepaired(link, *std::move(request), turn);
     return absl::OkStatus();
   }
@@ -366,7 +373,8 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
 
 void SubscriptionsImpl::DeferUntilRepaired(const std::shared_ptr<WorkerLink>& link,
                                            SubscribeRequest request, Turn turn) {
-  // The first time something may have been repaired since it was looked at.
+  // On the first turn a repair may have finished since the channel was checked, so the request is
+  // looked at again.
   if (turn == Turn::kFirst) {
     link->Defer(std::move(request));
   } else {
@@ -431,9 +439,9 @@ std::optional<SubscribeAnswer> SubscriptionsImpl::MakeAnswer(
 void SubscriptionsImpl::Repair(const std::shared_ptr<WorkerLink>& link) {
   while (link->BeginRepair()) {
     do {
-      // Round by round, lest the subscribes of one service wait until another's channels are never
-      // behind: all that were deferred, of which those of dirty channels are again, then a page of
-      // each channel that waits.
+      // Each round tries every deferred request once (those of dirty channels are deferred again)
+      // and then sends one page of each dirty channel.  Otherwise the requests of one service would
+      // wait until the channels of another have caught up, which may never be.
       while (link->HasRepairs()) {
         SubscribeRequest request;
         for (size_t n = link->BeginDeferred(); n > 0 && link->NextDeferred(&request); --n) {
@@ -447,7 +455,8 @@ void SubscriptionsImpl::Repair(const std::shared_ptr<WorkerLink>& link) {
       }
       link->FlushQueue();
     } while (link->EndRepair());
-    // What arrived between the last look and EndRepair() found us repairing.
+    // Work that arrived between the last HasRepairs() and EndRepair() started no repair of its own,
+    // because this one was still running.
     if (!link->FlushQueue()) return;
   }
 }
@@ -473,7 +482,7 @@ void SubscriptionsImpl::RepairPage(const std::shared_ptr<WorkerLink>& link, Dirt
                                     };
                                   })) {
     case ReadOutcome::kFetching:
-      return;  // it stays dirty, and waits for the callback
+      return;  // the channel stays dirty until the callback runs
     case ReadOutcome::kGone: {
       const int64_t first = FirstKept(channel.get(), now);
       link->Gap(wanting->handle, wanting->next_offset, first - 1, GoneReason(*channel),
@@ -483,7 +492,7 @@ void SubscriptionsImpl::RepairPage(const std::shared_ptr<WorkerLink>& link, Dirt
     }
     case ReadOutcome::kOk:
       for (const PublicationPtr& publication : page) {
-        // Its own time may be over: the link tells that as a gap of one.
+        // If the publication has expired, the link sends a gap of one offset instead.
         link->Deliver(wanting->handle, publication, /*repair=*/true);
         wanting->next_offset = publication->offset() + 1;
       }

@@ -1,18 +1,18 @@
-// Subscriptions brings each worker what it wants: its interest in channels and patterns, the
-// answers to its sessions' subscribes, and, from history, whatever could not be sent live.
+// Subscriptions keeps each worker's interest in channels and patterns, answers its sessions'
+// subscribes, and sends from history the publications that could not be sent live (repair).
 //
-// A channel of a link is either live (every publication is queued as it is routed) or dirty (from
-// `next_offset` on it is read from history, a page at a time, as the link's queue has room; once
-// the page reaches the head the channel is live again).  Both happen under the channel's lock, so
-// that nothing is lost or sent twice between them.
+// A channel of a link is either live or dirty.  Live: every publication is queued when it is
+// routed.  Dirty: the publications from `next_offset` on are read from history, a page at a time,
+// when the link's queue has room; the page that reaches the head makes the channel live again.
+// Routing and repair both hold the channel's lock, so that nothing is lost or sent twice.
 //
-// It is the owner of the links: they call it when their queues have room again, and when a
-// publication has expired in them.
+// It implements LinkOwner: the links call it when their queues have room again, and when a
+// publication has expired in their queues.
 //
 // Threading: safe from every thread.  Locks as Router does.
 // Ownership: borrows directory, receipts and clock; shares the links.
-// Cost:      ClearInterest() and both ends of a snapshot visit every channel, a shard locked at a
-//            time; all else is a lookup and, for recoveries, a page of history.
+// Cost:      ClearInterest(), BeginSnapshot() and EndSnapshot() visit every channel, with one shard
+//            locked at a time.  Everything else is a lookup and, for recoveries, a page of history.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +34,8 @@ class Subscriptions : public LinkOwner {
   static std::unique_ptr<Subscriptions> Make(ChannelDirectory* directory, ReceiptTracker* receipts,
                                              const Clock* clock);
 
+  // Adds or removes one channel or pattern that the worker wants.  A refused name still counts in
+  // the link's interest digest, because the worker counts it too.
   virtual void AddInterest(const std::shared_ptr<WorkerLink>& link,
                            const InterestView& interest) = 0;
   virtual void RemoveInterest(const std::shared_ptr<WorkerLink>& link,
@@ -41,17 +43,19 @@ class Subscriptions : public LinkOwner {
   // Forgets all interest of a link that has ended.
   virtual void ClearInterest(const std::shared_ptr<WorkerLink>& link) = 0;
 
-  // A worker tells all of its interest between these two.  Until the end nothing is sent on
-  // channels, so that what the worker missed comes before what is live.
+  // A worker reports all of its interest between these two calls.  Until EndSnapshot() no
+  // publication is sent on the link, so that those that the worker missed come before live ones.
   virtual void BeginSnapshot(const std::shared_ptr<WorkerLink>& link) = 0;
   virtual void EndSnapshot(const std::shared_ptr<WorkerLink>& link) = 0;
 
-  // The worker has applied the channel up to this position and has subscribers: queues what it
-  // missed, or a ChannelGap, whose reason is "epoch_changed" if the epoch is not the channel's.
+  // Call when a worker reports that it has subscribers of the channel and has applied it up to this
+  // position.  Queues the publications that the worker missed, or a ChannelGap where history does
+  // not hold them; its reason is "epoch_changed" if the epoch is not the channel's.
   virtual void Resume(const std::shared_ptr<WorkerLink>& link, absl::string_view service,
                       absl::string_view channel, absl::string_view epoch, int64_t offset) = 0;
 
-  // Queues the answer on the link, now or when the channel is repaired and the queue has room.
+  // Answers a subscribe.  Queues the answer on the link at once, or later if the channel must be
+  // repaired first or the queue has no room.
   virtual void Subscribe(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request) = 0;
 };
 

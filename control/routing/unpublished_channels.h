@@ -1,11 +1,11 @@
-// UnpublishedChannels bounds the channels of one service that have state because a client
-// subscribed, although nothing was ever published to them: their number, and which part of it one
-// address may hold.  They do not count against max_channels, so that readers can never make a
-// publish fail.
+// UnpublishedChannels counts and bounds the channels of one service that have state only because a
+// client subscribed: nothing was ever published to them.  It bounds their number, and how many of
+// them one address may hold.  They do not count against max_channels, so that subscribers can never
+// make a publish fail.
 //
-// Such a state is kept for kUnpublishedTtl after its last interest by name, so that a client that
-// waited for a first event recovers it over a reconnect.  When the budget is used up, the state of
-// a shard that was wanted least recently, and is not wanted now, makes room (IdleChannels).
+// Such a state is kept for kUnpublishedTtl after the last interest by name has ended, so that a
+// client that waits for a first event can recover it after a reconnect.  When the budget is used
+// up, a state that nobody wants is forgotten, the least recently wanted first (IdleChannels).
 //
 // Threading: safe from every thread; the mutex is a leaf, locked after the channels' shards.  An
 //            UnpublishedChannel and the IdleChannels are guarded by the channel's shard.
@@ -30,14 +30,14 @@ struct ChannelState;
 
 inline constexpr absl::Duration kUnpublishedTtl = absl::Minutes(10);
 
-// The unpublished channels of one service and shard that no worker wants by name, in the order in
-// which that began.
+// The unpublished channels of one service and shard that no worker wants by name.  The one that has
+// been so longest is the first.
 using IdleChannels = std::list<ChannelState*>;
 
-// What is kept of a channel until something is published to it.
+// Part of a channel's state until something is published to the channel.
 struct UnpublishedChannel {
-  std::string address;  // whose subscribe made the state; empty: not known
-  bool idle = false;    // it is in IdleChannels
+  std::string address;  // of the client whose subscribe made the state; empty: not known
+  bool idle = false;    // the channel is in IdleChannels
   IdleChannels::iterator place = {};
 };
 
@@ -45,20 +45,20 @@ class UnpublishedChannels {
  public:
   enum class Outcome {
     kReserved,
-    kFull,         // there are as many as the limit says
+    kFull,         // the limit is reached
     kAddressFull,  // `address` holds a tenth of the limit
   };
 
   // Counts one more channel, made for `address`; an empty address has no limit of its own.
   Outcome Reserve(absl::string_view address, size_t limit);
-  // One that was reserved is published to or forgotten.
+  // Call when a reserved channel is published to or forgotten.
   void Release(absl::string_view address);
 
-  // How many one address may hold.
+  // Returns how many channels one address may hold.
   static size_t AddressLimit(size_t limit) { return limit < 10 ? 1 : limit / 10; }
 
   int64_t count() const { return count_.load(std::memory_order_relaxed); }
-  // Those that are in IdleChannels, over all shards.
+  // The number of channels in IdleChannels of all shards.
   std::atomic<int64_t>& idle() { return idle_; }
 
  private:

@@ -1,6 +1,6 @@
-// WaitingInterest keeps which links want channels of one service by names that have no state yet.
-// A worker's interest alone makes no state: the subscribe that follows it does, or the first
-// publication.  Whoever makes the state takes its links from here.
+// WaitingInterest keeps the links that want a channel of one service by name while the channel has
+// no state.  A worker's interest alone makes no state.  The subscribe that follows it makes the
+// state, or the first publication; then the links move from here to the state.
 //
 // Threading: safe from every thread; its mutex is a leaf, locked after the channels' shards.  A
 //            name is added and taken under the lock of its channel's shard.
@@ -25,15 +25,15 @@ class WaitingInterest {
  public:
   using Links = std::vector<std::shared_ptr<WorkerLink>>;
 
-  // Returns whether the link did not want the channel already.
+  // Adds the link.  Returns false if the link wants the channel already.
   bool Add(absl::string_view channel, const std::shared_ptr<WorkerLink>& link);
-  // Returns whether the link had wanted the channel.
+  // Removes the link.  Returns false if the link does not want the channel.
   bool Remove(absl::string_view channel, const WorkerLink* link);
   // Forgets all that the link wants.
   void RemoveAll(const WorkerLink* link);
 
   bool Contains(absl::string_view channel, const WorkerLink* link) const;
-  // Takes out the links that want the channel.
+  // Removes and returns the links that want the channel.
   Links Take(absl::string_view channel);
 
   bool empty() const { return size_.load(std::memory_order_relaxed) == 0; }

@@ -319,7 +319,9 @@ TEST_F(PublishServiceTest, AKeyOfAnotherEventIsRefusedWithTheFirstOnesChannelInE
   first.set_idempotency_key("key");
   ASSERT_OK(PublishEvent(first));
   const std::string why =
-      "idempotency_key \"key\": another event was published with it on channel \"a:1\"";
+      "idempotency_key \"key\" belongs to another event, on channel \"a:1\"; use a new key for "
+      "each "
+      "event";
   v1::Event channel = first, name = first, payload = first, typed = first;
   channel.set_channel("a:2");
   name.set_event("thing.ended");

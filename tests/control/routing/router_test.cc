@@ -355,8 +355,10 @@ TEST_F(RouterTest, AKeyOfAnotherEventIsRefusedAndHarmsNeitherTheKeyNorTheFirst) 
   for (int i = 0; i < 2; ++i) {
     EXPECT_THAT(
         Publish(other).outcome.status,
-        StatusIs(absl::StatusCode::kAlreadyExists,
-                 "idempotency_key \"key\": another event was published with it on channel \"x\""));
+        StatusIs(
+            absl::StatusCode::kAlreadyExists,
+            "idempotency_key \"key\" belongs to another event, on channel \"x\"; use a new key "
+            "for each event"));
   }
   EXPECT_EQ(Publish(event).id, first.id);
   EXPECT_EQ(routing_->queries->Counts("s").refused.of(RefusalReason::kConflict), 2);
