@@ -16,14 +16,14 @@ namespace fanwire::control {
 
 namespace {
 
-// CPU use is told over so many heartbeats.
+// The CPU use is averaged over this many heartbeats.
 constexpr size_t kCpuSamples = 5;
-// Heartbeats in a row whose digest differs before a snapshot is asked for; doubled up to the
-// second, so that a fault in the digest does not become a storm of snapshots.
+// A snapshot is requested after this many heartbeats in a row with another digest.  The number
+// doubles up to the second one, so that a fault in the digest does not cause endless snapshots.
 constexpr int kDriftPatience = 2;
 constexpr int kMaxDriftPatience = 64;
-// So many replaced processes are remembered.  One that wakes up after more successors than that
-// is still refused while one of them is attached.
+// How many replaced processes are remembered.  One that wakes up after more successors than that is
+// still refused while one of them is attached.
 constexpr size_t kReplacedKept = 64;
 
 }  // namespace
@@ -48,7 +48,8 @@ void AttachedWorker::Begin(const v1::Hello& from, std::shared_ptr<WorkerLink> to
       replaced_.push_back(incarnation());
       if (replaced_.size() > kReplacedKept) replaced_.pop_front();
     }
-    // It has a configuration: an earlier control, of which nothing is known, had it attached.
+    // A worker that has a configuration was attached to an earlier control.  What that control sent
+    // is not known.
     unapplied_since =
         from.config_version() > 0 ? -absl::InfiniteDuration() : absl::InfiniteDuration();
     pattern_times = {};
@@ -112,7 +113,7 @@ double AttachedWorker::cpu_percent() const {
 
 bool AttachedWorker::Drifted(const v1::Heartbeat& heartbeat) {
   if (!snapshot_done || link->held()) {
-    drifted_ = 0;  // it is telling its interest just now
+    drifted_ = 0;  // the worker is reporting its interest now
     return false;
   }
   if (link->interest_digest().value() == InterestDigest::Value{.count = heartbeat.interest_count(),
@@ -139,7 +140,7 @@ void AttachedWorker::TakeConfigAck(const v1::ConfigAck& ack) {
                                     {"port", listener.configured_port()},
                                     {"reason", listener.error()}});
   }
-  // A refusal changes nothing: the listeners are those of the version in force.
+  // A worker that refuses a configuration keeps the listeners of the version in force.
   if (!ack.error().empty()) {
     LogError("worker.config_refused",
              {{"worker", id}, {"in_force", ack.version()}, {"reason", ack.error()}});

@@ -7,8 +7,8 @@ namespace fanwire::control {
 
 namespace {
 
-// Ticks after which a worker that does not confirm is taken by its word of before: it may not know
-// the service any more.
+// After this many ticks without a confirmation, the last grant counts as confirmed.  The worker has
+// perhaps no such service any more and will never confirm.
 constexpr int kPatience = 3;
 
 }  // namespace
@@ -34,7 +34,7 @@ void ConnectionQuota::Service::Serve() {
     if (more <= 0) continue;
     lease->Grow(more);
     free -= more;
-    // These clients come in as soon as the worker hears of it.
+    // The worker admits these clients as soon as it gets the grant.
     lease->in_use += more;
     lease->waiting -= more;
   }
@@ -79,7 +79,8 @@ void ConnectionQuota::Service::TakeBackForClients() {
   if (lacking <= 0) return;
   lacking -= TakeBack(lacking);
   if (lacking <= 0) return;
-  // What is known of the others is as old as their last report: who is asked tells how it is.
+  // The other workers' numbers are from their last reports, and may be out of date.  Ask each of
+  // them once: its confirmation brings the present numbers.
   for (auto& [worker, lease] : leases) {
     if (lease.shrinking() || lease.waiting > 0 || lease.granted == 0 || lease.probed) continue;
     lease.probed = true;
@@ -117,7 +118,8 @@ void ConnectionQuota::Request(absl::string_view worker, absl::string_view servic
   Lease& lease = LeaseOf(&At(service), worker);
   lease.in_use = claim.in_use;
   lease.waiting = claim.waiting;
-  // It said this before it heard that it is to give back; what it wants then it will ask again.
+  // The worker reported this before it knew that it must give back connections.  It will ask again
+  // for those that it needs.
   if (lease.shrinking()) return;
   lease.held = lease.granted = std::max<int64_t>(lease.held, claim.in_use);
   lease.want = std::max(claim.want, claim.in_use);
@@ -138,7 +140,8 @@ void ConnectionQuota::Confirmed(Lease* lease, int64_t held) {
 void ConnectionQuota::Confirm(absl::string_view worker, absl::string_view service,
                               const Claim& claim) {
   Lease* const lease = Find(worker, service);
-  // Not waited for any more: what is leased may not become less by it, as more may be on its way.
+  // A confirmation that came too late.  It must not make the lease smaller, because a larger grant
+  // may be on its way to the worker.
   if (lease == nullptr || !lease->shrinking()) return;
   Confirmed(lease, std::max(claim.want, claim.in_use));
   lease->in_use = claim.in_use;
@@ -161,7 +164,7 @@ void ConnectionQuota::SetInUse(absl::string_view worker, absl::string_view servi
   if (lease == nullptr) return;
   lease->in_use = in_use;
   lease->probed = false;
-  // More than is known to be held: it is leased as long as it is used.
+  // The worker uses more than it holds by our account.  They are leased as long as they are used.
   if (in_use > lease->held) {
     Confirmed(lease, in_use);
     lease->want = std::max(lease->want, lease->held);

@@ -17,7 +17,9 @@ constexpr uint32_t kProtocolVersion = 1;
 absl::Status CheckHello(const v1::Hello& hello) {
   if (hello.protocol_version() != kProtocolVersion) {
     return absl::InvalidArgumentError(absl::StrCat("protocol version ", hello.protocol_version(),
-                                                   ": this control speaks ", kProtocolVersion));
+                                                   ": this control speaks ", kProtocolVersion,
+                                                   "; install fanwire-control and fanwire-fanout "
+                                                   "of the same release"));
   }
   if (hello.worker_id().empty()) return absl::InvalidArgumentError("worker_id is empty");
   return absl::OkStatus();

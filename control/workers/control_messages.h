@@ -25,6 +25,7 @@ namespace fanwire::control {
 
 struct DrainOrder;
 
+// Checks a worker's first message.
 //   INVALID_ARGUMENT  another protocol version, or no worker_id
 absl::Status CheckHello(const v1::Hello& hello);
 
@@ -32,13 +33,13 @@ using ControlMessagePtr = std::unique_ptr<v1::ControlMessage>;
 
 ControlMessagePtr MakeWelcome(uint64_t control_incarnation, absl::Duration heartbeat_interval);
 ControlMessagePtr MakeHeartbeat(uint64_t seq);
-// `config` with what depends on the moment.
+// Returns `config` completed with a nonce, the number of workers and the heartbeat interval.
 ControlMessagePtr MakeConfig(const v1::WorkerConfig& config, uint64_t nonce,
                              size_t attached_workers, absl::Duration heartbeat_interval);
 ControlMessagePtr MakeDrain(const DrainOrder& order);
 ControlMessagePtr MakeSnapshotRequest();
 ControlMessagePtr MakeQuery(const v1::Query& query, uint64_t id);
-// By worker.
+// Returns the message for each worker, by its id.
 std::map<std::string, ControlMessagePtr> MakeGrants(
     const std::vector<ConnectionQuota::Grant>& grants);
 

@@ -36,7 +36,7 @@ ServiceCounts FromProto(const v1::ServiceLoad& load) {
   return counts;
 }
 
-// Adds what is counted since the start, `sign` times.
+// Adds the counts since the start; subtracts them if `sign` is -1.
 void AddTotals(const ServiceCounts& from, int64_t sign, ServiceCounts* to) {
   to->matched += sign * from.matched;
   to->written += sign * from.written;
@@ -99,7 +99,7 @@ void Ledger::Update(absl::string_view worker, uint64_t incarnation,
   if (std::exchange(known.base_is_due, false)) {
     for (const v1::ServiceLoad& load : heartbeat.services()) {
       ServiceCounts& base = known.base[load.service()] = FromProto(load);
-      base.matched -= base.queued;  // of what waits the outcome will be counted
+      base.matched -= base.queued;  // the outcomes of queued deliveries are still to be counted
     }
   }
   for (const v1::ServiceLoad& load : heartbeat.services()) {
@@ -122,8 +122,8 @@ void Ledger::WorkerGone(absl::string_view worker, uint64_t incarnation) {
   MutexLock lock(&mu_);
   const auto it = workers_.find(worker);
   if (it == workers_.end() || it->second.incarnation != incarnation) return;
-  // The process may live on and attach again with the same incarnation and higher counts: what it
-  // said last is kept as it is, only not shown as present.
+  // The process may live on and attach again with the same incarnation and higher counts.  Keep its
+  // last report, and only stop counting its sessions.
   it->second.attached = false;
 }
 

@@ -1,11 +1,10 @@
-// Ledger adds up what workers report, per service: where every delivery went.
+// Ledger adds up the workers' reports for each service.  They account for every delivery:
 //
 //   matched = written + dropped{reason} + lost_connection + expired + queued
 //
-// Workers count from their own start.  What a worker counted before it attached to this control,
-// for an earlier one, is left out.  A worker's last counts stay in the sum when it ends and its
-// successor begins at 0.  No count but that of what is queued, open or subscribed now ever goes
-// back.
+// Workers count from their own start.  Counts from before the worker attached to this control are
+// subtracted.  When a worker ends, its last counts stay in the sum, and its successor begins at 0.
+// The counts of what is queued, open or subscribed now go up and down; all others only grow.
 //
 // Threading: safe from every thread; one mutex, held for microseconds.
 // Cost:      one map lookup per service in a heartbeat (1/s and worker).
@@ -31,20 +30,21 @@ namespace fanwire::control {
 
 // Counts of one service, over all workers that ever were attached.
 struct ServiceCounts {
-  // Now, over the workers that are attached.
+  // Of this moment, over the attached workers.
   int64_t sessions = 0;
   int64_t subscriptions = 0;
   int64_t slow_sessions = 0;
   int64_t backlog_bytes = 0;
   int64_t queued = 0;
 
-  // Since control started.  What waited in a worker when it attached counts as matched then.
+  // Since control started.  Deliveries that were queued in a worker when it attached are counted as
+  // matched at that moment.
   int64_t matched = 0;
   int64_t written = 0;
   std::array<int64_t, kDropReasons> dropped = {};
   int64_t lost_connection = 0;
   int64_t expired = 0;
-  int64_t recovered = 0;  // deliveries by recovery, apart from the ledger
+  int64_t recovered = 0;  // deliveries by recovery; not part of the equation
   int64_t sessions_opened = 0;
   int64_t sessions_closed = 0;
   int64_t messages_received = 0;
@@ -55,33 +55,35 @@ struct ServiceCounts {
   int64_t peak_sessions = 0;  // most at once, over all workers
 
   int64_t dropped_total() const;
-  // What the ledger cannot account for; 0 when nothing is under way.
+  // Returns how many deliveries the equation does not account for; 0 when nothing is under way.
   int64_t difference() const;
 };
 
 class Ledger {
  public:
-  // A process of the worker attached.  Another incarnation than before is its successor: what the
-  // one before had queued is lost with its connections.  `served_before` says that the process
-  // served before this control knew it: its first heartbeat tells what does not count.
+  // Call when a process of the worker attaches.  If the incarnation is another one than before, the
+  // earlier process has ended, and its queued deliveries count as lost with their connections.  If
+  // `served_before`, the process served clients before it attached to this control, and the counts
+  // of its first heartbeat are subtracted from all later ones.
   void Attached(absl::string_view worker, uint64_t incarnation, bool served_before);
 
-  // Takes the counts of a heartbeat.  The registry lets only the process that is attached report.
+  // Takes the counts of a heartbeat.  The registry calls it only for the attached process.
   void Update(absl::string_view worker, uint64_t incarnation, const v1::Heartbeat& heartbeat);
 
-  // The worker's attachment ended: its counts stay, its sessions do not.  What it had queued stays
-  // queued: it may live and attach again.
+  // Call when the worker's attachment ends.  Its sessions are no longer counted; all other counts
+  // stay.  Its queued deliveries stay queued, because the process may live and attach again.
   void WorkerGone(absl::string_view worker, uint64_t incarnation);
 
-  // The worker does not come back: what it had queued is lost with its connections.
+  // Call when the worker will not come back.  Its queued deliveries count as lost with their
+  // connections.
   void Forget(absl::string_view worker);
 
-  // All 0 if nothing is known of the service.
+  // Returns the counts of a service; all are 0 if no worker ever reported it.
   ServiceCounts Get(absl::string_view service) const;
-  // By name of service, every service that was ever reported.
+  // Returns the counts of every service that was ever reported, by its name.
   std::map<std::string, ServiceCounts> All() const;
 
-  // Sessions of one worker now, over its services; 0 if unknown.
+  // Return the sessions and subscriptions that one worker has now; 0 if the worker is not known.
   int64_t WorkerSessions(absl::string_view worker) const;
   int64_t WorkerSubscriptions(absl::string_view worker) const;
 
@@ -89,21 +91,21 @@ class Ledger {
   struct Worker {
     uint64_t incarnation = 0;
     bool attached = false;
-    bool base_is_due = false;                                // the next heartbeat brings it
+    bool base_is_due = false;                                // the next heartbeat has the base
     std::map<std::string, ServiceCounts, std::less<>> base;  // counted before this control
     // As last reported, without the base.
     std::map<std::string, ServiceCounts, std::less<>> services;
   };
 
-  // Finds the worker; another incarnation than before begins anew.
+  // Finds or makes the worker's record.  For a new incarnation, ends the previous one.
   Worker& Find(absl::string_view worker, uint64_t incarnation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Ends the incarnation that was known.
+  // Moves the counts of the previous incarnation to settled_.
   void Settle(Worker* worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ServiceCounts Sum(absl::string_view service) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable Mutex mu_;  // a leaf: nothing is locked under it
   std::map<std::string, Worker, std::less<>> workers_ ABSL_GUARDED_BY(mu_);
-  // What incarnations that ended had counted.
+  // The sum of the counts of the incarnations that have ended.
   std::map<std::string, ServiceCounts, std::less<>> settled_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, int64_t, std::less<>> peaks_ ABSL_GUARDED_BY(mu_);
 };

@@ -10,10 +10,10 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 
-// Protobuf refuses what is nested deeper.
+// Protobuf refuses messages that are nested deeper.
 constexpr int kMaxDepth = 100;
 
-// Takes the fields off `left`; false if there are more.
+// Subtracts the number of fields from `*left`.  Returns false if there are more than `*left`.
 bool TakeFields(absl::string_view bytes, const Descriptor& type, int depth, size_t* left) {
   WireReader reader(bytes);
   while (reader.Next()) {

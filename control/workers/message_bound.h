@@ -2,7 +2,7 @@
 // becomes an object of 50 and more, so that a message of 60 MiB could take gigabytes.
 //
 // Threading: a pure function.
-// Cost:      some 0.02 us a field.
+// Cost:      about 0.02 us a field.
 #pragma once
 
 #include <cstddef>

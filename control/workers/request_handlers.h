@@ -1,9 +1,10 @@
-// RequestHandlers hands clients' requests to those who answer them, and sends the answers to the
-// worker that asked.
+// RequestHandlers passes clients' requests to the handler of their name, and sends the replies to
+// the worker that asked.
 //
-// Threading: the handlers are set before the start; Handle() is safe from every thread and calls
-//            the handler on the caller's.
-// Ownership: borrows the handlers.  A reply that comes late holds the link alone.
+// Threading: set the handlers before the start.  Handle() is safe from every thread and calls the
+//            handler on the caller's thread.
+// Ownership: borrows the handlers.  The function that a handler replies with shares the link and
+//            uses nothing else.
 #pragma once
 
 #include <functional>
@@ -27,10 +28,10 @@ class RequestHandlers {
   void Set(absl::string_view request, ClientRequestHandler* handler) {
     handlers_[std::string(request)] = handler;
   }
-  // Answers what no other handler does.
+  // Sets the handler of all requests that have no handler of their own.
   void SetDefault(ClientRequestHandler* handler) { default_ = handler; }
 
-  // Without a handler the answer is UNKNOWN_REQUEST.
+  // Handles a request.  If there is no handler for it, replies with UNKNOWN_REQUEST.
   void Handle(const std::shared_ptr<WorkerLink>& link, const v1::ClientRequest& request) const;
 
  private:

@@ -13,7 +13,7 @@ namespace fanwire::control {
 
 ServiceReach ServiceReach::Of(absl::string_view service,
                               const std::vector<v1::WorkerInfo>& workers) {
-  // By host and configured port: why it is not open; empty if a worker has it open.
+  // For each host and configured port, why it is not open; empty if a worker has it open.
   std::map<std::pair<std::string, uint32_t>, std::string> ports;
   int serving = 0;
   for (const v1::WorkerInfo& worker : workers) {
@@ -37,8 +37,10 @@ ServiceReach ServiceReach::Of(absl::string_view service,
       }
     }
   }
-  if (serving == 0) return {.open = false, .error = "no worker serves"};
-  if (ports.empty()) return {.open = false, .error = "no worker has opened its ports"};
+  if (serving == 0)
+    return {.open = false, .error = "no worker serves clients; see `wsctl workers list`"};
+  if (ports.empty())
+    return {.open = false, .error = "no worker has opened its ports; see `wsctl workers list`"};
   for (const auto& [port, error] : ports) {
     if (!error.empty()) return {.open = false, .error = error};
   }

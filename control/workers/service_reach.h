@@ -1,5 +1,5 @@
-// ServiceReach says whether clients can connect to a service: whether each of its ports is open in
-// a worker that is attached and does not drain.
+// ServiceReach tells whether clients can connect to a service: whether each of its ports is open in
+// a worker that is attached and is not draining.
 //
 // Threading: a pure function and a value.
 // Cost:      O(workers times ports).
@@ -18,9 +18,9 @@ namespace fanwire::control {
 
 struct ServiceReach {
   bool open = false;
-  std::string error;  // why not: "127.0.0.1:8690 is not open in worker-0: …"
+  std::string error;  // why it is not open: "127.0.0.1:8690 is not open in worker-0: …"
 
-  // `workers` are WorkerRegistry::Workers().
+  // `workers` is what WorkerRegistry::Workers() returns.
   static ServiceReach Of(absl::string_view service, const std::vector<v1::WorkerInfo>& workers);
 };
 

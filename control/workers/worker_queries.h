@@ -1,4 +1,4 @@
-// WorkerQueries keeps each query to workers until all of them have answered.
+// WorkerQueries keeps the open queries to workers and collects their answers.
 //
 // Threading: safe from every thread; its mutex is a leaf.  `done` runs without it.
 // Ownership: borrows timers, which must have stopped before it is destroyed.
@@ -25,24 +25,26 @@ class WorkerQueries {
   ~WorkerQueries();
 
   // Opens a query to `links` (WorkerLink::id(), at least one) and returns its id, which the caller
-  // then sends to the workers.  So many `absent` workers cannot be asked; they have not answered.
+  // then sends to the workers.  `absent` is the number of workers that cannot be asked; they count
+  // as not having answered.  Calls `done` once: when all have answered or are gone, or at
+  // `timeout`.
   uint64_t Open(std::set<uint64_t> links, int32_t absent, absl::Duration timeout, Done done);
 
   // Takes a worker's answer.  Ignores it if this link was not asked or the query is over.
   void OnReply(uint64_t link, const v1::QueryReply& reply);
-  // The link has ended.  Its answers so far are kept, and it counts as not having answered.
+  // Call when the link has ended.  Keeps its answers so far; it counts as not having answered.
   void LinkGone(uint64_t link);
 
   int64_t open() const;
 
  private:
   struct Question {
-    std::set<uint64_t> links;  // those that have not answered completely
+    std::set<uint64_t> links;  // that have not answered completely
     QueryResult result;
     Done done;
   };
 
-  // Takes the query out if no link is left that could answer.
+  // Removes the query and returns true if no link is left that could answer.
   bool TakeIfComplete(uint64_t id, Question* out) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TimeOut(uint64_t id);
 

@@ -25,7 +25,7 @@ namespace fanwire::control {
 
 namespace {
 
-// A worker is silent after so many missed heartbeats.
+// A worker that misses this many heartbeats is silent.
 constexpr int kMissedHeartbeats = 3;
 
 using Worker = AttachedWorker;
@@ -97,8 +97,8 @@ class Registry final : public WorkerRegistry {
   void CloseAll(const absl::Status& status) override;
 
  private:
-  // Holds the mutex.  After it has released the mutex, runs the outboxes that were filled
-  // meanwhile.
+  // Holds the mutex.  When it has released the mutex, it runs the outboxes that were filled under
+  // it.
   class ABSL_SCOPED_LOCKABLE Section {
    public:
     explicit Section(Registry* registry) ABSL_EXCLUSIVE_LOCK_FUNCTION(registry->mu_)
@@ -119,16 +119,18 @@ class Registry final : public WorkerRegistry {
 
   using Message = ControlMessagePtr;
 
-  // The worker whose attachment `link` is; null if it has ended.
+  // Returns the worker that is attached by `link`; null if the attachment has ended.
   Worker* Find(const std::shared_ptr<WorkerLink>& link) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Puts `function` into the worker's outbox.
   void Later(Worker* worker, Outbox::Function function) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SendLater(Worker* worker, Message message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // Ends the worker's attachment.  Its drains end too unless they go on in the next attachment.
+  // Ends the worker's attachment.  Ends its drains too, unless `keep_drains`: then they go on in
+  // the next attachment.
   void EndAttachment(Worker* worker, const absl::Status& reason, bool silent, bool keep_drains)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Workers have come or gone: pushes rates and quotas that depend on their number.
+  // Call after workers have attached or detached.  Sends the rates and grants that depend on their
+  // number.
   void AfterChange() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PushConfig(Worker* worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PushConfigToAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -142,7 +144,7 @@ class Registry final : public WorkerRegistry {
   const Clock* const clock_;
   WorkerQueries queries_;
 
-  // Wiring; unchanged after the start.
+  // Set before the start, and unchanged after it.
   RequestHandlers handlers_;
   std::vector<WorkerObserver*> observers_;
 
@@ -150,7 +152,7 @@ class Registry final : public WorkerRegistry {
   WorkerTable workers_ ABSL_GUARDED_BY(mu_);
   ConnectionQuota quota_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const v1::WorkerConfig> config_ ABSL_GUARDED_BY(mu_);
-  size_t config_workers_ ABSL_GUARDED_BY(mu_) = 0;  // attached_workers as last pushed to all
+  size_t config_workers_ ABSL_GUARDED_BY(mu_) = 0;  // attached_workers that was last sent to all
   uint64_t next_nonce_ ABSL_GUARDED_BY(mu_) = 1;
   uint64_t next_heartbeat_ ABSL_GUARDED_BY(mu_) = 1;
   absl::Duration forget_dead_after_ ABSL_GUARDED_BY(mu_);
@@ -193,7 +195,7 @@ absl::Status Registry::Attach(const v1::Hello& hello, const std::shared_ptr<Work
                   /*silent=*/false, /*keep_drains=*/same_process && hello.draining());
   }
   worker.Begin(hello, link, *clock_);
-  // It has a configuration: an earlier control had it attached, unless this one did.
+  // A process that has a configuration was attached before: to this control or to an earlier one.
   ledger_->Attached(worker.id, worker.incarnation(), hello.config_version() > 0);
   worker.awaited_nonce = config_ == nullptr ? 0 : next_nonce_;
   workers_.AddLink(link.get(), &worker);
@@ -246,8 +248,8 @@ void Registry::Detach(const std::shared_ptr<WorkerLink>& link, const absl::Statu
       return;
     }
   }
-  // It was replaced or silent, and cleared then; but until now its stream could still tell
-  // interest.
+  // The attachment has ended before, by replacement or silence, and its interest was cleared then.
+  // But items that the stream delivered after that may have added interest again.
   link->Close(reason);
   subscriptions_->ClearInterest(link);
   receipts_->WorkerGone(link->id());
@@ -302,7 +304,8 @@ void Registry::OnSnapshotDone(const std::shared_ptr<WorkerLink>& link) {
 void Registry::Tick() {
   Section section(this);
   const absl::Duration now = clock_->Now();
-  // While this process itself stood still (stopped, or its machine slept) nobody could be heard.
+  // While this process itself stood still (it was stopped, or the machine slept), no heartbeat
+  // could be received.
   const absl::Duration stood_still =
       std::max(now - last_tick_ - options_.heartbeat_interval, absl::ZeroDuration());
   last_tick_ = now;
@@ -391,7 +394,7 @@ void Registry::SendGrants() {
   }
 }
 
-// ------------------------------------------------------------------------------- questions
+// ------------------------------------------------------------------------------- queries
 
 std::vector<v1::WorkerInfo> Registry::Workers() const {
   MutexLock lock(&mu_);

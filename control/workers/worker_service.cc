@@ -21,8 +21,8 @@ namespace fanwire::control {
 
 namespace {
 
-// Workers gather items until a message has 512 KiB; only a long item makes a longer one.  Those are
-// measured before they are parsed.
+// Workers send messages of up to about 512 KiB, longer ones only if a single item is longer.  The
+// fields of a longer message are counted before it is parsed.
 constexpr size_t kSmallMessageBytes = 1 << 20;
 constexpr size_t kMaxMessageFields = 1 << 20;
 
@@ -37,7 +37,7 @@ bool IsKnown(v1::Dialect dialect) {
   return dialect == v1::DIALECT_COMMON || dialect == v1::DIALECT_SESSION_BUDDY;
 }
 
-// Gives gRPC the text itself.
+// Hands the text to gRPC without a copy.
 grpc::Slice TakeSlice(std::string text) {
   auto* const owned = new std::string(std::move(text));
   return grpc::Slice(
@@ -45,8 +45,8 @@ grpc::Slice TakeSlice(std::string text) {
       owned);
 }
 
-// One attachment.  gRPC's reactor and the link's transport at once; deletes itself when gRPC is
-// done, which is after the link has told it to finish.
+// One attachment.  It is both gRPC's reactor and the link's transport.  It deletes itself when gRPC
+// is done, which is after the link has called Finish().
 class AttachStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                            public LinkTransport {
  public:
@@ -87,7 +87,7 @@ class AttachStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   }
 
   void OnWriteDone(bool ok) override {
-    // The link may go on to finish the stream, which may delete this.
+    // The link may now finish the stream, which may delete this object.
     const std::shared_ptr<WorkerLink> link = link_;
     link->OnWriteDone(ok);
   }
@@ -108,18 +108,18 @@ class AttachStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
 
   absl::Status Handle(const v1::WorkerItem& item);
 
-  // Whether the message that was read may be parsed.
+  // Returns OK if the message that was read may be parsed.
   absl::Status CheckSize() {
     grpc::Slice bytes;
     if (!read_.DumpToSingleSlice(&bytes).ok()) {
-      return absl::InternalError("the message cannot be read");
+      return absl::InternalError("cannot read the message's bytes");
     }
     if (HasAtMostFields({reinterpret_cast<const char*>(bytes.begin()), bytes.size()},
                         *v1::WorkerMessage::descriptor(), kMaxMessageFields)) {
       return absl::OkStatus();
     }
     return absl::InvalidArgumentError(
-        absl::StrCat("a message of more than ", kMaxMessageFields, " fields: send it in several"));
+        absl::StrCat("the message has more than ", kMaxMessageFields, " fields: send several"));
   }
 
   Subscriptions* const subscriptions_;
@@ -138,8 +138,9 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
   }
   switch (item.item_case()) {
     case v1::WorkerItem::kHello:
-      if (attached_) return absl::InvalidArgumentError("hello: a second one");
-      // Before, so that whoever closes the link from now on finds it known.
+      if (attached_)
+        return absl::InvalidArgumentError("hello: only the first item of an attachment may be one");
+      // Set before Attach(), because the link may be closed as soon as the registry knows it.
       attached_ = true;
       return registry_->Attach(item.hello(), link_);
     case v1::WorkerItem::kConfigAck:
@@ -227,12 +228,12 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
       registry_->OnQueryReply(link_, item.query_reply());
       break;
     case v1::WorkerItem::ITEM_NOT_SET:
-      break;  // of a later version
+      break;  // an item of a later version
   }
   return absl::OkStatus();
 }
 
-// What goes to workers is serialized already.
+// Messages to workers are already serialized, so the stream takes bytes.
 using RawService = v1::Workers::WithRawCallbackMethod_Attach<v1::Workers::Service>;
 
 class WorkerServiceImpl final : public RawService {

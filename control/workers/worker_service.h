@@ -1,9 +1,9 @@
-// The gRPC face for workers: one Attach stream per worker, whose messages go to WorkerRegistry,
-// Subscriptions and ReceiptTracker, and whose WorkerLink writes to it.
+// The gRPC service that workers call.  Each worker has one Attach stream.  Its messages are passed
+// to WorkerRegistry, Subscriptions and ReceiptTracker; its WorkerLink writes to it.
 //
 // Threading: safe from every thread; messages of one worker are handled in order on gRPC's callback
 //            threads, without blocking.
-// Ownership: borrows all it is given.
+// Ownership: borrows its arguments.
 #pragma once
 
 #include <memory>

@@ -61,7 +61,7 @@ std::vector<std::string> WorkerTable::ForgetGone(absl::Duration now, absl::Durat
   std::vector<std::string> forgotten;
   std::erase_if(workers_, [&](const auto& entry) {
     const AttachedWorker& worker = entry.second;
-    // The supervisor knows what becomes of those that it has started.
+    // The supervisor forgets the workers that it has started.
     if (worker.attached() || worker.hello->supervised()) return false;
     if (!worker.drained && now - worker.gone_at < dead_after) return false;
     LogInfo("worker.forgotten",

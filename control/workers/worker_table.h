@@ -1,8 +1,8 @@
-// WorkerTable is WorkerRegistry's records: workers by id, also those that were attached before, and
-// the attached ones by link.
+// WorkerTable holds WorkerRegistry's records.  All workers that are or were attached are found by
+// id, the attached ones also by link.
 //
 // Threading: guarded by WorkerRegistry's mutex.
-// Ownership: owns the records.  A record stays where it is until it is forgotten.
+// Ownership: owns the records.  A record's address does not change until the worker is forgotten.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,12 @@ namespace fanwire::control {
 
 class WorkerTable {
  public:
-  // The record of a worker that says Hello.
+  // Finds or makes the record of a worker that says Hello.
   AttachedWorker& Make(const std::string& id) { return workers_[id]; }
-  // Null if nobody of this id was attached.
+  // Returns null if no worker of this id was ever attached.
   AttachedWorker* Find(absl::string_view id);
   const AttachedWorker* Find(absl::string_view id) const;
-  // The worker whose attachment `link` is; null if it has ended.
+  // Returns the worker that is attached by `link`; null if the attachment has ended.
   AttachedWorker* Find(const WorkerLink* link);
 
   void AddLink(const WorkerLink* link, AttachedWorker* worker) { attached_[link] = worker; }
@@ -34,16 +34,16 @@ class WorkerTable {
 
   size_t attached_count() const { return attached_.size(); }
   int32_t serving_count() const;
-  // Those that are not attached although they may have clients.
+  // Returns how many workers are not attached and may still have clients.
   int32_t unseen_count() const;
-  // The attached ones, by id.
+  // Returns the attached workers, sorted by id.
   std::vector<AttachedWorker*> Attached();
   std::vector<const AttachedWorker*> All() const;
 
-  // Forgets a worker unless it is attached.  Returns whether it did.
+  // Forgets a worker unless it is attached.  Returns whether it was forgotten.
   bool Forget(absl::string_view id);
-  // Forgets workers that nobody here started and that are not attached any more: those that have
-  // drained at once, the others after `dead_after`.  Returns their ids.
+  // Forgets workers that this control did not start and that are not attached any more: those that
+  // have drained at once, the others after `dead_after`.  Returns their ids.
   std::vector<std::string> ForgetGone(absl::Duration now, absl::Duration dead_after);
 
  private:

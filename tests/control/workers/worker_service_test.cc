@@ -195,7 +195,8 @@ TEST_F(WorkerServiceTest, TheFirstItemIsHelloAndThereIsOne) {
   twice.Hello();
   while (twice.Read().has_value()) {
   }
-  EXPECT_THAT(twice.Finish(), StatusIs(kInvalid, "hello: a second one"));
+  EXPECT_THAT(twice.Finish(),
+              StatusIs(kInvalid, "hello: only the first item of an attachment may be one"));
   EXPECT_TRUE(WaitFor([&] { return registry_->attached_count() == 0; }));
 }
 
@@ -224,7 +225,7 @@ TEST_F(WorkerServiceTest, AMessageOfTooManySmallPartsIsRefusedUnread) {
   while (worker.Read().has_value()) {
   }
   EXPECT_THAT(worker.Finish(),
-              StatusIs(kInvalid, "a message of more than 1048576 fields: send it in several"));
+              StatusIs(kInvalid, "the message has more than 1048576 fields: send several"));
   // A long text is one part.
   const auto other = Attach({});
   v1::WorkerItem item;
