@@ -25,7 +25,7 @@ namespace {
 constexpr uint32_t kDefaultConnections = 1000;
 constexpr size_t kMaxReasonBytes = 123;  // RFC 6455 section 5.5: 125 with the code
 
-// What the list is ordered by; the largest first.
+// Returns the number by which the list is sorted, the largest first.
 int64_t SortKey(const v1::ConnectionInfo& info, v1::ListConnectionsRequest::Sort sort) {
   switch (sort) {
     case v1::ListConnectionsRequest::SORT_BACKLOG:
@@ -69,8 +69,8 @@ bool IsAttached(const v1::WorkerInfo& info) {
          info.state() == v1::WORKER_STATE_DRAINING;
 }
 
-// Adds what the supervisor knows of a local worker.  The registry's state holds while the worker's
-// present process is attached; otherwise the supervisor's state replaces it.
+// Adds the supervisor's knowledge of a local worker.  If the worker's present process is attached,
+// the registry's state is kept; otherwise the supervisor's state replaces it.
 void AddLocalWorker(const ProcessInfo& local, v1::WorkerInfo* info) {
   const bool same_process = local.pid == 0 || info->pid() == local.pid;
   info->set_id(local.id);
@@ -82,7 +82,7 @@ void AddLocalWorker(const ProcessInfo& local, v1::WorkerInfo* info) {
     if (local.state == ProcessState::kDraining) info->set_state(v1::WORKER_STATE_DRAINING);
     return;
   }
-  // The supervisor has not heard yet that the worker fell silent.
+  // The worker has fallen silent, and the supervisor has not heard of it yet.
   if (same_process && local.state == ProcessState::kRunning &&
       info->state() == v1::WORKER_STATE_DEAD) {
     return;

@@ -1,4 +1,5 @@
-// What the admin API says, made of what ChannelQueries, the registry and the ledger know.
+// Makes the messages of the admin API from the answers of ChannelQueries, WorkerRegistry and
+// Ledger.
 //
 // Threading: pure functions.
 #pragma once
@@ -42,30 +43,32 @@ struct QueryResult;
 struct ServiceCounts;
 struct ProcessInfo;
 
-// InfinitePast is left out.
+// Times that are InfinitePast are left out of the messages.
 void ToProto(const Position& position, v1::Position* out);
 void ToProto(absl::string_view service, absl::string_view channel, const Publication& publication,
              v1::Publication* out);
-// With the policy in force, if its service is still configured; without subscribers.
+// Fills in the channel's policy if its service is still configured.  Leaves out the subscribers.
 void ToProto(const ChannelSummary& channel, const ServiceTable& services, v1::ChannelInfo* out);
 void ToProto(const v1::ServiceConfig& config, const PublishCounts& published,
              const ServiceCounts& counts, v1::ServiceInfo* out);
 void ToProto(absl::string_view service, const PublishCounts& published, const ServiceCounts& counts,
              v1::LedgerEntry* out);
 
-// Subscribers by (service, channel), exact names only, over all workers.
+// The number of subscribers of each (service, channel) on all workers together.  Subscriptions to
+// patterns are not counted.
 using SubscriberCounts = std::map<std::pair<std::string, std::string>, int64_t>;
 SubscriberCounts CountSubscribers(const QueryResult& rooms);
 
-// The connections in the order and number asked for; takes them out of `result`.
+// Moves the connections from `result` to `response`, sorted and limited as the request says.
 void MakeConnectionList(const v1::ListConnectionsRequest& request, QueryResult* result,
                         v1::ListConnectionsResponse* response);
 
-// The order to workers, with defaults filled in.
+// Makes the command to workers from the request, with defaults filled in.
 //   INVALID_ARGUMENT  no filter, a code that may not be sent, a reason over 123 bytes
 absl::Status ReadDisconnect(const v1::DisconnectRequest& request, v1::DisconnectCommand* command);
 
-// Workers that are or were attached and slots of this control, each once, in order of slot.
+// Merges the workers that are or were attached with the supervisor's local workers.  Each worker is
+// in the result once, sorted by number.
 std::vector<v1::WorkerInfo> MergeWorkers(std::vector<v1::WorkerInfo> attached,
                                          const std::vector<ProcessInfo>& local_workers);
 

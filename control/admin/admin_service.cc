@@ -47,7 +47,7 @@ Unary* Finish(Unary* reactor, const absl::Status& status = absl::OkStatus()) {
   return reactor;
 }
 
-// Writes the tool's object down and ends the call.
+// Puts the tool's JSON into the response and ends the call.
 AgentTools::Done ToolDone(Unary* reactor, v1::ToolResponse* response) {
   return [reactor, response](absl::StatusOr<std::string> json) {
     if (!json.ok()) {
@@ -77,7 +77,7 @@ v1::Query ConnectionsThat(const v1::ConnectionFilter& filter) {
   return query;
 }
 
-// Warns of subscribers that are not counted because their worker is away.
+// Adds a warning if subscribers are not counted because their worker is away.
 void TellAbsentWorkers(const QueryResult& result, grpc::CallbackServerContext* context) {
   if (result.workers_answered >= result.workers_total) return;
   context->AddTrailingMetadata(kRpcWarning,
@@ -144,7 +144,7 @@ class AdminService final : public v1::Admin::CallbackService {
 
   Unary* GetLedger(grpc::CallbackServerContext* context, const v1::GetLedgerRequest* request,
                    v1::GetLedgerResponse* response) override {
-    // A service that is not configured any more may still have counts.
+    // Services that are not configured any more may still have counts.
     std::map<std::string, ServiceCounts> counts = parts_.ledger->All();
     for (const auto& spec : parts_.host->config().services->services()) {
       counts.try_emplace(spec->name);
@@ -218,7 +218,8 @@ class AdminService final : public v1::Admin::CallbackService {
     asked.channel = request->channel();
     asked.limit = request->limit() == 0 ? kDefaultHistory : std::min(request->limit(), kMaxHistory);
     asked.reverse = request->reverse();
-    // A text that is no epoch names none of ours: everything kept came after it, nothing before.
+    // A text that is not an epoch counts as an unknown epoch: all history is after it, nothing
+    // before.
     if (request->has_since()) asked.since = ToPosition(request->since());
     if (request->has_before()) asked.before = ToPosition(request->before());
     const absl::StatusOr<HistorySlice> slice = parts_.queries->ReadHistory(asked);
@@ -238,8 +239,8 @@ class AdminService final : public v1::Admin::CallbackService {
 
   // ------------------------------------------------------------------------------- connections
 
-  // What some workers do not answer is told by workers_answered: for an operator who looks for
-  // connections, some are better than none.
+  // If some workers do not answer, the call does not fail, because some connections are better than
+  // none.  workers_answered tells the caller that the list is incomplete.
   Unary* ListConnections(grpc::CallbackServerContext* context,
                          const v1::ListConnectionsRequest* request,
                          v1::ListConnectionsResponse* response) override {
@@ -386,7 +387,7 @@ class AdminService final : public v1::Admin::CallbackService {
   }
 
  private:
-  // Whether a request may name this service; empty means all.
+  // Returns whether a request may name this service.  Empty means all services.
   bool IsConfigured(const std::string& service) const {
     return service.empty() || parts_.host->config().services->Find(service) != nullptr;
   }

@@ -1,5 +1,5 @@
-// The gRPC service for operators.  It asks ChannelQueries, the workers, the ledger and the process,
-// and puts their answers into messages.
+// The gRPC service for operators.  It gets its answers from ChannelQueries, the workers, the ledger
+// and ControlProcess, and puts them into messages.
 //
 // Threading: safe from every thread; calls are handled on gRPC's callback threads without blocking.
 // Ownership: borrows all parts; they outlive the server.
@@ -33,7 +33,7 @@ struct AdminParts {
   AgentTools* tools = nullptr;
   TailHub* tail = nullptr;
   ControlProcess* host = nullptr;
-  std::string engine;  // its name: "memory"
+  std::string engine;  // the engine's name: "memory"
   absl::Time started_at = absl::InfinitePast();
 };
 

@@ -25,21 +25,21 @@ namespace fanwire::control {
 
 namespace {
 
-// Envelopes in one message of a tail.
+// The most bytes of envelopes in one message of a tail.
 constexpr size_t kTailMessageBytes = 1 << 20;
 
-// What a stream is to do next.
+// What a stream must do next.
 enum class Next { kNothing, kMessage, kEnd };
 
-// One stream of messages to an operator, pulled from `next` whenever the one before is written and
-// at every Wake().
+// One stream of messages to an operator.  It takes the next message from its source whenever the
+// previous one is written, and at every Wake().
 //
-// gRPC owns the call inside, which ends with OnDone(); who still holds the Stream then finds it
-// gone.
+// gRPC owns the call inside it, which ends with OnDone().  After that the Stream does nothing.
 template <typename Response>
 class Stream : public std::enable_shared_from_this<Stream<Response>> {
  public:
-  // Fills in the message or the status.  Runs under the stream's lock and must not come back to it.
+  // Fills in the message or the status.  Runs under the stream's lock, and must not call the
+  // stream.
   using Source = std::function<Next(Response*, absl::Status*)>;
 
   explicit Stream(Source next) : next_(std::move(next)) {}
@@ -56,7 +56,7 @@ class Stream : public std::enable_shared_from_this<Stream<Response>> {
     return call;
   }
 
-  // Writes what there is, unless a write is under way: then that one's end does it.
+  // Writes the next message, if there is one.  If a write is in flight, its end will do so.
   void Wake() {
     Call* call = nullptr;
     absl::Status status;
@@ -75,7 +75,8 @@ class Stream : public std::enable_shared_from_this<Stream<Response>> {
       writing_ = what == Next::kMessage;
       finished_ = what == Next::kEnd;
     }
-    // Only who has set writing_ or finished_ may act: until then the call stays.
+    // This thread has set writing_ or finished_.  Only that thread uses the call, which cannot end
+    // before.
     if (what == Next::kMessage) call->StartWrite(&response_);
     if (what == Next::kEnd) call->Finish(ToGrpcStatus(status));
   }
@@ -125,10 +126,10 @@ class Stream : public std::enable_shared_from_this<Stream<Response>> {
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
-  Response response_;  // of the write under way
+  Response response_;  // of the write in flight
 };
 
-// Messages that are pushed, and the end of their stream.  `Response` has `done` set in the last.
+// A stream whose messages are pushed.  It ends after the message in which `done` is set.
 template <typename Response>
 class Feed {
  public:
@@ -136,12 +137,12 @@ class Feed {
       : stream_(std::make_shared<Stream<Response>>(
             [this](Response* response, absl::Status* status) { return Pop(response, status); })) {}
 
-  // `self` keeps the feed as long as its call.
+  // Starts the call, which keeps the feed alive.
   static grpc::ServerWriteReactor<Response>* Start(const std::shared_ptr<Feed>& self) {
     return self->stream_->Start([self] {});
   }
 
-  // Adds a message; `in_place_of_last`: the one that waits to be written, if any, is outdated.
+  // Adds a message.  If `in_place_of_last`, it replaces the last message that waits to be written.
   void Push(Response response, bool in_place_of_last = false) {
     {
       MutexLock lock(&mu_);
@@ -194,10 +195,10 @@ absl::StatusOr<DrainOrder> ReadDrain(const v1::DrainWorkerRequest& request,
   order.window = read(request.has_window(), request.window(), config.drain_window());
   order.deadline = read(request.has_deadline(), request.deadline(), config.drain_deadline());
   if (order.window < absl::ZeroDuration() || order.deadline < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("window and deadline: not below 0s");
+    return absl::InvalidArgumentError("window and deadline: negative; they must be 0s or more");
   }
   if (order.deadline < order.window) {
-    // The one that the caller chose holds; the other gives way.
+    // If the caller chose only one of them, the other is adapted to it.
     if (request.has_window() && request.has_deadline()) {
       return absl::InvalidArgumentError(
           absl::StrCat("deadline: ", absl::FormatDuration(order.deadline),
@@ -235,7 +236,7 @@ grpc::ServerWriteReactor<v1::DrainWorkerProgress>* StartDrain(
       if (done) feed->End(absl::OkStatus());
     };
     status = parts.host->DrainLocalWorker(request.id(), *order, progress);
-    // A worker that something else has started has no slot, but is attached.
+    // A worker that something else has started is not a local one, but may be attached.
     if (absl::IsNotFound(status)) status = parts.registry->Drain(request.id(), *order, progress);
   }
   if (!status.ok()) feed->End(status);
@@ -263,7 +264,7 @@ grpc::ServerWriteReactor<v1::RestartWorkersProgress>* StartRestart(
 grpc::ServerWriteReactor<v1::TailResponse>* StartTail(const AdminParts& parts,
                                                       const v1::TailRequest& request) {
   using TailCall = Stream<v1::TailResponse>;
-  // What the stream reads from; set before it begins.
+  // The source of the stream.  It is set before the stream begins.
   struct State {
     TailHub* hub = nullptr;
     TailHub::StreamPtr stream;
@@ -305,7 +306,7 @@ grpc::ServerWriteReactor<v1::TailResponse>* StartTail(const AdminParts& parts,
   return call->Start([state] {
     if (state->stream == nullptr) return;
     state->hub->Close(state->stream);
-    state->stream = nullptr;  // it holds the call, which holds the state
+    state->stream = nullptr;  // ends a cycle: the stream holds the call, which holds the state
   });
 }
 

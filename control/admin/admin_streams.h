@@ -1,6 +1,5 @@
-// The admin calls that answer with a stream: a drain, a restart, a tail.
-//
-// A drain or restart goes on when the operator's call ends early.
+// The admin calls that answer with a stream: a drain, a restart, a tail.  If the operator's call
+// ends early, a drain or restart still goes on.
 //
 // Threading: see admin_service.h.
 // Ownership: each call deletes itself when gRPC is done with it.
@@ -24,8 +23,8 @@ class TailResponse;
 
 namespace fanwire::control {
 
-// Drains a worker.  For a local worker the last message comes when its process has ended; for
-// another one, when it is drained or no longer attached.
+// Drains a worker.  The last message is sent when the process of a local worker has ended, or when
+// another worker is drained or no longer attached.
 //   NOT_FOUND         no local worker has this id, and none is attached under it
 //   INVALID_ARGUMENT  a negative window, a deadline before the window's end
 grpc::ServerWriteReactor<v1::DrainWorkerProgress>* StartDrain(

@@ -28,21 +28,21 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// How long a test event waits for workers whose clients are slow; then it tells what matched so
-// far.
+// A test event waits this long for workers whose clients are slow.  Then it is answered with the
+// number of matches so far.
 constexpr absl::Duration kTestEventWait = absl::Seconds(3);
 
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
 
-// A number as people write it: without a fraction if it has none.
+// Returns a number without ".0" if it is a whole number.
 Json Number(double value) {
   if (value == std::floor(value) && std::fabs(value) < 1e15) return static_cast<int64_t>(value);
   return value;
 }
 
-// Adds how many workers the sums of `object` are of, unless they are of all.
+// Adds the numbers of workers and a warning to `object` if not all workers answered.
 void WarnIfIncomplete(int32_t answered, int32_t total, Json* object) {
   if (answered >= total) return;
   (*object)["workers_total"] = total;
@@ -51,11 +51,11 @@ void WarnIfIncomplete(int32_t answered, int32_t total, Json* object) {
       absl::StrCat("incomplete: only ", answered, " of ", total, " workers answered");
 }
 
-// What the workers hold of one service.
+// The connections and rooms of one service on all workers.
 struct Held {
   struct Room {
     int64_t subscribers = 0;
-    std::vector<std::string> connection_ids;  // sorted, if asked for
+    std::vector<std::string> connection_ids;  // sorted; empty if the tool does not need them
   };
   std::map<std::string, Room> rooms;
   std::vector<std::string> connections;  // sorted
@@ -63,7 +63,7 @@ struct Held {
   int64_t connection_count() const { return static_cast<int64_t>(connections.size()); }
 };
 
-// A call under way.
+// One call of a tool.
 struct ToolCall {
   Tool tool = Tool::kHealthCheck;
   AgentTools::Parts parts;
@@ -72,9 +72,9 @@ struct ToolCall {
   std::vector<const ServiceSpec*> services;
   bool all = false;
   bool running = false;
-  absl::Status error;  // of the questions
+  absl::Status error;  // of the queries to the workers
   int32_t workers_total = 0;
-  int32_t workers_answered = 0;  // fewer: the sums are incomplete
+  int32_t workers_answered = 0;  // less than workers_total: the sums are incomplete
   std::vector<v1::WorkerInfo> workers;
   std::map<std::string, Held> held;  // by service
   AgentTools::Done done;
@@ -93,7 +93,8 @@ Json RoomsOf(const Held& held, bool with_ids) {
   return rooms;
 }
 
-// Why the tool cannot say that the service is well; empty if it is, or does not run at all.
+// Returns the error that the tool must report for the service; empty if it is healthy or not
+// running.
 std::string ErrorOf(const ToolCall& call, const ServiceSpec& spec) {
   if (!call.error.ok()) return std::string(call.error.message());
   return call.running ? ServiceReach::Of(spec.name, call.workers).error : "";
@@ -160,7 +161,7 @@ Json GetMetrics(const ToolCall& call, const ServiceSpec& spec, const Held& held)
   json["total_broadcasts"] = broadcasts;
   if (!call.error.ok()) return json;
   json["average_message_rate"] = uptime > 0 ? static_cast<double>(broadcasts) / uptime : 0.0;
-  // Who came since the last heartbeat is in no peak yet.
+  // Clients that connected since the last heartbeat are not in the ledger's peak yet.
   json["peak_connections"] =
       std::max(call.parts.ledger->Get(spec.name).peak_sessions, held.connection_count());
   if (call.running) {
@@ -228,11 +229,11 @@ void TakeConnections(const QueryResult& result, ToolCall* call) {
   }
 }
 
-// Takes what the workers said; false if the call is over.
+// Takes the workers' answers.  Returns false if the call has failed and was answered.
 bool Take(const absl::StatusOr<QueryResult>& result, ToolCall* call) {
   call->error = result.status();
   call->running = result.ok() && result->workers_asked > 0;
-  // A tool may ask two questions: the one with more silent workers counts.
+  // A tool may send two queries.  The one that fewer workers answered counts.
   if (result.ok() && result->workers_total - result->workers_answered >=
                          call->workers_total - call->workers_answered) {
     call->workers_total = result->workers_total;
@@ -270,13 +271,13 @@ void AskRooms(const std::shared_ptr<ToolCall>& call) {
   });
 }
 
-// A test event under way; deletes itself with its receipt.
+// One test event.  It deletes itself when its receipt has come.
 class TestEventCall final : public ReceiptSink {
  public:
   TestEventCall(std::string event_type, std::string room, AgentTools::Done done)
       : event_type_(std::move(event_type)), room_(std::move(room)), done_(std::move(done)) {}
 
-  // Tells the failure inside the tool's object.
+  // Answers with an object that reports the failure.
   void Fail(absl::string_view error) {
     done_(Dump({{"status", "error"},
                 {"error", std::string(error)},

@@ -1,26 +1,24 @@
 // AgentTools answers the five tools that agents and wsctl call.  Each answer is a JSON object for
-// one service with its keys in the documented order; its numbers are sums over all workers.
+// one service.  Its keys are in the documented order, and its numbers are sums over all workers.
 //
-//   connections, rooms      as the workers answer now
+//   connections, rooms      from the workers' answers
 //   peak_connections        most sessions at the same time over all workers, from their heartbeats
-//   total_broadcasts        publications accepted since control started; a mirror copy does not
-//                           count
-//   average_message_rate    total_broadcasts for each second of uptime
+//   total_broadcasts        publications accepted since control started, without mirror copies
+//   average_message_rate    total_broadcasts divided by uptime_seconds
 //   uptime_seconds          of control
 //
-// If a worker that was attached is away and so cannot be asked, the sums lack what it holds: the
-// object also has "workers_total", "workers_answered" and a "warning" then.
+// If a worker that was attached is away, it cannot be asked, and the sums are too small.  Then the
+// object also has "workers_total", "workers_answered" and a "warning".
 //
 // A tool reports a failure inside its object, as "error".  Only a service that is not configured is
-// an error of the call.  Without an attached worker no client can be connected: the tool answers
-// that the service is not running.  A service with a port that no worker has open is told by health
-// check and status as an error, with the reason.
+// an error of the call.  If no worker is attached, no client can be connected, and the tool answers
+// that the service is not running.  If no worker has one of the service's ports open, health check
+// and status report an error with the reason.
 //
-// Threading: safe from every thread; never blocks.  Each answer comes once, on any thread, without
+// Threading: safe from every thread; never blocks.  `done` is called once, on any thread, without
 //            locks.
 // Ownership: borrows all parts; they must outlive every answer.
-// Cost:      a query to all workers, in which they list their sessions for all tools but
-//            kListRooms.
+// Cost:      a query to all workers.  Except for kListRooms, they list all of their sessions in it.
 // Source:    docs/protocol.md "Tools"
 #pragma once
 
@@ -65,11 +63,11 @@ class AgentTools {
     std::string service;  // empty: the configured default
     std::string event_type;
     std::string room;
-    std::string channel = {};  // another name for room; both must agree if both are given
+    std::string channel = {};  // another name of `room`; if both are given, they must be equal
     std::string data;          // a JSON object; empty: {}
   };
 
-  // The tool's JSON, compact.
+  // Gets the tool's JSON, compact.
   //   NOT_FOUND  no such service
   using Done = std::function<void(absl::StatusOr<std::string>)>;
 
@@ -78,8 +76,8 @@ class AgentTools {
 
   void Call(Tool tool, const Target& target, Done done);
 
-  // Publishes an ordinary event.  Its data is the given object, in which `timestamp` and `test:
-  // true` are set.  Answers when the workers have reported how many sessions the event matched.
+  // Publishes an ordinary event.  Its data is the given object with the keys `timestamp` and `test:
+  // true` added.  Answers when the workers have reported how many sessions the event matched.
   void BroadcastTestEvent(const TestEvent& event, Done done);
 
  private:

@@ -22,7 +22,7 @@ namespace {
 constexpr size_t kDefaultPageSize = 500;
 constexpr size_t kMaxPageSize = 5000;
 
-// A channel in a list: the largest value first, then by name.
+// A channel in a list.  Rows are sorted by value, the largest first, then by name.
 struct Row {
   int64_t value = 0;
   const std::string* service = nullptr;
@@ -63,8 +63,8 @@ absl::StatusOr<Token> FromToken(const std::string& text, v1::ChannelSort sort) {
   if (parts.size() != 6 || !absl::SimpleAtoi(parts[0], &token_sort) || token_sort != sort ||
       !absl::SimpleAtoi(parts[1], &token.listing) || !absl::SimpleAtoi(parts[2], &token.next) ||
       !absl::SimpleAtoi(parts[3], &token.end.value)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("page_token: \"", text, "\" is not of this list; begin with its first page"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "page_token: \"", text, "\" belongs to another list; begin with the first page"));
   }
   token.end.service = parts[4];
   token.end.channel = parts[5];
@@ -95,7 +95,7 @@ int64_t ValueOf(const ListedChannel& channel, v1::ChannelSort sort,
 
 struct ChannelListings::Listing {
   uint64_t id = 0;
-  // What was asked for; a token is of no other list.
+  // Which list was requested.  A token is valid only for a request of the same list.
   v1::ChannelSort sort = v1::CHANNEL_SORT_NAME;
   std::string service;
   std::string pattern;
@@ -104,12 +104,12 @@ struct ChannelListings::Listing {
   SubscriberCounts subscribers;
   NameBlocks names;
   std::vector<Row> rows;
-  size_t sorted = 0;  // rows before it are in their places
+  size_t sorted = 0;  // the rows before this index are sorted
   size_t next = 0;    // the first row of the next page
   absl::Duration used;
 
-  // Puts the rows before `end` in their places, and twice as many as before at least: the first
-  // page does not pay for the last.
+  // Sorts the rows up to `end`, or twice as many as are sorted now if that is more.  So the first
+  // page does not pay for sorting the last.
   void SortTo(size_t end) {
     if (end <= sorted) return;
     const size_t target = std::min(rows.size(), std::max(end, 2 * sorted));
@@ -191,7 +191,7 @@ void ChannelListings::FillPage(const v1::ListChannelsRequest& request,
     const Row& row = listing->rows[i];
     const absl::StatusOr<ChannelSummary> channel = queries_->GetChannel(*row.service, row.channel);
     if (!channel.ok()) {
-      --listing->total;  // forgotten meanwhile
+      --listing->total;  // the channel was forgotten meanwhile
       continue;
     }
     v1::ChannelInfo* const info = response->add_channels();

@@ -1,19 +1,21 @@
-// ChannelListings cuts the lists of channels that operators ask for into pages.
+// ChannelListings answers operators' requests for lists of channels in pages.
 //
-// The first page looks at every channel.  The order that it found is kept, so that each further
-// page costs about its own size.  What a page says of its channels is read when it is asked for.
+// The first page looks at every channel and keeps their order (a listing), so that each further
+// page costs only about its own size.  The numbers of a channel are read when its page is
+// requested.
 //
-// What a page says of the number of channels leaves out those that were forgotten since the listing
-// began: after the last page, as many were listed.
+// The total in a page does not count channels that were forgotten since the listing began.  On the
+// last page it is the number of channels listed.
 //
-// A token also says where its page ended.  If its listing is no longer kept, another one is made
-// that goes on from there.  Either way a channel that exists during the whole listing is listed,
-// unless it changes its place in the order before a listing is made anew.
+// A token also tells where its page ended.  If its listing is no longer kept, a new listing is made
+// and continued from there.  In both cases every channel that exists all the time is listed, unless
+// its place in the order changes before a new listing is made.
 //
-// Threading: safe from every thread.  The mutex is not held while channels are looked at.
+// Threading: safe from every thread.  The mutex is not held while channels are read.
 // Ownership: borrows queries and clock.
-// Cost:      a kept listing is 32 bytes per channel and its name, for ten seconds after its last
-//            page; at most four are kept.  It keeps no channel's state.
+// Cost:      a listing takes 32 bytes and the name for each channel.  It is kept for ten seconds
+//            after its last page, and at most four are.  It does not keep channels from being
+//            forgotten.
 #pragma once
 
 #include <cstddef>
@@ -48,27 +50,27 @@ class ChannelListings {
   ChannelListings(const ChannelListings&) = delete;
   ChannelListings& operator=(const ChannelListings&) = delete;
 
-  // Fills the page that the request's token names.  Returns false, and fills nothing, if the
-  // request has no token or its listing is not kept.
+  // Fills the page after the request's token.  Returns false, and fills nothing, if the request has
+  // no token or its listing is not kept.
   bool Continue(const v1::ListChannelsRequest& request, const ServiceTable& services,
                 v1::ListChannelsResponse* response);
 
-  // Makes a listing and fills its first page or, with a token, the page after the token's.
-  // `subscribers` are needed for every order but the one by name.
-  //   INVALID_ARGUMENT  malformed pattern, or a page_token that is none of this list
+  // Makes a listing and fills its first page or, with a token, the page after the token.
+  // `subscribers` are needed for every order except the one by name.
+  //   INVALID_ARGUMENT  malformed pattern, or a page_token of another list
   absl::Status Begin(const v1::ListChannelsRequest& request, SubscriberCounts subscribers,
                      const ServiceTable& services, v1::ListChannelsResponse* response);
 
-  // Forgets the listings whose time is over.  Call every second.
+  // Forgets the listings that were not used for kKeptFor.  Call every second.
   void Expire();
 
-  // Listings that are kept.
+  // Returns the number of kept listings.
   size_t kept() const;
 
  private:
   struct Listing;
 
-  // Takes the listing that `token` names out of those that are kept; null if it is not there.
+  // Removes and returns the kept listing that the request's token names; null if there is none.
   std::unique_ptr<Listing> Take(const v1::ListChannelsRequest& request);
   // Fills the page that begins at `listing->next`, and keeps the listing if there are more.
   void FillPage(const v1::ListChannelsRequest& request, std::unique_ptr<Listing> listing,

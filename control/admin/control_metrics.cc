@@ -21,7 +21,8 @@ namespace {
 
 double ToDouble(int64_t value) { return static_cast<double>(value); }
 
-// The service label of what names no configured service: those names may be any text.
+// The service label of refusals whose service is not configured.  Unknown names are not used as
+// labels, because they may be any text.
 constexpr absl::string_view kNoService = "unknown";
 
 void CollectRefusals(const RefusalTotals& refused, absl::string_view service, MetricSink& sink) {
@@ -38,18 +39,20 @@ void CollectService(const ServiceSpec& service, const PublishCounts& published,
   const MetricLabels labels = {{"service", service.name}};
   sink.Counter("fanwire_control_publications_total", "Publications accepted, mirrors not counted.",
                ToDouble(published.accepted), labels);
-  sink.Distribution("fanwire_control_publish_duration_seconds",
-                    "Of publications accepted: from reception until in history and routed.",
-                    published.seconds, labels);
-  sink.Counter("fanwire_control_mirrors_total", "Copies that mirror rules made.",
+  sink.Distribution(
+      "fanwire_control_publish_duration_seconds",
+      "Time from receiving an accepted publication until it is in history and routed.",
+      published.seconds, labels);
+  sink.Counter("fanwire_control_mirrors_total", "Mirror copies published.",
                ToDouble(published.mirrored), labels);
   CollectRefusals(published.refused, service.name, sink);
   sink.Counter("fanwire_control_duplicates_total",
-               "Publications answered with the receipt of an earlier one of the same key.",
+               "Publications answered with the receipt of an earlier one with the same key.",
                ToDouble(published.duplicates), labels);
-  sink.Counter("fanwire_control_idempotency_evicted_total",
-               "Idempotency keys forgotten before their time, over idempotency_max_keys.",
-               ToDouble(published.evicted_keys), labels);
+  sink.Counter(
+      "fanwire_control_idempotency_evicted_total",
+      "Idempotency keys forgotten early because there were more than idempotency_max_keys.",
+      ToDouble(published.evicted_keys), labels);
   sink.Counter("fanwire_control_catalog_warnings_total",
                "Publications that a stricter catalog would have refused.",
                ToDouble(published.catalog_warnings), labels);
@@ -61,8 +64,8 @@ void CollectService(const ServiceSpec& service, const PublishCounts& published,
              ToDouble(delivered.peak_sessions), labels);
   sink.Gauge("fanwire_control_subscriptions", "Subscriptions over all workers.",
              ToDouble(delivered.subscriptions), labels);
-  sink.Counter("fanwire_ledger_matched_total", "Deliveries wanted.", ToDouble(delivered.matched),
-               labels);
+  sink.Counter("fanwire_ledger_matched_total", "Deliveries that subscriptions matched.",
+               ToDouble(delivered.matched), labels);
   sink.Counter("fanwire_ledger_written_total", "Deliveries handed to the kernel.",
                ToDouble(delivered.written), labels);
   for (size_t reason = 1; reason < kDropReasons; ++reason) {
@@ -73,12 +76,14 @@ void CollectService(const ServiceSpec& service, const PublishCounts& published,
   }
   sink.Counter("fanwire_ledger_lost_connection_total", "Deliveries lost with their connection.",
                ToDouble(delivered.lost_connection), labels);
-  sink.Counter("fanwire_ledger_expired_total", "Deliveries whose time was over before.",
+  sink.Counter("fanwire_ledger_expired_total", "Deliveries that expired before they were written.",
                ToDouble(delivered.expired), labels);
-  sink.Gauge("fanwire_ledger_queued", "Deliveries that wait.", ToDouble(delivered.queued), labels);
-  sink.Counter("fanwire_ledger_recovered_total", "Deliveries by recovery.",
+  sink.Gauge("fanwire_ledger_queued", "Deliveries that are queued in workers.",
+             ToDouble(delivered.queued), labels);
+  sink.Counter("fanwire_ledger_recovered_total", "Deliveries of recovered events.",
                ToDouble(delivered.recovered), labels);
-  sink.Gauge("fanwire_ledger_difference", "What the ledger cannot account for; 0 when at rest.",
+  sink.Gauge("fanwire_ledger_difference",
+             "Deliveries that the ledger does not account for; 0 when nothing is under way.",
              ToDouble(delivered.difference()), labels);
 }
 
@@ -88,14 +93,15 @@ void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
              worker.state() == v1::WORKER_STATE_READY ? 1 : 0, labels);
   sink.Gauge("fanwire_control_worker_sessions", "Sessions of the worker.",
              ToDouble(worker.sessions()), labels);
-  sink.Gauge("fanwire_control_worker_queue_publications", "What waits for the worker.",
+  sink.Gauge("fanwire_control_worker_queue_publications", "Publications queued for the worker.",
              ToDouble(worker.queue_publications()), labels);
-  sink.Gauge("fanwire_control_worker_queue_bytes", "Bytes that wait for the worker.",
+  sink.Gauge("fanwire_control_worker_queue_bytes", "Bytes queued for the worker.",
              ToDouble(worker.queue_bytes()), labels);
   sink.Gauge("fanwire_control_worker_in_flight_bytes",
-             "Bytes that the worker has not acknowledged.", ToDouble(worker.in_flight_bytes()),
+             "Bytes sent that the worker has not acknowledged.", ToDouble(worker.in_flight_bytes()),
              labels);
-  sink.Counter("fanwire_control_worker_repairs_total", "Overflows repaired from history.",
+  sink.Counter("fanwire_control_worker_repairs_total",
+               "Channels that caught up from history after the worker's queue was full.",
                ToDouble(worker.repairs()), labels);
   sink.Counter("fanwire_control_worker_dropped_total",
                "Publications without history that found the worker's queue full.",
@@ -124,7 +130,7 @@ void CollectControl(const MetricsParts& parts, MetricSink& sink) {
   for (const std::unique_ptr<ServiceSpec>& service : services->services()) {
     PublishCounts published = parts.queries->Counts(service->name);
     if (service->name == kNoService) {
-      // A service may have this name: then one series counts both.
+      // If a service has the name "unknown", one series counts both.
       published.refused.Add(std::exchange(elsewhere, {}));
     }
     CollectService(*service, published, parts.ledger->Get(service->name), sink);

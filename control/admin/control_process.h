@@ -1,9 +1,9 @@
-// ControlProcess is what operators' calls need of the process as a whole: its configuration and its
-// local workers (supervisor.h).
+// ControlProcess is the part of the whole process that operators' calls use: its configuration and
+// its local workers (supervisor.h).
 //
-// Threading: implementations are safe from every thread and never block; callbacks come on any
-//            thread, without locks.
-// Ownership: outlives the admin service and every callback given to it.
+// Threading: implementations are safe from every thread and never block.  Callbacks are called on
+//            any thread, without locks.
+// Ownership: must outlive the admin service and every callback given to it.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ struct ProcessInfo;
 struct ConfigInForce {
   std::shared_ptr<const v1::Config> config;  // resolved
   std::shared_ptr<const ServiceTable> services;
-  std::string file;      // empty: there is none
-  uint64_t version = 0;  // as workers acknowledge it
+  std::string file;      // empty: no file
+  uint64_t version = 0;  // that workers acknowledge
 };
 
 class ControlProcess {
@@ -41,16 +41,16 @@ class ControlProcess {
   virtual ~ControlProcess() = default;
 
   virtual ConfigInForce config() const = 0;
-  // Where a start takes settings from besides the file: flags and environment.
+  // The settings that come from flags and the environment, not from the file.
   virtual ConfigOverrides config_overrides() const = 0;
 
-  // Reads the file again and puts in force what can change while running: first in the workers,
-  // then in control, when each attached worker has acknowledged the configuration or 5 s are over.
-  // A request that comes while a reload runs is served by the next one.
-  //   INVALID_ARGUMENT     "file:line:column: fault", a line each, or why the file cannot be read;
-  //                        the old configuration stays
-  //   FAILED_PRECONDITION  a worker refused the configuration: the old one stays, and the workers
-  //                        get it again
+  // Reads the file again and puts the settings in force that can change while control runs.
+  // Workers get them first.  Control follows when each attached worker has acknowledged them, or
+  // after 5 s.  A request that comes while a reload runs is answered by the next reload.
+  //   INVALID_ARGUMENT     "file:line:column: fault", one on each line, or why the file cannot be
+  //                        read; the old configuration stays in force
+  //   FAILED_PRECONDITION  a worker refused the configuration; the old one stays in force, and is
+  //                        sent to the workers again
   //   UNAVAILABLE          control is stopping
   using ReloadDone = std::function<void(absl::StatusOr<v1::ReloadConfigResponse>)>;
   virtual void Reload(ReloadDone done) = 0;

@@ -13,7 +13,7 @@ constexpr uint32_t kDefaultPerSecond = 1000;
 
 }  // namespace
 
-// All of it is guarded by the hub's mutex, but for what is set when it is made.
+// Guarded by the hub's mutex, except for the members that are set in the constructor.
 class TailHub::Stream {
  public:
   Stream(const Filter& filter, ChannelPattern pattern, std::function<void()> on_ready)
@@ -29,7 +29,7 @@ class TailHub::Stream {
     return pattern.Matches(observed.channel);
   }
 
-  // Whether the rate allows one more publication that was received at `now`.
+  // Returns whether the rate allows one more publication at `now`.
   bool Admit(absl::Duration now) {
     if (now - window_began >= absl::Seconds(1)) {
       window_began = now;

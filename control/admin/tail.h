@@ -1,16 +1,16 @@
 // TailHub lets operators watch publications as they are accepted.  It never slows publishers down:
-// each stream has a bounded queue and a rate limit, and publications beyond them are left out and
+// each stream has a bounded queue and a rate limit.  Publications beyond these are left out and
 // counted.
 //
 // Mirror copies appear as publications of their own channels.
 //
 // Threading: safe from every thread.  Its mutex is taken under a channel's lock; nothing is locked
 //            under it.
-// Ownership: borrows clock and timers; the timers must have stopped before it is destroyed, and it
-//            must no longer be an observer of Router then.  Streams may outlive it.
-// Cost:      without a stream, one relaxed load for each publication.  With streams, a match for
-//            each of them, and a queue entry where it matches.  Streams are woken every 20 ms, not
-//            for each publication.
+// Ownership: borrows clock and timers.  Before it is destroyed, the timers must have stopped, and
+//            it must be removed from Router's observers.  Streams may outlive it.
+// Cost:      without a stream, one relaxed load for each publication.  With streams, each
+//            publication is matched against each stream, and queued if it matches.  Streams are
+//            woken every 20 ms, not for each publication.
 #pragma once
 
 #include <atomic>
@@ -53,16 +53,16 @@ class TailHub final : public PublicationObserver {
     PublicationPtr publication;
   };
 
-  // What one Take() returns.
+  // The result of one Take().
   struct Batch {
     std::vector<Event> events;
     int64_t left_out = 0;               // since the last batch
-    std::optional<absl::Status> ended;  // the hub has ended the stream: nothing more comes
+    std::optional<absl::Status> ended;  // set when the hub has ended the stream
 
     bool empty() const { return events.empty() && left_out == 0 && !ended.has_value(); }
   };
 
-  // Default bound of the publications that wait for one stream.
+  // The default bound of the publications that are queued for one stream.
   static constexpr size_t kMaxQueuedBytes = 8 << 20;
   static constexpr absl::Duration kWakeInterval = absl::Milliseconds(20);
 
@@ -78,13 +78,13 @@ class TailHub final : public PublicationObserver {
   //   UNAVAILABLE       the hub has ended
   absl::StatusOr<StreamPtr> Open(const Filter& filter, std::function<void()> on_ready);
 
-  // Takes publications of up to about `max_bytes` of envelopes, but at least one.
+  // Takes queued publications whose envelopes have up to about `max_bytes`, but at least one.
   Batch Take(const StreamPtr& stream, size_t max_bytes);
 
-  // Closes the stream, which gets nothing more.  Its on_ready may still be running.
+  // Closes the stream.  Its on_ready may still be running when this returns.
   void Close(const StreamPtr& stream);
 
-  // Ends all streams, and those that are opened later, with `status`.
+  // Ends all streams with `status`.  Later calls of Open() return it, too.
   void EndAll(const absl::Status& status);
 
   int64_t streams() const { return stream_count_.load(std::memory_order_relaxed); }
@@ -94,7 +94,7 @@ class TailHub final : public PublicationObserver {
  private:
   void Offer(Stream* stream, const ObservedPublication& observed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Whether a wake-up must be scheduled.
+  // Returns whether a wake-up must be scheduled.
   bool NeedsWake() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SetWake();
   void Wake();

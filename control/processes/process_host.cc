@@ -49,7 +49,7 @@ int PidfdSendSignal(int fd, int signal) {
   return static_cast<int>(syscall(SYS_pidfd_send_signal, fd, signal, nullptr, 0));
 }
 
-// What a child starts with; see the header.
+// The signals, descriptors and session that a child starts with; see the header.
 class SpawnSettings {
  public:
   SpawnSettings() {
@@ -82,8 +82,8 @@ class SpawnSettings {
   posix_spawn_file_actions_t files_;
 };
 
-// Whether somebody holds the lock.  A free one is taken for a moment: workers that start then are
-// started by the caller, not now.
+// Returns whether a process holds the lock.  Takes a free lock for a moment.  That disturbs nobody:
+// only the caller starts workers, and it is not doing so now.
 bool IsLocked(int fd) {
   if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
     flock(fd, LOCK_UN);
@@ -92,7 +92,7 @@ bool IsLocked(int fd) {
   return errno == EWOULDBLOCK;
 }
 
-// The process id in the file; 0 if there is none that could be a worker's.
+// Returns the process id in the file, or 0 if it has none that could be a worker's.
 pid_t ReadPid(int fd) {
   char text[32];
   const ssize_t size = pread(fd, text, sizeof(text), 0);
@@ -111,7 +111,7 @@ std::string FirstLine(const std::string& path) {
   return line;
 }
 
-// Of a thread's status file: how often it has gone to sleep by itself.
+// Reads from a thread's status file how often the thread has gone to sleep by itself.
 int64_t VoluntarySwitches(const std::string& path) {
   std::ifstream file(path);
   int64_t count = 0;
@@ -123,7 +123,7 @@ int64_t VoluntarySwitches(const std::string& path) {
   return 0;
 }
 
-// Of a thread's stat file: how many clock ticks it has run so far.
+// Reads from a thread's stat file how many clock ticks the thread has run so far.
 int64_t TicksRun(const std::string& path) {
   const std::string line = FirstLine(path);
   // The name of the thread, in parentheses, may contain anything.
@@ -169,7 +169,8 @@ class PosixProcessHost final : public ProcessHost {
     if (!IsLocked(file.get())) return 0;
     const pid_t pid = ReadPid(file.get());
     if (pid == 0) {
-      return absl::UnavailableError(absl::StrCat(lock_path, " is locked, but names no process"));
+      return absl::UnavailableError(
+          absl::StrCat(lock_path, " is locked, but has no process id in it"));
     }
     if (IsChild(pid)) return pid;
     Descriptor process(PidfdOpen(pid));
@@ -179,10 +180,12 @@ class PosixProcessHost final : public ProcessHost {
                                                   ", which cannot be watched"))
               .message());
     }
-    // The descriptor means the holder only if it held the lock before and after it was opened.
+    // The descriptor is certainly the holder's only if the same process held the lock before and
+    // after the descriptor was opened.
     if (!IsLocked(file.get())) return 0;
     if (ReadPid(file.get()) != pid) {
-      return absl::UnavailableError(absl::StrCat(lock_path, " has just changed hands"));
+      return absl::UnavailableError(
+          absl::StrCat(lock_path, " was locked by another process meanwhile"));
     }
     adopted_.insert_or_assign(pid, std::make_unique<Descriptor>(std::move(process)));
     return pid;
@@ -214,7 +217,7 @@ class PosixProcessHost final : public ProcessHost {
       if (FirstLine(task + "/comm") == "loop") return activity;
       all += activity;
     }
-    return all;  // a worker of a version whose loop has no name, or another program
+    return all;  // an older worker, whose loop has no name, or another program
   }
 
   std::vector<ProcessExit> Poll() override {

@@ -1,16 +1,16 @@
-// ProcessHost starts worker processes, watches them and processes that an earlier control started,
-// and sends them signals.
+// ProcessHost starts worker processes, watches them and the processes that an earlier control
+// started, and sends them signals.
 //
 // A child leads a session of its own, so that signals to control's process group (Ctrl-C on its
-// terminal, `kill -- -PGID`) and the end of a terminal do not reach it.  It does not end with
-// control.  It starts with /dev/null as its input, control's output and error, no other descriptor,
-// the default disposition of TERM, INT, HUP and PIPE, and no blocked signal but HUP: a program that
-// was just started does not wait for HUP yet, and would be ended by it.
+// terminal, `kill -- -PGID`) and the end of a terminal do not reach it.  It does not end when
+// control ends.  It starts with /dev/null as its input, with control's output and error, without
+// other descriptors, and with the default disposition of TERM, INT, HUP and PIPE.  Only HUP is
+// blocked: a program that has just started does not handle HUP yet, and would be ended by it.
 //
 // Threading: one thread at a time.
 // Ownership: owns no process: processes go on running when this object is destroyed.
-// Cost:      Poll() makes one wait or poll system call for each process.  Spawn() returns when the
-//            program runs, after about a millisecond.
+// Cost:      Poll() makes one wait or poll system call for each process.  Spawn() takes about a
+//            millisecond; it returns when the program has started.
 #pragma once
 
 #include <sys/types.h>
@@ -27,15 +27,15 @@ namespace fanwire::control {
 // How a process ended.
 struct ProcessExit {
   pid_t pid = 0;
-  bool known = true;  // false: it was no child, so the system does not say how it ended
+  bool known = true;  // false: the process was not a child, so the system does not tell its end
   int code = 0;       // if `signal` is 0
   int signal = 0;
 };
 
 class ProcessHost {
  public:
-  // Makes the real one.  Sets SIGCHLD to its default disposition, because the system discards the
-  // exit codes of children where the signal is ignored.
+  // Makes a host that uses the operating system.  Sets SIGCHLD to its default disposition, because
+  // the system discards the exit codes of children if the signal is ignored.
   static std::unique_ptr<ProcessHost> Make();
 
   virtual ~ProcessHost() = default;
@@ -51,7 +51,8 @@ class ProcessHost {
   //   UNAVAILABLE  the lock is held, and the file does not (yet) name a running process
   virtual absl::StatusOr<pid_t> AdoptHolder(const std::string& lock_path) = 0;
 
-  // Sends `signal` to a watched process; never to another process that got the same id later.
+  // Sends `signal` to a watched process, and never to another process that has got the same id
+  // later.
   //   NOT_FOUND          the process is not watched, or has ended
   //   PERMISSION_DENIED  the process was adopted and belongs to another user
   virtual absl::Status Kill(pid_t pid, int signal) = 0;

@@ -11,7 +11,7 @@ namespace fanwire::control {
 
 namespace {
 
-// Between turns: when all is well, and while something is under way.
+// The time between two turns: when all workers run, and while one starts or ends.
 constexpr absl::Duration kCalmTurn = absl::Milliseconds(100);
 constexpr absl::Duration kBusyTurn = absl::Milliseconds(10);
 
@@ -158,7 +158,7 @@ void Supervisor::CollectMetrics(MetricSink& sink) const {
                "Workers started again after their process had ended",
                static_cast<double>(restarts));
   for (int state = 0; state < kProcessStates; ++state) {
-    sink.Gauge("fanwire_control_worker_slots", "Slots of local workers, by state", counts[state],
+    sink.Gauge("fanwire_control_worker_slots", "Local workers by state", counts[state],
                {{"state", std::string(ProcessStateName(static_cast<ProcessState>(state)))}});
   }
 }

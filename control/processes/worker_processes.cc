@@ -16,19 +16,19 @@ namespace {
 
 constexpr absl::Duration kFirstBackoff = absl::Milliseconds(100);
 constexpr absl::Duration kLongestBackoff = absl::Seconds(10);
-// How long a worker gets after a drain order's deadline before SIGTERM, and after that before
-// SIGKILL.
+// A worker is sent SIGTERM this long after the deadline of its drain order, and SIGKILL after twice
+// this time.
 constexpr absl::Duration kGrace = absl::Seconds(3);
-// How long before the end of Stop() workers that still drain get SIGTERM, and how long after it
-// Stop() waits for killed ones.
+// Stop(): workers that still drain this long before the deadline are sent SIGTERM.  Killed workers
+// are waited for this long after the deadline.
 constexpr absl::Duration kLastTerm = absl::Seconds(1);
 constexpr absl::Duration kLastWait = absl::Seconds(2);
-// How long until a process lock is looked at again that is held by an unknown process.
+// A process lock that an unknown process holds is tried again after this time.
 constexpr absl::Duration kRetryLock = absl::Milliseconds(100);
-// A longer pause between two turns means that this process itself was stopped or got no CPU.
+// If two turns are further apart than this, this process itself was stopped or got no CPU.
 constexpr absl::Duration kLongestTurn = absl::Seconds(2);
-// A worker's event loop that has not run for so long may stand still; it has a heartbeat to send
-// each second.
+// The shortest time of watching after which a worker counts as frozen.  Its event loop has a
+// heartbeat to send every second.
 constexpr absl::Duration kShortestLook = absl::Seconds(3);
 
 constexpr std::array<absl::string_view, kProcessStates> kStateNames = {
@@ -55,7 +55,8 @@ WorkerProcesses::WorkerProcesses(SupervisorOptions options, absl::Duration now, 
 
 // ------------------------------------------------------------------------------- turns
 
-// If this process was stopped, all deadlines move by that time: it could not hear the workers.
+// If this process was stopped, moves all deadlines by that time, in which it could not hear from
+// the workers.
 void WorkerProcesses::BeginTurn(absl::Duration now) {
   const absl::Duration before = std::exchange(now_, now);
   const absl::Duration lost = now_ - before;
@@ -127,7 +128,7 @@ void WorkerProcesses::Kill(LocalWorker& worker, absl::string_view reason) {
 
 void WorkerProcesses::KillFrozenAt(LocalWorker& worker, absl::Duration at,
                                    absl::string_view reason) {
-  // By then it must have drained and ended by itself.
+  // By this time a worker that runs must have drained and ended by itself.
   KillAt(worker, now_ + settings_.orphan_timeout + settings_.drain_deadline + 2 * kGrace, reason);
   if (at >= worker.frozen_at) return;
   worker.frozen_at = at;
@@ -143,7 +144,7 @@ void WorkerProcesses::LookWhetherFrozen(LocalWorker& worker) {
     worker.frozen_at = worker.activity_at + kShortestLook;
     return;
   }
-  // It is left to its clients.
+  // The worker runs, so it may go on serving its clients.
   LogWarning("worker.runs_unattached",
              {{"worker", worker.id}, {"pid", worker.pid}, {"reason", worker.frozen_reason}});
   worker.activity = activity;
@@ -179,7 +180,7 @@ bool WorkerProcesses::Adopt(LocalWorker& worker) {
   if (worker.attached_pid == worker.pid) {
     ChangeState(worker, ProcessState::kRunning, "adopted");
   } else {
-    ChangeState(worker, ProcessState::kStarting, "adopted; to attach");
+    ChangeState(worker, ProcessState::kStarting, "adopted; has not attached yet");
   }
   return true;
 }
@@ -217,7 +218,7 @@ DrainOrder WorkerProcesses::Order(absl::string_view reason) const {
   return order;
 }
 
-// Ends the worker's process, if it has one; `goal` says what follows.
+// Ends the worker's process, if it has one.  `goal` tells what to do then.
 void WorkerProcesses::End(LocalWorker& worker, Goal goal, const DrainOrder& order) {
   worker.goal = goal;
   if (worker.pid == 0) {
@@ -234,7 +235,7 @@ void WorkerProcesses::End(LocalWorker& worker, Goal goal, const DrainOrder& orde
         });
     told = status.ok();
   }
-  // A worker that is not attached cannot be told to drain; SIGTERM makes it drain as well.
+  // A worker that is not attached gets no drain order, but SIGTERM makes it drain as well.
   if (!told) Signal(worker, SIGTERM);
   const absl::Duration frozen_at = worker.frozen_at;
   const bool was_dead = worker.state == ProcessState::kDead;
@@ -244,7 +245,7 @@ void WorkerProcesses::End(LocalWorker& worker, Goal goal, const DrainOrder& orde
   if (was_dead) worker.frozen_at = frozen_at;
 }
 
-// ------------------------------------------------------------------------------- what happens
+// ------------------------------------------------------------------------------- events
 
 void WorkerProcesses::Apply(const SupervisorSettings& settings) {
   settings_ = settings;
@@ -295,7 +296,7 @@ void WorkerProcesses::OnDetached(const std::string& id, pid_t pid, bool silent) 
   if (worker->attached_pid == pid) worker->attached_pid = 0;
   if (worker->pid != pid) return;
   if (worker->state == ProcessState::kRunning) {
-    // The process may be draining after a SIGTERM from elsewhere, which must not be cut short.
+    // Somebody else may have sent SIGTERM to the process, and its drain must not be cut short.
     const absl::Duration rest =
         std::max(options_.attach_timeout, settings_.drain_deadline + 2 * kGrace);
     ChangeState(*worker, ProcessState::kDead, silent ? "silent" : "stream ended");
@@ -358,7 +359,7 @@ void WorkerProcesses::Stop(absl::Duration deadline) {
   for (auto& [number, worker] : local_workers_) {
     End(worker, Goal::kStop, order);
     if (worker.pid == 0) continue;
-    // A worker that already got SIGTERM gets no second one, which would cut its drain short.
+    // A worker that has got SIGTERM already must not get a second one, which would end it at once.
     if (worker.term_at != absl::InfiniteDuration()) {
       worker.term_at = std::min(worker.term_at, deadline - kLastTerm);
     }
@@ -437,7 +438,7 @@ void WorkerProcesses::Restart(std::vector<std::string> ids, bool only_stopped, O
 void WorkerProcesses::AdvanceRestarts() {
   while (!rolling_.empty()) {
     if (stopping_) {
-      Finish(rolling_.front(), absl::UnavailableError("control stops"));
+      Finish(rolling_.front(), absl::UnavailableError("control is stopping"));
     } else if (!AdvanceRestart(rolling_.front())) {
       return;
     }
@@ -481,7 +482,7 @@ bool WorkerProcesses::AdvanceRestart(Rolling& rolling) {
     if (now_ < rolling.give_up) return false;
     Finish(rolling, absl::DeadlineExceededError(absl::StrCat(
                         id, " was not ready within ", absl::FormatDuration(options_.ready_timeout),
-                        "; the workers after it were left alone")));
+                        "; the workers after it were not restarted")));
     return true;
   }
   Finish(rolling, absl::OkStatus());

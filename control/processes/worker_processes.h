@@ -1,5 +1,5 @@
-// WorkerProcesses keeps N worker processes of this machine running: it knows the process and the
-// state of each, and decides when to start, drain, restart and kill it.
+// WorkerProcesses keeps N worker processes of this machine running.  It knows the process and the
+// state of each worker, and decides when to start, drain, restart and kill it.
 //
 //              attach                     silent or stream ended
 //   kStarting ────────▶ kRunning ──────────────────────────────▶ kDead
@@ -9,15 +9,15 @@
 //       ▲                                (by an operator)          │
 //       └──────────────────── ended ◀──────────────────────────────┘
 //
-// A worker that an earlier control started still holds its process lock (worker-N.lock): its
-// process is adopted and has `adopt_window` to attach.  Where the lock is free, a new process is
-// started at once.  A worker whose process ended is started again after a random delay of up to 100
-// ms; the bound doubles each time up to 10 s, and is 100 ms again once the worker has been attached
-// for `stable_after`.
+// A worker that an earlier control started still holds its process lock (worker-N.lock).  Its
+// process is adopted and has `adopt_window` to attach.  If the lock is free, a new process is
+// started at once.  A worker whose process has ended is started again after a random delay of up to
+// 100 ms.  This bound doubles each time up to 10 s, and is 100 ms again when the worker has been
+// attached for `stable_after`.
 //
-// A worker that was attached before, to this control or an earlier one, may serve clients.  It is
-// killed for not being attached only if it is frozen: if its event loop has not run for
-// `frozen_kill_after`.  One that runs and never attaches drains and ends by itself after
+// A worker that was attached before, to this control or an earlier one, may be serving clients.  If
+// it is not attached any more, it is killed only if it is frozen: if its event loop has not run for
+// `frozen_kill_after`.  A worker that runs and does not attach drains and ends by itself after
 // `orphan_timeout`.
 //
 // Threading: one thread, without locks; callbacks run on it.
@@ -46,8 +46,8 @@ enum class ProcessState : uint8_t {
   kRunning,   // attached
   kDraining,  // was told to end, by a drain order or SIGTERM
   kDead,      // its process runs and is no longer attached
-  kBackoff,   // has no process; will be started again
-  kStopped,   // has no process; an operator drained it, or control stops
+  kBackoff,   // has no process; it will be started again
+  kStopped,   // has no process; an operator drained it, or control is stopping
 };
 
 constexpr int kProcessStates = 6;
@@ -61,24 +61,24 @@ struct ProcessInfo {
   int64_t restarts = 0;
 };
 
-// What a reload may change.
+// The settings that a reload may change.
 struct SupervisorSettings {
   int workers = 0;
   absl::Duration frozen_kill_after = absl::Seconds(10);
   absl::Duration drain_window = absl::Seconds(5);
   absl::Duration drain_deadline = absl::Seconds(15);
-  // A worker drains and ends by itself when it was not attached for so long.
+  // A worker that has not been attached for this time drains and ends by itself.
   absl::Duration orphan_timeout = absl::Minutes(10);
 };
 
 struct SupervisorOptions {
   std::string worker_program = {};   // path of fanwire-fanout
   std::string control_address = {};  // "unix:/run/fanwire/control.sock"
-  std::string runtime_dir = {};      // where workers keep their locks
+  std::string runtime_dir = {};      // folder of the process locks
   SupervisorSettings settings = {};
   absl::Duration adopt_window = absl::Seconds(3);
-  // A process that does not attach within this time of its start is killed; so is one that does not
-  // attach again within this time of the end of its last stream, if it is frozen.
+  // A process that does not attach within this time of its start is killed.  A process that does
+  // not attach again within this time of the end of its last stream is killed if it is frozen.
   absl::Duration attach_timeout = absl::Seconds(30);
   absl::Duration stable_after = absl::Seconds(10);
   // A rolling restart ends with an error if a worker is not ready within this time.
@@ -86,7 +86,7 @@ struct SupervisorOptions {
   std::function<uint64_t()> random = nullptr;  // for the backoff's jitter
 };
 
-// What Restart() reports of one worker.
+// A report of Restart() on one worker.
 struct RestartProgress {
   std::string id = {};     // empty in the last report
   std::string state = {};  // "draining", "starting", "ready"
@@ -98,9 +98,9 @@ using OnDrain = std::function<void(int64_t remaining, bool done)>;
 
 class WorkerProcesses {
  public:
-  // `post` runs a function on this object's thread, between BeginTurn() and EndTurn().  Progress
-  // reports from the registry arrive through it, also after this object was destroyed: `post` must
-  // drop the function then.
+  // `post` runs a function on this object's thread, between BeginTurn() and EndTurn().  The
+  // registry's progress reports arrive through it.  After this object was destroyed, `post` must
+  // drop functions instead of running them.
   using Post = std::function<void(std::function<void()>)>;
 
   WorkerProcesses(SupervisorOptions options, absl::Duration now, ProcessHost* host,
@@ -108,8 +108,8 @@ class WorkerProcesses {
   WorkerProcesses(const WorkerProcesses&) = delete;
   WorkerProcesses& operator=(const WorkerProcesses&) = delete;
 
-  // A turn is BeginTurn(), then a call for each thing that happened since the last turn, then
-  // EndTurn().
+  // A turn is BeginTurn(), then a call of one of the functions below for each event since the last
+  // turn, then EndTurn().
   void BeginTurn(absl::Duration now);
   void EndTurn();
 
@@ -122,15 +122,15 @@ class WorkerProcesses {
   void OnDetached(const std::string& id, pid_t pid, bool silent);
 
   std::vector<ProcessInfo> Infos() const;
-  // How many processes were started for workers that had a process before.
+  // Returns how many processes were started for workers that had a process before.
   int64_t restarts() const { return restarts_; }
-  // Whether nothing is under way, so that the next turn may come later than usual.
+  // Returns whether no worker is starting or ending, so that the next turn may be later than usual.
   bool calm() const;
-  // Whether Stop() is over: all processes have ended, or have outlived SIGKILL for a while.
+  // Returns whether Stop() is over: all processes have ended, or still run some time after SIGKILL.
   bool stopped() const;
 
  private:
-  // What follows when the process of a worker has ended.
+  // What to do when the process of a worker has ended.
   enum class Goal : uint8_t { kRun, kReplace, kStop, kRemove };
 
   struct LocalWorker {
@@ -139,12 +139,12 @@ class WorkerProcesses {
     ProcessState state = ProcessState::kBackoff;
     Goal goal = Goal::kRun;
     pid_t pid = 0;           // 0: no process
-    pid_t attached_pid = 0;  // what the registry has attached under this id; 0: nothing
+    pid_t attached_pid = 0;  // of the process that is attached under this id; 0: none
     bool adopted = false;
-    int64_t launches = 0;  // processes so far
+    int64_t launches = 0;  // number of processes so far
     Backoff backoff;
-    absl::Duration since = {};     // in `state`
-    absl::Duration start_at = {};  // in kBackoff
+    absl::Duration since = {};     // when `state` began
+    absl::Duration start_at = {};  // kBackoff: when to start a process
     absl::Duration term_at = absl::InfiniteDuration();
     absl::Duration kill_at = absl::InfiniteDuration();
     std::string kill_reason = {};
@@ -170,8 +170,8 @@ class WorkerProcesses {
   void ChangeState(LocalWorker& worker, ProcessState to, absl::string_view reason);
   void KillAt(LocalWorker& worker, absl::Duration at, absl::string_view reason);
   void Kill(LocalWorker& worker, absl::string_view reason);
-  // The worker is not attached, and may serve clients: kills it if it is frozen at that time, and
-  // looks again later if it is not.
+  // Call when a worker that may serve clients is not attached any more.  Kills it at that time if
+  // it is frozen.  If it is not, checks again later.
   void KillFrozenAt(LocalWorker& worker, absl::Duration at, absl::string_view reason);
   void LookWhetherFrozen(LocalWorker& worker);
   void Signal(LocalWorker& worker, int signal);
