@@ -7,13 +7,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "cli/exit_code.h"
 #include "cli/invocation.h"
 #include "cli/text.h"
+#include "common/arguments.h"
 #include "common/check.h"
 #include "common/edit_distance.h"
 #include "common/terminal_text.h"
@@ -120,22 +120,6 @@ std::string UnknownCommand(const CLI::App* app, const std::string& word) {
   const std::string nearest = NearestName(word, names, 2);
   return absl::StrCat("unknown command \"", EscapeControls(word), "\"",
                       nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?"));
-}
-
-// Rewrites CLI11's messages "--server: At Most 1 required but received 2" and "--server: 1 required
-// ADDR missing" in plain English.
-std::string WrongCount(absl::string_view message) {
-  const size_t colon = message.find(": ");
-  if (colon == absl::string_view::npos) return std::string(message);
-  const absl::string_view option = message.substr(0, colon);
-  const std::vector<absl::string_view> words = absl::StrSplit(message.substr(colon + 2), ' ');
-  if (words.back() == "missing" && words.size() == 4) {
-    return absl::StrCat(option, " needs ", words[2]);
-  }
-  if (words.front() == "At" && words.size() > 1) {
-    return absl::StrCat(option, " is given ", words.back(), " times; give it once");
-  }
-  return std::string(message);
 }
 
 }  // namespace
@@ -292,11 +276,7 @@ Command& Command::Texts(const std::string& name, const std::string& placeholder,
 
 Command& Command::Number(const std::string& name, uint32_t* target, uint32_t min, uint32_t max,
                          const std::string& help) {
-  const auto check = [min, max](const std::string& text) -> std::string {
-    uint32_t number = 0;
-    if (absl::SimpleAtoi(text, &number) && number >= min && number <= max) return "";
-    return absl::StrCat("\"", EscapeControls(text), "\" is not a number from ", min, " to ", max);
-  };
+  const auto check = [min, max](const std::string& text) { return CheckNumber(text, min, max); };
   app_->add_option(name, *target, help)->check(check)->type_name("N");
   return *this;
 }
@@ -396,10 +376,8 @@ CommandTree::Parsed CommandTree::Parse(const std::vector<std::string>& arguments
     } else {
       problem = absl::StrCat("unexpected argument: ", EscapeControls(absl::StrJoin(extras, " ")));
     }
-  } catch (const CLI::ArgumentMismatch& error) {
-    problem = WrongCount(error.what());
   } catch (const CLI::ParseError& error) {
-    problem = error.what();
+    problem = ArgumentProblem(error);
   }
   const CLI::App* inner = Innermost(&app);
   if (problem.empty()) problem = state_->BadBytes(inner);

@@ -2,12 +2,11 @@
 #pragma once
 
 #include "absl/status/status.h"
+#include "common/arguments.h"
 
 namespace fanwire::cli {
 
-inline constexpr int kExitUsage = 2;
-
-// Makes the status of a command line that is wrong; wsctl exits with 2.
+// Makes the status of a command line that is wrong; wsctl exits with kExitUsage.
 absl::Status UsageError(absl::string_view message);
 bool IsUsageError(const absl::Status& status);
 

@@ -3,11 +3,13 @@
 #include <CLI/CLI.hpp>
 #include <climits>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/arguments.h"
 #include "common/environment.h"
 #include "common/log.h"
 #include "common/signals.h"
@@ -50,28 +52,24 @@ int main(int argc, char** argv) {
                  "limits.max_channels=1000; may be repeated")
       ->allow_extra_args(false);
   app.add_flag("--check-config", check,
-               "Check the configuration, print its faults and warnings, and end: 0 if it is good");
+               "Check the configuration, print its faults and warnings, and end");
   app.add_flag("--json", json, "With --check-config: print the result as JSON")
       ->needs("--check-config");
   app.add_option("--worker-program", options.worker_program, "Path of fanwire-fanout")
       ->capture_default_str();
   app.footer(
-      "Signals: TERM and INT drain the workers and end with exit code 0; a second one ends at "
-      "once\n"
-      "with 128 + its number (143, 130).  HUP reads the configuration again.  Every setting can\n"
-      "also come from the environment:\n"
-      "FANWIRE_LIMITS__MAX_CHANNELS=1000.");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+      "Signals: TERM and INT drain the workers and end with exit code 0; a second one ends at\n"
+      "once with 128 + its number (143, 130).  HUP reads the configuration again.\n"
+      "Exit code: 0 stopped by a signal, or nothing wrong in a check; 1 the start failed, and the\n"
+      "last log line says why; 2 wrong arguments or a wrong configuration.\n"
+      "Every setting can also come from the environment: FANWIRE_LIMITS__MAX_CHANNELS=1000.");
+  if (const std::optional<int> exit = fanwire::ParseArguments(app, argc, argv)) return *exit;
 
   fanwire::control::LoadedConfig config =
       fanwire::control::LoadConfigFile(options.config_file, options.overrides);
   if (json) {
     std::cout << config.ToJson() << "\n";
-    return config.ok() ? 0 : 2;
+    return config.ok() ? 0 : fanwire::kExitUsage;
   }
   for (const std::string& warning : config.warnings) {
     std::cerr << "warning: " << fanwire::EscapeControls(warning) << "\n";
@@ -82,7 +80,7 @@ int main(int argc, char** argv) {
     }
     const size_t faults = config.errors.size();
     std::cerr << options.config_file << ": " << faults << (faults == 1 ? " fault\n" : " faults\n");
-    return 2;
+    return fanwire::kExitUsage;
   }
   if (check) {
     std::cout << options.config_file << ": fine\n";

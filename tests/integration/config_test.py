@@ -80,6 +80,19 @@ class Config(Case):
                               capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual((done.returncode, done.stdout), (0, "/dev/stdin: fine\n"))
 
+    async def test_a_wrong_argument_is_one_line_and_exit_code_2(self):
+        for program, arguments, problem in (
+                ("fanwire-control", [], "--config is required"),
+                ("fanwire-control", ["--config"], "--config needs TEXT"),
+                ("fanwire-control", ["--config", "a", "b"], "unexpected argument: b"),
+                ("fanwire-control", ["--config", "a", "--json"], "--json needs --check-config"),
+                ("fanwire-fanout", ["--slot", "x"],
+                 '--slot: "x" is not a number from 0 to 4294967295')):
+            done = subprocess.run([str(BIN / program), *arguments], capture_output=True, text=True,
+                                  timeout=PATIENCE)
+            self.assertEqual((done.returncode, done.stdout, done.stderr),
+                             (2, "", f"{program}: {problem}; see {program} --help\n"))
+
     async def test_settings_from_elsewhere_are_checked_like_the_file(self):
         file = self.server.config_file
         bad = b"caf\xe9"
