@@ -33,6 +33,8 @@ class Sink {
   //   BrokenPipe()  the reader went away
   //   DATA_LOSS     the bytes cannot be written, for instance because the disk is full
   virtual absl::Status Write(absl::string_view bytes) = 0;
+  // The file descriptor that is written to; -1 if there is none.
+  virtual int fd() const { return -1; }
 };
 
 // Writes to a file descriptor, unbuffered.  SIGPIPE must be ignored.
@@ -40,6 +42,7 @@ class FdSink : public Sink {
  public:
   explicit FdSink(int fd) : fd_(fd) {}
   absl::Status Write(absl::string_view bytes) override;
+  int fd() const override { return fd_; }
 
  private:
   const int fd_;
@@ -69,6 +72,8 @@ class Output {
   int width() const { return options_.width; }
   bool chooses_columns() const { return !options_.columns.empty(); }
   absl::Time now() const { return clock_->WallNow(); }
+  // The file descriptor of stdout; -1 if there is none.
+  int results_fd() const { return results_->fd(); }
 
   // Whether a write to stdout has failed, and the status of that write.  Nothing is written to
   // stdout after a failure.

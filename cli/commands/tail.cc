@@ -8,12 +8,15 @@
 #include "cli/interrupt.h"
 #include "cli/invocation.h"
 #include "cli/json.h"
+#include "cli/reader_watch.h"
 
 namespace fanwire::cli {
 
 absl::Status RunTail(const TailRequest& options, AdminClient& admin, Output& out) {
   // Ctrl-C is the normal end of a tail, not a failure.
   const InterruptScope interrupt([&admin] { admin.Cancel(); });
+  // `wsctl tail … | head` ends when head does, not only when the next publication is printed.
+  const ReaderWatch reader(out.results_fd(), [&admin] { admin.Cancel(); });
   const absl::Status status = admin.Tail(options, [&](const TailUpdate& update) {
     std::string text;
     for (const Publication& publication : update.publications) {

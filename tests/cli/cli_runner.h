@@ -26,8 +26,10 @@ class StringSink : public Sink {
     text.append(bytes.data(), bytes.size());
     return absl::OkStatus();
   }
+  int fd() const override { return descriptor; }
   std::string text;
   absl::Status failure;  // the status that every write returns
+  int descriptor = -1;   // what fd() returns
 };
 
 // A clock that always shows 2026-02-10T12:00:00Z.

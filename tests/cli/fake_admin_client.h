@@ -3,10 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "cli/admin_client.h"
 
 namespace fanwire::cli {
@@ -41,6 +43,8 @@ class FakeAdminClient : public AdminClient {
   TailRequest tail_request;
   std::vector<TailUpdate> tail_updates;
   int tail_updates_taken = 0;
+  // Tail() waits for Cancel(), which notifies this, after the last update.
+  std::shared_ptr<absl::Notification> tail_cancelled;
   std::vector<LedgerEntry> ledger;
   std::string ledger_service;
   ConfigText config;
@@ -106,6 +110,10 @@ class FakeAdminClient : public AdminClient {
       ++tail_updates_taken;
       if (!on_update(update)) return absl::OkStatus();
     }
+    if (tail_cancelled != nullptr) {
+      tail_cancelled->WaitForNotification();
+      return absl::OkStatus();
+    }
     return failure;
   }
   absl::StatusOr<std::vector<LedgerEntry>> GetLedger(absl::string_view service) override {
@@ -124,7 +132,9 @@ class FakeAdminClient : public AdminClient {
     return Answer(previous);
   }
   absl::StatusOr<ServerVersion> GetVersion() override { return Answer(version); }
-  void Cancel() override {}
+  void Cancel() override {
+    if (tail_cancelled != nullptr) tail_cancelled->Notify();
+  }
 
   std::vector<std::string> TakeWarnings() override { return std::exchange(warnings, {}); }
   std::vector<std::string> warnings;

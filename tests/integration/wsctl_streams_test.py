@@ -1,5 +1,7 @@
-"""wsctl with closed standard streams (`<&-`, `>&-`, `2>&-`): an error at once, never a hang."""
+"""wsctl with closed standard streams (`<&-`, `>&-`, `2>&-`): an error at once, never a hang; and
+with a reader that goes away."""
 import os
+import select
 import subprocess
 
 from harness import Case, main
@@ -58,6 +60,20 @@ class WsctlStreams(Case):
                 self.assertEqual((done.returncode, done.stdout), (79, ""))
         self.assertEqual(self.server.wsctl("channels", "show", "mahavishnu", "closed:output",
                                     check=False).returncode, 69)
+
+    async def test_a_tail_ends_when_its_reader_goes_away_though_nothing_is_published(self):
+        tail = subprocess.Popen(self.server.wsctl_command("tail", "mahavishnu"), text=True,
+                                env=self.server.environment, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with tail:
+            # A publication that is shown proves that the tail runs.
+            def shown():
+                self.server.wsctl("publish", "mahavishnu", "reader:gone", "any.event")
+                return select.select([tail.stdout], [], [], 0)[0]
+            self.server.wait(shown, "the tail shows a publication")
+            tail.stdout.close()
+            self.assertEqual(tail.wait(PATIENCE), 0)
+            self.assertEqual(tail.stderr.read(), "")
 
 
 if __name__ == "__main__":

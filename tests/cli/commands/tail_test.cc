@@ -1,7 +1,12 @@
 #include "cli/commands/tail.h"
 
-#include <nlohmann/json.hpp>
+#include <unistd.h>
 
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
 #include "cli/exit_code.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -106,6 +111,20 @@ TEST_F(TailTest, WhenNobodyReadsItEnds) {
   wsctl_.results.failure = BrokenPipe();
   EXPECT_EQ(wsctl_.Run({"tail", "mahavishnu"}).code, 0);
   EXPECT_EQ(wsctl_.admin.tail_updates_taken, 1);
+}
+
+TEST_F(TailTest, AReaderThatGoesAwayEndsATailThatWaits) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  wsctl_.results.descriptor = ends[1];
+  wsctl_.admin.tail_cancelled = std::make_shared<absl::Notification>();
+  std::thread reader([fd = ends[0]] { close(fd); });
+  const Outcome outcome = wsctl_.Run({"tail", "mahavishnu"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_TRUE(wsctl_.admin.tail_cancelled->HasBeenNotified());
+  reader.join();
+  close(ends[1]);
 }
 
 TEST_F(TailTest, ControlGoingAwayIsAFailure) {
