@@ -111,7 +111,8 @@ class GrpcAdminClient : public AdminClient {
       if (!page.ok()) return page.status();
       const Position head = FromProto(page->head());
       if (!all.publications.empty()) {
-        // The channel began anew in between: what follows does not belong to what was read.
+        // The channel has a new epoch, so this answer does not continue the publications that were
+        // read.
         if (head.epoch != all.head.epoch) return all;
         // A control that does not know `before` begins again at its newest publication.
         if (page->publications_size() > 0) {

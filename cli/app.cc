@@ -142,7 +142,7 @@ int Main(int argc, char** argv) {
   World world;
   world.results = &results;
   world.notes = &notes;
-  // Nothing is done whose result could not be told.
+  // Do nothing if its result could not be reported.
   if (!streams.notes || !streams.results) {
     return Finish(
         absl::DataLossError(absl::StrCat("cannot write to standard ",

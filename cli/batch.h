@@ -30,9 +30,9 @@ struct BatchOptions {
 };
 
 // Publishes the events of `input_fd`.  Returns OK when every line has its receipt and none was
-// refused, or an error when the remaining receipts cannot come any more.  Refused lines are told on
-// stderr, whatever the error.
-//   INVALID_ARGUMENT  lines were refused, all others published; told on stderr already
+// refused, or an error when the remaining receipts cannot come any more.  Refused lines are
+// reported on stderr, whatever the error.
+//   INVALID_ARGUMENT  lines were refused, all others published; reported on stderr already
 //   UNAVAILABLE       control went away; the message says how many events have no receipt
 //   CANCELLED         the reader of the receipts went away, so publishing stopped
 //   NOT_FOUND         the input cannot be read to its end

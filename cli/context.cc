@@ -199,7 +199,8 @@ absl::StatusOr<ServerTarget> FindContext(const Contexts& contexts, const std::st
 }  // namespace
 
 absl::StatusOr<Contexts> ParseContexts(absl::string_view text, const std::string& file) {
-  // What is refused in control's configuration: a second document would be ignored.
+  // Refuse the YAML that control refuses in its configuration.  A second document, for example,
+  // would be ignored.
   if (const std::string fault = YamlFault(text, file); !fault.empty()) {
     return absl::InvalidArgumentError(fault);
   }

@@ -26,7 +26,7 @@ class WorkerInfo;
 
 namespace fanwire::cli {
 
-// InfinitePast of a time that is not set.
+// Returns InfinitePast if the time is not set.
 absl::Time TimeOrNever(const google::protobuf::Timestamp& time);
 
 Position FromProto(const v1::Position& position);

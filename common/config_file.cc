@@ -30,7 +30,7 @@ using google::protobuf::Reflection;
 
 // ------------------------------------------------------------------ reading
 
-// What FaultKind() expects where neither a list nor keys can stand.
+// FaultKind() expects this where neither a list nor keys are allowed.
 constexpr char kOneValue[] = "a single value";
 
 class Reader {
@@ -94,7 +94,7 @@ class Reader {
   }
 
  private:
-  // Whether nothing more needs to be looked at.
+  // Returns whether there are enough faults, so that reading may stop.
   bool full() const { return faults_.size() > kMaxConfigFaults; }
 
   std::string Where(const YAML::Node& node) const {
@@ -107,7 +107,7 @@ class Reader {
     faults_.push_back(absl::StrCat(Where(node), ": ", path.empty() ? "" : path + ": ", text));
   }
 
-  // A fault of a node that is of another kind than it should be.
+  // Adds a fault for a node of the wrong kind.
   void FaultKind(const YAML::Node& node, const std::string& path, absl::string_view expected) {
     std::string found = "nothing";
     if (node.IsScalar()) found = QuotedText(node.Scalar());
@@ -120,14 +120,15 @@ class Reader {
     Fault(node, path, absl::StrCat("expected ", expected, ", found ", found, hint));
   }
 
-  // The path of a key, in which a very long one is cut.
+  // Returns the path of a key.  A very long key is cut.
   static std::string KeyPath(const std::string& path, const std::string& key) {
     const std::string quoted = QuotedText(key);
     const bool plain = quoted.size() == key.size() + 2;
     return absl::StrCat(path, path.empty() ? "" : ".", plain ? key : quoted);
   }
 
-  // A key of a map, which `seen` has not yet; null: it has a fault.
+  // Returns the key of a map's entry and adds it to `seen`.  Returns nothing if the key has a
+  // fault.
   std::optional<std::string> ReadKey(const YAML::Node& node, const std::string& path,
                                      std::set<std::string>* seen) {
     if (!node.IsScalar()) {
@@ -197,8 +198,8 @@ class Reader {
     std::string text = node.Scalar();
     if (absl::Status status = ExpandVariables(environment_, &text, bytes_left_); !status.ok()) {
       const std::string too_large =
-          absl::StrCat("with its variables replaced the configuration has more than ",
-                       kMaxConfigBytes, " bytes");
+          absl::StrCat("the configuration has more than ", kMaxConfigBytes,
+                       " bytes after its variables are replaced");
       Fault(node, path,
             absl::IsResourceExhausted(status) ? too_large : std::string(status.message()));
       return;
@@ -260,7 +261,8 @@ bool IsSecret(const std::string& name) {
 
 void Emit(const Message& message, YAML::Emitter& out);
 
-// A text as ParseConfig() reads it: "${" would be taken for a variable.
+// Returns `text` in a form that ParseConfig() reads back, because it would take "${" for a
+// variable.
 std::string Unexpanded(const std::string& text) {
   return absl::StrReplaceAll(text, {{"${", "$${"}});
 }

@@ -5,9 +5,9 @@
 // name ends in `_bytes` take "64KiB" or "1MiB" too; enums the lower-case name without its prefix;
 // Struct and Value fields any YAML.  In texts `${NAME}` and `${NAME:-default}` stand for
 // environment variables (common/environment.h), and `$${` for `${`; texts in Struct and Value
-// fields are taken as they are.  What can be read at all: common/yaml_check.h.
+// fields are taken as they are.  common/yaml_check.h says which YAML is accepted.
 //
-// Threading: none.
+// Threading: pure functions.
 #pragma once
 
 #include <cstddef>
@@ -25,16 +25,16 @@ class Message;
 
 namespace fanwire {
 
-// Where each value of a message came from, for the messages of later checks.
+// Remembers at which place of the file each value of a message stands, for later error messages.
 class ConfigSource {
  public:
   explicit ConfigSource(std::string file = "config") : file_(std::move(file)) {}
 
-  // "fanwire.yaml:12:5" for the path of a field, "services[2].port"; of a field that was not given,
-  // the nearest one around it.
+  // Returns "fanwire.yaml:12:5" for the path of a field, "services[2].port".  For a field that the
+  // file does not have, returns the place of the nearest field around it.
   std::string Where(absl::string_view path) const;
 
-  // Whether the field itself was given, be it by 0 or an empty text.
+  // Returns whether the file has this field, even if its value is 0 or an empty text.
   bool Given(absl::string_view path) const;
 
   // "fanwire.yaml:12:5: services[2].port: TEXT".
@@ -48,12 +48,12 @@ class ConfigSource {
   std::map<std::string, std::string> where_;
 };
 
-// How many faults ParseConfig() names at most.
+// ParseConfig() returns at most this many faults.
 inline constexpr size_t kMaxConfigFaults = 100;
 
-// Reads `text` into `message` (merging), and where its values stand into `source`.  Returns every
-// fault found, each as "file:line:column: path: what is wrong" in one line; empty: all is well.  Of
-// a text with more than kMaxConfigFaults the first ones are named, and that there are more.
+// Reads `text` into `message` (merging), and the places of its values into `source`.  Returns the
+// faults, each as "file:line:column: path: what is wrong" in one line; none if the text is good.
+// If there are more than kMaxConfigFaults, returns the first ones, and a last line that says so.
 std::vector<std::string> ParseConfig(absl::string_view text, const EnvironmentLookup& environment,
                                      google::protobuf::Message* message, ConfigSource* source);
 

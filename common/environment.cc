@@ -90,15 +90,15 @@ class Expander {
     }
     if (nesting == kMaxNesting) {
       return absl::InvalidArgumentError(
-          absl::StrCat("more than ", kMaxNesting, " defaults in each other"));
+          absl::StrCat("defaults are nested more than ", kMaxNesting, " deep"));
     }
     return Expand(variable.substr(dash + 2), nesting + 1);
   }
 
   absl::Status Append(absl::string_view text) {
     if (text.size() > max_bytes_ - out_->size()) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "with its variables replaced the text has more than ", max_bytes_, " bytes"));
+      return absl::ResourceExhaustedError(absl::StrCat("the text has more than ", max_bytes_,
+                                                       " bytes after its variables are replaced"));
     }
     out_->append(text.data(), text.size());
     return absl::OkStatus();

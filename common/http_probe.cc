@@ -159,7 +159,7 @@ class Probe final : public HttpProbe {
       if (!error && connections_ < kMaxConnections) {
         std::make_shared<Client>(this, std::move(socket))->Start();
       } else if (error) {
-        // Out of descriptors, most likely: not to spin, look again a little later.
+        // Probably the process is out of descriptors.  Try again a little later.
         retry_.expires_after(std::chrono::milliseconds(100));
         retry_.async_wait([this](asio::error_code cancelled) {
           if (!cancelled) Accept();
@@ -180,7 +180,7 @@ class Probe final : public HttpProbe {
     }
     if (request.method == "OPTIONS") return Response(200, "text/plain", "", kAllow);
     std::string response = Answer(request);
-    // The answer to HEAD has all headers of the one to GET, and no body.
+    // The answer to HEAD has the headers of the answer to GET, and no body.
     if (request.method == "HEAD") response.resize(response.find(kHeadEnd.data()) + kHeadEnd.size());
     return response;
   }
@@ -205,7 +205,7 @@ class Probe final : public HttpProbe {
   }
 
   const Options options_;
-  // Before what lives on it: a client that still waits ends with the context.
+  // Declared before io_: the clients that are still connected end with io_, and count down here.
   int connections_ = 0;
   asio::io_context io_{1};
   tcp::acceptor acceptor_;

@@ -1,11 +1,10 @@
 // HttpProbe is the small HTTP/1.1 server for operators: GET and HEAD of /metrics, /healthz and
 // /readyz, and OPTIONS.
 //
-// /healthz answers 200 while the process can answer at all; /readyz answers 200 or 503, as `ready`
-// says; OPTIONS of anything answers 200, because that is the check of a balancer that nobody has
-// told another one.  One request per connection; a request takes at most 5 s, and 64 connections
-// are served at a time.  Everything else gets 404, 405 or, where common/http_head.h refuses the
-// request, 400 or 431.
+// /healthz answers 200 while the process can answer at all.  /readyz answers 200 or 503, as `ready`
+// returns.  OPTIONS of any path answers 200, because balancers check with it by default.  Other
+// requests get 404 or 405, and requests that common/http_head.h refuses get 400 or 431.  Each
+// connection serves one request, for which it has 5 s; 64 connections are served at a time.
 //
 // Threading: a thread of its own; the callbacks run there and must not block for long.
 #pragma once
@@ -23,7 +22,7 @@ namespace fanwire {
 
 struct Readiness {
   bool ready = true;
-  std::string json = "{}";  // told in either case: one object
+  std::string json = "{}";  // one object; sent with 200 and with 503
 };
 
 class HttpProbe {
@@ -33,7 +32,7 @@ class HttpProbe {
     int ports_to_try = 1;  // the port, then the next ones, until one is free
     std::function<std::string()> metrics;
     std::function<Readiness()> ready;
-    std::function<HttpHeadLimits()> head_limits;  // asked for each connection; null: the defaults
+    std::function<HttpHeadLimits()> head_limits;  // called for each connection; null: the defaults
   };
 
   // Starts listening.
@@ -42,7 +41,7 @@ class HttpProbe {
 
   virtual ~HttpProbe() = default;
 
-  // Where it really listens.
+  // Returns the address with the port on which it listens.
   virtual const Address& address() const = 0;
 };
 

@@ -8,7 +8,8 @@ namespace fanwire {
 
 namespace {
 
-// Of the 64 bits: microseconds, enough for nine years; above them, which start of which machine.
+// The lower bits are microseconds, enough for nine years.  The upper bits tell apart starts of
+// machines.
 constexpr int kTimeBits = 48;
 
 // A hash of the kernel's number for this start of the machine, never 0.

@@ -40,7 +40,7 @@ std::string Quoted(absl::string_view text) {
 }
 
 // Decodes base64url as RFC 7515 demands: without padding, and with no other alphabet.  `part` is
-// what it is a part of.
+// its name in error messages.
 absl::Status DecodeBase64Url(absl::string_view part, absl::string_view text, std::string* out) {
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -67,7 +67,8 @@ std::string HmacSha256(absl::string_view key, absl::string_view text) {
   return std::string(reinterpret_cast<char*>(digest), size);
 }
 
-// Finds the member whose number is beyond a double's range, which the parser takes for bad JSON.
+// Finds the member whose number is beyond a double's range.  The parser refuses such JSON without
+// naming the member.
 struct OverflowFinder final : nlohmann::json_sax<Json> {
   bool null() override { return true; }
   bool boolean(bool) override { return true; }
@@ -141,13 +142,13 @@ absl::string_view TypeName(const Json& value) {
   }
 }
 
-// What a message calls a claim.
+// Returns the name of a claim in error messages.
 std::string Claim(absl::string_view key) { return absl::StrCat("claim ", key); }
 
 // Reads one object of claims.
 class ClaimReader {
  public:
-  // `text` is that of `object`: it has the digits of numbers.
+  // `text` is the JSON text of `object`.  It has all digits of the numbers.
   ClaimReader(const Json& object, absl::string_view text) : object_(object), text_(text) {}
 
   // Reads what can be read, and returns the first fault.

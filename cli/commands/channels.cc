@@ -99,7 +99,7 @@ std::string PositionText(const Position& position) {
   return absl::StrCat(position.epoch, ":", position.offset);
 }
 
-// What an empty history is told as.
+// Returns the text for an empty history.
 std::string NoPublications(const ChannelHistoryOptions& options) {
   if (options.since.empty() && options.before.empty()) {
     return "no publications of this channel are kept";

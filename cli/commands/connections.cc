@@ -51,7 +51,7 @@ absl::Status RunConnectionsList(const ConnectionQuery& options, AdminClient& adm
   if (out.json()) {
     out.Json(ToJsonArray(list->connections));
   } else {
-    // What the list is about gives way last.
+    // The column by which the list is sorted or filtered is the last to give way.
     const bool by_backlog = options.filter.slow || options.sort == ConnectionSort::kBacklog;
     const bool by_drops = options.sort == ConnectionSort::kDrops;
     Table table({"ID",

@@ -24,7 +24,7 @@ const char* TokenText(const NamedServer& server) {
 absl::Status RunContextList(const Environment& environment, Output& out) {
   const std::string file = ContextsFile(environment);
   Contexts contexts;
-  // Without a file there are no contexts, which is no error.
+  // A missing file is not an error: there are no contexts.
   if (!file.empty() && access(file.c_str(), F_OK) == 0) {
     absl::StatusOr<Contexts> read = ReadContexts(environment);
     if (!read.ok()) return read.status();

@@ -61,7 +61,7 @@ TEST(EnvironmentTest, DefaultsMayHaveVariables) {
   for (int i = 0; i < 20'000; ++i) deep += "${NONE:-";
   deep += std::string(20'000, '}');
   EXPECT_THAT(Expand(deep),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("16 defaults in each other")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nested more than 16 deep")));
 }
 
 TEST(EnvironmentTest, OtherFormsAreRefused) {
