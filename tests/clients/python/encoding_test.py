@@ -34,6 +34,14 @@ class Items(unittest.TestCase):
                 item.event.CopyFrom(event)
                 self.assertEqual(request, expected)
 
+    def test_text_fields(self):
+        for text in ("", "a", "ä" * 63, "b" * 128, "c" * 20000):
+            self.assertEqual(messages.Event.FromString(encoding.text_field(text)).service, text)
+            made = encoding.text_field(text) + b"\x10\x01"
+            self.assertEqual(encoding.read_text_field(made), text)
+        self.assertEqual(encoding.read_text_field(b"\x10\x01"), "")
+        self.assertEqual(encoding.read_text_field(b""), "")
+
     def test_rare_fields(self):
         when = datetime.datetime(2026, 2, 10, 12, tzinfo=datetime.timezone(
             datetime.timedelta(hours=2)))

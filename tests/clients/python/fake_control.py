@@ -4,6 +4,7 @@ It treats seqs as the real one does: a seq that comes again is not accepted agai
 """
 import concurrent.futures
 import contextlib
+import json
 import logging
 import queue
 import random
@@ -11,7 +12,7 @@ import threading
 
 import grpc
 
-from fanwire import messages
+from fanwire import encoding, messages
 
 PATIENCE = 20.0  # only catches hangs
 
@@ -30,6 +31,8 @@ class FakeControl:
         self.shuffle = False               # receipts of a message come in another order
         self.break_after = None            # ends the stream after so many further items, unanswered
         self.fail_hello = None             # (grpc.StatusCode, text)
+        self.health = {"status": "healthy", "host": "127.0.0.1", "port": 9999, "connections": 3,
+                       "rooms": 2, "max_connections": 500, "message_rate_limit": 50}
         # What happened:
         self.accepted = []                 # events, each once, in order
         self.hellos = []
@@ -44,7 +47,9 @@ class FakeControl:
             request_deserializer=messages.PublishStreamRequest.FromString,
             response_serializer=messages.PublishStreamResponse.SerializeToString)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(
-            "fanwire.v1.Publisher", {"PublishStream": handler}),))
+            "fanwire.v1.Publisher", {"PublishStream": handler}),
+            grpc.method_handlers_generic_handler("fanwire.v1.Admin", {
+                "HealthCheck": grpc.unary_unary_rpc_method_handler(self._health_check)})))
         port = self._server.add_insecure_port(address)
         self.address = address if address.startswith("unix:") else f"127.0.0.1:{port}"
         self._server.start()
@@ -92,6 +97,11 @@ class FakeControl:
         with self._lock:
             for stream in self._streams:
                 stream.responses.put(ConnectionError("cut"))
+
+    def _health_check(self, request, context):
+        if self.health is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request[2:].decode()}")
+        return encoding.text_field(json.dumps(self.health))
 
     def _publish_stream(self, requests, context):
         stream = _Stream(self)

@@ -23,8 +23,8 @@ class Package(unittest.TestCase):
 
     def run_python(self, *arguments, **options):
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True,
-                              env={**environment, **options.pop("env", {})}, **options)
+        done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True,
+                              text=True, env={**environment, **options.pop("env", {})}, **options)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
@@ -43,14 +43,16 @@ class Package(unittest.TestCase):
         self.assertEqual(installed, shipped)
         program = ("import fanwire.publisher\n"
                    "with fanwire.publisher.Publisher() as publisher:\n"
-                   "    print(fanwire.__file__, publisher.publish('s', 'c', 'e').result(20).offset)")
+                   "    receipt = publisher.publish('s', 'c', 'e').result(20)\n"
+                   "    print(fanwire.__file__, receipt.offset)")
         with FakeControl() as control:
             output = self.run_python("-c", program, cwd=self.folder, env={
                 "PYTHONPATH": str(target), "FANWIRE_SERVER": control.address})
         self.assertEqual(output, f"{target}/fanwire/__init__.py 1\n")
 
     def test_the_version_is_the_projects(self):
-        project = re.search(r"project\(fanwire VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text())
+        text = (ROOT / "CMakeLists.txt").read_text()
+        project = re.search(r"project\(fanwire VERSION (\S+)", text)
         self.assertIn(f'\nversion = "{project[1]}"\n', (PACKAGE / "pyproject.toml").read_text())
 
     def test_the_descriptor_sets_are_those_of_the_protos(self):
@@ -58,8 +60,9 @@ class Package(unittest.TestCase):
         made.mkdir()
         subprocess.run([PACKAGE / "make_descriptors", made], check=True)
         for path in sorted(made.iterdir()):
-            self.assertEqual((PACKAGE / "src/fanwire" / path.name).read_bytes(), path.read_bytes(),
-                             f"{path.name} is older than proto/: run clients/python/make_descriptors")
+            self.assertEqual(
+                (PACKAGE / "src/fanwire" / path.name).read_bytes(), path.read_bytes(),
+                f"{path.name} is older than proto/: run clients/python/make_descriptors")
 
 
 if __name__ == "__main__":

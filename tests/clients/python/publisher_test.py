@@ -45,8 +45,8 @@ class Publishing(Case):
     def test_an_event_arrives_with_all_its_fields(self):
         publisher = self.publisher()
         receipt = publisher.publish(
-            "mahavishnu", "workflow:wf_ä", "workflow.started", {"a": [1, 2.5, None, "ü"]}, id="mine",
-            idempotency_key="key", ttl=1.5, skip_history=True,
+            "mahavishnu", "workflow:wf_ä", "workflow.started", {"a": [1, 2.5, None, "ü"]},
+            id="mine", idempotency_key="key", ttl=1.5, skip_history=True,
             exclude_connection="somebody").result(PATIENCE)
         self.assertEqual((receipt.id, receipt.epoch, receipt.offset, receipt.duplicate),
                          ("mine", "epoch", 1, False))
@@ -383,10 +383,12 @@ class Full(Case):
         called = []
         pending += self.send(publisher, 5, first=5)
         pending[5].add_done_callback(called.append)
-        pending += self.send(publisher, 100, first=10)
+        with self.assertLogs("fanwire.publisher", "WARNING") as logged:
+            pending += self.send(publisher, 100, first=10)
+        self.assertEqual(len(logged.output), 1)
         self.assertEqual(publisher.stats()["dropped"], 100)
         self.assertEqual(called, [pending[5]])
-        with self.assertRaisesRegex(EventDropped, "s c e: dropped, because the buffer of 10"):
+        with self.assertRaisesRegex(EventDropped, "s c e: dropped, because the buffer is full"):
             pending[5].result(0)
         self.control.release()
         publisher.flush(PATIENCE)
@@ -445,10 +447,11 @@ class Closing(Case):
         self.assertEqual(len(caught), 1)
 
     def test_events_of_a_program_that_just_ends_are_sent(self):
-        subprocess.run([sys.executable, "-c", (
-            "import sys\nfrom fanwire.publisher import Publisher\npublisher = Publisher(sys.argv[1])"
-            "\nfor n in range(100): publisher.publish('s', 'c', 'e', {'n': n})"),
-            self.control.address], check=True)
+        program = ("import sys\n"
+                   "from fanwire.publisher import Publisher\n"
+                   "publisher = Publisher(sys.argv[1])\n"
+                   "for n in range(100): publisher.publish('s', 'c', 'e', {'n': n})")
+        subprocess.run([sys.executable, "-c", program, self.control.address], check=True)
         self.assertEqual(self.numbers(), list(range(100)))
 
     def test_a_forked_child_is_told_to_make_its_own(self):

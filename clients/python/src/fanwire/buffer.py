@@ -22,7 +22,7 @@ log = logging.getLogger("fanwire.publisher")
 CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
 
-REFUSALS_LOGGED_EVERY = 10.0
+WARN_EVERY = 10.0
 
 
 class Buffer:
@@ -47,8 +47,7 @@ class Buffer:
         self._pending_bytes = 0
         self._watchers = 0           # threads that wait for _changed
         self._tasks = []             # (condition, loop, future) of asyncio
-        self._refusals = 0           # not logged yet
-        self._refusals_logged = -math.inf
+        self._warnings = {}          # what -> (number not logged yet, time of the last line)
         self.counts = collections.Counter()
 
     def _make_locks(self):
@@ -115,8 +114,8 @@ class Buffer:
                 oldest = self._unsent.popleft()
                 self.counts["dropped"] += 1
                 self._end(oldest, EventDropped(
-                    f"{' '.join(oldest._key)}: dropped, because the buffer of "
-                    f"{self._max_pending} events was full; {self._state()}"))
+                    f"{' '.join(oldest._key)}: dropped, because the buffer is full with "
+                    f"{self._pending} events; {self._state()}"))
                 self._dropped.append(oldest)
         if self._closed:
             raise PublisherClosed(self._closed)
@@ -129,7 +128,9 @@ class Buffer:
         with self._lock:
             dropped, self._dropped = self._dropped, []
             self._tell()
-        self._run_callbacks(dropped)
+        if dropped:
+            self._warn("dropped", [each._outcome for each in dropped])
+            self._run_callbacks(dropped)
 
     # ------------------------------------------------------------------------- outcomes
 
@@ -212,12 +213,18 @@ class Buffer:
                 except Exception:
                     log.exception("on_refused raised")
             return
-        self._refusals += len(refusals)
+        self._warn("refused", refusals)
+
+    def _warn(self, what, errors):
+        """Logs the last of the errors, and how many there were, but not too often."""
+        count, logged = self._warnings.get(what, (0, -math.inf))
+        count += len(errors)
         now = time.monotonic()
-        if now - self._refusals_logged >= REFUSALS_LOGGED_EVERY:
-            log.warning("refused: %s%s", refusals[-1],
-                        f" (and {self._refusals - 1} more)" if self._refusals > 1 else "")
-            self._refusals, self._refusals_logged = 0, now
+        if now - logged >= WARN_EVERY:
+            log.warning("%s: %s%s", what, errors[-1],
+                        f" (and {count - 1} more)" if count > 1 else "")
+            count, logged = 0, now
+        self._warnings[what] = (count, logged)
 
     def _run_callbacks(self, ended):
         by_loop = {}

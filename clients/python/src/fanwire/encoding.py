@@ -36,6 +36,24 @@ def varint(number):
     return low + varint(number >> 21)
 
 
+def text_field(text):
+    """Returns a message whose field 1 is a text."""
+    content = text.encode()
+    return b"\x0a%b%b" % (varint(len(content)), content)
+
+
+def read_text_field(message):
+    """Returns the text of a message whose first field is text_field()'s; "" if it is not."""
+    if message[:1] != b"\x0a":
+        return ""
+    size, shift, at = 0, 0, 1
+    while True:
+        size |= (message[at] & 127) << shift
+        shift, at = shift + 7, at + 1
+        if message[at - 1] < 128:
+            return message[at:at + size].decode()
+
+
 def to_json(data):
     """Returns data, a dict, as JSON in UTF-8.
 

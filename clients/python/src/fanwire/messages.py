@@ -9,20 +9,20 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 # The descriptors have a pool of their own, so that a program may have generated code for the same
 # messages beside them.
-_pool = descriptor_pool.DescriptorPool()
+pool = descriptor_pool.DescriptorPool()
 
 
 def load(path):
     """Adds the files of a descriptor set (`protoc --descriptor_set_out --include_imports`)."""
     files = descriptor_pb2.FileDescriptorSet.FromString(pathlib.Path(path).read_bytes())
     for file in files.file:  # protoc writes a file after those that it imports
-        _pool.AddSerializedFile(file.SerializeToString())
+        pool.AddSerializedFile(file.SerializeToString())
     return [file.name for file in files.file]
 
 
 def message_class(name):
     """Returns the class of a message by its full name."""
-    descriptor = _pool.FindMessageTypeByName(name)
+    descriptor = pool.FindMessageTypeByName(name)
     if hasattr(message_factory, "GetMessageClass"):
         return message_factory.GetMessageClass(descriptor)
     return _factory.GetPrototype(descriptor)
@@ -30,7 +30,7 @@ def message_class(name):
 
 # Protobuf before 4.22 has only this, and newer ones have it no more.
 _factory = (None if hasattr(message_factory, "GetMessageClass")
-            else message_factory.MessageFactory(_pool))
+            else message_factory.MessageFactory(pool))
 
 load(pathlib.Path(__file__).with_name("publish.binpb"))
 
@@ -42,7 +42,7 @@ Receipt = message_class("fanwire.v1.Receipt")
 
 # "accepted" -> RECEIPT_LEVEL_ACCEPTED, and back.
 LEVELS = {value.name[len("RECEIPT_LEVEL_"):].lower(): value.number for value in
-          _pool.FindEnumTypeByName("fanwire.v1.ReceiptLevel").values if value.number}
+          pool.FindEnumTypeByName("fanwire.v1.ReceiptLevel").values if value.number}
 LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 DROP_REASONS = {value.number: value.name[len("DROP_REASON_"):].lower() for value in
-                _pool.FindEnumTypeByName("fanwire.v1.DropReason").values}
+                pool.FindEnumTypeByName("fanwire.v1.DropReason").values}

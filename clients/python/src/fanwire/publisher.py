@@ -3,7 +3,7 @@
     from fanwire.publisher import Publisher
 
     with Publisher() as publisher:
-        publisher.publish("mahavishnu", "workflow:wf_1", "workflow.started", {"workflow_id": "wf_1"})
+        publisher.publish("mahavishnu", "workflow:wf", "workflow.started", {"workflow_id": "wf"})
 
 Publisher is for threads and scripts, AsyncPublisher for asyncio.  Both send in the background, many
 events in a message, and keep events while control is away: see docs/publishing.md.
@@ -12,6 +12,8 @@ import asyncio
 import collections.abc
 import math
 import time
+
+from google.protobuf.message import Message
 
 from fanwire import encoding
 from fanwire.errors import (BufferFull, EventDropped, EventRefused, PublisherClosed,
@@ -33,8 +35,9 @@ class _Base:
     target       control's gRPC address: "127.0.0.1:8701", "unix:/run/fanwire/control.sock".
                  Default: FANWIRE_SERVER, else the local socket as wsctl finds it, else
                  127.0.0.1:8701.
-    token        sent as `authorization: Bearer …`; a text, or a function that returns one for each
-                 connection.  Default: FANWIRE_TOKEN.  Never sent to another machine without TLS.
+    token        sent as `authorization: Bearer …`; a text, or a function that returns one, called
+                 for each connection.  Default: FANWIRE_TOKEN.  Never sent to another machine
+                 without TLS.
     metadata     further gRPC metadata: pairs, or a function that returns them for each connection.
     credentials  grpc.ChannelCredentials, for TLS: grpc.ssl_channel_credentials().
     level        what a receipt waits for: "accepted" (the event has its position), "routed", or
@@ -97,9 +100,20 @@ class _Base:
         return {name: counts[name]
                 for name in ("accepted", "refused", "dropped", "resent", "connections")}
 
-    def _put(self, block_for, service, channel, event, data=None, *, id=None,
+    def call_tool(self, tool, service, timeout=1.0):
+        """Asks control by a tool: HealthCheck, GetStatus, ListRooms or GetMetrics.
+
+        Returns its JSON; raises PublisherError.  Blocks for at most `timeout` seconds.
+        """
+        return self._stream.call_tool(tool, service, timeout)
+
+    def _put(self, block_for, service, channel="", event="", data=None, *, id=None,
              idempotency_key=None, ttl=None, skip_history=False, exclude_connection=None,
              occurred_at=None):
+        typed = None
+        if isinstance(service, Message):
+            from fanwire import catalog  # takes time that most programs need not spend
+            service, data = catalog.service_of(service), service
         if data is None:
             payload = b""
         elif isinstance(data, collections.abc.Mapping):
@@ -108,14 +122,16 @@ class _Base:
             payload = data
         elif isinstance(data, str):
             payload = data.encode()
+        elif isinstance(data, Message):
+            payload, typed = b"", data
         else:
-            raise TypeError(f"data: {type(data).__qualname__}; expected a dict, or a JSON object "
-                            "as str or bytes")
+            raise TypeError(f"data: {type(data).__qualname__}; expected a dict, a JSON object as "
+                            "str or bytes, or a message")
         rare = b""
-        if (idempotency_key or skip_history or ttl is not None or exclude_connection
-                or occurred_at is not None):
+        if (typed is not None or idempotency_key or skip_history or ttl is not None
+                or exclude_connection or occurred_at is not None):
             rare = encoding.rare_fields(idempotency_key, ttl, skip_history, exclude_connection,
-                                        occurred_at)
+                                        occurred_at, typed)
         return self._stream.put((service, channel, event), payload,
                                 None if id is None else id.encode(), rare, block_for,
                                 idempotency_key)
@@ -124,13 +140,15 @@ class _Base:
 class Publisher(_Base):
     __doc__ = "Publishes from threads and scripts.  Safe from every thread.\n" + _Base.__doc__
 
-    def publish(self, service, channel, event, data=None, **fields):
+    def publish(self, service, channel="", event="", data=None, **fields):
         """Takes one event and returns its PendingReceipt, without waiting for control.
 
-        data    the payload: a dict, or a JSON object as str or bytes
+        data    the payload: a dict, a JSON object as str or bytes, or a message of the catalog
         fields  id (default: a new UUID), idempotency_key, ttl (seconds or timedelta),
                 skip_history, exclude_connection, occurred_at (datetime); see Event in
                 publish.proto
+
+        publish(message) is for messages of fanwire.catalog: control computes channel and name.
 
         Raises TypeError if data cannot be JSON, EventRefused if it is too large, BufferFull as
         `when_full` says, and PublisherClosed.
@@ -169,14 +187,14 @@ class AsyncPublisher(_Base):
     __doc__ = ("Publishes from asyncio and never blocks the event loop.  Safe from every thread "
                "and loop.\n" + _Base.__doc__)
 
-    async def publish(self, service, channel, event, data=None, **fields):
+    async def publish(self, service, channel="", event="", data=None, **fields):
         """Publishes one event and waits for its Receipt.
 
         Takes and raises what Publisher.publish() does, and what PendingReceipt.result() raises.
         """
         return await (await self.enqueue(service, channel, event, data, **fields))
 
-    async def enqueue(self, service, channel, event, data=None, **fields):
+    async def enqueue(self, service, channel="", event="", data=None, **fields):
         """Takes one event and returns its PendingReceipt, which may be awaited or left alone.
 
         Waits only for room in the buffer, if when_full is "block".
@@ -188,7 +206,7 @@ class AsyncPublisher(_Base):
                 await self._wait(self._stream.has_room, min(deadline - time.monotonic(), 3600))
         return self.enqueue_nowait(service, channel, event, data, **fields)
 
-    def enqueue_nowait(self, service, channel, event, data=None, **fields):
+    def enqueue_nowait(self, service, channel="", event="", data=None, **fields):
         """Takes one event and returns its PendingReceipt; raises BufferFull if that would wait."""
         return self._put(0, service, channel, event, data, **fields)
 

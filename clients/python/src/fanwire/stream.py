@@ -20,7 +20,7 @@ import grpc
 
 from fanwire import encoding, messages
 from fanwire.buffer import Buffer, log
-from fanwire.errors import EventRefused, PublisherClosed, ReceiptTimeout
+from fanwire.errors import EventRefused, PublisherClosed, PublisherError, ReceiptTimeout
 
 METHOD = "/fanwire.v1.Publisher/PublishStream"
 
@@ -34,6 +34,7 @@ class Connection:
 
     def __init__(self):
         self.address = ""
+        self.channel = None
         self.call = None
         self.welcomed = False
         self.going_away = False
@@ -103,6 +104,23 @@ class Stream(Buffer):
     def state(self):
         with self._lock:
             return self._state()
+
+    def call_tool(self, tool, service, timeout):
+        """Calls one of the five tools of fanwire.v1.Admin; returns its JSON.
+
+        Raises PublisherError if there is no connection, and if control refuses.
+        """
+        connection = self._connection
+        if not self.connected():
+            raise PublisherError(self.state())
+        method = connection.channel.unary_unary(f"/fanwire.v1.Admin/{tool}")
+        try:
+            return encoding.read_text_field(method(encoding.text_field(service), timeout=timeout,
+                                                   metadata=self._target.metadata()))
+        except grpc.RpcError as error:
+            raise PublisherError(f"{error.code().name}: {error.details()}") from error
+        except ValueError as error:  # the channel was closed meanwhile
+            raise PublisherError(str(error)) from error
 
     # ------------------------------------------------------------------------- start and end
 
@@ -211,10 +229,9 @@ class Stream(Buffer):
 
     def _serve(self, connection):
         """Runs one connection to its end; returns why it ended."""
-        channel = None
         try:
-            connection.address, channel = self._target.open()
-            method = channel.stream_stream(
+            connection.address, connection.channel = self._target.open()
+            method = connection.channel.stream_stream(
                 METHOD, response_deserializer=messages.PublishStreamResponse.FromString)
             call = method(self._requests(connection), metadata=self._target.metadata())
             connection.call = call
@@ -237,8 +254,8 @@ class Stream(Buffer):
             with self._lock:
                 connection.over = True
                 self._work.notify_all()
-            if channel is not None:
-                channel.close()
+            if connection.channel is not None:
+                connection.channel.close()
 
     def _send_less(self, connection, code, details):
         """Control took a message for too large; what it says of a single event is a refusal."""

@@ -1,0 +1,1 @@
+"""The servers of the earlier services, as handles that publish through Fanwire."""

@@ -1,0 +1,93 @@
+"""The messages of the catalog, and how they are published."""
+import importlib
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from google.protobuf import json_format
+
+from fake_control import PATIENCE, FakeControl
+from fanwire import catalog
+from fanwire.catalog.fastblocks import StateChanged
+from fanwire.catalog.mahavishnu import TeamCreated, WorkflowStageCompleted, WorkflowStarted
+from fanwire.publisher import Publisher
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+class Messages(unittest.TestCase):
+    def test_each_file_of_the_catalog_is_a_module(self):
+        for path in (ROOT / "proto/fanwire/catalog/v1").glob("*.proto"):
+            if path.stem == "options":
+                continue
+            module = importlib.import_module(f"fanwire.catalog.{path.stem}")
+            found = [each for each in vars(module).values() if isinstance(each, catalog.EventType)]
+            self.assertTrue(found, path)
+            self.assertEqual({each.service for each in found if each.service},
+                             {path.stem.replace("_", "-")})
+
+    def test_an_event_type_tells_about_itself(self):
+        self.assertEqual((TeamCreated.service, TeamCreated.event, TeamCreated.channels,
+                          TeamCreated.status),
+                         ("mahavishnu", "team.created", ("goal-teams", "goal-teams:{user_id}"),
+                          "built"))
+        self.assertIn("workflow.started on workflow:{workflow_id}: workflow_id, prompt",
+                      WorkflowStarted.__doc__)
+        self.assertIn(WorkflowStarted, catalog.events())
+
+    def test_fields_take_plain_values(self):
+        message = WorkflowStageCompleted(workflow_id="wf", stage_name="s", progress=50,
+                                         result={"ok": True, "items": [1, "a", None]})
+        self.assertEqual(json_format.MessageToDict(message, preserving_proto_field_name=True), {
+            "workflow_id": "wf", "stage_name": "s", "progress": 50.0,
+            "result": {"ok": True, "items": [1.0, "a", None]}})
+        self.assertEqual(StateChanged(new_value=[1]).new_value.list_value.values[0].number_value, 1)
+
+    def test_wrong_fields_are_errors(self):
+        with self.assertRaisesRegex(TypeError, 'WorkflowStarted: .*"workflow"'):
+            WorkflowStarted(workflow="wf")
+        with self.assertRaisesRegex(TypeError, "WorkflowStarted: .*workflow_id"):
+            WorkflowStarted(workflow_id=5)
+
+    def test_a_catalog_of_ones_own(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "mine.proto")
+            path.write_text('''syntax = "proto3"; package mine;
+                import "fanwire/catalog/v1/options.proto";
+                message Seen {
+                  option (fanwire.catalog.v1.event) = {name: "thing.seen", channels: "things"};
+                  int64 number = 1;
+                }
+                message Part { string name = 1; }''')
+            subprocess.run(["protoc", "-I", folder, "-I", ROOT / "proto", "--include_imports",
+                            f"--descriptor_set_out={folder}/mine.binpb", path], check=True)
+            found = catalog.load(f"{folder}/mine.binpb")
+        self.assertEqual(list(found), ["mine.Seen"])
+        self.assertEqual((found["mine.Seen"].event, found["mine.Seen"](number=2**60).number),
+                         ("thing.seen", 2**60))
+
+
+class Publishing(unittest.TestCase):
+    def publish(self, *arguments, **fields):
+        with FakeControl() as control, Publisher(control.address) as publisher:
+            publisher.publish(*arguments, **fields).result(PATIENCE)
+            return control.accepted[0]
+
+    def test_a_message_alone(self):
+        event = self.publish(WorkflowStarted(workflow_id="wf"), ttl=5)
+        self.assertEqual((event.service, event.channel, event.event, event.ttl.seconds),
+                         ("mahavishnu", "", "", 5))
+        self.assertEqual(event.typed.type_url,
+                         "type.googleapis.com/fanwire.catalog.v1.mahavishnu.WorkflowStarted")
+        self.assertEqual(WorkflowStarted.message_class.FromString(event.typed.value).workflow_id,
+                         "wf")
+
+    def test_a_message_with_a_service_and_a_channel(self):
+        event = self.publish("other", "workflow:a", data=WorkflowStarted(workflow_id="wf"))
+        self.assertEqual((event.service, event.channel, event.WhichOneof("payload")),
+                         ("other", "workflow:a", "typed"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
