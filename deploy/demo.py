@@ -1,10 +1,14 @@
 #!/usr/bin/python3
-"""Writes a realistic stream of events, one JSON object a line, for `wsctl publish --batch -`:
-workflows that advance, pools that scale, tests that run, people who draw.
+"""Publishes a realistic stream of events through the library in clients/python: workflows that
+advance, pools that scale, tests that run, people who draw.
 
   deploy/demo.py                 endless, in real time
   deploy/demo.py --events 500    500 events, without pauses
   deploy/demo.py --seed 7        the same stream each time
+  deploy/demo.py --print         prints the events, one JSON object a line, as
+                                 `wsctl publish --batch -` reads them
+
+The variable FANWIRE_SERVER says which control; see docs/publishing.md.
 
 Every event of the catalog in deploy/config/fanwire.yaml occurs within the first minutes.
 
@@ -15,11 +19,15 @@ import datetime
 import heapq
 import itertools
 import json
+import logging
 import os
+import pathlib
 import random
 import signal
 import sys
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "clients/python/src"))
 
 STAGES = ["plan", "fetch_sources", "analyse", "write_code", "run_tests", "review", "report"]
 PROMPTS = ["Summarise last night's failures", "Refactor the billing adapter",
@@ -406,18 +414,48 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, help="end after this many events, without pauses")
     parser.add_argument("--seed", type=int, help="random seed; the same seed gives the same stream")
+    parser.add_argument("--print", action="store_true", help="print the events, publish nothing")
     if sys.stdout is None:
         sys.exit("standard output is closed")
     arguments = parser.parse_args()
+    events = paced(stream(random.Random(arguments.seed)), arguments.events)
+    if arguments.print:
+        write(events, flush=arguments.events is None)
+    else:
+        publish(events)
+
+
+def paced(events, count):
+    """Yields `count` events at once, or without a count all of them when they are due."""
     started = time.monotonic()
-    events = stream(random.Random(arguments.seed))
+    for at, made in itertools.islice(events, count):
+        if count is None:
+            time.sleep(max(0.0, started + at - time.monotonic()))
+            if "timestamp" in made["data"]:
+                made["data"]["timestamp"] = now()
+        yield made
+
+
+def publish(events):
     try:
-        for at, made in itertools.islice(events, arguments.events):
-            if arguments.events is None:
-                time.sleep(max(0.0, started + at - time.monotonic()))
-                if "timestamp" in made["data"]:
-                    made["data"]["timestamp"] = now()
-            print(json.dumps(made), flush=arguments.events is None)
+        from fanwire.publisher import Publisher
+    except ImportError as error:
+        sys.exit(f"{error}: on Debian, install python3-grpcio and python3-protobuf")
+    logging.basicConfig(format="%(message)s")  # of the library: refused events, lost connections
+    publisher = Publisher(block_timeout=None)
+    for made in events:
+        publisher.publish(**made)
+    publisher.flush()
+    counts = publisher.stats()
+    publisher.close()
+    print(f"{counts['accepted']} events accepted, {counts['refused']} refused")
+    sys.exit(1 if counts["refused"] else 0)
+
+
+def write(events, flush):
+    try:
+        for made in events:
+            print(json.dumps(made), flush=flush)
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered

@@ -154,7 +154,7 @@ TEXT
 
 if $demo; then
   say "Demo: publishing every event of the catalog"
-  setsid bash -c "/usr/bin/python3 deploy/demo.py | $wsctl publish --batch - >/dev/null" &
+  setsid /usr/bin/python3 deploy/demo.py &
   demo_pid=$!
 fi
 

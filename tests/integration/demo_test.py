@@ -1,25 +1,36 @@
 """deploy/demo.py publishes every event of the shipped catalog, and control accepts all of them."""
+import asyncio
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 
 import yaml
 
-from harness import Case, main, shipped_config
+from harness import Case, Server, main, service, shipped_config, small_config
 from harness.config import ROOT, SHIPPED
 
 
-def demo(*arguments):
-    done = subprocess.run([sys.executable, str(ROOT / "deploy/demo.py"), *arguments],
-                          capture_output=True, text=True, check=True)
-    return done.stdout
+DEMO = str(ROOT / "deploy/demo.py")
+
+
+def lines(*arguments):
+    """Returns what the demo prints of its events."""
+    done = subprocess.run([sys.executable, DEMO, "--print", *arguments], capture_output=True,
+                          text=True, check=True)
+    return done.stdout.splitlines()
 
 
 def fits(channel, template):
     """Whether a channel matches one of a catalog's channels, such as "workflow:{workflow_id}"."""
     parts = re.split(r"\{\w+\}", template)
     return re.fullmatch(".+".join(re.escape(part) for part in parts), channel) is not None
+
+
+async def in_thread(function):
+    return await asyncio.get_running_loop().run_in_executor(None, function)
 
 
 class Demo(Case):
@@ -31,9 +42,8 @@ class Demo(Case):
         return config
 
     async def test_every_event_of_the_catalog_is_there_and_accepted(self):
-        text = demo("--events", "6000", "--seed", "1")
         seen = {}
-        for line in text.splitlines():
+        for line in lines("--events", "6000", "--seed", "1"):
             event = json.loads(line)
             seen.setdefault((event["service"], event["event"]), set()).add(event["channel"])
         catalog = yaml.safe_load(SHIPPED.read_text())
@@ -42,26 +52,48 @@ class Demo(Case):
                    if not any(fits(channel, template)
                               for channel in seen.get((entry["name"], event["name"]), ()))]
         self.assertEqual(missing, [])
-        done = self.server.wsctl("publish", "--batch", "-", stdin=text, check=False)
-        receipts = [json.loads(line) for line in done.stdout.splitlines()]
-        refused = {receipt["status"]["message"] for receipt in receipts
-                   if receipt.get("status", {}).get("message")}
-        self.assertEqual(refused, set())
-        self.assertEqual(len(receipts), 6000)
+        done = subprocess.run([sys.executable, DEMO, "--events", "6000", "--seed", "1"],
+                              capture_output=True, text=True,
+                              env={**os.environ, "FANWIRE_SERVER": self.server.address})
+        self.assertEqual((done.returncode, done.stderr, done.stdout),
+                         (0, "", "6000 events accepted, 0 refused\n"))
+
+    async def test_it_publishes_in_real_time(self):
+        client = await self.connect()
+        await client.subscribe("**")
+        demo = subprocess.Popen([sys.executable, DEMO],
+                                env={**os.environ, "FANWIRE_SERVER": self.server.address})
+        try:
+            await client.events(20)
+        finally:
+            demo.send_signal(signal.SIGINT)
+            self.assertEqual(demo.wait(20), -signal.SIGINT)
+
+    async def test_refused_events_are_told(self):
+        config = small_config(service("mahavishnu"))
+        server = await in_thread(lambda: Server(config).start())
+        try:
+            done = await in_thread(lambda: subprocess.run(
+                [sys.executable, DEMO, "--events", "200", "--seed", "1"], capture_output=True,
+                text=True, env={**os.environ, "FANWIRE_SERVER": server.address}))
+        finally:
+            await in_thread(server.stop)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, r"^\d+ events accepted, \d+ refused\n$")
+        self.assertIn("NOT_FOUND", done.stderr)
 
     async def test_a_seed_repeats_the_stream_and_ids_never_do(self):
-        def shape(text):
+        def shape():
             return [(event["channel"], event["event"])
-                    for event in map(json.loads, text.splitlines())]
-        self.assertEqual(shape(demo("--events", "300", "--seed", "3")),
-                         shape(demo("--events", "300", "--seed", "3")))
+                    for event in map(json.loads, lines("--events", "300", "--seed", "3"))]
+        self.assertEqual(shape(), shape())
 
     async def test_it_ends_quietly_when_its_reader_does(self):
-        for arguments in ("--events 100000", "--events 1", "--help", ""):
+        for arguments in ("--print --events 100000", "--print --events 1", "--help", "--print"):
             for reader in ("head -n 1", "true"):
                 with self.subTest(arguments=arguments, reader=reader):
                     done = subprocess.run(
-                        ["bash", "-c", f"{sys.executable} {ROOT}/deploy/demo.py {arguments} | {reader}"],
+                        ["bash", "-c", f"{sys.executable} {DEMO} {arguments} | {reader}"],
                         capture_output=True, text=True)
                     self.assertEqual((done.returncode, done.stderr), (0, ""))
 
@@ -69,7 +101,7 @@ class Demo(Case):
         for redirection, error in [(">/dev/full", "cannot write the events: No space left on device\n"),
                                    (">&-", "standard output is closed\n")]:
             done = subprocess.run(
-                ["bash", "-c", f"{sys.executable} {ROOT}/deploy/demo.py --events 9 {redirection}"],
+                ["bash", "-c", f"{sys.executable} {DEMO} --print --events 9 {redirection}"],
                 stderr=subprocess.PIPE, text=True)
             self.assertEqual((done.returncode, done.stderr), (1, error))
 

@@ -1,5 +1,4 @@
 """The helpers of the earlier services: names, arguments, results, and what they publish."""
-import asyncio
 import inspect
 import json
 import os
