@@ -4,6 +4,7 @@
 // Cost:      about 30 ns.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -18,6 +19,13 @@ void AppendUuid(std::string* out);
 
 // Whether `text` has the form of a UUID of version 4, in either case.
 bool IsUuid4(absl::string_view text);
+
+using UuidBytes = std::array<uint8_t, 16>;
+// Reads a UUID of any version into its bytes.  Returns false if `text` is not the 36 characters,
+// in lower case, that AppendUuidOf() makes of them.
+bool UuidToBytes(absl::string_view text, UuidBytes* bytes);
+// Appends the text of these bytes to `out`.
+void AppendUuidOf(const UuidBytes& bytes, std::string* out);
 
 uint64_t Random64();
 

@@ -60,6 +60,11 @@ namespace {
 // How long a stop waits until what was accepted has reached the workers; half of its time at most.
 constexpr absl::Duration kFlushWait = absl::Seconds(5);
 
+// The seqs of a publisher whose stream is idle are remembered for so long at least, and it is looked
+// for such publishers so often.
+constexpr absl::Duration kLeastIdle = absl::Minutes(1);
+constexpr absl::Duration kIdleCheck = absl::Seconds(10);
+
 SupervisorSettings SettingsOf(const v1::Config& config) {
   return {.workers = WorkerCount(config),
           .frozen_kill_after = ToDuration(config.control().frozen_kill_after()),
@@ -249,7 +254,10 @@ void ServerImpl::MakeParts() {
   PushConfig(*config, 1);
 
   publish_service_ = PublishService::Make(
-      {.max_batch = [this] { return this->services()->max_batch(); }}, router_.get());
+      {.max_batch = [this] { return this->services()->max_batch(); },
+       .max_publishers = control.max_publishers(),
+       .keep_idle = std::max(kLeastIdle, ToDuration(control.idempotency_window()))},
+      router_.get());
   worker_service_ =
       MakeWorkerService({.max_queued_bytes = control.worker_queue_bytes(),
                          .max_queued_items = control.worker_queue_publications(),
@@ -274,6 +282,7 @@ void ServerImpl::MakeParts() {
     directory_->Sweep();
     listings_->Expire();
   });
+  timers_->Every(kIdleCheck, [this] { publish_service_->ReleaseIdle(clock_->Now()); });
   timers_->Start();
 }
 

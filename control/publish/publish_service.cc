@@ -132,12 +132,14 @@ class PublishServiceImpl final : public PublishService, public RawService {
         router_(router),
         streams_({.max_batch = options.max_batch,
                   .credit = options.stream_credit,
-                  .max_publishers = options.max_publishers},
+                  .max_publishers = options.max_publishers,
+                  .keep_idle = options.keep_idle},
                  router) {}
 
   grpc::Service* service() override { return this; }
 
   void GoAway(const std::string& reason) override { streams_.GoAway(reason); }
+  void ReleaseIdle(absl::Duration now) override { streams_.ReleaseIdle(now); }
 
   grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context,
                                     const grpc::ByteBuffer* request,

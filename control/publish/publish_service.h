@@ -11,6 +11,8 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
+
 namespace grpc {
 class Service;
 }
@@ -26,8 +28,11 @@ class PublishService {
     std::function<size_t()> max_batch;
     // Items of one stream that may wait for their receipt; reading stops there.
     size_t stream_credit = 10000;
-    // Publishers whose last accepted seq is remembered; the longest unused is forgotten first.
-    size_t max_publishers = 10000;
+    // Publishers (`publisher_id` of a stream) that are known at once.  Those without an open stream
+    // are forgotten first; if all have one, a further one is refused.
+    size_t max_publishers = 0;
+    // How long the seqs of an open stream are remembered on which nothing is sent.
+    absl::Duration keep_idle = absl::InfiniteDuration();
   };
 
   static std::unique_ptr<PublishService> Make(const Options& options, Router* router);
@@ -38,6 +43,9 @@ class PublishService {
 
   // Tells every PublishStream to send no more and to expect the receipts of what it has sent.
   virtual void GoAway(const std::string& reason) = 0;
+
+  // Gives back memory of streams that are idle; see Options::keep_idle.  Call it now and then.
+  virtual void ReleaseIdle(absl::Duration now) = 0;
 };
 
 }  // namespace fanwire::control

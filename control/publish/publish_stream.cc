@@ -205,10 +205,12 @@ absl::Status PublishStreams::Call::ReadHello(const PublishStreamMessage& message
                                                    " bytes, at most ", kMaxPublisherIdBytes,
                                                    " allowed"));
   }
+  const absl::StatusOr<uint64_t> last_accepted = order_.Begin(message.publisher_id);
+  if (!last_accepted.ok()) return last_accepted.status();
   params_ = message.params;
   greeted_ = true;
   v1::PublishStreamResponse response;
-  response.mutable_welcome()->set_last_accepted_seq(order_.Begin(message.publisher_id));
+  response.mutable_welcome()->set_last_accepted_seq(*last_accepted);
   response.mutable_welcome()->set_credit(static_cast<uint32_t>(owner_->options_.credit));
   {
     MutexLock lock(&mu_);
@@ -426,7 +428,8 @@ PublishStreams::PublishStreams(const Options& options, Router* router)
       // streams were cut at once are remembered in full.
       publishers_({.max_publishers = options.max_publishers,
                    .window = options.credit,
-                   .max_seqs = kRememberedCredits * options.credit}) {}
+                   .max_seqs = kRememberedCredits * options.credit,
+                   .keep_idle = options.keep_idle}) {}
 
 PublishStreams::~PublishStreams() = default;
 

@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 
+#include "absl/time/time.h"
 #include "common/mutex.h"
 #include "control/publish/publisher_seqs.h"
 
@@ -36,8 +37,10 @@ class PublishStreams {
     std::function<size_t()> max_batch;
     // Items of one stream that may wait for their receipt; reading stops there.
     size_t credit = 0;
-    // Publishers whose last accepted seq is remembered.
+    // Publishers that are known at once.
     size_t max_publishers = 0;
+    // How long the seqs of an open stream are remembered on which nothing is sent.
+    absl::Duration keep_idle = absl::InfiniteDuration();
   };
 
   PublishStreams(const Options& options, Router* router);
@@ -51,6 +54,9 @@ class PublishStreams {
   // Tells every stream, and those that come later, to send no more and to expect the receipts of
   // what it has sent.
   void GoAway(const std::string& reason);
+
+  // See PublisherSeqs.
+  void ReleaseIdle(absl::Duration now) { publishers_.ReleaseIdle(now); }
 
  private:
   class Call;

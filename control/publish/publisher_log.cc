@@ -1,6 +1,9 @@
 #include "control/publish/publisher_log.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "common/uuid.h"
 
 namespace fanwire::control {
 
@@ -14,6 +17,7 @@ PublisherLog::PublisherLog(size_t window) : window_(std::max<size_t>(window, 1))
 
 uint64_t PublisherLog::Begin(uint64_t* last_accepted) {
   MutexLock lock(&mu_);
+  ++uses_;
   *last_accepted = accepted_before_;
   for (size_t i = 0; i < count_ && At(i).state != State::kInFlight; ++i) {
     if (At(i).state == State::kAccepted) *last_accepted = At(i).seq;
@@ -25,12 +29,14 @@ PublisherLog::Claim PublisherLog::Take(uint64_t owner, uint64_t seq, uint64_t fi
                                        const Waiter& waiter, Earlier* earlier) {
   MutexLock lock(&mu_);
   if (owner != owner_) return Claim::kStale;
+  ++uses_;
   if (seq > last_) {
     MakeRoom();
     Record& record = At(count_++);
     record.seq = seq;
     record.fingerprint = fingerprint;
     record.state = State::kInFlight;
+    record.id_form = IdForm::kNotKept;
     last_ = seq;
     return Claim::kNew;
   }
@@ -46,8 +52,8 @@ PublisherLog::Claim PublisherLog::Take(uint64_t owner, uint64_t seq, uint64_t fi
     waiters_.emplace_back(seq, waiter);
     return Claim::kWaiting;
   }
-  earlier->position = record->position;
-  earlier->id.assign(record->id, record->id_bytes);
+  earlier->position = {.epoch = record->epoch, .offset = record->offset};
+  GetId(*record, &earlier->id);
   return Claim::kRepeated;
 }
 
@@ -59,12 +65,9 @@ std::vector<PublisherLog::Waiter> PublisherLog::Settle(uint64_t seq,
   if (record == nullptr || record->state != State::kInFlight) return waiting;
   if (outcome.status.ok()) {
     record->state = State::kAccepted;
-    record->position = outcome.position;
-    record->id_bytes = 0;
-    if (outcome.id.size() <= kIdBytes) {
-      record->id_bytes = static_cast<uint8_t>(outcome.id.size());
-      outcome.id.copy(record->id, kIdBytes);  // which may be empty, and then null
-    }
+    record->epoch = outcome.position.epoch;
+    record->offset = outcome.position.offset;
+    SetId(outcome.id, record);
   } else {
     record->state = State::kRefused;
   }
@@ -87,6 +90,48 @@ size_t PublisherLog::capacity() const {
   return ring_.size();
 }
 
+uint64_t PublisherLog::uses() const {
+  MutexLock lock(&mu_);
+  return uses_;
+}
+
+void PublisherLog::Release() {
+  MutexLock lock(&mu_);
+  for (size_t i = 0; i < count_; ++i) {
+    if (At(i).state == State::kInFlight) return;
+  }
+  for (size_t i = 0; i < count_; ++i) {
+    if (At(i).state == State::kAccepted) accepted_before_ = At(i).seq;
+  }
+  ring_ = {};
+  first_ = count_ = 0;
+}
+
+void PublisherLog::SetId(absl::string_view id, Record* record) {
+  record->id_form = IdForm::kNotKept;
+  if (UuidToBytes(id, &record->id)) {
+    record->id_form = IdForm::kUuid;
+  } else if (!id.empty() && id.size() <= kIdBytes) {
+    record->id_form = IdForm::kText;
+    record->id = {};
+    std::memcpy(record->id.data(), id.data(), id.size());
+  }
+}
+
+void PublisherLog::GetId(const Record& record, std::string* id) {
+  id->clear();
+  switch (record.id_form) {
+    case IdForm::kNotKept:
+      break;
+    case IdForm::kUuid:
+      AppendUuidOf(record.id, id);
+      break;
+    case IdForm::kText:
+      id->assign(record.id.begin(), std::find(record.id.begin(), record.id.end(), 0));
+      break;
+  }
+}
+
 PublisherLog::Record* PublisherLog::Find(uint64_t seq) {
   if (count_ == 0) return nullptr;
   // Most outcomes are those of the seq that was taken last.
@@ -107,11 +152,13 @@ void PublisherLog::MakeRoom() {
   // What is in flight must be found when it is settled: then the ring grows beyond the window.
   while (count_ >= window_ && At(0).state != State::kInFlight) {
     if (At(0).state == State::kAccepted) accepted_before_ = At(0).seq;
-    first_ = (first_ + 1) & (ring_.size() - 1);
+    if (++first_ == ring_.size()) first_ = 0;
     --count_;
   }
   if (count_ < ring_.size()) return;
-  std::vector<Record> larger(std::max(kFirstRing, 2 * ring_.size()));
+  size_t size = std::max(kFirstRing, 2 * ring_.size());
+  if (ring_.size() < window_) size = std::min(size, window_);
+  std::vector<Record> larger(size);
   for (size_t i = 0; i < count_; ++i) larger[i] = At(i);
   ring_ = std::move(larger);
   first_ = 0;

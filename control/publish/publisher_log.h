@@ -11,16 +11,21 @@
 // Seqs ascend.  One that is not above the last one and that the log does not know, because it was
 // left out or is too long ago, is refused: whether it was published cannot be told.
 //
+// The latest seqs are kept while the publisher may send them again.  Of one that has an open stream
+// and has long sent nothing the owner of the log gives their memory back, with Release().
+//
 // Threading: safe from every thread; one mutex, a leaf.
-// Cost:      Take() and Settle() lock the mutex once each.  A seq takes 80 bytes.
+// Cost:      Take() and Settle() lock the mutex once each.  A seq takes 48 bytes.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "common/mutex.h"
 #include "control/events/event.h"
 
@@ -49,7 +54,7 @@ class PublisherLog {
   // What an earlier event with the same seq became.
   struct Earlier {
     Position position;
-    std::string id;  // empty: that of the event that came again
+    std::string id;  // empty: that of the event that came again, which brought its own
   };
 
   // Makes the caller the owner.  `last_accepted` is the highest accepted seq below the lowest one
@@ -67,24 +72,38 @@ class PublisherLog {
   uint64_t last() const;
   // Seqs for which there is memory.
   size_t capacity() const;
+  // How often Begin() and Take() were called.
+  uint64_t uses() const;
+  // Forgets all seqs but the last one, and the last accepted one, and gives their memory back.
+  // Does nothing while one is in flight.
+  void Release();
 
  private:
   enum class State : uint8_t { kInFlight, kAccepted, kRefused };
 
-  // Ids of more bytes are the publisher's own; its event brings them again.
-  static constexpr size_t kIdBytes = 36;
+  // The id of an accepted event.  Ids of other forms are the publisher's own; its event brings them
+  // again.
+  enum class IdForm : uint8_t { kNotKept, kUuid, kText };
+  static constexpr size_t kIdBytes = 16;
 
   struct Record {
     uint64_t seq = 0;
     uint64_t fingerprint = 0;
-    Position position;
-    State state = State::kInFlight;
-    uint8_t id_bytes = 0;
-    char id[kIdBytes] = {};
+    Epoch epoch;
+    int64_t offset : 60 = 0;  // of the channel
+    State state : 2 = State::kInFlight;
+    IdForm id_form : 2 = IdForm::kNotKept;
+    // A UUID's bytes, or a text that zeros fill up: no id has a zero.
+    std::array<uint8_t, kIdBytes> id = {};
   };
+  static_assert(sizeof(Record) == 48);
+
+  static void SetId(absl::string_view id, Record* record);
+  static void GetId(const Record& record, std::string* id);
 
   Record& At(size_t i) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return ring_[(first_ + i) & (ring_.size() - 1)];
+    const size_t at = first_ + i;
+    return ring_[at < ring_.size() ? at : at - ring_.size()];
   }
   // The record of this seq; null if there is none.
   Record* Find(uint64_t seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -96,7 +115,8 @@ class PublisherLog {
   uint64_t owner_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t last_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t accepted_before_ ABSL_GUARDED_BY(mu_) = 0;  // the highest accepted seq that was dropped
-  // A ring whose size is a power of two, or 0.  The `count_` records from `first_` on ascend.
+  uint64_t uses_ ABSL_GUARDED_BY(mu_) = 0;
+  // A ring.  The `count_` records from `first_` on ascend.
   std::vector<Record> ring_ ABSL_GUARDED_BY(mu_);
   size_t first_ ABSL_GUARDED_BY(mu_) = 0;
   size_t count_ ABSL_GUARDED_BY(mu_) = 0;

@@ -2,15 +2,25 @@
 
 #include <iterator>
 
+#include "absl/strings/str_cat.h"
+
 namespace fanwire::control {
 
-std::shared_ptr<PublisherLog> PublisherSeqs::Open(const std::string& id) {
+absl::StatusOr<std::shared_ptr<PublisherLog>> PublisherSeqs::Open(const std::string& id) {
   MutexLock lock(&mu_);
-  const auto [it, fresh] = by_id_.try_emplace(id);
-  Entry& entry = it->second;
-  if (fresh) {
+  const auto known = by_id_.find(id);
+  const bool is_open = known != by_id_.end() && known->second.streams > 0;
+  if (!is_open && open_ >= options_.max_publishers) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("publisher_id: ", options_.max_publishers,
+                     " publishers have an open stream already; end a stream that is not needed, "
+                     "publish without a publisher_id, or raise control.max_publishers"));
+  }
+  if (!is_open) ++open_;
+  Entry& entry = by_id_[id];
+  if (entry.log == nullptr) {
     entry.log = std::make_shared<PublisherLog>(options_.window);
-  } else if (entry.streams == 0) {
+  } else if (!is_open) {
     unused_.erase(entry.place);
     unused_seqs_ -= entry.counted;
   }
@@ -23,6 +33,7 @@ void PublisherSeqs::Close(const std::string& id) {
   const auto it = by_id_.find(id);
   Entry& entry = it->second;
   if (--entry.streams > 0) return;
+  --open_;
   if (entry.log->last() == 0) {
     by_id_.erase(it);  // it has sent nothing that could come again
     return;
@@ -31,7 +42,24 @@ void PublisherSeqs::Close(const std::string& id) {
   unused_seqs_ += entry.counted;
   unused_.push_back(id);
   entry.place = std::prev(unused_.end());
-  ForgetUnused();
+  ForgetUnused(0);
+}
+
+void PublisherSeqs::ReleaseIdle(absl::Duration now) {
+  MutexLock lock(&mu_);
+  size_t silent = 0;
+  for (auto& [id, entry] : by_id_) {
+    // What those without a stream remember is bounded already, and may be asked for late.
+    if (entry.streams == 0) continue;
+    if (entry.log->last() == 0) ++silent;
+    if (const uint64_t uses = entry.log->uses(); uses != entry.uses) {
+      entry.uses = uses;
+      entry.idle_since = now;
+    } else if (entry.idle_since + options_.keep_idle <= now) {
+      entry.log->Release();
+    }
+  }
+  ForgetUnused(silent);
 }
 
 size_t PublisherSeqs::size() const {
@@ -39,9 +67,9 @@ size_t PublisherSeqs::size() const {
   return by_id_.size();
 }
 
-void PublisherSeqs::ForgetUnused() {
+void PublisherSeqs::ForgetUnused(size_t silent) {
   while (!unused_.empty() &&
-         (by_id_.size() > options_.max_publishers || unused_seqs_ > options_.max_seqs)) {
+         (by_id_.size() - silent > options_.max_publishers || unused_seqs_ > options_.max_seqs)) {
     const auto it = by_id_.find(unused_.front());
     unused_seqs_ -= it->second.counted;
     by_id_.erase(it);

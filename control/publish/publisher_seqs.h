@@ -2,11 +2,17 @@
 // learns where it was.
 //
 // The log of a publisher with an open stream is never forgotten, and that of one that has sent
-// nothing is when its stream ends.  Of the others the one that was unused for the longest time is
-// forgotten when a stream ends and there are too many, or they remember too many seqs together.
+// nothing is when its stream ends, so that it pushes nobody out.  Of those without an open stream
+// the one that was unused for the longest time is forgotten when a stream ends, or at the next
+// ReleaseIdle(), if there are too many, or if they remember too many seqs together.  If there are
+// too many with an open stream, no further one begins.
+//
+// Memory: a publisher remembers up to `window` seqs of PublisherLog's size.  One whose stream is
+// open gives them back when it has sent nothing for `keep_idle`.
 //
 // Threading: safe from every thread; one mutex.
-// Cost:      a hash lookup when a stream begins or ends; nothing per event.
+// Cost:      a hash lookup when a stream begins or ends; nothing per event.  ReleaseIdle() looks at
+//            every publisher.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +22,8 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/mutex.h"
 #include "control/publish/publisher_log.h"
 
@@ -27,13 +35,19 @@ class PublisherSeqs {
     size_t max_publishers = 0;
     size_t window = 0;    // seqs that each remembers
     size_t max_seqs = 0;  // that those without an open stream remember together
+    absl::Duration keep_idle = absl::InfiniteDuration();
   };
 
   explicit PublisherSeqs(const Options& options) : options_(options) {}
 
   // A stream of this publisher begins.  Close() must follow when it ends.
-  std::shared_ptr<PublisherLog> Open(const std::string& id);
+  //   RESOURCE_EXHAUSTED  `max_publishers` others have an open stream
+  absl::StatusOr<std::shared_ptr<PublisherLog>> Open(const std::string& id);
   void Close(const std::string& id);
+
+  // Lets publishers that have sent nothing for long give back what their seqs take, and forgets
+  // those that are too many.  Call it now and then; `now` is Clock::Now().
+  void ReleaseIdle(absl::Duration now);
 
   // Publishers that are remembered.
   size_t size() const;
@@ -42,17 +56,23 @@ class PublisherSeqs {
   struct Entry {
     std::shared_ptr<PublisherLog> log;
     int streams = 0;  // open
-    // While there are none:
+    // What ReleaseIdle() saw last, and since when it saw the same.
+    uint64_t uses = 0;
+    absl::Duration idle_since = absl::ZeroDuration();
+    // While there are no streams:
     size_t counted = 0;  // of unused_seqs_
     std::list<std::string>::iterator place;
   };
 
-  void ForgetUnused() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Forgets those that were unused for the longest time until there are not too many.  `silent` do
+  // not count: they have sent nothing.
+  void ForgetUnused(size_t silent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Options options_;
   mutable Mutex mu_{LockRank::kStreams};                // before PublisherLog's
   std::list<std::string> unused_ ABSL_GUARDED_BY(mu_);  // ids without a stream; longest first
   size_t unused_seqs_ ABSL_GUARDED_BY(mu_) = 0;         // for which those have memory
+  size_t open_ ABSL_GUARDED_BY(mu_) = 0;                // publishers with a stream
   absl::flat_hash_map<std::string, Entry> by_id_ ABSL_GUARDED_BY(mu_);
 };
 

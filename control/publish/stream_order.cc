@@ -1,14 +1,18 @@
 #include "control/publish/stream_order.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "control/publish/publisher_seqs.h"
 
 namespace fanwire::control {
 
-uint64_t StreamOrder::Begin(const std::string& publisher_id) {
+absl::StatusOr<uint64_t> StreamOrder::Begin(const std::string& publisher_id) {
   if (publisher_id.empty()) return 0;
+  auto log = publishers_->Open(publisher_id);
+  if (!log.ok()) return log.status();
   publisher_id_ = publisher_id;
-  log_ = publishers_->Open(publisher_id_);
+  log_ = *std::move(log);
   uint64_t last_accepted = 0;
   owner_ = log_->Begin(&last_accepted);
   return last_accepted;

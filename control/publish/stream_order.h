@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "control/publish/publisher_log.h"
 
 namespace fanwire::control {
@@ -27,7 +28,8 @@ class StreamOrder {
   // Names the publisher, as its hello does.  Older streams of the same publisher can take no more
   // seqs.  Returns the seq that the welcome tells; 0 if the publisher has no name or nothing is
   // known of it.
-  uint64_t Begin(const std::string& publisher_id);
+  //   RESOURCE_EXHAUSTED  too many publishers have an open stream
+  absl::StatusOr<uint64_t> Begin(const std::string& publisher_id);
   // The stream ended.  What it has in flight can still be settled.
   void End();
 

@@ -36,6 +36,7 @@ class PublishFixture : public RouterFixture {
     size_t max_batch = 100;
     size_t stream_credit = 1000;
     size_t max_publishers = 10;
+    absl::Duration keep_idle = absl::InfiniteDuration();
   };
   void Serve(const Sizes& sizes) {
     StopServer();
@@ -45,7 +46,8 @@ class PublishFixture : public RouterFixture {
     const std::string address = absl::StrCat("unix:", folder_, "/s");
     service_ = PublishService::Make({.max_batch = [sizes] { return sizes.max_batch; },
                                      .stream_credit = sizes.stream_credit,
-                                     .max_publishers = sizes.max_publishers},
+                                     .max_publishers = sizes.max_publishers,
+                                     .keep_idle = sizes.keep_idle},
                                     routing_->router.get());
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());

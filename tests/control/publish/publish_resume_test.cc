@@ -85,6 +85,51 @@ TEST_F(PublishResumeTest, NoMorePublishersAreRememberedThanMayBe) {
   }));
 }
 
+TEST_F(PublishResumeTest, AFurtherPublisherIsRefusedWhileAllHaveAStream) {
+  Serve({.max_publishers = 1});
+  StreamPublisher first(stub_.get());
+  first.Greet("a");
+  first.Send({1});
+  first.ReadReceipts(1);
+  {
+    StreamPublisher second(stub_.get());
+    second.Hello("b");
+    EXPECT_THAT(second.Finish(), StatusIs(absl::StatusCode::kResourceExhausted,
+                                          HasSubstr("raise control.max_publishers")));
+  }
+  StreamPublisher nameless(stub_.get());
+  nameless.Greet();
+  nameless.Send({1});
+  EXPECT_THAT(nameless.ReadReceipts(1), SizeIs(1));
+  first.HalfClose();
+  EXPECT_OK(first.Finish());
+  // The stream's end comes to the server a little later.
+  EXPECT_TRUE(WaitFor([&] {
+    StreamPublisher again(stub_.get());
+    again.Hello("b");
+    again.HalfClose();
+    return again.Finish().ok();
+  }));
+}
+
+TEST_F(PublishResumeTest, OfAnOpenStreamThatIsIdleForLongOnlyTheLastSeqsAreRemembered) {
+  Serve({.keep_idle = absl::Minutes(10)});
+  StreamPublisher publisher(stub_.get());
+  publisher.Greet("me");
+  publisher.Send({1, 2});
+  publisher.ReadReceipts(2);
+  service_->ReleaseIdle(absl::Hours(1));
+  service_->ReleaseIdle(absl::Hours(2));
+  publisher.Send({2, 3});
+  const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(2);
+  ASSERT_THAT(receipts, SizeIs(2));
+  EXPECT_EQ(receipts[0].receipt().status().message(),
+            "seq 2: not above 2, the last one of this publisher_id");
+  EXPECT_EQ(receipts[1].receipt().position().offset(), 3);
+  StreamPublisher again(stub_.get());
+  EXPECT_EQ(again.Greet("me").last_accepted_seq(), 3u);
+}
+
 TEST_F(PublishResumeTest, WhatWaitsForWrittenWasAcceptedAndIsADuplicateWithItsPosition) {
   Want(*worker_, "x");
   {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -68,15 +69,72 @@ TEST_F(PublisherLogTest, AnAcceptedSeqThatComesAgainIsAnsweredWithItsPosition) {
   EXPECT_EQ(Take(3), Claim::kNew);
 }
 
-TEST_F(PublisherLogTest, ALongIdIsNotKept) {
-  EXPECT_EQ(Take(1), Claim::kNew);
-  Accept(1, std::string(37, 'x'));
-  EXPECT_EQ(Take(2), Claim::kNew);
-  Accept(2, std::string(36, 'x'));
-  EXPECT_EQ(Take(1), Claim::kRepeated);
+TEST_F(PublisherLogTest, UuidsAndShortIdsAreKeptAndOthersAreNot) {
+  const std::pair<std::string, bool> ids[] = {
+      {"1f190019-5ba2-4ac8-a3ad-698272caf5c9", true},
+      {"00000000-0000-0000-0000-000000000000", true},
+      {"1F190019-5BA2-4AC8-A3AD-698272CAF5C9", false},
+      {std::string(16, 'x'), true},
+      {std::string(17, 'x'), false},
+      {std::string(36, 'x'), false},
+      {"é", true},
+      {"", false},
+  };
+  uint64_t seq = 0;
+  for (const auto& [id, kept] : ids) {
+    EXPECT_EQ(Take(++seq), Claim::kNew);
+    Accept(seq, id);
+    EXPECT_EQ(Take(seq), Claim::kRepeated);
+    EXPECT_EQ(earlier_.id, kept ? id : "");
+  }
+}
+
+TEST_F(PublisherLogTest, APlaceThatIsUsedAgainHasNothingOfTheSeqBefore) {
+  for (uint64_t seq = 1; seq <= 20; ++seq) Publish(seq);
+  EXPECT_EQ(Take(21), Claim::kNew);
+  Accept(21, std::string(17, 'x'));
+  EXPECT_EQ(Take(21), Claim::kRepeated);
   EXPECT_EQ(earlier_.id, "");
+}
+
+TEST_F(PublisherLogTest, ThereIsMemoryForTheWindowAndNotForMore) {
+  PublisherLog log(100);
+  uint64_t last = 0;
+  const uint64_t owner = log.Begin(&last);
+  for (uint64_t seq = 1; seq <= 1000; ++seq) {
+    EXPECT_EQ(log.Take(owner, seq, 1, {}, &earlier_), Claim::kNew);
+    log.Settle(seq, {});
+    EXPECT_LE(log.capacity(), 100u);
+  }
+  EXPECT_EQ(log.Take(owner, 901, 1, {}, &earlier_), Claim::kRepeated);
+  EXPECT_EQ(log.Take(owner, 900, 1, {}, &earlier_), Claim::kUnknown);
+}
+
+TEST_F(PublisherLogTest, WhatIsReleasedTakesNoMemoryAndGoesOnWhereItWas) {
+  Publish(1);
+  Publish(2);
+  EXPECT_EQ(Take(3), Claim::kNew);
+  log_.Release();  // one is in flight
   EXPECT_EQ(Take(2), Claim::kRepeated);
-  EXPECT_EQ(earlier_.id, std::string(36, 'x'));
+  Refuse(3);
+  log_.Release();
+  EXPECT_EQ(log_.capacity(), 0u);
+  EXPECT_EQ(Take(2), Claim::kUnknown);
+  EXPECT_EQ(LastAccepted(), 2u);
+  EXPECT_EQ(log_.last(), 3u);
+  Publish(4);
+  EXPECT_EQ(Take(4), Claim::kRepeated);
+  EXPECT_EQ(LastAccepted(), 4u);
+}
+
+TEST_F(PublisherLogTest, EveryUseIsCounted) {
+  const uint64_t before = log_.uses();
+  Take(1);
+  EXPECT_EQ(log_.uses(), before + 1);
+  Take(1);
+  EXPECT_EQ(log_.uses(), before + 2);
+  LastAccepted();
+  EXPECT_EQ(log_.uses(), before + 3);
 }
 
 TEST_F(PublisherLogTest, ARefusedSeqIsPublishedWhenItComesAgain) {

@@ -27,13 +27,17 @@ class StreamPublisher {
   // Says hello and returns the welcome.
   v1::PublisherWelcome Greet(const std::string& id = "",
                              v1::ReceiptLevel level = v1::RECEIPT_LEVEL_ACCEPTED) {
+    Hello(id, level);
+    const std::optional<v1::PublishStreamResponse> response = Read();
+    EXPECT_TRUE(response.has_value() && response->has_welcome());
+    return response.has_value() ? response->welcome() : v1::PublisherWelcome();
+  }
+  // Says hello without waiting for the welcome.
+  void Hello(const std::string& id, v1::ReceiptLevel level = v1::RECEIPT_LEVEL_ACCEPTED) {
     v1::PublishStreamRequest request;
     request.mutable_hello()->set_publisher_id(id);
     request.mutable_hello()->set_receipt_level(level);
     EXPECT_TRUE(stream_->Write(request));
-    const std::optional<v1::PublishStreamResponse> response = Read();
-    EXPECT_TRUE(response.has_value() && response->has_welcome());
-    return response.has_value() ? response->welcome() : v1::PublisherWelcome();
   }
   // Items with these seqs, all on channel `x`, in one message.
   bool Send(const std::vector<uint64_t>& seqs, const std::string& json = "{}") {
