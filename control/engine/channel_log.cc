@@ -30,6 +30,7 @@ ChannelLog::ChannelLog(const HistoryPolicy& policy, MemoryBudget* budget)
 ChannelLog::~ChannelLog() { Count(-counted_); }
 
 void ChannelLog::Count(int64_t bytes) {
+  if (bytes == 0) return;
   counted_ += bytes;
   budget_->used.fetch_add(bytes, std::memory_order_relaxed);
 }
@@ -41,14 +42,15 @@ void ChannelLog::Append(const PublicationPtr& publication, absl::Duration now) {
   // If the dropped publication is not too old, the younger ones are not either.  Then the next one
   // need not be read, which saves a cache miss.
   bool old = true;
+  int64_t freed = 0;
   while (count_ >= policy_.size) {
     old = TooOld(now);
-    DropOldest();
+    freed += TakeOldest();
   }
-  if (old) DropOld(now);
+  if (old) freed += DropOld(now);
   const auto bytes = static_cast<int64_t>(publication->memory_bytes());
   bytes_ += bytes;
-  Count(bytes + kPublicationBytes + (count_ == 0 ? kHoldingBytes : 0));
+  Count(bytes + kPublicationBytes + (count_ == 0 ? kHoldingBytes : 0) - freed);
   if (count_ == ring_.size()) Resize(std::max(kFirstRing, ring_.size() * 2));
   ring_[(first_ + count_) & (ring_.size() - 1)] = publication;
   ++count_;
@@ -106,7 +108,7 @@ int64_t ChannelLog::FirstSince(absl::Duration received) const {
 }
 
 bool ChannelLog::Trim(absl::Duration now) {
-  DropOld(now);
+  Count(-DropOld(now));
   return count_ == 0;
 }
 
@@ -114,11 +116,15 @@ absl::Duration ChannelLog::oldest_received_at() const {
   return count_ == 0 ? absl::InfiniteDuration() : At(0)->received_at();
 }
 
-void ChannelLog::DropOld(absl::Duration now) {
-  while (count_ > 0 && TooOld(now)) DropOldest();
+int64_t ChannelLog::DropOld(absl::Duration now) {
+  int64_t freed = 0;
+  while (count_ > 0 && TooOld(now)) freed += TakeOldest();
+  return freed;
 }
 
-void ChannelLog::DropOldest() {
+void ChannelLog::DropOldest() { Count(-TakeOldest()); }
+
+int64_t ChannelLog::TakeOldest() {
   FANWIRE_CHECK(count_ > 0);
   PublicationPtr& oldest = ring_[first_];
   const auto bytes = static_cast<int64_t>(oldest->memory_bytes());
@@ -126,9 +132,9 @@ void ChannelLog::DropOldest() {
   bytes_ -= bytes;
   first_ = (first_ + 1) & (ring_.size() - 1);
   --count_;
-  Count(-(bytes + kPublicationBytes + (count_ == 0 ? kHoldingBytes : 0)));
   // A ring that has become much too long gives memory back.
   if (ring_.size() > kFirstRing && count_ <= ring_.size() / 4) Resize(ring_.size() / 2);
+  return bytes + kPublicationBytes + (count_ == 0 ? kHoldingBytes : 0);
 }
 
 void ChannelLog::Resize(size_t size) {

@@ -57,12 +57,15 @@ class ChannelLog final : public EngineChannel {
   // Returns whether the oldest publication is older than the policy allows.  The ring must not be
   // empty.
   bool TooOld(absl::Duration now) const { return At(0)->received_at() + policy_.ttl <= now; }
-  // Drops all publications that are too old.
-  void DropOld(absl::Duration now);
+  // Drops all publications that are too old.  Returns the bytes that Count() is to give back.
+  int64_t DropOld(absl::Duration now);
+  // DropOldest() without Count().
+  int64_t TakeOldest();
   int64_t oldest_offset() const { return head_ - static_cast<int64_t>(count_) + 1; }
   // Moves the publications into a ring of another size, a power of two.
   void Resize(size_t size);
-  // Adds `bytes` to the memory counted in the budget; negative when memory is freed.
+  // Adds `bytes` to the memory counted in the budget; negative when memory is freed.  All threads
+  // that publish write to one budget, so an append counts once.
   void Count(int64_t bytes);
 
   MemoryBudget* const budget_;
