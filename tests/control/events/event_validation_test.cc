@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "control/config/config_loader.h"
@@ -105,6 +106,24 @@ TEST_F(EventCheckTest, AnEventsNameIsOneTo128BytesOfCleanText) {
   EXPECT_THAT(Check(event), StatusIs(kInvalid, "event: control character at byte 1"));
   event.event = "a\xff";
   EXPECT_THAT(Check(event), StatusIs(kInvalid, "event: not UTF-8"));
+}
+
+TEST_F(EventCheckTest, ANameIsCheckedAlsoIfAnAlikeOneWasAcceptedBefore) {
+  Event event = MakeEvent();
+  const auto check = [&](absl::string_view name) {
+    event.event = name;
+    return Check(event);
+  };
+  for (int i = 0; i < 2; ++i) {
+    for (const char* good : {"server.draining2", "a.b", "a.bc", "a", "a.b"}) {
+      EXPECT_OK(check(good)) << good;
+      EXPECT_OK(check(good)) << good;
+      for (const char* bad : {"", "server.draining", "a.\x01", "a.\xff", "a.*", "a.b*"}) {
+        EXPECT_THAT(check(bad), StatusIs(kInvalid, StartsWith("event: "))) << bad;
+      }
+    }
+  }
+  std::thread([&] { EXPECT_THAT(check(""), StatusIs(kInvalid, "event: empty")); }).join();
 }
 
 TEST_F(EventCheckTest, NobodyPublishesWhatOnlyTheServerSays) {
