@@ -19,8 +19,7 @@ struct Event {
   absl::string_view channel;
   absl::string_view event;
   absl::string_view json;                         // the data; empty: {}
-  absl::string_view typed_url;                    // not empty: `json` was made of typed_bytes
-  absl::string_view typed_bytes;                  // a message of this type, as received
+  absl::string_view typed_url;                    // not empty: `json` was made of such a message
   absl::string_view id;                           // empty: a UUID4 is made
   absl::string_view idempotency_key;              // empty: none
   absl::string_view exclude_connection;           // empty: none

@@ -1,21 +1,28 @@
 // Fingerprint() tells an event from another one that has the same idempotency key or seq.
 //
-// Threading: a pure function.
-// Cost:      some 0.05 us for 512 bytes of data.
+// Threading: pure functions.
+// Cost:      some 0.05 us for 512 bytes of JSON data.  Of a typed payload one pass over its JSON, a
+//            hash for each key and value.
 #pragma once
 
 #include <cstdint>
 
 #include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
 #include "control/events/event.h"
 
 namespace fanwire::control {
 
-// A hash of channel, event name and payload as they were received.  It has a meaning only within
-// this process.  The JSON of a typed payload does not count: protobuf writes the fields of equal
-// payloads in different orders.
+// A hash of valid JSON that does not depend on the order of an object's members.
+uint64_t JsonFingerprint(absl::string_view json);
+
+// A hash of channel, event name and payload.  It has a meaning only within this process.  JSON
+// counts as it was received.  Of a typed payload the JSON that was made of it counts, in whatever
+// order its members are: protobuf writes the entries of a map, such as those of a Struct, in
+// another order each time, also when it sends the same message again.
 inline uint64_t Fingerprint(const Event& event) {
-  const absl::string_view payload = event.typed_url.empty() ? event.json : event.typed_bytes;
+  const uint64_t payload =
+      event.typed_url.empty() ? absl::HashOf(event.json) : JsonFingerprint(event.json);
   return absl::HashOf(event.channel, event.event, event.typed_url, payload);
 }
 

@@ -208,7 +208,6 @@ absl::Status EventReader::Check() {
   }
   event_.json = typed_json_;
   event_.typed_url = type_url_;
-  event_.typed_bytes = typed_bytes_;
   return absl::OkStatus();
 }
 

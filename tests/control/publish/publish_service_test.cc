@@ -361,21 +361,42 @@ TEST_F(PublishServiceTest, OnlyChannelNameAndPayloadMakeAKeysEvent) {
   EXPECT_EQ(again->id(), first->id());
 }
 
-// Protobuf writes the fields of a Struct in another order each time it makes JSON of it.
+// Protobuf writes the fields of a Struct in another order each time it serializes it, and each time
+// it makes JSON of it.
 TEST_F(PublishServiceTest, ARetryOfATypedPayloadIsTheSameEvent) {
-  google::protobuf::Struct object;
-  for (int i = 0; i < 100; ++i) {
-    (*object.mutable_fields())[absl::StrCat("field", i)].set_number_value(i);
-  }
-  v1::Event event = MakeEvent();
-  event.set_idempotency_key("key");
-  event.mutable_typed()->PackFrom(object);
-  ASSERT_OK(PublishEvent(event));
+  const auto make = [](int first) {
+    google::protobuf::Struct object;
+    google::protobuf::Struct& inner = *(*object.mutable_fields())["inner"]
+                                           .mutable_list_value()
+                                           ->add_values()
+                                           ->mutable_struct_value();
+    for (int i = 0; i < 100; ++i) {
+      const std::string name = absl::StrCat("field", (first + i) % 100);
+      (*object.mutable_fields())[name].set_number_value((first + i) % 100);
+      (*inner.mutable_fields())[name].set_string_value(name);
+    }
+    v1::Event event = MakeEvent();
+    event.set_idempotency_key("key");
+    event.mutable_typed()->PackFrom(object);
+    return event;
+  };
+  ASSERT_OK(PublishEvent(make(0)));
+  const std::string first = make(0).typed().value();
+  bool differs = false;
   for (int i = 0; i < 20; ++i) {
+    const v1::Event event = make(5 * i);
+    differs = differs || event.typed().value() != first;
     const auto again = PublishEvent(event);
     ASSERT_OK(again);
     EXPECT_TRUE(again->duplicate());
   }
+  EXPECT_TRUE(differs);
+  v1::Event other = make(0);
+  google::protobuf::Struct object;
+  ASSERT_TRUE(other.typed().UnpackTo(&object));
+  (*object.mutable_fields())["field7"].set_number_value(8);
+  other.mutable_typed()->PackFrom(object);
+  EXPECT_THAT(PublishEvent(other), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("key")));
 }
 
 // ------------------------------------------------------------------------------- refusals
