@@ -64,10 +64,27 @@ struct FileIdentity {
   int64_t changed = 0, changed_ns = 0;  // numbers of files are used again
 };
 
+// Whether errno says that this machine does not have an address, as "::1" where IPv6 is off.
+bool NoSuchAddress() { return errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT; }
+
+// "port 8701 of ::1"
+std::string Describe(const sockaddr* address, socklen_t size, uint16_t port) {
+  char host[NI_MAXHOST] = "";
+  getnameinfo(address, size, host, sizeof(host), nullptr, 0, NI_NUMERICHOST);
+  return absl::StrCat("port ", port, " of ", host);
+}
+
 // A bound and listening TCP socket; `port` of 0 becomes the one that the kernel chose.
+//   NOT_FOUND    this machine does not have the address
+//   UNAVAILABLE  any other reason
 absl::StatusOr<int> BindTcp(sockaddr* address, socklen_t size, uint16_t* port) {
+  const auto failure = [&] {
+    const bool none = NoSuchAddress();
+    const absl::Status status = ErrnoStatus(Describe(address, size, *port));
+    return none ? absl::NotFoundError(status.message()) : status;
+  };
   const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return ErrnoStatus("socket");
+  if (fd < 0) return failure();
   const int on = 1, off = 0;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // accepted sockets inherit it
@@ -83,12 +100,24 @@ absl::StatusOr<int> BindTcp(sockaddr* address, socklen_t size, uint16_t* port) {
   *bound_port = htons(*port);
   if (bind(fd, address, size) != 0 || listen(fd, kBacklog) != 0 ||
       getsockname(fd, address, &size) != 0) {
-    const absl::Status status = ErrnoStatus(absl::StrCat("port ", *port));
+    const absl::Status status = failure();
     close(fd);
     return status;
   }
   *port = ntohs(*bound_port);
   return fd;
+}
+
+// Whether an address comes before `each` in the list that starts with `first`: /etc/hosts may name
+// one twice.
+bool IsRepeated(const addrinfo* first, const addrinfo* each) {
+  for (; first != each; first = first->ai_next) {
+    if (first->ai_addrlen == each->ai_addrlen &&
+        std::memcmp(first->ai_addr, each->ai_addr, each->ai_addrlen) == 0) {
+      return true;
+    }
+  }
+  return false;
 }
 
 class SocketListener final : public ConnectionListener {
@@ -109,30 +138,11 @@ class SocketListener final : public ConnectionListener {
   }
 
   absl::StatusOr<uint16_t> ListenTcp(const Address& address) override {
-    uint16_t port = address.port;
-    if (ListenOnAnyAddress(address.host, &port)) return port;
-    addrinfo hints = {};
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_NUMERICSERV | AI_PASSIVE;
-    addrinfo* found = nullptr;
-    if (const int error = getaddrinfo(address.host.c_str(), "0", &hints, &found); error != 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("\"", address.host, "\": ", gai_strerror(error)));
-    }
-    // One address of several may be unusable, as "::1" is where IPv6 is switched off.
-    absl::Status failure;
     const size_t before = tcp_.size();
-    for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
-      const absl::StatusOr<int> fd = BindTcp(each->ai_addr, each->ai_addrlen, &port);
-      if (fd.ok()) {
-        tcp_.push_back(*fd);
-      } else {
-        failure = fd.status();
-      }
-    }
-    freeaddrinfo(found);
-    if (tcp_.size() == before) return failure;
+    const absl::StatusOr<uint16_t> port = ListenOnEach(address);
+    if (port.ok()) return port;
+    for (size_t i = before; i < tcp_.size(); ++i) close(tcp_[i]);
+    tcp_.resize(before);
     return port;
   }
 
@@ -192,15 +202,50 @@ class SocketListener final : public ConnectionListener {
     ino_t inode;
   };
 
-  // "0.0.0.0" and "::" mean both families where the machine has both.
-  bool ListenOnAnyAddress(const std::string& host, uint16_t* port) {
-    if (host != "0.0.0.0" && host != "::") return false;
-    sockaddr_in6 any = {};
-    any.sin6_family = AF_INET6;
-    any.sin6_addr = in6addr_any;
-    const absl::StatusOr<int> fd = BindTcp(reinterpret_cast<sockaddr*>(&any), sizeof(any), port);
+  // ListenTcp(); in case of an error some sockets may be open.
+  absl::StatusOr<uint16_t> ListenOnEach(const Address& address) {
+    uint16_t port = address.port;
+    if (address.host == "0.0.0.0" || address.host == "::") {
+      // They mean both families where the machine has both.
+      sockaddr_in6 any = {};
+      any.sin6_family = AF_INET6;
+      any.sin6_addr = in6addr_any;
+      const absl::Status status =
+          Add(BindTcp(reinterpret_cast<sockaddr*>(&any), sizeof(any), &port));
+      if (status.ok()) return port;
+      if (!absl::IsNotFound(status)) return status;
+    }
+    addrinfo hints = {};
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_NUMERICSERV | AI_PASSIVE;
+    addrinfo* list = nullptr;
+    if (const int error = getaddrinfo(address.host.c_str(), "0", &hints, &list); error != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", address.host, "\": ", gai_strerror(error)));
+    }
+    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(list, &freeaddrinfo);
+    absl::Status last;
+    bool any = false;
+    for (const addrinfo* each = list; each != nullptr; each = each->ai_next) {
+      if (IsRepeated(list, each)) continue;
+      const absl::Status status = Add(BindTcp(each->ai_addr, each->ai_addrlen, &port));
+      if (status.ok()) {
+        any = true;
+        continue;
+      }
+      last = status;
+      // Clients may try either address and must not find another program there.  Which port is used
+      // does not matter where none is configured.
+      if (!absl::IsNotFound(status) && address.port != 0) return status;
+    }
+    if (any) return port;
+    return absl::UnavailableError(last.message());
+  }
+
+  absl::Status Add(const absl::StatusOr<int>& fd) {
     if (fd.ok()) tcp_.push_back(*fd);
-    return fd.ok();
+    return fd.status();
   }
 
   // ---- the thread

@@ -41,9 +41,10 @@ class ConnectionListener {
 
   virtual ~ConnectionListener() = default;  // Stop()
 
-  // Listens on every address that the host name means and returns the port.  A wildcard address
-  // means IPv6 and IPv4.  No other process can listen on the port at the same time.
-  //   UNAVAILABLE       the port is taken, or no address is this machine's
+  // Listens on every address that the host name means and that is this machine's, and returns the
+  // port.  A wildcard address means IPv6 and IPv4.  No other process can listen on the port at the
+  // same time.
+  //   UNAVAILABLE       the port of one address is taken, or no address is this machine's
   //   INVALID_ARGUMENT  the host name means no address
   virtual absl::StatusOr<uint16_t> ListenTcp(const Address& address) = 0;
 

@@ -60,8 +60,8 @@ namespace {
 // How long a stop waits until what was accepted has reached the workers; half of its time at most.
 constexpr absl::Duration kFlushWait = absl::Seconds(5);
 
-// The seqs of a publisher whose stream is idle are remembered for so long at least, and it is looked
-// for such publishers so often.
+// How long the seqs of a publisher whose stream is idle are remembered at least, and how often
+// control looks for such publishers.
 constexpr absl::Duration kLeastIdle = absl::Minutes(1);
 constexpr absl::Duration kIdleCheck = absl::Seconds(10);
 

@@ -15,8 +15,11 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -27,6 +30,7 @@ namespace fanwire::control {
 
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // A client's socket, made before it connects.
@@ -109,6 +113,38 @@ class ConnectionListenerTest : public ::testing::Test {
   std::vector<int> held_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<ConnectionListener> listener_;
 };
+
+TEST_F(ConnectionListenerTest, ANameIsRefusedIfOneOfItsAddressesIsTaken) {
+  for (const char* taken : {"127.0.0.1", "::1"}) {
+    SCOPED_TRACE(taken);
+    Make();
+    const auto other = listener_->ListenTcp({.host = taken, .port = 0, .unix_path = ""});
+    if (!other.ok()) continue;  // without IPv6
+    const auto holder = std::exchange(listener_, nullptr);
+    for (const char* host : {"localhost", "0.0.0.0", "::", taken}) {
+      if (taken == std::string("::1") && host == std::string("localhost")) continue;  // may lack it
+      SCOPED_TRACE(host);
+      Make();
+      EXPECT_THAT(listener_->ListenTcp({.host = host, .port = *other, .unix_path = ""}),
+                  StatusIs(absl::StatusCode::kUnavailable,
+                           AllOf(HasSubstr(absl::StrCat("port ", *other, " of ")),
+                                 HasSubstr("Address already in use"))));
+      // Nothing of it is left.
+      const char* const free = taken == std::string("::1") ? "127.0.0.1" : "::1";
+      const auto again = ConnectionListener::Make(1, [](int fd) {
+                           close(fd);
+                         })->ListenTcp({.host = free, .port = *other, .unix_path = ""});
+      EXPECT_FALSE(!again.ok() && absl::StrContains(again.status().message(), "in use"));
+    }
+    listener_ = nullptr;
+  }
+}
+
+TEST_F(ConnectionListenerTest, AnAddressThatThisMachineDoesNotHaveIsUnavailable) {
+  Make();
+  EXPECT_THAT(listener_->ListenTcp({.host = "192.0.2.1", .port = 8701, .unix_path = ""}),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("port 8701 of 192.0.2.1: ")));
+}
 
 TEST_F(ConnectionListenerTest, HandsOverWhatComesByTcpAndByTheUnixSocket) {
   Make();
