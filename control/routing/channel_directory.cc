@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/check.h"
 #include "control/links/worker_link.h"
 #include "proto/policies.h"
 
@@ -164,6 +165,7 @@ bool ChannelDirectory::EvictIdle(ChannelTable::Shard& shard, const ServiceState*
   const auto list = shard.idle.find(service);
   if (list == shard.idle.end() || list->second.empty()) return false;
   const ChannelState& channel = *list->second.front();
+  FANWIRE_CHECK(!channel.in_history_order);  // the order would keep a dangling pointer
   Forget(shard, shard.channels.find(ChannelKey(channel.service, channel.dialect, channel.name)));
   return true;
 }
@@ -353,20 +355,20 @@ void ChannelDirectory::Sweep() {
     ChannelTable::Shard& shard = table_.shard(index);
     MutexLock lock(&shard.mu);
     seen += shard.channels.size();
+    // The order is rebuilt: some channels are forgotten here, and an engine may have history of
+    // others that it kept over a restart.
+    shard.order.Clear();
     for (auto it = shard.channels.begin(); it != shard.channels.end();) {
       ChannelState& channel = *it->state;
       RefreshPatterns(&channel);
       const bool history_empty = channel.log == nullptr || channel.log->Trim(now);
-      if (!IsIdle(channel, history_empty, now)) {
+      if (IsIdle(channel, history_empty, now)) {
+        Forget(shard, it++);
+      } else {
+        shard.order.AddAgain(&channel);
         ++it;
-        continue;
       }
-      Forget(shard, it++);
     }
-    // Rebuild the order: some channels were forgotten above, and an engine may have history of
-    // others that it kept over a restart.
-    shard.order.Clear();
-    for (const ChannelTable::Entry& entry : shard.channels) shard.order.AddAgain(entry.state.get());
     shard.order.EndAddAgain();
     table_.PublishOldest(index);
   }
