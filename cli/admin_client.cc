@@ -123,6 +123,7 @@ class GrpcAdminClient : public AdminClient {
       }
       all.head = head;
       all.more = page->more();
+      if (all.incomplete_reason.empty()) all.incomplete_reason = page->reason();
       for (const v1::Publication& publication : page->publications()) {
         all.publications.push_back(FromProto(publication));
       }

@@ -167,6 +167,7 @@ struct History {
   Position head = {};
   std::vector<Publication> publications = {};
   bool more = false;
+  std::string incomplete_reason = {};  // why not all after `since` is kept; empty: it is
 };
 
 struct ConnectionFilter {

@@ -109,6 +109,31 @@ std::string NoPublications(const ChannelHistoryOptions& options) {
                                : "no publications between those positions are kept";
 }
 
+// What is told if not everything after `since` is kept; empty if it is.
+std::string IncompleteNote(const Position& since, const History& history) {
+  const std::string& reason = history.incomplete_reason;
+  // A control that tells no reason tells an epoch.
+  if (reason == "epoch_changed" ||
+      (reason.empty() && since.epoch != history.head.epoch && !history.publications.empty())) {
+    return absl::StrCat("epoch ", EscapeControls(since.epoch), " has ended; ",
+                        history.publications.empty()
+                            ? "nothing of another one is kept"
+                            : absl::StrCat("these publications are of epoch ", history.head.epoch));
+  }
+  if (reason.empty()) return "";
+  const std::string position = EscapeControls(PositionText(since));
+  std::string what = "publications are missing";
+  if (reason == "history_expired") {
+    what = absl::StrCat("the first publications after ", position, " are not kept any more");
+  } else if (reason == "history_disabled") {
+    what = "this channel keeps no history";
+  } else if (reason == "offset_unknown") {
+    what =
+        absl::StrCat(position, " is beyond the newest publication, ", PositionText(history.head));
+  }
+  return absl::StrCat("incomplete (", EscapeControls(reason), "): ", what);
+}
+
 }  // namespace
 
 absl::Status RunChannelsHistory(const ChannelHistoryOptions& options, AdminClient& admin,
@@ -150,9 +175,10 @@ absl::Status RunChannelsHistory(const ChannelHistoryOptions& options, AdminClien
     }
     if (publications.empty()) out.Note(NoPublications(options));
   }
-  if (!options.since.empty() && query.since.epoch != history->head.epoch && !publications.empty()) {
-    out.Note(absl::StrCat("epoch ", EscapeControls(query.since.epoch),
-                          " has ended; these publications are of epoch ", history->head.epoch));
+  if (!options.since.empty()) {
+    if (const std::string note = IncompleteNote(query.since, *history); !note.empty()) {
+      out.Note(note);
+    }
   }
   if (!options.before.empty() && query.before.epoch != history->head.epoch) {
     out.Note(absl::StrCat("epoch ", EscapeControls(query.before.epoch),

@@ -229,6 +229,8 @@ class AdminService final : public v1::Admin::CallbackService {
       ToProto(request->service(), request->channel(), *publication, response->add_publications());
     }
     response->set_more(slice->more);
+    response->set_reason(slice->incomplete_reason);
+    response->set_complete(response->reason().empty());
     return Finish(reactor);
   }
 

@@ -297,6 +297,22 @@ TEST_F(AdminClientTest, HistoryAfterAPositionIsReadOnForwards) {
   EXPECT_EQ(control_.Asked<v1::GetHistoryRequest>().back().since().offset(), 5);
 }
 
+TEST_F(AdminClientTest, HistoryThatIsReadOnKeepsTheReasonWhyItIsNotComplete) {
+  v1::GetHistoryResponse first = HistoryPage("e1", {4, 5}, true);
+  first.set_reason("history_expired");
+  v1::GetHistoryResponse second = HistoryPage("e1", {6}, false);
+  second.set_complete(true);
+  control_.Answer(first);
+  control_.Answer(second);
+  const HistoryQuery query = {
+      .service = "s", .channel = "c", .since = {.epoch = "e1", .offset = 1}};
+  const auto history = client_->GetHistory(query);
+  ASSERT_OK(history);
+  EXPECT_EQ(history->incomplete_reason, "history_expired");
+  control_.Answer(second);
+  EXPECT_EQ(client_->GetHistory(query)->incomplete_reason, "");
+}
+
 TEST_F(AdminClientTest, HistoryIsNotReadOnIntoAnotherEpoch) {
   control_.Answer(HistoryPage("e1", {20, 19}, true));
   control_.Answer(HistoryPage("e2", {2, 1}, false));

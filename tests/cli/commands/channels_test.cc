@@ -239,6 +239,32 @@ TEST_F(ChannelsTest, HistoryAfterAPositionOfAnotherEpochSaysThatItIsAll) {
   EXPECT_EQ(wsctl_.Run({"channels", "history", "s", "c", "--since", "e1:0"}).err, "");
 }
 
+TEST_F(ChannelsTest, HistoryThatIsNotCompleteSaysWhy) {
+  History& history = wsctl_.admin.history;
+  history.head = {.epoch = "e1", .offset = 9};
+  const std::pair<const char*, const char*> notes[] = {
+      {"epoch_changed", "epoch e0 has ended; these publications are of epoch e1\n"},
+      {"history_expired",
+       "incomplete (history_expired): the first publications after e0:1 are not kept any more\n"},
+      {"history_disabled", "incomplete (history_disabled): this channel keeps no history\n"},
+      {"offset_unknown",
+       "incomplete (offset_unknown): e0:1 is beyond the newest publication, e1:9\n"},
+      {"new\nreason", "incomplete (new\\nreason): publications are missing\n"},
+  };
+  for (const auto& [reason, note] : notes) {
+    history.incomplete_reason = reason;
+    for (const char* output : {"table", "json"}) {
+      EXPECT_EQ(
+          wsctl_.Run({"channels", "history", "s", "c", "--since", "e0:1", "--output", output}).err,
+          note);
+    }
+  }
+  history.incomplete_reason = "epoch_changed";
+  history.publications.clear();
+  EXPECT_THAT(wsctl_.Run({"channels", "history", "s", "c", "--since", "e0:1"}).err,
+              HasSubstr("epoch e0 has ended; nothing of another one is kept\n"));
+}
+
 TEST_F(ChannelsTest, MoreHistorySaysHowToGetIt) {
   wsctl_.admin.history.head = {.epoch = "e1", .offset = 2};
   wsctl_.admin.history.more = true;

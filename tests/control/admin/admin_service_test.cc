@@ -401,6 +401,14 @@ class AdminHistoryTest : public AdminServiceTest {
         response->publications(response->publications_size() - 1).position().offset(),
         response->more() ? " more" : "");
   }
+  // Why it is not complete; "" if it is.
+  std::string Reason() {
+    const auto response = Call(&v1::Admin::Stub::GetHistory, request_);
+    EXPECT_OK(response);
+    if (!response.ok()) return "";
+    EXPECT_EQ(response->complete(), response->reason().empty());
+    return response->reason();
+  }
   v1::GetHistoryRequest request_;
 };
 
@@ -429,6 +437,26 @@ TEST_F(AdminHistoryTest, ReadsWhatCameAfterAPosition) {
   EXPECT_EQ(Read(), "none");
   request_.mutable_since()->set_epoch("of another life");
   EXPECT_EQ(Read(), "1-100 more");
+}
+
+TEST_F(AdminHistoryTest, SaysWhetherAllThatCameAfterAPositionIsKept) {
+  EXPECT_EQ(Reason(), "");
+  const absl::StatusOr<ChannelSummary> channel =
+      routing_->queries->GetChannel("mahavishnu", "pool:h");
+  ASSERT_OK(channel);
+  request_.mutable_since()->set_epoch(channel->history.head.epoch.ToText());
+  request_.mutable_since()->set_offset(1);
+  EXPECT_EQ(Reason(), "");
+  request_.mutable_since()->set_offset(150);
+  EXPECT_EQ(Reason(), "");
+  request_.mutable_since()->set_offset(151);
+  EXPECT_EQ(Reason(), "offset_unknown");
+  request_.mutable_since()->set_epoch("of another life");
+  EXPECT_EQ(Reason(), "epoch_changed");
+  request_.set_channel("pool:none");
+  EXPECT_EQ(Reason(), "epoch_changed");
+  request_.clear_since();
+  EXPECT_EQ(Reason(), "");
 }
 
 TEST_F(AdminHistoryTest, ReadsWhatCameBeforeAPosition) {
