@@ -179,6 +179,7 @@ class GrpcAdminClient : public AdminClient {
                            const std::function<void(int64_t)>& on_remaining) override {
     v1::DrainWorkerRequest message;
     message.set_id(request.worker);
+    message.set_unless_last(request.unless_last);
     if (request.window.has_value()) SetDuration(*request.window, message.mutable_window());
     if (request.deadline.has_value()) SetDuration(*request.deadline, message.mutable_deadline());
     bool done = false;

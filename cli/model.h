@@ -276,6 +276,7 @@ struct DrainRequest {
   std::string worker = {};
   std::optional<absl::Duration> window = {};
   std::optional<absl::Duration> deadline = {};
+  bool unless_last = false;  // refuse if clients can connect to no other worker
 };
 
 struct RestartRequest {

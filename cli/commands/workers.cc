@@ -21,25 +21,6 @@ Cell StateCell(const std::string& state) {
   return {state, Tone::kWarning};
 }
 
-// Whether clients can connect to the worker.
-bool Serves(const WorkerInfo& worker) {
-  return worker.state == "ready" ||
-         (worker.state == "catching_up" &&
-          std::any_of(worker.listeners.begin(), worker.listeners.end(),
-                      [](const BoundListener& listener) { return listener.error.empty(); }));
-}
-
-// Whether `id` serves clients and no other worker does.
-bool IsLastThatServes(const std::string& id, const std::vector<WorkerInfo>& workers) {
-  bool serves = false;
-  for (const WorkerInfo& worker : workers) {
-    if (!Serves(worker)) continue;
-    if (worker.id != id) return false;
-    serves = true;
-  }
-  return serves;
-}
-
 Cell PidCell(const WorkerInfo& worker) {
   return worker.pid == 0 ? Cell("-") : Cell(worker.pid);  // a stopped worker has no process
 }
@@ -156,18 +137,10 @@ absl::Status RunDrain(const DrainOptions& options, AdminClient& admin, Output& o
   const bool local =
       std::any_of(list->workers.begin(), list->workers.end(),
                   [&](const WorkerInfo& worker) { return worker.id == id && worker.supervised; });
-  if (!options.force) {
-    if (IsLastThatServes(id, list->workers)) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(id,
-                       " is the last worker that serves clients: drained, it leaves nobody to "
-                       "connect to; ",
-                       local ? absl::StrCat("`wsctl workers restart ", id, "` replaces it, ") : "",
-                       "--force drains it all the same"));
-    }
-  }
+  DrainRequest request = options.request;
+  request.unless_last = !options.force;
   int64_t sessions = 0;
-  absl::Status status = admin.DrainWorker(options.request, [&](int64_t remaining) {
+  absl::Status status = admin.DrainWorker(request, [&](int64_t remaining) {
     sessions = std::max(sessions, remaining);
     out.Progress(absl::StrCat(id, ": ", remaining, " sessions left"));
   });

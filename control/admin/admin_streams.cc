@@ -231,6 +231,10 @@ grpc::ServerWriteReactor<v1::DrainWorkerProgress>* StartDrain(
       ReadDrain(request, parts.host->config().config->worker());
   absl::Status status = order.status();
   if (status.ok()) {
+    // Decided before it is ordered: of two drains at once the second finds the first.
+    status = parts.registry->BeginDrain(request.id(), request.unless_last());
+  }
+  if (status.ok()) {
     const auto progress = [feed](int64_t remaining, bool done) {
       PushRemaining(remaining, done, feed.get());
       if (done) feed->End(absl::OkStatus());

@@ -63,9 +63,15 @@ class Registry final : public WorkerRegistry {
 
   void SetConfig(std::shared_ptr<const v1::WorkerConfig> config) override;
   void SetSlotLimit(absl::string_view service, uint32_t max_connections) override;
-  std::vector<v1::WorkerConfigState> ConfigStates() const override;
+  std::vector<v1::WorkerConfigState> ConfigStates() const override {
+    MutexLock lock(&mu_);
+    return workers_.ConfigStates();
+  }
 
-  std::vector<v1::WorkerInfo> Workers() const override;
+  std::vector<v1::WorkerInfo> Workers() const override {
+    MutexLock lock(&mu_);
+    return workers_.Infos(*ledger_);
+  }
   absl::StatusOr<v1::WorkerInfo> GetWorker(absl::string_view worker_id) const override;
   int32_t attached_count() const override {
     MutexLock lock(&mu_);
@@ -82,6 +88,10 @@ class Registry final : public WorkerRegistry {
   }
   void QueryAll(const v1::Query& query, absl::Duration timeout,
                 std::function<void(QueryResult)> done) override;
+  absl::Status BeginDrain(absl::string_view worker_id, bool unless_last) override {
+    MutexLock lock(&mu_);
+    return workers_.BeginDrain(worker_id, unless_last, ledger_->WorkerSessions(worker_id));
+  }
   absl::Status Drain(absl::string_view worker_id, const DrainOrder& order,
                      Progress progress) override;
 
@@ -358,15 +368,6 @@ void Registry::OnConfigAck(const std::shared_ptr<WorkerLink>& link, const v1::Co
   worker->TakeConfigAck(ack);
 }
 
-std::vector<v1::WorkerConfigState> Registry::ConfigStates() const {
-  MutexLock lock(&mu_);
-  std::vector<v1::WorkerConfigState> states;
-  for (const Worker* const worker : workers_.All()) {
-    if (worker->attached()) worker->DescribeConfig(&states.emplace_back());
-  }
-  return states;
-}
-
 // ------------------------------------------------------------------------------- connection quota
 
 void Registry::SetSlotLimit(absl::string_view service, uint32_t max_connections) {
@@ -395,15 +396,6 @@ void Registry::SendGrants() {
 }
 
 // ------------------------------------------------------------------------------- queries
-
-std::vector<v1::WorkerInfo> Registry::Workers() const {
-  MutexLock lock(&mu_);
-  std::vector<v1::WorkerInfo> all;
-  for (const Worker* const worker : workers_.All()) {
-    worker->Describe(*ledger_, &all.emplace_back());
-  }
-  return all;
-}
 
 absl::StatusOr<v1::WorkerInfo> Registry::GetWorker(absl::string_view worker_id) const {
   MutexLock lock(&mu_);

@@ -168,6 +168,10 @@ class WorkerRegistry {
   virtual void QueryAll(const v1::Query& query, absl::Duration timeout,
                         std::function<void(QueryResult)> done) = 0;
 
+  // Marks a worker as draining, so that it no longer counts as serving.  Call before Drain() or the
+  // supervisor drains it.  Does nothing if the worker is not attached or does not serve clients.
+  //   FAILED_PRECONDITION  `unless_last` is set, and no other worker serves clients
+  virtual absl::Status BeginDrain(absl::string_view worker_id, bool unless_last) = 0;
   // Drains a worker.  Calls `progress(remaining, done)` for each of the worker's reports, and a
   // last time with `done` when the worker is drained or has detached.
   //   NOT_FOUND  the worker is not attached

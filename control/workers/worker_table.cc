@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "fanwire/v1/admin.pb.h"
 #include "fanwire/v1/worker.pb.h"
 
 namespace fanwire::control {
@@ -48,6 +50,35 @@ std::vector<const AttachedWorker*> WorkerTable::All() const {
   all.reserve(workers_.size());
   for (const auto& [id, worker] : workers_) all.push_back(&worker);
   return all;
+}
+
+std::vector<v1::WorkerInfo> WorkerTable::Infos(const Ledger& ledger) const {
+  std::vector<v1::WorkerInfo> infos;
+  for (const auto& [id, worker] : workers_) worker.Describe(ledger, &infos.emplace_back());
+  return infos;
+}
+
+std::vector<v1::WorkerConfigState> WorkerTable::ConfigStates() const {
+  std::vector<v1::WorkerConfigState> states;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.attached()) worker.DescribeConfig(&states.emplace_back());
+  }
+  return states;
+}
+
+absl::Status WorkerTable::BeginDrain(absl::string_view id, bool unless_last, int64_t sessions) {
+  AttachedWorker* const worker = Find(id);
+  if (worker == nullptr || !worker->serving()) return absl::OkStatus();
+  if (unless_last && serving_count() == 1) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        id, " is the last worker that serves clients: drained, it leaves nobody to connect to; ",
+        worker->hello->supervised() ? absl::StrCat("`wsctl workers restart ", id, "` replaces it, ")
+                                    : "",
+        "--force drains it all the same"));
+  }
+  worker->draining = true;
+  worker->drain_remaining = sessions;
+  return absl::OkStatus();
 }
 
 bool WorkerTable::Forget(absl::string_view id) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "control/workers/attached_worker.h"
@@ -39,6 +40,12 @@ class WorkerTable {
   // Returns the attached workers, sorted by id.
   std::vector<AttachedWorker*> Attached();
   std::vector<const AttachedWorker*> All() const;
+  // Of all; of the attached ones.
+  std::vector<v1::WorkerInfo> Infos(const Ledger& ledger) const;
+  std::vector<v1::WorkerConfigState> ConfigStates() const;
+
+  // See WorkerRegistry.  `sessions` is how many the worker has.
+  absl::Status BeginDrain(absl::string_view id, bool unless_last, int64_t sessions);
 
   // Forgets a worker unless it is attached.  Returns whether it was forgotten.
   bool Forget(absl::string_view id);

@@ -503,18 +503,22 @@ TEST_F(AdminClientTest, ADrainReportsUntilItIsDone) {
     control_.Answer(progress);
   }
   std::vector<int64_t> heard;
-  EXPECT_OK(client_->DrainWorker(
-      {.worker = "worker-0", .window = absl::Milliseconds(1500), .deadline = absl::Seconds(60)},
-      [&](int64_t remaining) { heard.push_back(remaining); }));
+  EXPECT_OK(client_->DrainWorker({.worker = "worker-0",
+                                  .window = absl::Milliseconds(1500),
+                                  .deadline = absl::Seconds(60),
+                                  .unless_last = true},
+                                 [&](int64_t remaining) { heard.push_back(remaining); }));
   EXPECT_THAT(heard, ElementsAre(7, 2, 0));
   const auto asked = control_.Asked<v1::DrainWorkerRequest>().back();
   EXPECT_EQ(asked.id(), "worker-0");
   EXPECT_EQ(asked.window().seconds(), 1);
   EXPECT_EQ(asked.window().nanos(), 500'000'000);
   EXPECT_EQ(asked.deadline().seconds(), 60);
+  EXPECT_TRUE(asked.unless_last());
   EXPECT_FALSE(control_.patience().has_value());  // the stream has no deadline
   ASSERT_OK(client_->DrainWorker({.worker = "worker-0"}, [](int64_t) {}));
   EXPECT_FALSE(control_.Asked<v1::DrainWorkerRequest>().back().has_window());
+  EXPECT_FALSE(control_.Asked<v1::DrainWorkerRequest>().back().unless_last());
 }
 
 TEST_F(AdminClientTest, ADrainThatEndsWithoutItsLastReportIsAFailure) {

@@ -37,6 +37,7 @@ class FakeAdminClient : public AdminClient {
   DisconnectRequest disconnect_request;
   WorkerList workers;
   DrainRequest drain_request;
+  absl::Status drain_failure;  // of DrainWorker() alone
   std::vector<int64_t> drain_progress;
   RestartRequest restart_request;
   std::vector<RestartProgress> restart_progress;
@@ -93,6 +94,7 @@ class FakeAdminClient : public AdminClient {
   absl::Status DrainWorker(const DrainRequest& request,
                            const std::function<void(int64_t)>& on_remaining) override {
     drain_request = request;
+    if (!drain_failure.ok()) return drain_failure;
     for (const int64_t remaining : drain_progress) on_remaining(remaining);
     return failure;
   }

@@ -124,6 +124,21 @@ class FakeWorkerRegistry final : public WorkerRegistry {
     done(std::move(result));
   }
 
+  absl::Status BeginDrain(absl::string_view id, bool unless_last) override {
+    MutexLock lock(&mu_);
+    begun_.emplace_back(std::string(id), unless_last);
+    return refuse_drains_;
+  }
+  // The calls of BeginDrain().
+  std::vector<std::pair<std::string, bool>> begun() const {
+    MutexLock lock(&mu_);
+    return begun_;
+  }
+  // What it answers from now on.
+  void RefuseDrains(const absl::Status& status) {
+    MutexLock lock(&mu_);
+    refuse_drains_ = status;
+  }
   absl::Status Drain(absl::string_view id, const DrainOrder& order,
                      std::function<void(int64_t, bool)> progress) override {
     MutexLock lock(&mu_);
@@ -185,6 +200,8 @@ class FakeWorkerRegistry final : public WorkerRegistry {
   int questions_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<v1::DisconnectCommand> disconnects_ ABSL_GUARDED_BY(mu_);
   std::vector<Drained> drains_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::pair<std::string, bool>> begun_ ABSL_GUARDED_BY(mu_);
+  absl::Status refuse_drains_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace fanwire::control

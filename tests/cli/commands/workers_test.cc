@@ -32,13 +32,6 @@ class WorkersTest : public testing::Test {
     wsctl_.admin.workers = {.workers = {worker}, .config_version = 3};
   }
 
-  void AddAnotherThatServes() {
-    WorkerInfo other;
-    other.id = "worker-1";
-    other.state = "ready";
-    wsctl_.admin.workers.workers.push_back(other);
-  }
-
   CliRunner wsctl_;
 };
 
@@ -143,30 +136,21 @@ TEST_F(WorkersTest, NoWorkersAreSaidInWords) {
   EXPECT_EQ(wsctl_.Run({"workers", "list", "--output", "plain"}).out, "");
 }
 
-TEST_F(WorkersTest, TheLastWorkerThatServesIsDrainedOnlyByForce) {
-  const Outcome refused = wsctl_.Run({"workers", "drain", "worker-0"});
-  EXPECT_EQ(refused.code, 73);
-  EXPECT_EQ(refused.out, "");
-  EXPECT_THAT(refused.err, HasSubstr("worker-0 is the last worker that serves clients"));
-  EXPECT_THAT(refused.err, HasSubstr("--force"));
-  EXPECT_EQ(wsctl_.admin.drain_request.worker, "");  // control got no request
-  // Workers that do not serve clients do not count.
-  for (const char* state : {"stopped", "dead", "backoff", "starting", "draining"}) {
-    WorkerInfo other;
-    other.id = "worker-1";
-    other.state = state;
-    wsctl_.admin.workers.workers.push_back(other);
-    EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-0"}).code, 73) << state;
-    // They themselves can be drained.
-    EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-1"}).code, 0) << state;
-    wsctl_.admin.workers.workers.pop_back();
-  }
+TEST_F(WorkersTest, ControlDecidesWhetherAWorkerIsTheLastOneUnlessItIsForced) {
   EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-0", "--force"}).code, 0);
   EXPECT_EQ(wsctl_.admin.drain_request.worker, "worker-0");
+  EXPECT_FALSE(wsctl_.admin.drain_request.unless_last);
+  const std::string refusal =
+      "worker-0 is the last worker that serves clients; --force drains it all the same";
+  wsctl_.admin.drain_failure = absl::FailedPreconditionError(refusal);
+  const Outcome refused = wsctl_.Run({"workers", "drain", "worker-0"});
+  EXPECT_TRUE(wsctl_.admin.drain_request.unless_last);
+  EXPECT_EQ(refused.code, 73);
+  EXPECT_EQ(refused.out, "");
+  EXPECT_THAT(refused.err, HasSubstr(refusal));
 }
 
 TEST_F(WorkersTest, ADrainShowsItsProgressAndWhatComesThen) {
-  AddAnotherThatServes();
   wsctl_.terminal = true;
   wsctl_.admin.drain_progress = {7, 2, 0};
   const Outcome outcome =
@@ -180,7 +164,6 @@ TEST_F(WorkersTest, ADrainShowsItsProgressAndWhatComesThen) {
 }
 
 TEST_F(WorkersTest, ADrainOfAWorkerThatControlDidNotStartPromisesNoRestart) {
-  AddAnotherThatServes();
   wsctl_.admin.workers.workers[0].supervised = false;
   EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-0"}).out,
             "worker-0 is drained and has ended; control did not start it: start it again where it "
@@ -188,7 +171,6 @@ TEST_F(WorkersTest, ADrainOfAWorkerThatControlDidNotStartPromisesNoRestart) {
 }
 
 TEST_F(WorkersTest, ADrainAsJsonCountsItsSessions) {
-  AddAnotherThatServes();
   wsctl_.admin.drain_progress = {7, 2, 0};
   const Outcome outcome = wsctl_.Run({"workers", "drain", "worker-0", "--output", "json"});
   EXPECT_EQ(nlohmann::json::parse(outcome.out),

@@ -33,6 +33,7 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Pair;
 using ::testing::StartsWith;
 
 class AdminServiceTest : public AdminFixture {
@@ -635,6 +636,24 @@ TEST_F(WorkerStreamsTest, ADrainTellsWhatRemainsAndEndsWithDone) {
   EXPECT_TRUE(progress.done());
   EXPECT_FALSE(reader->Read(&progress));
   EXPECT_TRUE(reader->Finish().ok());
+}
+
+TEST_F(WorkerStreamsTest, ADrainThatTheRegistryRefusesIsNotOrdered) {
+  registry_.RefuseDrains(absl::FailedPreconditionError("the last one"));
+  for (const char* id : {"worker-0", "worker-5"}) {
+    v1::DrainWorkerRequest request;
+    request.set_id(id);
+    request.set_unless_last(true);
+    grpc::ClientContext context;
+    const auto reader = stub_->DrainWorker(&context, request);
+    v1::DrainWorkerProgress progress;
+    EXPECT_FALSE(reader->Read(&progress));
+    EXPECT_THAT(FromGrpcStatus(reader->Finish()),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "the last one"));
+  }
+  EXPECT_THAT(host_.drains(), IsEmpty());
+  EXPECT_THAT(registry_.drains(), IsEmpty());
+  EXPECT_THAT(registry_.begun(), ElementsAre(Pair("worker-0", true), Pair("worker-5", true)));
 }
 
 TEST_F(WorkerStreamsTest, ADrainTakesTheOperatorsWindow) {

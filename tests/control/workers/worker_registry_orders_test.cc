@@ -11,6 +11,7 @@ namespace fanwire::control {
 
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -293,6 +294,13 @@ class DrainTest : public WorkerRegistryTest {
     registry_->OnDrainStatus(worker.link, status);
   }
 
+  // Attached with an open port.
+  std::unique_ptr<FakeStream> AttachServing(const std::string& id) {
+    auto worker = Attach(id);
+    OpenPorts(*worker);
+    return worker;
+  }
+
   std::vector<std::pair<int64_t, bool>> progress_;
 };
 
@@ -362,6 +370,33 @@ TEST_F(DrainTest, NeedsAnAttachedWorker) {
   const auto worker = Attach("worker-0");
   registry_->Detach(worker->link, absl::UnavailableError("ended"));
   EXPECT_THAT(Drain("worker-0"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("not attached")));
+}
+
+TEST_F(DrainTest, OfTheLastWorkerThatServesIsRefusedIfAskedSo) {
+  const auto first = AttachServing("worker-0");
+  EXPECT_THAT(registry_->BeginDrain("worker-0", true),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("worker-0 is the last worker that serves clients"),
+                             HasSubstr("--force"))));
+  EXPECT_EQ(registry_->serving_count(), 1);
+  // Workers that do not serve clients do not count, and may be drained themselves.
+  const auto idle = Attach("worker-1");
+  EXPECT_FALSE(registry_->BeginDrain("worker-0", true).ok());
+  EXPECT_OK(registry_->BeginDrain("worker-1", true));
+  EXPECT_OK(registry_->BeginDrain("worker-9", true));
+  EXPECT_OK(registry_->BeginDrain("worker-0", false));
+  EXPECT_EQ(registry_->serving_count(), 0);
+  EXPECT_OK(registry_->BeginDrain("worker-0", true));  // it drains already
+}
+
+TEST_F(DrainTest, OfTwoAtOnceOneIsRefused) {
+  const auto first = AttachServing("worker-0"), second = AttachServing("worker-1");
+  EXPECT_OK(registry_->BeginDrain("worker-0", true));
+  // Nothing was ordered yet, and the worker has told nothing.
+  EXPECT_FALSE(registry_->BeginDrain("worker-1", true).ok());
+  EXPECT_EQ(Info("worker-0").state(), v1::WORKER_STATE_DRAINING);
+  ASSERT_OK(Drain("worker-0"));
+  EXPECT_EQ(registry_->serving_count(), 1);
 }
 
 TEST_F(DrainTest, OfAWorkersOwnAccordShowsInItsState) {
