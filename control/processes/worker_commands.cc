@@ -18,6 +18,9 @@ class RegistryOrders final : public WorkerCommands {
     return registry_->Drain(worker_id, order, std::move(progress));
   }
   void Forget(absl::string_view worker_id) override { registry_->Forget(worker_id); }
+  void Expect(absl::string_view worker_id, bool runs) override {
+    registry_->Expect(worker_id, runs);
+  }
   bool IsReady(absl::string_view worker_id) const override {
     const absl::StatusOr<v1::WorkerInfo> worker = registry_->GetWorker(worker_id);
     return worker.ok() && worker->state() == v1::WORKER_STATE_READY;

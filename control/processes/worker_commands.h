@@ -20,10 +20,11 @@ class WorkerCommands {
 
   virtual ~WorkerCommands() = default;
 
-  // See WorkerRegistry::Drain() and Forget().
+  // See WorkerRegistry::Drain(), Forget() and Expect().
   virtual absl::Status Drain(absl::string_view worker_id, const DrainOrder& order,
                              std::function<void(int64_t, bool)> progress) = 0;
   virtual void Forget(absl::string_view worker_id) = 0;
+  virtual void Expect(absl::string_view worker_id, bool runs) = 0;
 
   // Whether the worker is attached, has caught up, and has its listeners open.
   virtual bool IsReady(absl::string_view worker_id) const = 0;

@@ -180,6 +180,7 @@ bool WorkerProcesses::Adopt(LocalWorker& worker) {
   if (worker.attached_pid == worker.pid) {
     ChangeState(worker, ProcessState::kRunning, "adopted");
   } else {
+    commands_->Expect(worker.id, true);
     ChangeState(worker, ProcessState::kStarting, "adopted; has not attached yet");
   }
   return true;
@@ -338,6 +339,7 @@ void WorkerProcesses::OnExit(const ProcessExit& exit) {
        {"signal", exit.signal},
        {"state", ProcessStateName(worker.state)}});
   worker.pid = 0;
+  commands_->Expect(worker.id, false);
   const std::vector<OnDrain> waiting = std::exchange(worker.waiting, {});
   if (worker.goal == Goal::kReplace) {
     Launch(worker);

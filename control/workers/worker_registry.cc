@@ -82,6 +82,10 @@ class Registry final : public WorkerRegistry {
     return workers_.serving_count();
   }
   void Forget(absl::string_view worker_id) override;
+  void Expect(absl::string_view worker_id, bool runs) override {
+    MutexLock lock(&mu_);
+    workers_.Expect(worker_id, runs);
+  }
   void SetForgetDeadAfter(absl::Duration time) override {
     MutexLock lock(&mu_);
     forget_dead_after_ = time;

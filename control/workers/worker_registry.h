@@ -159,6 +159,9 @@ class WorkerRegistry {
   virtual int32_t serving_count() const = 0;
   // Forgets a worker that is not attached.  Call when it will not be started again.
   virtual void Forget(absl::string_view worker_id) = 0;
+  // Tells whether a process of this worker runs that an earlier control started.  Until it
+  // attaches, the worker counts as one that may hold connections and cannot be asked.
+  virtual void Expect(absl::string_view worker_id, bool runs) = 0;
   // Changes Options::forget_dead_after.
   virtual void SetForgetDeadAfter(absl::Duration time) = 0;
 

@@ -1,6 +1,7 @@
 #include "control/workers/worker_table.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
@@ -30,8 +31,14 @@ int32_t WorkerTable::serving_count() const {
                     [](const auto& entry) { return entry.second->serving(); }));
 }
 
+void WorkerTable::Expect(absl::string_view id, bool runs) {
+  if (const auto it = expected_.find(id); it != expected_.end()) expected_.erase(it);
+  if (runs && Find(id) == nullptr) expected_.emplace(id);
+}
+
 int32_t WorkerTable::unseen_count() const {
   return static_cast<int32_t>(
+      static_cast<ptrdiff_t>(expected_.size()) +
       std::count_if(workers_.begin(), workers_.end(),
                     [](const auto& entry) { return entry.second.may_hold_sessions_unseen(); }));
 }

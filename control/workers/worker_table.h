@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,12 @@ namespace fanwire::control {
 class WorkerTable {
  public:
   // Finds or makes the record of a worker that says Hello.
-  AttachedWorker& Make(const std::string& id) { return workers_[id]; }
+  AttachedWorker& Make(const std::string& id) {
+    expected_.erase(id);
+    return workers_[id];
+  }
+  // See WorkerRegistry.
+  void Expect(absl::string_view id, bool runs);
   // Returns null if no worker of this id was ever attached.
   AttachedWorker* Find(absl::string_view id);
   const AttachedWorker* Find(absl::string_view id) const;
@@ -35,12 +41,12 @@ class WorkerTable {
 
   size_t attached_count() const { return attached_.size(); }
   int32_t serving_count() const;
-  // Returns how many workers are not attached and may still have clients.
+  // Returns how many workers are not attached and may still have clients, with the expected ones.
   int32_t unseen_count() const;
   // Returns the attached workers, sorted by id.
   std::vector<AttachedWorker*> Attached();
   std::vector<const AttachedWorker*> All() const;
-  // Of all; of the attached ones.
+  // Return what is known of all workers, and of the attached ones.
   std::vector<v1::WorkerInfo> Infos(const Ledger& ledger) const;
   std::vector<v1::WorkerConfigState> ConfigStates() const;
 
@@ -56,6 +62,7 @@ class WorkerTable {
  private:
   std::map<std::string, AttachedWorker, std::less<>> workers_;
   absl::flat_hash_map<const WorkerLink*, AttachedWorker*> attached_;
+  std::set<std::string, std::less<>> expected_;  // that have no record
 };
 
 }  // namespace fanwire::control

@@ -99,6 +99,7 @@ class FakeWorkerRegistry final : public WorkerRegistry {
         [](const Worker& worker) { return worker.info.state() == v1::WORKER_STATE_READY; }));
   }
   void Forget(absl::string_view) override {}
+  void Expect(absl::string_view, bool) override {}
   void SetForgetDeadAfter(absl::Duration) override {}
 
   // Answers at once, each worker in two replies.

@@ -95,6 +95,9 @@ class FakeOrders final : public WorkerCommands {
     return absl::OkStatus();
   }
   void Forget(absl::string_view worker_id) override { forgotten.emplace_back(worker_id); }
+  void Expect(absl::string_view worker_id, bool runs) override {
+    runs ? void(expected.emplace(worker_id)) : void(expected.erase(std::string(worker_id)));
+  }
   bool IsReady(absl::string_view worker_id) const override {
     return ready && attached.contains(std::string(worker_id));
   }
@@ -103,6 +106,7 @@ class FakeOrders final : public WorkerCommands {
   std::set<std::string> attached;
   std::vector<Drained> drains;
   std::vector<std::string> forgotten;
+  std::set<std::string> expected;
 };
 
 class SupervisorTest : public ::testing::Test {

@@ -57,5 +57,18 @@ TEST_F(WorkerCommandsTest, ForgottenWorkerIsListedNoMore) {
   EXPECT_THAT(registry_->Workers(), IsEmpty());
 }
 
+TEST_F(WorkerCommandsTest, ExpectedWorkerCountsAsOneThatCannotBeAsked) {
+  int32_t total = -1;
+  const auto ask = [&] {
+    registry_->QueryAll({}, absl::Seconds(1),
+                        [&](const QueryResult& result) { total = result.workers_total; });
+    return total;
+  };
+  orders_->Expect("worker-0", true);
+  EXPECT_EQ(ask(), 1);
+  orders_->Expect("worker-0", false);
+  EXPECT_EQ(ask(), 0);
+}
+
 }  // namespace
 }  // namespace fanwire::control

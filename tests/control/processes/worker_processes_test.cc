@@ -73,6 +73,7 @@ TEST_F(WorkerProcessesTest, SurvivorIsAdoptedAndOnlyWhatIsMissingIsStarted) {
   EXPECT_EQ(host_.spawns, 1);
   EXPECT_EQ(Slot(0).pid, 50u);
   EXPECT_EQ(Slot(0).state, ProcessState::kStarting);
+  EXPECT_THAT(orders_.expected, ElementsAre("worker-0"));  // it may have clients
   Attach(0);
   Attach(1);
   EXPECT_EQ(Slot(0).state, ProcessState::kRunning);
@@ -93,6 +94,7 @@ TEST_F(WorkerProcessesTest, SurvivorThatDoesNotAttachIsDeadThenKilledAndReplaced
   Run(kSecond);
   EXPECT_THAT(host_.signals, ElementsAre(Pair(50, SIGKILL)));
   EXPECT_EQ(Slot(0).pid, 100u);
+  EXPECT_THAT(orders_.expected, IsEmpty());
 }
 
 TEST_F(WorkerProcessesTest, SurvivorThatRunsIsNotKilledForNotAttaching) {

@@ -252,6 +252,29 @@ TEST_F(QuestionsTest, CountAWorkerThatIsGoneAsOneThatDidNotAnswer) {
   EXPECT_EQ(result_->workers_answered, 0);
 }
 
+TEST_F(QuestionsTest, CountASurvivorThatHasNotAttachedYet) {
+  const auto a = Attach("worker-a");
+  const auto total = [&] {
+    result_.reset();
+    Ask();
+    Reply(a.get());
+    return result_.has_value() ? result_->workers_total : -1;
+  };
+  registry_->Expect("worker-b", true);
+  registry_->Expect("worker-b", true);
+  registry_->Expect("worker-a", true);  // is there
+  EXPECT_EQ(total(), 2);
+  EXPECT_EQ(result_->workers_answered, 1);
+  registry_->Expect("worker-b", false);
+  EXPECT_EQ(total(), 1);
+  registry_->Expect("worker-c", true);
+  const auto c = Attach("worker-c");
+  registry_->Detach(c->link, absl::UnavailableError("ended"));
+  EXPECT_EQ(total(), 2);
+  registry_->Forget("worker-c");
+  EXPECT_EQ(total(), 1);
+}
+
 TEST_F(QuestionsTest, DoNotCountAWorkerThatEndedByADrainOrIsForgotten) {
   const auto a = Attach("worker-a"), b = Attach("worker-b"), c = Attach("worker-c");
   v1::DrainStatus drained;
