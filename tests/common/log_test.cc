@@ -63,14 +63,21 @@ TEST(LogTest, LineReachesStderr) {
   EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr(" test.line n=1\n"));
 }
 
-TEST(LogLimiterTest, TellsOnceAndThenHowManyWereLeftOut) {
+TEST(LogLimiterTest, TellsOnceInAnInterval) {
+  LogLimiter limiter(absl::Hours(1));
+  int64_t left_out = -1;
+  ASSERT_TRUE(limiter.Admit(&left_out));
+  EXPECT_EQ(left_out, 0);
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(limiter.Admit(&left_out));
+}
+
+TEST(LogLimiterTest, AfterTheIntervalItTellsHowManyWereLeftOut) {
   LogLimiter limiter(absl::Milliseconds(30));
   int64_t left_out = -1;
   ASSERT_TRUE(limiter.Admit(&left_out));
   EXPECT_EQ(left_out, 0);
-  int64_t refused = 0;
+  int64_t refused = 0;  // perhaps none, if the machine is slow
   while (!limiter.Admit(&left_out)) ++refused;
-  EXPECT_GT(refused, 0);
   EXPECT_EQ(left_out, refused);
 }
 

@@ -44,6 +44,7 @@ class FakeWorkersServer::Impl final : public v1::Workers::Service {
     while (stream->Read(&message)) {
       MutexLock lock(&mu);
       if (number == attachments) messages.push_back(message);
+      AnswerHeartbeats(message, stream);
       WaitUntilReading(context);
     }
     MutexLock lock(&mu);
@@ -52,6 +53,16 @@ class FakeWorkersServer::Impl final : public v1::Workers::Service {
       context_ = nullptr;
     }
     return grpc::Status::OK;
+  }
+
+  // As control does, so that a worker does not leave it as silent.
+  static void AnswerHeartbeats(const v1::WorkerMessage& message, Reader* stream) {
+    for (const v1::WorkerItem& item : message.items()) {
+      if (!item.has_heartbeat()) continue;
+      v1::ControlMessage answer;
+      answer.mutable_heartbeat()->set_seq(item.heartbeat().seq());
+      stream->Write(answer);
+    }
   }
 
   void WaitUntilReading(grpc::ServerContext* context) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {

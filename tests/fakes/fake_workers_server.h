@@ -1,5 +1,5 @@
 // FakeWorkersServer is control as a worker's link sees it: a gRPC server on a port of this machine
-// that takes attachments, keeps what comes, and sends what the test wants.
+// that takes attachments, keeps what comes, answers heartbeats, and sends what the test wants.
 //
 // Threading: safe from every thread.
 // Ownership: the test ends its workers' attachments, or the server, before it destroys it.

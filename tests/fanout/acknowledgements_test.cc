@@ -23,9 +23,9 @@ class AcknowledgementsTest : public ::testing::Test {
   void Count(int items, uint64_t bytes = 0) {
     for (int i = 0; i < items; ++i) acknowledgements_.Count(bytes);
   }
-  // Runs turns until something was sent; false after 5 s.
+  // Runs turns until something was sent; false after 20 s.
   bool RunUntilSent() {
-    const absl::Time give_up = absl::Now() + absl::Seconds(5);
+    const absl::Time give_up = absl::Now() + absl::Seconds(20);
     while (link_.sent.empty()) {
       if (absl::Now() > give_up) return false;
       loop_.RunTurn(absl::Milliseconds(10));

@@ -201,7 +201,7 @@ TEST_F(DrainTest, AConnectionThatNeverUpgradedDoesNotHoldItForEver) {
   const absl::Duration began = loop_.Now();
   Start(order);
   ASSERT_TRUE(RunUntil([&] { return drain_.done(); }));
-  EXPECT_LT(loop_.Now() - began, absl::Seconds(4));
+  EXPECT_LT(loop_.Now() - began, absl::Seconds(20));
 }
 
 TEST_F(DrainTest, ASecondOrderIsIgnored) {

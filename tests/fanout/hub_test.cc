@@ -522,7 +522,7 @@ TEST_F(HubTest, AFanOutIsMeasuredOnceHoweverManySubscribersThereAre) {
   const Histogram& latencies = service_->latencies().events;
   // A turn's publications of one channel are one fan-out.
   Channel* const channel = service_->FindChannel(Dialect::kCommon, "workflow:1");
-  const int64_t received_us = absl::ToUnixMicros(absl::Now() - absl::Milliseconds(300));
+  const int64_t received_us = absl::ToUnixMicros(absl::Now() - absl::Seconds(30));
   for (int64_t offset : {1, 2, 3}) {
     hub_.Deliver(
         channel,
@@ -532,10 +532,10 @@ TEST_F(HubTest, AFanOutIsMeasuredOnceHoweverManySubscribersThereAre) {
   hub_.Run();
   Quiet();
   EXPECT_EQ(measured(fanouts), 1u);
-  EXPECT_LT(fanouts.snapshot().sum, 0.3);
+  EXPECT_LT(fanouts.snapshot().sum, 29);
   EXPECT_EQ(measured(latencies), 1u);
-  EXPECT_GE(latencies.snapshot().sum, 0.299);
-  EXPECT_LT(latencies.snapshot().sum, 20);
+  EXPECT_GE(latencies.snapshot().sum, 29.9);
+  EXPECT_LT(latencies.snapshot().sum, 90);
   // One that is walked in slices is measured when it is done; a notice is none.
   hub_.set_slice(2);
   hub_.Deliver(channel, {.frame = Frame::Text("{}"), .offset = 4});

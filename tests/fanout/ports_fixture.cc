@@ -170,7 +170,7 @@ std::string PortsFixture::Answer(uint16_t port, absl::string_view request) {
 }
 
 bool PortsFixture::RunUntil(const std::function<bool()>& condition) {
-  const absl::Time give_up = absl::Now() + absl::Seconds(5);
+  const absl::Time give_up = absl::Now() + absl::Seconds(20);
   while (true) {
     for (const auto& client : clients_) client->Pump();
     if (condition()) return true;

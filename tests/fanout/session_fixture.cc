@@ -304,7 +304,7 @@ void SessionFixture::Settle() {
 }
 
 bool SessionFixture::RunUntil(const std::function<bool()>& condition) {
-  const absl::Time give_up = absl::Now() + absl::Seconds(5);
+  const absl::Time give_up = absl::Now() + absl::Seconds(20);
   while (!condition()) {
     if (absl::Now() > give_up) return false;
     loop_.RunTurn(absl::Milliseconds(5));

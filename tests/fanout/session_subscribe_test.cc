@@ -368,6 +368,7 @@ TEST_F(SessionSubscribeTest, WithoutControlASubscribeIsUnavailableAndTheNextOneI
   EXPECT_THAT(control_->asks, IsEmpty());
   EXPECT_EQ(control_->interest["a"], 0);
   client->Clear();
+  WaitForControlAtMost(absl::Seconds(30));
   SubscribeTo(client, "b");  // control is back
 }
 

@@ -33,7 +33,8 @@ class WorkerTest : public ::testing::Test {
     config_.set_nonce(1);
     config_.set_version(1);
     config_.set_attached_workers(1);
-    config_.mutable_heartbeat_interval()->set_nanos(50'000'000);
+    // The worker leaves a control that it has not heard of for three intervals.
+    config_.mutable_heartbeat_interval()->set_seconds(1);
     config_.mutable_log()->set_level("error");
     v1::WorkerProcessConfig& worker = *config_.mutable_worker();
     worker.set_ops_listen("127.0.0.1:0");

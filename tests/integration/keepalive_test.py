@@ -9,7 +9,7 @@ from harness.raw import PING, PONG
 class Keepalive(Case):
     @classmethod
     def config(cls):
-        return small_config(service(), limits={"ping_interval": "300ms", "pong_timeout": "500ms"})
+        return small_config(service(), limits={"ping_interval": "300ms", "pong_timeout": "1500ms"})
 
     async def test_json_ping_in_both_forms(self):
         client = await self.connect()
@@ -38,7 +38,7 @@ class Keepalive(Case):
 
     async def test_a_client_that_answers_stays(self):
         client = await self.connect(ping_interval=None)
-        await asyncio.sleep(1.5)  # several intervals and a timeout
+        await asyncio.sleep(2.5)  # several intervals and a timeout
         self.assertEqual((await client.reply({"type": "ping", "id": "1"}))["type"], "pong")
 
     async def test_a_client_that_does_not_answer_is_closed_with_1011(self):
@@ -46,12 +46,12 @@ class Keepalive(Case):
             client.recv_json()
             started = time.monotonic()
             self.assertEqual(client.recv_close(), (1011, "keepalive ping timeout"))
-            self.assertGreater(time.monotonic() - started, 0.5)
+            self.assertGreater(time.monotonic() - started, 1.4)
 
     async def test_any_frame_counts_as_life(self):
         with RawClient(self.server.port()) as client:
             client.recv_json()
-            deadline = time.monotonic() + 2
+            deadline = time.monotonic() + 2.5
             while time.monotonic() < deadline:
                 client.send_frame(PONG)  # an unsolicited pong, which RFC 6455 allows
                 await asyncio.sleep(0.05)

@@ -50,19 +50,23 @@ class Dialect(Case):
         self.assertEqual(set(frame["data"]), {"top_skills", "anomalies"})
 
     async def test_published_numbers_come_each_interval(self):
+        started = time.monotonic()
         client = await self.dial()
         self.publish("metrics", "metrics_update", {"top_skills": SKILLS[:3],
                                                    "anomalies": [ANOMALY]},
                      service="session-buddy")
+        frames = 0
         while True:
             frame = await self.update(client)
+            frames += 1
             if frame["data"]["anomalies"]:
                 break
         self.assertEqual(frame["data"], {"top_skills": SKILLS[:3], "anomalies": [ANOMALY]})
-        started = time.monotonic()
         for _ in range(5):
             self.assertEqual((await self.update(client))["data"], frame["data"])
-        self.assertGreater(time.monotonic() - started, 0.6)
+        # The first frames may come at once.  All frames since the connect are counted, because
+        # some wait in the socket if this test was held up.
+        self.assertGreater(time.monotonic() - started, 0.2 * (frames + 5 - 2))
 
     async def test_at_most_ten_skills(self):
         client = await self.dial()

@@ -11,7 +11,7 @@ class WorkerFrozen(Case):
     @classmethod
     def config(cls):
         return small_config(service(), workers=1, control={
-            "heartbeat_interval": "200ms", "frozen_kill_after": "2s"})
+            "heartbeat_interval": "400ms", "frozen_kill_after": "5s"})
 
     def worker(self):
         return self.server.workers()[0]

@@ -287,8 +287,9 @@ TEST(ConnectionTest, OwnCloseDuringAPauseIsAnsweredByThePeer) {
 
 TEST(ConnectionTest, DuringAPauseWhoSendsIsAliveAndWhoIsSilentIsNot) {
   ConnectionOptions options;
-  options.ping_interval = absl::Milliseconds(200);
-  options.pong_timeout = absl::Milliseconds(400);  // `sends` is never silent for so long
+  // `sends` must not be silent for both together between its two messages.
+  options.ping_interval = absl::Milliseconds(400);
+  options.pong_timeout = absl::Milliseconds(800);
   WsServer::Hooks hooks;
   hooks.on_text = [](Connection* connection, absl::string_view) {
     connection->PauseReading(absl::InfiniteDuration());
@@ -658,7 +659,6 @@ TEST(ConnectionTest, ACloseEndsAtItsTimeoutIfThePeerDoesNotRead) {
 
 TEST(ConnectionTest, ZeroIntervalNeverPings) {
   ConnectionOptions options;
-  options.handshake_timeout = absl::Milliseconds(20);
   options.ping_interval = absl::ZeroDuration();
   WsServer server(options);
   WsClient client(server.port());

@@ -65,7 +65,7 @@ class SocketTest : public ::testing::Test {
     while (got.size() < bytes) {
       socket_->Flush();
       pollfd readable = {peer_, POLLIN, 0};
-      if (::poll(&readable, 1, 5000) != 1) break;
+      if (::poll(&readable, 1, 20'000) != 1) break;
       char chunk[8192];
       const ssize_t count = ::read(peer_, chunk, std::min(sizeof(chunk), bytes - got.size()));
       if (count <= 0) break;

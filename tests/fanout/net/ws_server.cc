@@ -90,7 +90,7 @@ void WsServer::Pass(absl::Duration time) {
 }
 
 bool WsServer::Await(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     OnLoop([] {});  // lets a turn pass
@@ -111,7 +111,7 @@ size_t WsServer::connections() {
 }
 
 std::optional<CloseInfo> WsServer::WaitForClosed() {
-  const absl::Time deadline = absl::Now() + absl::Seconds(5);
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
   const MutexLock lock(&mu_);
   while (closed_.empty()) {
     const absl::Duration left = deadline - absl::Now();
