@@ -25,17 +25,18 @@ while (($#)); do
   case $1 in
     --demo) demo=true ;;
     --config)
-      [[ -n ${2:-} ]] || { echo "--config needs a file" >&2; exit 2; }
+      [[ -n ${2:-} ]] || { echo "run.sh: --config needs FILE; see deploy/run.sh --help" >&2; exit 2; }
       config=$(cd "$started_in" && realpath -- "$2")
       shift
       ;;
     --help | -h) usage; exit ;;
-    *) usage >&2; exit 2 ;;
+    *) echo "run.sh: unexpected argument: $1; see deploy/run.sh --help" >&2; exit 2 ;;
   esac
   shift
 done
 
-# Prints a headline.  Where nobody reads it, SIGPIPE says so; bash need not say it again.
+# Prints a headline.  If the reader has gone away, the trap of PIPE stops the script, and bash's own
+# error message is hidden.
 say() { printf '\n== %s\n' "$*" 2>/dev/null || true; }
 
 # The prefix of printed paths, so that the user can paste them: empty if started in the checkout.

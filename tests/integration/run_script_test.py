@@ -237,10 +237,12 @@ class RunScript(unittest.TestCase):
         self.assertNotIn("write error", run.text())
         self.assert_nothing_is_left()
 
-    def test_arguments_that_are_none(self):
-        run = Process(self, ["deploy/run.sh", "--no-such-option"])
-        self.assertEqual(run.exit_code(), 2)
-        self.assertIn("Usage: deploy/run.sh", run.text())
+    def test_a_wrong_argument_is_named(self):
+        for arguments, problem in ((["--no-such-option"], "unexpected argument: --no-such-option"),
+                                   (["--config"], "--config needs FILE")):
+            run = Process(self, ["deploy/run.sh", *arguments])
+            self.assertEqual(run.exit_code(), 2)
+            self.assertEqual(run.text(), f"run.sh: {problem}; see deploy/run.sh --help\n")
 
 
 if __name__ == "__main__":
