@@ -37,6 +37,8 @@
 #include "control/publish/publish_service.h"
 #include "control/reload.h"
 #include "control/requests/history_request.h"
+#include "control/requests/request_dispatcher.h"
+#include "control/requests/responder_streams.h"
 #include "control/requests/status_requests.h"
 #include "control/routing/channel_directory.h"
 #include "control/routing/channel_queries.h"
@@ -154,6 +156,8 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<WorkerRegistry> registry_;
   std::unique_ptr<StatusRequests> retained_;
+  std::unique_ptr<RequestDispatcher> dispatcher_;
+  std::unique_ptr<ResponderStreams> responders_;
   std::unique_ptr<SessionBuddyFeed> feed_;
   std::unique_ptr<ClientRequestHandler> history_;
   std::unique_ptr<TailHub> tail_;
@@ -223,6 +227,12 @@ void ServerImpl::MakeParts() {
                                    subscriptions_.get(), receipts_.get(), ledger_.get(), clock_,
                                    timers_.get());
   retained_ = std::make_unique<StatusRequests>(*config);
+  dispatcher_ = std::make_unique<RequestDispatcher>(
+      *config, retained_.get(), clock_, timers_.get(),
+      [this](uint64_t version, std::shared_ptr<const v1::RegisteredRequests> registered) {
+        registry_->SetRegisteredRequests(version, std::move(registered));
+      });
+  responders_ = std::make_unique<ResponderStreams>(dispatcher_.get());
   feed_ = std::make_unique<SessionBuddyFeed>(router_.get(), queries_.get(), timers_.get(), clock_);
   feed_->SetServices(*services);
   history_ = MakeHistoryRequestHandler(queries_.get());
@@ -249,14 +259,15 @@ void ServerImpl::MakeParts() {
   router_->AddObserver(feed_.get());
   router_->AddObserver(tail_.get());
   registry_->SetRequestHandler("history", history_.get());
-  registry_->SetDefaultRequestHandler(retained_.get());
+  registry_->SetDefaultRequestHandler(dispatcher_.get());
   registry_->AddObserver(supervisor_.get());
   PushConfig(*config, 1);
 
   publish_service_ = PublishService::Make(
       {.max_batch = [this] { return this->services()->max_batch(); },
        .max_publishers = control.max_publishers(),
-       .keep_idle = std::max(kLeastIdle, ToDuration(control.idempotency_window()))},
+       .keep_idle = std::max(kLeastIdle, ToDuration(control.idempotency_window())),
+       .serve_requests = [this] { return responders_->Open(); }},
       router_.get());
   worker_service_ =
       MakeWorkerService({.max_queued_bytes = control.worker_queue_bytes(),
@@ -395,6 +406,7 @@ void ServerImpl::PutInForce(std::shared_ptr<const v1::Config> config, uint64_t v
   SetLogFormat(config->log().format() == "json" ? LogFormat::kJson : LogFormat::kText);
   directory_->SetServices(services);
   retained_->SetServices(*config);
+  dispatcher_->SetServices(*config);
   feed_->SetServices(*services);
   supervisor_->Apply(SettingsOf(*config));
   registry_->SetForgetDeadAfter(ToDuration(config->control().forget_dead_after()));
@@ -423,6 +435,7 @@ void ServerImpl::Stop() {
   const absl::Duration deadline = clock_->Now() + timeout;
   router_->StopPublishing();
   publish_service_->GoAway("control is stopping");
+  dispatcher_->GoAway("control is stopping");
   // What was accepted reaches the sessions before they are told goodbye.
   AwaitDelivery(std::min(kFlushWait, timeout / 2));
   supervisor_->Stop(std::max(deadline - clock_->Now(), absl::Seconds(1)));
@@ -434,6 +447,7 @@ void ServerImpl::StopParts() {
   if (std::exchange(stopped_, true)) return;
   if (reload_ != nullptr) reload_->Stop();
   if (tail_ != nullptr) tail_->EndAll(absl::UnavailableError("control is stopping"));
+  if (dispatcher_ != nullptr) dispatcher_->Close();
   if (registry_ != nullptr) registry_->CloseAll(absl::UnavailableError("control is stopping"));
   if (socket_watch_ != nullptr) socket_watch_->Stop();
   if (grpc_ != nullptr) grpc_->Stop();

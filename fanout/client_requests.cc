@@ -33,6 +33,11 @@ std::optional<ClientRequests::Request> ClientRequests::Take(uint64_t ask) {
   return request;
 }
 
+bool ClientRequests::IsServed(uint64_t ask) const {
+  const auto it = requests_.find(ask);
+  return it != requests_.end() && it->second.served;
+}
+
 absl::Duration ClientRequests::deadline() const {
   absl::Duration first = absl::InfiniteDuration();
   for (const auto& [ask, request] : requests_) first = std::min(first, request.deadline);

@@ -1,5 +1,5 @@
-// ClientRequests are the requests of one client that control answers (history, status requests) and
-// has not answered yet.
+// ClientRequests are the requests of one client that control or a responder answers (history,
+// status requests, served requests) and that are not answered yet.
 //
 // Threading: loop-confined.
 // Ownership: a value; holds copies only.
@@ -29,9 +29,10 @@ class ClientRequests {
   struct Request {
     ReplyContext context;
     std::string event;
-    size_t bytes = 0;  // of its data
+    size_t bytes = 0;  // of what control was sent
     absl::Duration asked;
     absl::Duration deadline;
+    bool served = false;  // a responder may answer it
   };
 
   // Whether a request with `bytes` of data may be added.
@@ -50,6 +51,9 @@ class ClientRequests {
   std::vector<uint64_t> Late(absl::Duration now) const;
   // The numbers of all requests.
   std::vector<uint64_t> All() const { return Late(absl::InfiniteDuration()); }
+
+  // Whether a responder may answer the request with this number.
+  bool IsServed(uint64_t ask) const;
 
   bool empty() const { return requests_.empty(); }
 

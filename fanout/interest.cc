@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "fanout/service.h"
 #include "fanout/session.h"
 #include "fanwire/v1/worker.pb.h"
@@ -90,35 +91,79 @@ uint64_t Interest::Ask(Session* session, const SubscribeAsk& ask) {
   open.session = session;
   open.subscribe = ask;
   open.channel = ChannelRef(ask.channel);
-  Send(id, open);
+  Send(id, &open);
   return id;
 }
 
-uint64_t Interest::Request(Session* session, absl::string_view request, absl::string_view data) {
+uint64_t Interest::Request(Session* session, const RequestAsk& ask) {
   const uint64_t id = next_ask_++;
   Open& open = asks_[id];
   open.session = session;
-  open.request = std::string(request);
-  open.data = std::string(data);
-  Send(id, open);
+  open.request = std::string(ask.request);
+  open.data = std::string(ask.data);
+  open.served = ask.served;
+  open.deadline = ask.deadline;
+  Send(id, &open);
   return id;
 }
 
-void Interest::Forget(uint64_t ask) { asks_.erase(ask); }
-
-void Interest::Send(uint64_t ask, const Open& open) {
-  if (!link_->attached()) return;
-  auto item = std::make_unique<v1::WorkerItem>();
-  if (!open.request.empty()) {
-    v1::ClientRequest* const request = item->mutable_client_request();
-    request->set_request_id(ask);
-    request->set_service(open.session->service()->name());
-    request->set_connection_id(std::string(open.session->id()));
-    request->set_user_id(std::string(open.session->user()));
-    request->set_request(open.request);
-    request->set_data(open.data);
-    return link_->Send(std::move(item));
+void Interest::Forget(uint64_t ask) {
+  const auto it = asks_.find(ask);
+  if (it == asks_.end()) return;
+  const Open& open = it->second;
+  if (open.served && open.sent && link_->attached()) {
+    auto item = std::make_unique<v1::WorkerItem>();
+    item->mutable_client_cancel()->set_request_id(ask);
+    item->mutable_client_cancel()->set_late(open.session->Now() >= open.deadline);
+    link_->Send(std::move(item));
   }
+  asks_.erase(it);
+}
+
+void Interest::OnDetached() {
+  std::vector<uint64_t> lost;
+  for (const auto& [ask, open] : asks_) {
+    if (open.served && open.sent) lost.push_back(ask);
+  }
+  std::sort(lost.begin(), lost.end());  // as they were asked
+  for (const uint64_t ask : lost) {
+    const auto it = asks_.find(ask);
+    if (it == asks_.end()) continue;  // its session was closed meanwhile
+    Session* const session = it->second.session;
+    asks_.erase(it);
+    session->OnRequestReply(ask, {.data = {},
+                                  .error_code = "UNAVAILABLE",
+                                  .error_message = "control was lost before the answer came; the "
+                                                   "request may have been carried out"});
+  }
+}
+
+void Interest::SendRequest(uint64_t ask, const Open& open) {
+  auto item = std::make_unique<v1::WorkerItem>();
+  v1::ClientRequest* const request = item->mutable_client_request();
+  const Session& session = *open.session;
+  request->set_request_id(ask);
+  request->set_service(session.service()->name());
+  request->set_connection_id(std::string(session.id()));
+  request->set_user_id(std::string(session.user()));
+  request->set_request(open.request);
+  request->set_data(open.data);
+  if (open.served) {
+    for (const std::string& permission : session.permissions()) {
+      request->add_permissions(ToUtf8(permission));
+    }
+    const absl::Duration left = std::max(open.deadline - session.Now(), absl::Milliseconds(1));
+    request->set_timeout_ms(absl::ToInt64Milliseconds(left));
+  }
+  link_->Send(std::move(item));
+}
+
+void Interest::Send(uint64_t ask, Open* question) {
+  if (!link_->attached()) return;
+  question->sent = true;
+  const Open& open = *question;
+  if (!open.request.empty()) return SendRequest(ask, open);
+  auto item = std::make_unique<v1::WorkerItem>();
   v1::SubscribeQuery* const query = item->mutable_subscribe_query();
   query->set_query_id(ask);
   if (open.subscribe.pattern != nullptr) {
@@ -146,7 +191,7 @@ void Interest::TellAll() {
   asks.reserve(asks_.size());
   for (const auto& [ask, open] : asks_) asks.push_back(ask);
   std::sort(asks.begin(), asks.end());  // as they were asked
-  for (const uint64_t ask : asks) Send(ask, asks_[ask]);
+  for (const uint64_t ask : asks) Send(ask, &asks_[ask]);
 }
 
 void Interest::TellInterest() {

@@ -17,6 +17,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "fanout/channel.h"
 #include "fanout/control_link.h"
 #include "fanout/hub.h"
@@ -41,8 +42,12 @@ class Interest {
   void Want(PatternTable* table);
   void Unwant(PatternTable* table);
   uint64_t Ask(Session* session, const SubscribeAsk& ask);
-  uint64_t Request(Session* session, absl::string_view request, absl::string_view data);
+  uint64_t Request(Session* session, const RequestAsk& ask);
   void Forget(uint64_t ask);
+
+  // The attachment has ended.  Answers the requests that a responder may have carried out with
+  // UNAVAILABLE; all other questions are asked again after the next attachment.
+  void OnDetached();
 
   // Sends all interest with the positions applied, then all questions without an answer.
   void TellAll();
@@ -65,11 +70,15 @@ class Interest {
     ChannelRef channel;   // keeps subscribe.channel
     std::string request;  // set: a request
     std::string data;
+    bool served = false;
+    bool sent = false;
+    absl::Duration deadline = absl::InfiniteDuration();  // served
   };
 
   void Tell(bool add, const Service* service, Dialect dialect, absl::string_view name,
             bool pattern);
-  void Send(uint64_t ask, const Open& open);
+  void Send(uint64_t ask, Open* open);
+  void SendRequest(uint64_t ask, const Open& open);
 
   ControlLink* const link_;
   const std::function<std::vector<Service*>()> services_;

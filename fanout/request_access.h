@@ -1,23 +1,31 @@
-// RequestAccess knows the requests that control answers for one service, and decides who may ask
-// them.  Control does not decide again.
+// RequestAccess knows the requests that control or the service itself answers for one service, and
+// decides who may ask them.  Control does not decide again.
 //
-//   history                  who may subscribe to the channel
-//   a request with a kind    who may subscribe to the channel of the entity: workflow:wf_1
-//   a request with feeds     who may subscribe to all channels that feed it
-//   any other                who has one of its permissions, or is an administrator
+//   history                            who may subscribe to the channel
+//   a served request                   who has one of its permissions, or is an administrator
+//   a status request that has a kind   who may subscribe to the entity's channel: workflow:wf_1
+//   a status request that has feeds    who may subscribe to all channels that feed it
+//   any other                          who has one of its permissions, or is an administrator
+//
+// A request's rule is the one of served_requests with its exact name, else the status request, else
+// the first pattern of served_requests that fits.  A request that responders serve without any rule
+// is for administrators.
 //
 // Threading: immutable.
-// Cost:      one pass over the request's data.
+// Cost:      one pass over the request's data, and a comparison for each pattern.
 // Source:    docs/protocol.md "Requests"
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "fanout/token_verifier.h"
+#include "proto/request_name.h"
 
 namespace fanwire::v1 {
 class WorkerService;
@@ -27,12 +35,20 @@ namespace fanwire::fanout {
 
 class RequestAccess {
  public:
+  // How long clients wait for a responder's answer if the configuration does not say.
+  static constexpr absl::Duration kServedTimeout = absl::Seconds(10);
+
+  // Who answers a request.
+  struct Handling {
+    bool answered = false;                    // by anybody
+    bool served = false;                      // a responder may answer it
+    absl::Duration timeout = kServedTimeout;  // served: how long the client waits
+  };
+
   explicit RequestAccess(const v1::WorkerService& service);
 
-  // Whether control answers this request.
-  bool Answers(absl::string_view request) const {
-    return request == "history" || rules_.contains(request);
-  }
+  // `registered` are the requests that responders serve at present.
+  Handling HandlingOf(absl::string_view request, const RequestNames& registered) const;
 
   // OK if a client with this identity may ask.  `data` is the request's data, a JSON object.  If it
   // names no entity or channel, control is left to say what is wrong with it.
@@ -46,9 +62,15 @@ class RequestAccess {
     std::string kind;
     std::vector<std::string> feeds;
     std::vector<std::string> any_of;
+    bool served = false;
+    absl::Duration timeout = kServedTimeout;
   };
 
-  absl::flat_hash_map<std::string, Rule> rules_;  // by request
+  // The first pattern that fits; null: none does.
+  const Rule* FindPattern(absl::string_view request) const;
+
+  absl::flat_hash_map<std::string, Rule> rules_;        // by request
+  std::vector<std::pair<std::string, Rule>> patterns_;  // of served requests
 };
 
 }  // namespace fanwire::fanout

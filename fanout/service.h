@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -19,6 +20,7 @@
 #include "fanout/quota_lease.h"
 #include "fanout/service_settings.h"
 #include "proto/policies.h"
+#include "proto/request_name.h"
 
 namespace fanwire::fanout {
 
@@ -35,6 +37,10 @@ class Service {
   void set_settings(std::shared_ptr<const ServiceSettings> settings) {
     settings_ = std::move(settings);
   }
+
+  // The requests that responders serve at present.
+  const RequestNames& registered_requests() const { return registered_requests_; }
+  void set_registered_requests(RequestNames names) { registered_requests_ = std::move(names); }
 
   ServiceCounts& counts() { return counts_; }
   const ServiceCounts& counts() const { return counts_; }
@@ -96,6 +102,7 @@ class Service {
  private:
   std::shared_ptr<const ServiceSettings> settings_;
   const std::string name_;
+  RequestNames registered_requests_;
   ServiceCounts counts_;
   QuotaLease slots_;
   std::map<std::string, KindCounts> kinds_;  // channels point to its values

@@ -63,6 +63,11 @@ absl::string_view Session::user() const {
   return identity_ == nullptr ? absl::string_view() : absl::string_view(identity_->user);
 }
 
+absl::Span<const std::string> Session::permissions() const {
+  if (identity_ == nullptr) return {};
+  return identity_->permissions;
+}
+
 // ------------------------------------------------------------------------------- beginning
 
 void Session::OnOpen() {
@@ -261,25 +266,40 @@ void Session::LeaveForbidden() {
 }
 
 void Session::OnRequest(const ClientMessage& message, const ReplyContext& context) {
-  if (!message.event.has_value() || !settings().requests.Answers(*message.event)) {
+  const RequestAccess& access = settings().requests;
+  RequestAccess::Handling handling;
+  if (message.event.has_value()) {
+    handling = access.HandlingOf(*message.event, service_->registered_requests());
+  }
+  if (!handling.answered) {
     return ReplyError(context, "UNKNOWN_REQUEST",
                       absl::StrCat("Unknown request event: ", message.event.value_or("None")));
   }
   if (identity_ != nullptr) {
     const absl::Status allowed =
-        settings().requests.Check(settings().verifier, *identity_, *message.event, message.data);
+        access.Check(settings().verifier, *identity_, *message.event, message.data);
     if (!allowed.ok()) return ReplyError(context, "FORBIDDEN", allowed.message());
   }
   ClientRequests& requests = this->requests();
-  if (const absl::Status room = requests.CheckRoom(message.data.size()); !room.ok()) {
+  size_t bytes = message.data.size();
+  if (handling.served) {
+    for (const std::string& permission : permissions()) bytes += permission.size();
+  }
+  if (const absl::Status room = requests.CheckRoom(bytes); !room.ok()) {
     return ReplyError(context, "LIMIT_EXCEEDED", room.message());
   }
-  const uint64_t ask = context_->upstream->Request(this, *message.event, message.data);
+  const absl::Duration deadline =
+      Now() + (handling.served ? handling.timeout : settings().control_wait);
+  const uint64_t ask = context_->upstream->Request(this, {.request = *message.event,
+                                                          .data = message.data,
+                                                          .served = handling.served,
+                                                          .deadline = deadline});
   requests.Add(ask, {.context = context,
                      .event = *message.event,
-                     .bytes = message.data.size(),
+                     .bytes = bytes,
                      .asked = Now(),
-                     .deadline = Now() + settings().control_wait});
+                     .deadline = deadline,
+                     .served = handling.served});
   if (const double rate = settings().history_rate_bytes; rate > 0 && message.event == "history") {
     connection_->PauseReading(limits_.OnHistoryAsked(rate, Now()));
   }
@@ -301,6 +321,12 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
     Reply(ResponseText(request->context, request->event, reply.data, WallNow()));
   }
   Rearm();
+}
+
+void Session::FailRequest(uint64_t ask, std::string message) {
+  context_->upstream->Forget(ask);
+  OnRequestReply(ask,
+                 {.data = {}, .error_code = "UNAVAILABLE", .error_message = std::move(message)});
 }
 
 // ------------------------------------------------------------------------------- session-buddy
@@ -396,10 +422,9 @@ void Session::OnDeadline() {
   if (state_ == State::kClosed) return;
   if (requests_ != nullptr) {
     for (const uint64_t ask : requests_->Late(now)) {
-      context_->upstream->Forget(ask);
-      OnRequestReply(ask, {.data = {},
-                           .error_code = "UNAVAILABLE",
-                           .error_message = "control is out of reach: try again"});
+      FailRequest(ask, requests_->IsServed(ask) ? "the service did not answer in time: try again"
+                                                : "control is out of reach: try again");
+      if (requests_ == nullptr) break;  // the answer has closed the session, or was the last one
     }
   }
   feed_.OnDeadline(now);
@@ -455,6 +480,12 @@ void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
   if (state_ == State::kClosed) return;
   // All that waits goes out before the goodbye, as far as the close timeout lets it.
   feed_.output().SendAll();
+  if (requests_ != nullptr) {
+    for (const uint64_t ask : requests_->All()) {
+      FailRequest(ask, "this connection ends before the answer: connect again and try again");
+      if (requests_ == nullptr) break;
+    }
+  }
   if (state_ == State::kActive && dialect_ == Dialect::kCommon) {
     Reply(std::string(draining_text));
   }

@@ -151,6 +151,10 @@ class Session final : public ConnectionHandler, public Deadline {
   // Whether the client's token, if it has one, allows the channel or pattern.
   bool MaySubscribe(absl::string_view name) const;
   absl::string_view user() const;
+  // Those of its token.
+  absl::Span<const std::string> permissions() const;
+  // The loop's time.
+  absl::Duration Now() const { return context_->loop->Now(); }
   const PeerAddress& peer() const { return connection_->peer(); }
   int fd() const { return connection_->fd(); }
 
@@ -162,7 +166,6 @@ class Session final : public ConnectionHandler, public Deadline {
   const ServiceSettings& settings() const { return service_->settings(); }
   ServiceCounts& counts() { return service_->counts(); }
   absl::Time WallNow() const { return context_->clock->WallNow(); }
-  absl::Duration Now() const { return context_->loop->Now(); }
   ClientRequests& requests();
 
   void Admit();
@@ -195,6 +198,8 @@ class Session final : public ConnectionHandler, public Deadline {
   void CheckExpiry();
   void OnSubscribe(ClientMessage message, ReplyContext context);
   void OnRequest(const ClientMessage& message, const ReplyContext& context);
+  // Drops the request and answers UNAVAILABLE.
+  void FailRequest(uint64_t ask, std::string message);
 
   const SessionContext* const context_;
   Service* const service_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "fanout/channel.h"
 #include "fanout/net/frame.h"
 
@@ -47,6 +48,15 @@ struct SubscribeReply {
   int64_t next_offset = 0;  // not last: go on after it
 };
 
+// A client's request that control or a responder answers.
+struct RequestAsk {
+  absl::string_view request;
+  absl::string_view data;  // a JSON object
+  bool served = false;     // a responder may answer it
+  // served: when the client is told that there is no answer
+  absl::Duration deadline = absl::InfiniteDuration();
+};
+
 struct RequestReply {
   std::string data;        // a JSON object
   std::string error_code;  // set: an error instead
@@ -68,9 +78,10 @@ class Upstream {
   // Session::OnSubscribeReply() with this number, after this call has returned, as soon as control
   // is attached; after Forget() it does not come.
   virtual uint64_t Ask(Session* session, const SubscribeAsk& ask) = 0;
-  // Sends a client's request; the answer comes as Session::OnRequestReply().
-  virtual uint64_t Request(Session* session, absl::string_view request, absl::string_view data) = 0;
-  // Drops the question: no answer will come.
+  // Sends a client's request; the answer comes as Session::OnRequestReply().  A request that a
+  // responder may answer is sent once: if control is lost meanwhile, the answer is UNAVAILABLE.
+  virtual uint64_t Request(Session* session, const RequestAsk& ask) = 0;
+  // Drops the question: no answer will come.  A responder is told to stop.
   virtual void Forget(uint64_t ask) = 0;
 
   // The session needs one of its service's slots and none is free: Session::OnSlot() is called when

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "common/address.h"
 #include "common/file_limit.h"
 #include "common/incarnation.h"
@@ -34,6 +35,7 @@
 #include "fanout/worker_queries.h"
 #include "fanout/worker_report.h"
 #include "fanwire/v1/worker.pb.h"
+#include "proto/request_name.h"
 
 namespace fanwire::fanout {
 
@@ -75,8 +77,8 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   uint64_t Ask(Session* session, const SubscribeAsk& ask) override {
     return interest_.Ask(session, ask);
   }
-  uint64_t Request(Session* session, absl::string_view request, absl::string_view data) override {
-    return interest_.Request(session, request, data);
+  uint64_t Request(Session* session, const RequestAsk& ask) override {
+    return interest_.Request(session, ask);
   }
   void Forget(uint64_t ask) override { interest_.Forget(ask); }
   void WaitForSlot(Session* session) override { leases_.WaitForSlot(session); }
@@ -92,6 +94,9 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   // Tries ports again, as long as there are some that could not be opened, and tells control.
   void ArmPortRetry();
   void SendReport(const Track& track, bool final);
+  // What the responders of all services serve.
+  void SetRegisteredRequests(const v1::RegisteredRequests& registered);
+  void RegisterRequests();
   void OnBeat();
   void OnDrainOrder(const v1::Drain& drain);
   void BeginOwnDrain(absl::string_view reason);
@@ -138,8 +143,9 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
 
   absl::Duration began_;
   int64_t attachments_ = 0;
-  uint64_t configured_connections_ = 0;  // over all services
-  uint64_t control_incarnation_ = 0;     // of the last attachment
+  uint64_t configured_connections_ = 0;                        // over all services
+  uint64_t control_incarnation_ = 0;                           // of the last attachment
+  absl::flat_hash_map<std::string, RequestNames> registered_;  // by service
   // The first configuration of a control process opens what it can: there is none to go back to.
   ServicePorts::Opening opening_ = ServicePorts::Opening::kPossible;
   uint64_t config_nonce_ = 0;  // acknowledged last
@@ -244,14 +250,35 @@ void WorkerImpl::OnAttached(const v1::ControlMessage& message) {
   instance_.Attached(message.welcome().control_incarnation());
   const uint64_t former =
       std::exchange(control_incarnation_, message.welcome().control_incarnation());
-  if (control_incarnation_ != former) opening_ = ServicePorts::Opening::kPossible;
+  if (control_incarnation_ != former) {
+    opening_ = ServicePorts::Opening::kPossible;
+    SetRegisteredRequests(v1::RegisteredRequests());  // responders connect again
+  }
   loop_.Cancel(std::exchange(orphan_timer_, 0));
   applier_.Restart();
   interest_.TellAll();
   leases_.AskAnew();
 }
 
-void WorkerImpl::OnDetached(const absl::Status& /*status*/) { ArmOrphan(); }
+void WorkerImpl::OnDetached(const absl::Status& /*status*/) {
+  interest_.OnDetached();
+  ArmOrphan();
+}
+
+void WorkerImpl::SetRegisteredRequests(const v1::RegisteredRequests& registered) {
+  registered_.clear();
+  for (const v1::ServiceRequestNames& names : registered.services()) {
+    for (const std::string& name : names.requests()) registered_[names.service()].Add(name);
+  }
+  RegisterRequests();
+}
+
+void WorkerImpl::RegisterRequests() {
+  for (Service* const service : ports_.services()) {
+    const auto it = registered_.find(service->name());
+    service->set_registered_requests(it == registered_.end() ? RequestNames() : it->second);
+  }
+}
 
 void WorkerImpl::ArmOrphan() {
   if (orphan_timer_ != 0 || !configuration_.received() || drain_.started()) return;
@@ -287,6 +314,8 @@ void WorkerImpl::OnControlMessage(const v1::ControlMessage& message) {
       return interest_.OnClientReplies(message.client_replies());
     case v1::ControlMessage::kSlotGrants:
       return leases_.OnGrants(message.slot_grants());
+    case v1::ControlMessage::kRegisteredRequests:
+      return SetRegisteredRequests(message.registered_requests());
     default:
       return;  // a heartbeat, or of a later version
   }
@@ -312,6 +341,7 @@ void WorkerImpl::Configure(const v1::WorkerConfig& config) {
     }
     ops_.Start(config.worker().ops_listen(), flags_.slot);
     leases_.AskForAll();
+    RegisterRequests();  // of services that are new
     configuration_.CloseRemovedServices();
     WarnOfFileLimit(config);
   }

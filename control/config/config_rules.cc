@@ -23,6 +23,7 @@
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/config_options.pb.h"
 #include "proto/channel_name.h"
+#include "proto/request_name.h"
 
 namespace fanwire::control {
 
@@ -331,6 +332,25 @@ class Checker {
         Fault(at + ".recent", "list and events are needed");
       }
       CheckAccess(at, request);
+    }
+    CheckServed(path, service);
+  }
+
+  void CheckServed(const std::string& path, const v1::ServiceConfig& service) {
+    std::set<std::string> names;
+    for (int i = 0; i < service.served_requests_size(); ++i) {
+      const v1::ServedRequest& request = service.served_requests(i);
+      const std::string at = absl::StrCat(path, ".served_requests[", i, "]");
+      if (request.request().empty()) {
+        Fault(at, "request is missing");
+      } else if (const absl::Status status = CheckRequestName(request.request()); !status.ok()) {
+        Fault(at + ".request", status.message());
+      } else if (!names.insert(request.request()).second) {
+        Fault(at + ".request", absl::StrCat("duplicate name ", QuotedText(request.request())));
+      }
+      for (int k = 0; k < request.any_of_size(); ++k) {
+        if (request.any_of(k).empty()) Fault(absl::StrCat(at, ".any_of[", k, "]"), "empty");
+      }
     }
   }
 

@@ -98,6 +98,13 @@ void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out) {
       *told->mutable_feeds() = request.feeds();
       *told->mutable_any_of() = request.any_of();
     }
+    for (const v1::ServedRequest& request : in.served_requests()) {
+      v1::ServiceRequest* const told = service->add_requests();
+      told->set_name(request.request());
+      *told->mutable_any_of() = request.any_of();
+      told->set_served(true);
+      *told->mutable_timeout() = request.timeout();
+    }
     service->set_read_permission_reads_all(in.read_permission_reads_all());
     service->set_token_in_header(in.token_in_header());
     service->set_token_in_query(in.token_in_query());

@@ -123,12 +123,14 @@ class BatchCall final : public UnaryCall {
 using RawService =
     v1::Publisher::WithRawCallbackMethod_Publish<v1::Publisher::WithRawCallbackMethod_PublishBatch<
         v1::Publisher::WithRawCallbackMethod_PublishStream<
-            v1::Publisher::WithRawCallbackMethod_Validate<v1::Publisher::Service>>>>;
+            v1::Publisher::WithRawCallbackMethod_Validate<
+                v1::Publisher::WithRawCallbackMethod_ServeRequests<v1::Publisher::Service>>>>>;
 
 class PublishServiceImpl final : public PublishService, public RawService {
  public:
   PublishServiceImpl(const Options& options, Router* router)
       : max_batch_(options.max_batch),
+        serve_requests_(options.serve_requests),
         router_(router),
         streams_({.max_batch = options.max_batch,
                   .credit = options.stream_credit,
@@ -188,6 +190,11 @@ class PublishServiceImpl final : public PublishService, public RawService {
     return streams_.Open();
   }
 
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ServeRequests(
+      grpc::CallbackServerContext* /*context*/) override {
+    return serve_requests_();
+  }
+
   grpc::ServerUnaryReactor* Validate(grpc::CallbackServerContext* context,
                                      const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override {
@@ -228,6 +235,8 @@ class PublishServiceImpl final : public PublishService, public RawService {
   }
 
   const std::function<size_t()> max_batch_;
+  const std::function<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*()>
+      serve_requests_;
   Router* const router_;
   PublishStreams streams_;
 };

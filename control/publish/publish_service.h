@@ -1,6 +1,6 @@
 // PublishService is the gRPC service of publishers.  It reads their requests, publishes the events
 // with Router and answers with receipts.  Calls with one request are served here, PublishStream by
-// PublishStreams.
+// PublishStreams, ServeRequests by whom the options name.
 //
 // Threading: safe from every thread; calls run on gRPC's callback threads and never block them.
 // Ownership: borrows the router.
@@ -14,8 +14,11 @@
 #include "absl/time/time.h"
 
 namespace grpc {
+class ByteBuffer;
 class Service;
-}
+template <class Request, class Response>
+class ServerBidiReactor;
+}  // namespace grpc
 
 namespace fanwire::control {
 
@@ -33,6 +36,8 @@ class PublishService {
     size_t max_publishers = 0;
     // How long the seqs of an open stream are remembered on which nothing is sent.
     absl::Duration keep_idle = absl::InfiniteDuration();
+    // Begins a call of ServeRequests.
+    std::function<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*()> serve_requests;
   };
 
   static std::unique_ptr<PublishService> Make(const Options& options, Router* router);

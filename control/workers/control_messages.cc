@@ -70,6 +70,12 @@ ControlMessagePtr MakeSnapshotRequest() {
   return message;
 }
 
+ControlMessagePtr MakeRegisteredRequests(const v1::RegisteredRequests& registered) {
+  auto message = std::make_unique<v1::ControlMessage>();
+  *message->mutable_registered_requests() = registered;
+  return message;
+}
+
 ControlMessagePtr MakeQuery(const v1::Query& query, uint64_t id) {
   auto message = std::make_unique<v1::ControlMessage>();
   *message->mutable_query() = query;

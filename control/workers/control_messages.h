@@ -18,6 +18,7 @@ namespace fanwire::v1 {
 class ControlMessage;
 class Hello;
 class Query;
+class RegisteredRequests;
 class WorkerConfig;
 }  // namespace fanwire::v1
 
@@ -38,6 +39,7 @@ ControlMessagePtr MakeConfig(const v1::WorkerConfig& config, uint64_t nonce,
                              size_t attached_workers, absl::Duration heartbeat_interval);
 ControlMessagePtr MakeDrain(const DrainOrder& order);
 ControlMessagePtr MakeSnapshotRequest();
+ControlMessagePtr MakeRegisteredRequests(const v1::RegisteredRequests& registered);
 ControlMessagePtr MakeQuery(const v1::Query& query, uint64_t id);
 // Returns the message for each worker, by its id.
 std::map<std::string, ControlMessagePtr> MakeGrants(

@@ -29,13 +29,21 @@ void RequestHandlers::Handle(const std::shared_ptr<WorkerLink>& link,
   if (it != handlers_.end()) {
     it->second->Handle(request, std::move(reply));
   } else if (default_ != nullptr) {
-    default_->Handle(request, std::move(reply));
+    default_->Handle(link->id(), request, std::move(reply));
   } else {
     v1::ClientReply unknown;
     unknown.set_error_code("UNKNOWN_REQUEST");
     unknown.set_error_message(absl::StrCat("Unknown request event: ", request.request()));
     reply(std::move(unknown));
   }
+}
+
+void RequestHandlers::Cancel(uint64_t link, const v1::ClientCancel& cancel) const {
+  if (default_ != nullptr) default_->Cancel(link, cancel);
+}
+
+void RequestHandlers::LinkGone(uint64_t link) const {
+  if (default_ != nullptr) default_->LinkGone(link);
 }
 
 }  // namespace fanwire::control

@@ -7,6 +7,7 @@
 //            uses nothing else.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,12 +16,14 @@
 #include "absl/strings/string_view.h"
 
 namespace fanwire::v1 {
+class ClientCancel;
 class ClientRequest;
 }  // namespace fanwire::v1
 
 namespace fanwire::control {
 
 class ClientRequestHandler;
+class DefaultRequestHandler;
 class WorkerLink;
 
 class RequestHandlers {
@@ -29,14 +32,17 @@ class RequestHandlers {
     handlers_[std::string(request)] = handler;
   }
   // Sets the handler of all requests that have no handler of their own.
-  void SetDefault(ClientRequestHandler* handler) { default_ = handler; }
+  void SetDefault(DefaultRequestHandler* handler) { default_ = handler; }
 
   // Handles a request.  If there is no handler for it, replies with UNKNOWN_REQUEST.
   void Handle(const std::shared_ptr<WorkerLink>& link, const v1::ClientRequest& request) const;
+  // Nobody waits for the request, or for any of the attachment's, any more.
+  void Cancel(uint64_t link, const v1::ClientCancel& cancel) const;
+  void LinkGone(uint64_t link) const;
 
  private:
   std::map<std::string, ClientRequestHandler*, std::less<>> handlers_;
-  ClientRequestHandler* default_ = nullptr;
+  DefaultRequestHandler* default_ = nullptr;
 };
 
 }  // namespace fanwire::control

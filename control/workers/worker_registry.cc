@@ -59,9 +59,13 @@ class Registry final : public WorkerRegistry {
   void OnQueryReply(const std::shared_ptr<WorkerLink>& link, const v1::QueryReply& reply) override;
   void OnClientRequest(const std::shared_ptr<WorkerLink>& link,
                        const v1::ClientRequest& request) override;
+  void OnClientCancel(const std::shared_ptr<WorkerLink>& link,
+                      const v1::ClientCancel& cancel) override;
   void OnSnapshotDone(const std::shared_ptr<WorkerLink>& link) override;
 
   void SetConfig(std::shared_ptr<const v1::WorkerConfig> config) override;
+  void SetRegisteredRequests(uint64_t version,
+                             std::shared_ptr<const v1::RegisteredRequests> registered) override;
   void SetSlotLimit(absl::string_view service, uint32_t max_connections) override;
   std::vector<v1::WorkerConfigState> ConfigStates() const override {
     MutexLock lock(&mu_);
@@ -102,7 +106,7 @@ class Registry final : public WorkerRegistry {
   void SetRequestHandler(absl::string_view request, ClientRequestHandler* handler) override {
     handlers_.Set(request, handler);
   }
-  void SetDefaultRequestHandler(ClientRequestHandler* handler) override {
+  void SetDefaultRequestHandler(DefaultRequestHandler* handler) override {
     handlers_.SetDefault(handler);
   }
   void AddObserver(WorkerObserver* observer) override { observers_.push_back(observer); }
@@ -167,6 +171,9 @@ class Registry final : public WorkerRegistry {
   ConnectionQuota quota_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const v1::WorkerConfig> config_ ABSL_GUARDED_BY(mu_);
   size_t config_workers_ ABSL_GUARDED_BY(mu_) = 0;  // attached_workers that was last sent to all
+  // Null: nobody has said yet.
+  std::shared_ptr<const v1::RegisteredRequests> registered_ ABSL_GUARDED_BY(mu_);
+  uint64_t registered_version_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_nonce_ ABSL_GUARDED_BY(mu_) = 1;
   uint64_t next_heartbeat_ ABSL_GUARDED_BY(mu_) = 1;
   absl::Duration forget_dead_after_ ABSL_GUARDED_BY(mu_);
@@ -220,6 +227,7 @@ absl::Status Registry::Attach(const v1::Hello& hello, const std::shared_ptr<Work
   SendLater(&worker, MakeWelcome(options_.control_incarnation, options_.heartbeat_interval));
   if (workers_.attached_count() == config_workers_) PushConfig(&worker);
   AfterChange();
+  if (registered_ != nullptr) SendLater(&worker, MakeRegisteredRequests(*registered_));
 
   LogInfo("worker.attached", {{"worker", worker.id},
                               {"pid", hello.pid()},
@@ -248,6 +256,7 @@ void Registry::EndAttachment(Worker* worker, const absl::Status& reason, bool si
     subscriptions_->ClearInterest(link);
     receipts_->WorkerGone(link->id());
     queries_.LinkGone(link->id());
+    handlers_.LinkGone(link->id());
     for (WorkerObserver* const observer : observers_) observer->OnWorkerDetached(id, pid, silent);
   });
   if (!keep_drains) TellProgress(worker, /*done=*/true);
@@ -267,6 +276,7 @@ void Registry::Detach(const std::shared_ptr<WorkerLink>& link, const absl::Statu
   link->Close(reason);
   subscriptions_->ClearInterest(link);
   receipts_->WorkerGone(link->id());
+  handlers_.LinkGone(link->id());
 }
 
 void Registry::AfterChange() {
@@ -370,6 +380,17 @@ void Registry::OnConfigAck(const std::shared_ptr<WorkerLink>& link, const v1::Co
   Worker* const worker = Find(link);
   if (worker == nullptr) return;
   worker->TakeConfigAck(ack);
+}
+
+void Registry::SetRegisteredRequests(uint64_t version,
+                                     std::shared_ptr<const v1::RegisteredRequests> registered) {
+  Section section(this);
+  if (version <= registered_version_) return;
+  registered_version_ = version;
+  registered_ = std::move(registered);
+  for (Worker* const worker : workers_.Attached()) {
+    SendLater(worker, MakeRegisteredRequests(*registered_));
+  }
 }
 
 // ------------------------------------------------------------------------------- connection quota
@@ -484,6 +505,11 @@ void Registry::OnClientRequest(const std::shared_ptr<WorkerLink>& link,
     if (Find(link) == nullptr) return;
   }
   handlers_.Handle(link, request);
+}
+
+void Registry::OnClientCancel(const std::shared_ptr<WorkerLink>& link,
+                              const v1::ClientCancel& cancel) {
+  handlers_.Cancel(link->id(), cancel);
 }
 
 }  // namespace

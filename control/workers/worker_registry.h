@@ -31,6 +31,7 @@ class TimerQueue;
 }  // namespace fanwire
 
 namespace fanwire::v1 {
+class ClientCancel;
 class ClientReply;
 class ClientRequest;
 class ConfigAck;
@@ -39,6 +40,7 @@ class Heartbeat;
 class Hello;
 class Query;
 class QueryReply;
+class RegisteredRequests;
 class SlotRequest;
 class WorkerConfig;
 class WorkerConfigState;
@@ -72,6 +74,21 @@ class ClientRequestHandler {
 
   using Reply = std::function<void(v1::ClientReply)>;
   virtual void Handle(const v1::ClientRequest& request, Reply reply) = 0;
+};
+
+// Answers the clients' requests that have no handler of their own, and hears when nobody waits for
+// an answer any more.  Calls come on gRPC threads and must not block; those of one attachment
+// (`link`, a WorkerLink's id) come in order, but LinkGone() may come in between.
+class DefaultRequestHandler {
+ public:
+  virtual ~DefaultRequestHandler() = default;
+
+  using Reply = ClientRequestHandler::Reply;
+  // `reply` may be called then or later, once, from any thread, or never after Cancel().
+  virtual void Handle(uint64_t link, const v1::ClientRequest& request, Reply reply) = 0;
+  virtual void Cancel(uint64_t link, const v1::ClientCancel& cancel) = 0;
+  // All requests of the attachment are cancelled.
+  virtual void LinkGone(uint64_t link) = 0;
 };
 
 // The answers of all workers to a Query.
@@ -129,6 +146,8 @@ class WorkerRegistry {
                             const v1::QueryReply& reply) = 0;
   virtual void OnClientRequest(const std::shared_ptr<WorkerLink>& link,
                                const v1::ClientRequest& request) = 0;
+  virtual void OnClientCancel(const std::shared_ptr<WorkerLink>& link,
+                              const v1::ClientCancel& cancel) = 0;
   // Call after Subscriptions::EndSnapshot(), when the worker has reported all of its interest.
   virtual void OnSnapshotDone(const std::shared_ptr<WorkerLink>& link) = 0;
 
@@ -137,6 +156,10 @@ class WorkerRegistry {
   // Puts `config` in force and sends it to all attached workers.  Workers that attach later get it
   // then.  `nonce` and `attached_workers` are filled in for each worker.
   virtual void SetConfig(std::shared_ptr<const v1::WorkerConfig> config) = 0;
+  // Tells all workers, those that attach later too, which requests responders serve at present.  Of
+  // two calls the one with the higher `version` holds.
+  virtual void SetRegisteredRequests(uint64_t version,
+                                     std::shared_ptr<const v1::RegisteredRequests> registered) = 0;
   // Sets how many connections a service may have on all workers together.
   virtual void SetSlotLimit(absl::string_view service, uint32_t max_connections) = 0;
   // Returns the configuration that each attached worker has in force.  `pending`: the worker has
@@ -186,7 +209,7 @@ class WorkerRegistry {
   // Sets the handler of the requests of this name, for all services.  It must outlive the registry.
   virtual void SetRequestHandler(absl::string_view request, ClientRequestHandler* handler) = 0;
   // Sets the handler of all other requests.  Without it they are answered with UNKNOWN_REQUEST.
-  virtual void SetDefaultRequestHandler(ClientRequestHandler* handler) = 0;
+  virtual void SetDefaultRequestHandler(DefaultRequestHandler* handler) = 0;
   virtual void AddObserver(WorkerObserver* observer) = 0;
 
   // Sends heartbeats, detaches silent workers and takes back idle connections.  Call once per

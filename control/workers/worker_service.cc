@@ -218,6 +218,9 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
     case v1::WorkerItem::kClientRequest:
       registry_->OnClientRequest(link_, item.client_request());
       break;
+    case v1::WorkerItem::kClientCancel:
+      registry_->OnClientCancel(link_, item.client_cancel());
+      break;
     case v1::WorkerItem::kSlotRequest:
       registry_->OnSlotRequest(link_, item.slot_request());
       break;

@@ -51,6 +51,8 @@ class FakeControl final : public Upstream {
     Session* session = nullptr;
     std::string request = {};
     std::string data = {};
+    bool served = false;
+    absl::Duration deadline;
   };
   // A channel as control knows it.
   struct Log {
@@ -178,11 +180,13 @@ class FakeControl final : public Upstream {
         {.id = ++last_id_, .session = session, .ask = ask, .channel = ChannelRef(ask.channel)});
     return last_id_;
   }
-  uint64_t Request(Session* session, absl::string_view request, absl::string_view data) override {
+  uint64_t Request(Session* session, const RequestAsk& ask) override {
     requests.push_back({.id = ++last_id_,
                         .session = session,
-                        .request = std::string(request),
-                        .data = std::string(data)});
+                        .request = std::string(ask.request),
+                        .data = std::string(ask.data),
+                        .served = ask.served,
+                        .deadline = ask.deadline});
     return last_id_;
   }
   void Forget(uint64_t ask) override {

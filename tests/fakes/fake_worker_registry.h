@@ -70,8 +70,10 @@ class FakeWorkerRegistry final : public WorkerRegistry {
   void OnDrainStatus(const std::shared_ptr<WorkerLink>&, const v1::DrainStatus&) override {}
   void OnQueryReply(const std::shared_ptr<WorkerLink>&, const v1::QueryReply&) override {}
   void OnClientRequest(const std::shared_ptr<WorkerLink>&, const v1::ClientRequest&) override {}
+  void OnClientCancel(const std::shared_ptr<WorkerLink>&, const v1::ClientCancel&) override {}
   void OnSnapshotDone(const std::shared_ptr<WorkerLink>&) override {}
   void SetConfig(std::shared_ptr<const v1::WorkerConfig>) override {}
+  void SetRegisteredRequests(uint64_t, std::shared_ptr<const v1::RegisteredRequests>) override {}
   void SetSlotLimit(absl::string_view, uint32_t) override {}
   std::vector<v1::WorkerConfigState> ConfigStates() const override { return {}; }
 
@@ -151,7 +153,7 @@ class FakeWorkerRegistry final : public WorkerRegistry {
   }
 
   void SetRequestHandler(absl::string_view, ClientRequestHandler*) override {}
-  void SetDefaultRequestHandler(ClientRequestHandler*) override {}
+  void SetDefaultRequestHandler(DefaultRequestHandler*) override {}
   void AddObserver(WorkerObserver*) override {}
   void Tick() override {}
   void CloseAll(const absl::Status&) override {}

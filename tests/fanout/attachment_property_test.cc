@@ -48,7 +48,7 @@ class PropertyUpstream final : public Upstream {
   uint64_t Ask(Session* session, const SubscribeAsk& ask) override {
     return interest_->Ask(session, ask);
   }
-  uint64_t Request(Session*, absl::string_view, absl::string_view) override { return 0; }
+  uint64_t Request(Session*, const RequestAsk&) override { return 0; }
   void Forget(uint64_t ask) override { interest_->Forget(ask); }
   void WaitForSlot(Session* /*session*/) override {}
   void StopWaiting(Session* /*session*/) override {}

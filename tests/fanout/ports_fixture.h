@@ -48,7 +48,7 @@ class GrantingUpstream : public Upstream {
     });
     return last_;
   }
-  uint64_t Request(Session*, absl::string_view, absl::string_view) override { return ++last_; }
+  uint64_t Request(Session*, const RequestAsk&) override { return ++last_; }
   void Forget(uint64_t ask) override { asked_.erase(ask); }
   void WaitForSlot(Session* /*session*/) override {}
   void StopWaiting(Session* /*session*/) override {}

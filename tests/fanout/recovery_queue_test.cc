@@ -31,7 +31,7 @@ class CountingUpstream final : public Upstream {
   void Unwant(PatternTable*) override {}
   void Forget(uint64_t ask) override { forgotten.push_back(ask); }
   uint64_t Ask(Session*, const SubscribeAsk&) override { return 0; }
-  uint64_t Request(Session*, absl::string_view, absl::string_view) override { return 0; }
+  uint64_t Request(Session*, const RequestAsk&) override { return 0; }
   void WaitForSlot(Session*) override {}
   void StopWaiting(Session*) override {}
   void SlotsChanged(Service*) override {}

@@ -53,9 +53,9 @@ class RequestAccessTest : public ::testing::Test {
 };
 
 TEST_F(RequestAccessTest, HistoryIsAlwaysAnsweredAndOthersIfNamed) {
-  EXPECT_TRUE(access_.Answers("history"));
-  EXPECT_TRUE(access_.Answers("get_other"));
-  EXPECT_FALSE(access_.Answers("get_nothing"));
+  EXPECT_TRUE(access_.HandlingOf("history", {}).answered);
+  EXPECT_TRUE(access_.HandlingOf("get_other", {}).answered);
+  EXPECT_FALSE(access_.HandlingOf("get_nothing", {}).answered);
 }
 
 TEST_F(RequestAccessTest, HistoryNeedsTheChannel) {

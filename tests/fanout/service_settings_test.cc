@@ -76,9 +76,9 @@ TEST(ServiceSettingsTest, HistoryIsAlwaysAnsweredAndOthersIfNamed) {
   v1::WorkerService service;
   service.add_requests()->set_name("get_patterns");
   const ServiceSettings settings(service);
-  EXPECT_TRUE(settings.requests.Answers("history"));
-  EXPECT_TRUE(settings.requests.Answers("get_patterns"));
-  EXPECT_FALSE(settings.requests.Answers("get_anomalies"));
+  EXPECT_TRUE(settings.requests.HandlingOf("history", {}).answered);
+  EXPECT_TRUE(settings.requests.HandlingOf("get_patterns", {}).answered);
+  EXPECT_FALSE(settings.requests.HandlingOf("get_anomalies", {}).answered);
 }
 
 TEST(ServiceSettingsTest, CorrelationIsAutomaticUnlessForced) {

@@ -42,7 +42,7 @@ class FakeUpstream final : public Upstream {
   void Unwant(PatternTable* table) override { --interest[table->pattern.text()]; }
   void Forget(uint64_t ask) override { forgotten.push_back(ask); }
   uint64_t Ask(Session*, const SubscribeAsk&) override { return 0; }  // the host asks
-  uint64_t Request(Session*, absl::string_view, absl::string_view) override { return 0; }
+  uint64_t Request(Session*, const RequestAsk&) override { return 0; }
   void WaitForSlot(Session*) override {}
   void StopWaiting(Session*) override {}
   void SlotsChanged(Service*) override {}

@@ -142,8 +142,8 @@ class Worker final : public Upstream {
   uint64_t Ask(Session* session, const SubscribeAsk& ask) override {
     return interest_.Ask(session, ask);
   }
-  uint64_t Request(Session* session, absl::string_view request, absl::string_view data) override {
-    return interest_.Request(session, request, data);
+  uint64_t Request(Session* session, const RequestAsk& ask) override {
+    return interest_.Request(session, ask);
   }
   void Forget(uint64_t ask) override { interest_.Forget(ask); }
   void WaitForSlot(Session* /*session*/) override {}

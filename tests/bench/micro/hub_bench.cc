@@ -51,7 +51,7 @@ class GrantingUpstream final : public Upstream {
     });
     return ask;
   }
-  uint64_t Request(Session*, absl::string_view, absl::string_view) override { return ++asks_; }
+  uint64_t Request(Session*, const RequestAsk&) override { return ++asks_; }
   void Forget(uint64_t) override {}
   void WaitForSlot(Session*) override {}
   void StopWaiting(Session*) override {}

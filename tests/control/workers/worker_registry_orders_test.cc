@@ -452,6 +452,27 @@ class FakeHandler final : public ClientRequestHandler {
   std::vector<Reply> replies;
 };
 
+class FakeDefaultHandler final : public DefaultRequestHandler {
+ public:
+  void Handle(uint64_t link, const v1::ClientRequest& request, Reply reply) override {
+    heard.push_back(absl::StrCat(link, " ", request.request()));
+    replies.push_back(std::move(reply));
+  }
+  void Cancel(uint64_t link, const v1::ClientCancel& cancel) override {
+    heard.push_back(absl::StrCat(link, " cancel ", cancel.request_id()));
+  }
+  void LinkGone(uint64_t link) override { heard.push_back(absl::StrCat(link, " gone")); }
+
+  void Answer(const std::string& data) {
+    v1::ClientReply reply;
+    reply.set_data(data);
+    replies.back()(std::move(reply));
+  }
+
+  std::vector<std::string> heard;
+  std::vector<Reply> replies;
+};
+
 class RequestsTest : public WorkerRegistryTest {
  protected:
   void Request(const FakeStream& worker, uint64_t id, const std::string& name) {
@@ -469,7 +490,8 @@ class RequestsTest : public WorkerRegistryTest {
     return sent[0].client_replies().replies(0);
   }
 
-  FakeHandler history_, other_;
+  FakeHandler history_;
+  FakeDefaultHandler other_;
 };
 
 TEST_F(RequestsTest, GoToTheHandlerOfTheirName) {
@@ -479,13 +501,51 @@ TEST_F(RequestsTest, GoToTheHandlerOfTheirName) {
   Request(*worker, 5, "history");
   Request(*worker, 6, "get_pool_status");
   EXPECT_THAT(history_.requests, ElementsAre("history"));
-  EXPECT_THAT(other_.requests, ElementsAre("get_pool_status"));
+  const uint64_t link = worker->link->id();
+  EXPECT_THAT(other_.heard, ElementsAre(absl::StrCat(link, " get_pool_status")));
   history_.Answer(R"({"events":[]})");
   v1::ClientReply reply = TakeReply(worker.get());
   EXPECT_EQ(reply.request_id(), 5u);
   EXPECT_EQ(reply.data(), R"({"events":[]})");
   other_.Answer("{}");
   EXPECT_EQ(TakeReply(worker.get()).request_id(), 6u);
+}
+
+TEST_F(RequestsTest, ThatNobodyWaitsForAreCancelledAndAllOfAWorkerThatIsGone) {
+  registry_->SetDefaultRequestHandler(&other_);
+  const auto first = Attach("worker-0"), second = Attach("worker-1");
+  const uint64_t a = first->link->id(), b = second->link->id();
+  v1::ClientCancel cancel;
+  cancel.set_request_id(7);
+  registry_->OnClientCancel(second->link, cancel);
+  EXPECT_THAT(other_.heard, ElementsAre(absl::StrCat(b, " cancel 7")));
+  other_.heard.clear();
+  registry_->Detach(first->link, absl::UnavailableError("ended"));
+  EXPECT_THAT(other_.heard, ElementsAre(absl::StrCat(a, " gone")));
+  other_.heard.clear();
+  const auto again = Attach("worker-1");
+  EXPECT_THAT(other_.heard, ElementsAre(absl::StrCat(b, " gone")));
+}
+
+TEST_F(RequestsTest, ThatRespondersServeAreToldToAllWorkersNowAndLater) {
+  const auto first = Attach("worker-0");
+  first->Take();
+  const auto registered = [](const char* name) {
+    auto all = std::make_shared<v1::RegisteredRequests>();
+    all->add_services()->add_requests(name);
+    return all;
+  };
+  registry_->SetRegisteredRequests(2, registered("new"));
+  registry_->SetRegisteredRequests(1, registered("old"));
+  const auto second = Attach("worker-1");
+  for (FakeStream* const worker : {first.get(), second.get()}) {
+    std::vector<std::string> told;
+    for (const v1::ControlMessage& message : worker->Take()) {
+      if (!message.has_registered_requests()) continue;
+      told.push_back(message.registered_requests().services(0).requests(0));
+    }
+    EXPECT_THAT(told, ElementsAre("new"));
+  }
 }
 
 TEST_F(RequestsTest, ThatNobodyAnswersAreUnknown) {
