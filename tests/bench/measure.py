@@ -61,6 +61,15 @@ def publish(bin_dir, args, seconds, interest, history=None, workers=1):
         return run_program(bin_dir, server.load_core, "bench_publish", arguments)
 
 
+def publish_python(bin_dir, kind, seconds):
+    """publish_python.py against control, which has a core of its own, as has the publisher."""
+    with FanwireControl(bin_dir) as server:
+        program = pathlib.Path(__file__).with_name("publish_python.py")
+        return run_program("/", server.load_core, servers.PYTHON.lstrip("/"), [
+            program, "--server", f"unix:{server.socket}", "--service", "bench", "--kind", kind,
+            "--seconds", seconds])
+
+
 def link(bin_dir, seconds, workers=4):
     """What a publication costs on its way from control to a worker, at either end.
 

@@ -343,6 +343,16 @@ class Plan:
                          "could take with a core of its own", "link_capacity", "/s",
                          higher=True)],
                  rounds=self.goal_rounds)
+        self.add("publish",
+                 [Case(name, functools.partial(measure.publish_python, kind=kind,
+                                               seconds=4 * seconds))
+                  for name, kind in (("one unary call at a time", "unary"),
+                                     ("Publisher", "publisher"), ("AsyncPublisher", "async"))],
+                 [Metric("publish_python", "one Python process, 512 B: accepted",
+                         "accepted_per_second", "/s", higher=True),
+                  Metric("publish_python_cpu", "one Python process, 512 B: its CPU for an event",
+                         "publisher_cpu_us", "us")],
+                 rounds=self.goal_rounds)
         # As many are under way as keep every queue on the way busy.
         self.add("publish",
                  [load_case(Fanwire, ["--connections", 1, "--window", 256, "--ahead", 4], seconds,

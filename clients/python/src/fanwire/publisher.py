@@ -116,7 +116,7 @@ class _Base:
             service, data = catalog.service_of(service), service
         if data is None:
             payload = b""
-        elif isinstance(data, collections.abc.Mapping):
+        elif type(data) is dict or isinstance(data, collections.abc.Mapping):
             payload = self._dumps(data)
         elif isinstance(data, bytes):
             payload = data
