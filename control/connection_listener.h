@@ -1,15 +1,15 @@
-// ConnectionListener accepts the connections of publishers, operators and workers and hands each
-// over, in place of gRPC's own listener, which stops accepting for good once the process is out of
-// descriptors.
+// ConnectionListener accepts the connections of publishers, operators and workers and hands them to
+// gRPC.  It replaces gRPC's own listener, which stops accepting for good when the process has once
+// run out of descriptors.
 //
-// Over TCP it holds a limited number of connections at once and closes further ones at once.  Out
-// of descriptors, it gives up one that it keeps in reserve to accept and close what waits: clients
-// learn of it and come again, and the thread does not spin.
+// It holds a limited number of TCP connections and closes further ones at once.  When the process
+// is out of descriptors, it uses one that it keeps in reserve to accept and close the connections
+// that wait, so that clients notice and try again, and the thread does not spin.
 //
 // Threading: Listen…(), Start() and Stop() belong to one thread.  A thread of its own accepts and
 //            calls `hand_over`.  The counts are safe from every thread.
-// Ownership: owns the listening sockets.  An accepted descriptor belongs to `hand_over`; who closes
-//            it need not say so.
+// Ownership: owns the listening sockets.  An accepted descriptor belongs to `hand_over`, which may
+//            close it without telling this object.
 // Cost:      at the limit, one fstat() for each held connection, ten times a second at most.
 #pragma once
 
@@ -31,12 +31,12 @@ class ConnectionListener {
   using HandOver = std::function<void(int fd)>;
 
   struct Counts {
-    int64_t tcp_open = 0;             // as of the last look
-    int64_t refused_limit = 0;        // accepted and closed at once: the limit was reached
-    int64_t refused_descriptors = 0;  // the same: out of descriptors
+    int64_t tcp_open = 0;             // at the last count
+    int64_t refused_limit = 0;        // accepted and closed at once because of the limit
+    int64_t refused_descriptors = 0;  // closed because the process was out of descriptors
   };
 
-  // `max_tcp` is how many TCP connections are held at once.
+  // Holds at most `max_tcp` TCP connections at the same time.
   static std::unique_ptr<ConnectionListener> Make(size_t max_tcp, HandOver hand_over);
 
   virtual ~ConnectionListener() = default;  // Stop()
@@ -53,7 +53,7 @@ class ConnectionListener {
   //   UNAVAILABLE  the file cannot be made
   virtual absl::Status ListenUnix(const std::string& path) = 0;
 
-  // Begins to accept.
+  // Starts to accept connections.
   virtual void Start() = 0;
 
   // Stops accepting, closes the sockets and removes the unix socket's file.

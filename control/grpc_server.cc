@@ -95,7 +95,8 @@ class GrpcServerImpl final : public GrpcServer {
       return CannotListen("control.grpc_listen", config.grpc_listen(), port.status());
     }
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr) return absl::FailedPreconditionError("gRPC does not start");
+    if (server_ == nullptr)
+      return absl::FailedPreconditionError("the gRPC server cannot be started");
     for (const char* const name : kServices) {
       server_->GetHealthCheckService()->SetServingStatus(name, true);
     }

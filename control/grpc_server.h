@@ -38,14 +38,14 @@ class GrpcServer {
 
   virtual ~GrpcServer() = default;  // Stop()
 
-  // Makes the unix socket at `path` again: somebody has deleted its file.
+  // Makes the unix socket at `path` again, after somebody has deleted its file.
   //   UNAVAILABLE  the file cannot be made
   virtual absl::Status ListenAgain(const std::string& path) = 0;
 
   // The connections.  Safe from every thread.
   virtual void CollectMetrics(MetricSink& sink) const = 0;
 
-  // Accepts nobody any more, and ends all calls, those that still run after 300 ms too.
+  // Stops accepting connections and ends all calls, after at most 300 ms.
   virtual void Stop() = 0;
 };
 

@@ -204,8 +204,8 @@ absl::Status Reload::GoBack(const ConfigInForce& before, const std::string& refu
   target_->PushConfig(*before.config, version);
   const auto states = AwaitWorkers();
   if (!states.ok()) return states.status();
-  std::string message = absl::StrCat("refused by ", refusals,
-                                     "; the configuration before stays, as version ", version);
+  std::string message = absl::StrCat(
+      "refused by ", refusals, "; the previous configuration stays in force, as version ", version);
   if (const std::string again = Refusals(*states); !again.empty()) {
     absl::StrAppend(&message, ", which was refused by ", again);
   }

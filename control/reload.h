@@ -1,11 +1,11 @@
-// Reload reads the configuration again while control runs and puts in force what can change: first
-// in the workers, then, when each that is attached has acknowledged it, in control.
+// Reload reads the configuration again while control runs, and puts the settings in force that can
+// change: first in the workers, then, when each attached worker has acknowledged them, in control.
 //
 // Threading: Request() and BeginStop() are safe from every thread and never block; workers are
 //            awaited and answers given on a thread of Reload's own.  One reload runs at a time:
 //            requests that come meanwhile wait for the next one, which answers all of them.  Files
-//            are read on a thread for each reload, which is left behind if a file system does not
-//            answer while control stops.
+//            are read on a thread of their own for each reload.  Control stops without waiting for
+//            that thread, because a file system may not answer.
 // Ownership: borrows the target and the clock.
 #pragma once
 
@@ -41,14 +41,14 @@ class ReloadTarget {
 
   // Sends `config` to every worker that is attached, and to those that attach later.
   virtual void PushConfig(const v1::Config& config, uint64_t version) = 0;
-  // What became of the configuration that was pushed last, for each attached worker.
+  // Returns each attached worker's answer to the configuration that was sent last.
   virtual std::vector<v1::WorkerConfigState> ConfigStates() const = 0;
 
   // Lets publishers reach these services, before the workers open their ports.
   virtual void AdmitServices(std::shared_ptr<const ServiceTable> services) = 0;
   // Puts `config` in force in this process; the workers have it by then.
   virtual void PutInForce(std::shared_ptr<const v1::Config> config, uint64_t version) = 0;
-  // Gives the configuration in force another version: a worker refused a newer one.
+  // Gives the configuration in force another version, after a worker has refused a newer one.
   virtual void SetVersion(uint64_t version) = 0;
 };
 
@@ -68,18 +68,18 @@ class Reload {
   Reload(const Reload&) = delete;
   Reload& operator=(const Reload&) = delete;
 
-  // Reads the file after this call and answers when it is in force, or why it is not.
+  // Reads the file after this call.  Answers when it is in force, or with the reason why it is not.
   //   INVALID_ARGUMENT     file:line:column: what is wrong, a line each; nothing changes
-  //   FAILED_PRECONDITION  a worker refused it; the one before stays, and the workers have it again
+  //   FAILED_PRECONDITION  a worker refused it; the previous one stays in force in all workers
   //   UNAVAILABLE          Stop() was called
   void Request(Done done);
 
-  // Adds whether the last reload succeeded, and when it ended.  Before the first one the start
-  // counts: it read the configuration, too.
+  // Adds whether the last reload succeeded, and when it ended.  Before the first reload these are
+  // those of the start, which also reads the configuration.
   void CollectMetrics(MetricSink& sink) const;
 
-  // Ends the reload that runs, and answers it and those that wait with UNAVAILABLE.  Changes
-  // nothing from now on, except what is being put in force at this moment.
+  // Ends the running reload, and answers it and the waiting ones with UNAVAILABLE.  Nothing is
+  // changed any more, except a configuration that is being put in force at this moment.
   void BeginStop();
   // BeginStop(); returns when the thread has ended.  Does not wait for files.
   void Stop();
@@ -93,10 +93,10 @@ class Reload {
   Response ReloadOnce();
   // Reads the file on a thread of its own.
   absl::StatusOr<LoadedConfig> Load();
-  // Gives the workers again what was in force before.
+  // Sends the previous configuration to the workers again.
   absl::Status GoBack(const ConfigInForce& before, const std::string& refusals);
-  // Waits until every worker has answered what was pushed last, one has refused it, or the time is
-  // over.
+  // Waits until every worker has answered the last configuration, a worker has refused it, or the
+  // time is over.
   absl::StatusOr<States> AwaitWorkers();
   bool stopping() const;
 

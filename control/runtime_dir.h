@@ -1,7 +1,7 @@
-// RuntimeDir is the folder of control's socket and of the workers' locks, which one control at a
-// time holds.
+// RuntimeDir is the folder of control's socket and of the workers' locks.  Only one control at a
+// time can hold it.
 //
-// Threading: none.
+// Threading: one thread at a time.
 // Ownership: holds the folder's lock until it is destroyed, or until the process ends.
 #pragma once
 
@@ -18,8 +18,8 @@ class RuntimeDir {
   RuntimeDir(const RuntimeDir&) = delete;
   RuntimeDir& operator=(const RuntimeDir&) = delete;
 
-  // Makes the folder of `socket` if it is missing, takes its lock, and removes the socket that a
-  // control left behind which is gone.  Removes nothing else.
+  // Makes the folder of `socket` if it is missing, takes its lock, and removes a socket that an
+  // earlier control has left behind.  Removes nothing else.
   //   FAILED_PRECONDITION  the folder cannot be made or is somebody else's; another control holds
   //                        it; something other than an abandoned socket is at `socket`
   absl::Status Take(const std::string& socket);
@@ -29,7 +29,7 @@ class RuntimeDir {
   //   FAILED_PRECONDITION  as above; another control has taken its place
   absl::Status Restore();
 
-  // Of the socket that was given to Take().
+  // The path of the socket that was given to Take().
   const std::string& path() const { return path_; }
 
  private:

@@ -14,21 +14,21 @@
 namespace fanwire::control {
 
 struct ServerOptions {
-  std::string config_file;  // empty: there is none, and no reload
+  std::string config_file;  // empty: there is no file, and nothing to reload
   ConfigOverrides overrides;
   std::string worker_program;  // path of fanwire-fanout
 };
 
 class Server {
  public:
-  // Starts with `config`, as LoadConfig() made it of the file.
+  // Starts control with `config`, which LoadConfig() has made from the file.
   //   FAILED_PRECONDITION  another control uses the same socket; an address cannot be listened on
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        LoadedConfig config);
 
   virtual ~Server() = default;
 
-  // Reads the configuration again, as `wsctl config reload` does; says in the log what came of it.
+  // Reads the configuration again, as `wsctl config reload` does, and logs the result.
   virtual void Reload() = 0;
 
   // Refuses publishers, drains the workers, finishes receipts and ends.  Takes at most

@@ -1,5 +1,5 @@
 // SocketWatch notices that the file of control's unix socket was deleted, as cleaners of /tmp do,
-// and has it made again: workers that restart could not attach otherwise.
+// and makes it again.  Without the file, workers that restart cannot attach.
 //
 // Threading: safe from every thread; Stop() waits for a Check() that runs.
 // Ownership: borrows the folder, which only Check() touches from now on.
@@ -21,11 +21,10 @@ class SocketWatch {
   // `bind` makes the socket `path` and listens on it.
   SocketWatch(std::string path, RuntimeDir* folder, std::function<absl::Status()> bind);
 
-  // Has the socket made again if its file is missing.  A file that somebody has put in its place
-  // stays.
+  // Makes the socket again if its file is missing.  Does not touch another file in its place.
   void Check();
 
-  // Nothing is made any more when this has returned.
+  // The socket is not made again when this has returned.
   void Stop();
 
  private:
@@ -38,7 +37,7 @@ class SocketWatch {
   // Held while the socket is made, so that Stop() waits.
   Mutex mu_{LockRank::kStreams};
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
-  bool failed_ ABSL_GUARDED_BY(mu_) = false;  // the last check; it is in the log
+  bool failed_ ABSL_GUARDED_BY(mu_) = false;  // the last check failed, which was logged
 };
 
 }  // namespace fanwire::control

@@ -264,7 +264,7 @@ class Checker {
       const bool keys = !service.keys().empty() || !config_.auth().keys().empty();
       if (listener.auth_required() && !keys) {
         Fault(at + ".auth_required",
-              "a token is demanded, but there is no key to check it: set keys (is the variable "
+              "a token is required, but there is no key to check it: set keys (is the variable "
               "of the secret set?)");
       }
       if (is_address && !listener.auth_required() && !IsLoopback(listener.host()) &&

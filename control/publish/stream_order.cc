@@ -25,12 +25,12 @@ void StreamOrder::End() {
 absl::Status StreamOrder::Refusal(PublisherLog::Claim claim, uint64_t seq) const {
   switch (claim) {
     case PublisherLog::Claim::kConflict:
-      return absl::AlreadyExistsError(
-          absl::StrCat("seq ", seq, ": this publisher_id sent another event with it"));
+      return absl::AlreadyExistsError(absl::StrCat(
+          "seq ", seq, " belongs to another event of this publisher_id; count seq up"));
     case PublisherLog::Claim::kStale:
-      return absl::FailedPreconditionError(
-          absl::StrCat("publisher_id \"", publisher_id_,
-                       "\": a later stream has said hello with it, and only that one may publish"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "publisher_id \"", publisher_id_,
+          "\": another stream has said hello with it later; only that one may publish"));
     default:
       return absl::AlreadyExistsError(absl::StrCat("seq ", seq, ": not above ", log_->last(),
                                                    ", the last one of this publisher_id"));

@@ -83,9 +83,10 @@ class HistoryHandler final : public ClientRequestHandler {
                          .since = std::nullopt};
     if (const Json& limit = field("limit"); !limit.is_null()) {
       if (!limit.is_number_integer() || limit < 1 || limit > kMaxEvents) {
-        return Refuse("INVALID_REQUEST",
-                      absl::StrCat("history: data.limit is no whole number from 1 to ", kMaxEvents),
-                      reply);
+        return Refuse(
+            "INVALID_REQUEST",
+            absl::StrCat("history: data.limit is not a whole number from 1 to ", kMaxEvents),
+            reply);
       }
       asked.limit = limit.get<size_t>();
     }

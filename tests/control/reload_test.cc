@@ -340,9 +340,11 @@ TEST_F(ReloadTest, WhatAWorkerRefusesIsTakenBack) {
   Start();
   Write("limits: {max_batch: 666}\nservices: [{name: a, port: 1}, {name: b, port: 2}]\n");
   reload_->Request(answers_.Add());
-  EXPECT_THAT(answers_.Await(0),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       "refused by worker-0: taken; the configuration before stays, as version 3"));
+  EXPECT_THAT(
+      answers_.Await(0),
+      StatusIs(
+          absl::StatusCode::kFailedPrecondition,
+          "refused by worker-0: taken; the previous configuration stays in force, as version 3"));
   EXPECT_THAT(target_.pushed(), ElementsAre(2u, 3u));
   EXPECT_THAT(target_.admitted(), ElementsAre("a"));
   EXPECT_EQ(target_.config().version, 3u);

@@ -161,7 +161,7 @@ TEST_F(PublishResumeTest, ASeqIsNotUsedForTwoEvents) {
   ASSERT_THAT(receipts, SizeIs(3));
   EXPECT_EQ(receipts[1].receipt().status().code(), 6);
   EXPECT_EQ(receipts[1].receipt().status().message(),
-            "seq 1: this publisher_id sent another event with it");
+            "seq 1 belongs to another event of this publisher_id; count seq up");
   EXPECT_TRUE(receipts[2].receipt().duplicate());
   EXPECT_EQ(Accepted(), 1);
 }
@@ -196,10 +196,11 @@ TEST_F(PublishResumeTest, WhatAnOlderStreamStillHoldsIsNotPublishedAfterANewerOn
   // Now the older stream is read on.
   EXPECT_TRUE(WaitFor([&] { return ReportAll() > 0; }));
   older.Drain();
-  EXPECT_THAT(older.Finish(),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       "publisher_id \"me\": a later stream has said hello with it, and only that "
-                       "one may publish"));
+  EXPECT_THAT(
+      older.Finish(),
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               "publisher_id \"me\": another stream has said hello with it later; only that "
+               "one may publish"));
   EXPECT_EQ(Accepted(), 20);
   newer.Send({21});
   EXPECT_EQ(newer.ReadReceipts(1)[0].receipt().position().offset(), 21);

@@ -88,11 +88,12 @@ TEST_F(StreamOrderTest, EveryRefusalSaysWhatIsWrong) {
   EXPECT_EQ(Take(&order_, 7), Claim::kNew);
   EXPECT_THAT(order_.Refusal(Claim::kUnknown, 6),
               StatusIs(kExists, "seq 6: not above 7, the last one of this publisher_id"));
-  EXPECT_THAT(order_.Refusal(Claim::kConflict, 7),
-              StatusIs(kExists, "seq 7: this publisher_id sent another event with it"));
+  EXPECT_THAT(
+      order_.Refusal(Claim::kConflict, 7),
+      StatusIs(kExists, "seq 7 belongs to another event of this publisher_id; count seq up"));
   EXPECT_THAT(order_.Refusal(Claim::kStale, 8),
               StatusIs(absl::StatusCode::kFailedPrecondition,
-                       "publisher_id \"p\": a later stream has said hello with it, and only that "
+                       "publisher_id \"p\": another stream has said hello with it later; only that "
                        "one may publish"));
   order_.End();
 }
