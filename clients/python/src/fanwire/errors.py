@@ -25,6 +25,26 @@ class EventRefused(PublisherError):
         return f"{self.service} {self.channel} {self.event}: {self.code}: {self.message}"
 
 
+class RequestError(PublisherError):
+    """A handler raises it: the client gets this error instead of an answer.
+
+    code  NOT_FOUND, INVALID_REQUEST, FORBIDDEN, UNAVAILABLE (another process is asked, if there is
+          one) or INTERNAL_ERROR (the client reads only "Internal server error")
+    """
+
+    CODES = ("NOT_FOUND", "INVALID_REQUEST", "FORBIDDEN", "UNAVAILABLE", "INTERNAL_ERROR")
+
+    def __init__(self, code, message=""):
+        if code not in self.CODES:
+            raise ValueError(f"code {code!r}: expected one of {', '.join(self.CODES)}")
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self):
+        return f"{self.code}: {self.message}"
+
+
 class EventDropped(PublisherError):
     """The buffer was full, and this event was the oldest one that had not been sent."""
 

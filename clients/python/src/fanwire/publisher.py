@@ -10,21 +10,26 @@ events in a message, and keep events while control is away: see docs/publishing.
 """
 import asyncio
 import collections.abc
+import concurrent.futures
+import inspect
 import math
+import os
+import socket
+import threading
 import time
 
 from google.protobuf.message import Message
 
 from fanwire import encoding
 from fanwire.errors import (BufferFull, EventDropped, EventRefused, PublisherClosed,
-                            PublisherError, ReceiptTimeout)
+                            PublisherError, ReceiptTimeout, RequestError)
 from fanwire.receipt import Delivery, PendingReceipt, Receipt
 from fanwire.stream import Stream
 from fanwire.target import Target
 
 __all__ = ["AsyncPublisher", "BufferFull", "Delivery", "EventDropped", "EventRefused",
            "PendingReceipt", "Publisher", "PublisherClosed", "PublisherError", "Receipt",
-           "ReceiptTimeout"]
+           "ReceiptTimeout", "RequestError"]
 
 WHEN_FULL = ("block", "raise", "drop_oldest")
 
@@ -68,8 +73,15 @@ class _Base:
         self._block_timeout = block_timeout
         self._dumps = dumps
         self._close_timeout = close_timeout
+        self._target = Target(target, token, metadata, credentials)
+        self._backoff = backoff
+        self._responders = {}     # by service
+        self._serves = False      # they are started
+        self._executor = None     # of Publisher's handlers
+        self._loop = None         # of AsyncPublisher's
+        self._tasks = set()       # likewise
         self._stream = Stream(
-            Target(target, token, metadata, credentials), level=level, wait=wait,
+            self._target, level=level, wait=wait,
             max_pending=max_pending, max_pending_bytes=max_pending_bytes, when_full=when_full,
             backoff=backoff, idempotency_keys=idempotency_keys, on_refused=on_refused)
 
@@ -99,6 +111,56 @@ class _Base:
         counts = self._stream.counts
         return {name: counts[name]
                 for name in ("accepted", "refused", "dropped", "resent", "connections")}
+
+    def serve(self, service, *names, max_concurrent=0):
+        """A decorator: the function answers clients' requests of these names.
+
+            @publisher.serve("fastblocks", "get_state")
+            def get_state(request):
+                return {"state_path": request.data["state_path"], "value": 5}
+
+        names           exact, or with a last "*" for every name that begins so
+        max_concurrent  how many requests of the service may be without an answer at once; 0: as
+                        many as control allows.  That of the service's first function holds
+
+        The function gets a fanwire.serving.Request and returns the answer: a dict, or a JSON object
+        as str or bytes.  It raises RequestError for an error that the client is to read.  Serving
+        begins with the publisher's `with` block, or with start_serving().
+        """
+        if not names or not all(isinstance(name, str) for name in names):
+            raise TypeError('serve: expected the names of requests, as in serve("fastblocks", '
+                            '"get_state")')
+
+        def decorator(function):
+            self._check_handler(function)
+            responder = self._responders.get(service)
+            if responder is None:
+                from fanwire.serving import Responder  # takes time that few programs need spend
+                responder = self._responders[service] = Responder(
+                    self._target, service, run=self._run_handler, dumps=self._dumps,
+                    max_concurrent=max_concurrent, backoff=self._backoff,
+                    responder_id=f"{socket.gethostname()}:{os.getpid()}"[:128])
+            for name in names:
+                responder.add(name, function)
+            if self._serves:
+                responder.start()
+            return function
+        return decorator
+
+    def start_serving(self):
+        """Begins to serve what serve() has functions for, in the background."""
+        self._serves = True
+        for responder in self._responders.values():
+            responder.start()
+
+    @property
+    def serving(self):
+        """Whether control gives this process the requests of all its functions."""
+        return self._serves and all(each.serving() for each in self._responders.values())
+
+    def _stop_serving(self, timeout):
+        for responder in self._responders.values():
+            responder.stop(timeout)
 
     def call_tool(self, tool, service, timeout=1.0):
         """Asks control by a tool: HealthCheck, GetStatus, ListRooms or GetMetrics.
@@ -159,6 +221,28 @@ class Publisher(_Base):
         """Waits until there is a connection.  Not needed: publish() connects."""
         self._stream.connect(timeout)
 
+    def serve_forever(self):
+        """Serves what serve() has functions for, until the program ends (KeyboardInterrupt)."""
+        self.start_serving()
+        threading.Event().wait()
+
+    def _check_handler(self, function):
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function.__qualname__} is a coroutine function: AsyncPublisher "
+                            "serves those")
+
+    def _run_handler(self, handler, request, answer):
+        def run():
+            try:
+                result = handler(request)
+            except BaseException as error:
+                result = error
+            answer(result)
+        if self._executor is None:
+            self._executor = concurrent.futures.ThreadPoolExecutor(
+                thread_name_prefix="fanwire-handler")
+        self._executor.submit(run)
+
     def flush(self, timeout=None):
         """Waits until all events that were published before have an outcome, or raises
         ReceiptTimeout after `timeout` seconds."""
@@ -170,9 +254,14 @@ class Publisher(_Base):
         Raises ReceiptTimeout if events had no receipt after `timeout` seconds (default:
         close_timeout); those are lost.
         """
-        self._stream.close(self._close_timeout if timeout is None else timeout)
+        timeout = self._close_timeout if timeout is None else timeout
+        self._stop_serving(timeout)
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+        self._stream.close(timeout)
 
     def __enter__(self):
+        self.start_serving()
         return self
 
     def __exit__(self, error_type, error, traceback):
@@ -217,6 +306,38 @@ class AsyncPublisher(_Base):
         if not self.connected:
             raise ReceiptTimeout(f"no connection after {timeout} s; {self.state()}")
 
+    async def serve_forever(self):
+        """Serves what serve() has functions for, until the task is cancelled."""
+        self.start_serving()
+        await asyncio.get_running_loop().create_future()
+
+    def start_serving(self):
+        """Begins to serve what serve() has functions for, in this event loop."""
+        self._loop = asyncio.get_running_loop()
+        super().start_serving()
+
+    def _check_handler(self, function):
+        pass
+
+    def _run_handler(self, handler, request, answer):
+        async def run():
+            try:
+                result = handler(request)
+                if inspect.isawaitable(result):
+                    result = await result
+            except BaseException as error:
+                answer(error)
+                if not isinstance(error, Exception):
+                    raise
+                return
+            answer(result)
+
+        def begin():
+            task = self._loop.create_task(run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._loop.call_soon_threadsafe(begin)
+
     async def flush(self, timeout=None):
         """Waits until all events that were published before have an outcome, or raises
         ReceiptTimeout after `timeout` seconds."""
@@ -226,6 +347,8 @@ class AsyncPublisher(_Base):
     async def close(self, timeout=None):
         """As Publisher.close()."""
         timeout = self._close_timeout if timeout is None else timeout
+        if self._responders:
+            await asyncio.get_running_loop().run_in_executor(None, self._stop_serving, timeout)
         self._stream.begin_close()
         await self._wait(self._stream.empty, timeout)
         error = self._stream.flush_timeout(timeout)
@@ -246,6 +369,7 @@ class AsyncPublisher(_Base):
                 return False
 
     async def __aenter__(self):
+        self.start_serving()
         return self
 
     async def __aexit__(self, error_type, error, traceback):

@@ -10,7 +10,6 @@ Threading: as Buffer.  A thread of its own connects and reads; gRPC's thread tha
 import atexit
 import collections
 import os
-import random
 import threading
 import time
 import uuid
@@ -19,6 +18,7 @@ import weakref
 import grpc
 
 from fanwire import encoding, messages
+from fanwire.backoff import Backoff
 from fanwire.buffer import Buffer, log
 from fanwire.errors import EventRefused, PublisherClosed, PublisherError, ReceiptTimeout
 
@@ -60,7 +60,7 @@ class Stream(Buffer):
         # The other half of the buffer has not been sent, so that something can be dropped.
         self._max_in_flight = max(1, self._max_pending // 2)
         self._max_in_flight_bytes = max(1, self._max_pending_bytes // 2)
-        self._first_backoff, self._max_backoff = backoff
+        self._backoff = Backoff(*backoff)
         self._batch_events = BATCH_EVENTS
         self._thread = None
         self._connection = None
@@ -198,7 +198,6 @@ class Stream(Buffer):
     # ------------------------------------------------------------------------- the connection
 
     def _run(self):
-        failures = 0
         tell = True
         while True:
             connection = Connection()
@@ -215,15 +214,12 @@ class Stream(Buffer):
                 self._tell()
                 if self._stopped:
                     return
-            failures = 0 if connection.progress else failures + 1
-            pause = min(self._max_backoff, self._first_backoff * 2 ** min(failures, 30))
-            pause *= random.uniform(0.5, 1)
             if tell:
                 tell = False
                 log.warning("connection to %s: %s; events are kept and sent later",
                             connection.address, self._last_error)
             with self._lock:
-                deadline = time.monotonic() + pause
+                deadline = time.monotonic() + self._backoff.next(connection.progress)
                 while not self._stopped and time.monotonic() < deadline:
                     self._work.wait(max(0, deadline - time.monotonic()))
 
