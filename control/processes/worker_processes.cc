@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -31,16 +30,9 @@ constexpr absl::Duration kLongestTurn = absl::Seconds(2);
 // heartbeat to send every second.
 constexpr absl::Duration kShortestLook = absl::Seconds(3);
 
-constexpr std::array<absl::string_view, kProcessStates> kStateNames = {
-    "starting", "running", "draining", "dead", "backoff", "stopped"};
-
 std::string WorkerId(uint32_t number) { return absl::StrCat("worker-", number); }
 
 }  // namespace
-
-absl::string_view ProcessStateName(ProcessState state) {
-  return kStateNames[static_cast<size_t>(state)];
-}
 
 WorkerProcesses::WorkerProcesses(SupervisorOptions options, absl::Duration now, ProcessHost* host,
                                  WorkerCommands* commands, Post post)
