@@ -20,6 +20,7 @@
 #include "control/routing/channel_table.h"
 #include "control/routing/publish_receipts.h"
 #include "control/routing/receipt_tracker.h"
+#include "control/routing/wake_list.h"
 #include "proto/channel_name.h"
 #include "proto/policies.h"
 
@@ -42,21 +43,6 @@ struct Copy {
   size_t shard = 0;  // index of its channel's shard
   std::shared_ptr<ChannelState> channel;
   PublicationPtr publication;
-};
-
-// The links on which a run has queued something and whose writers must still be woken.
-class WakeList {
- public:
-  void Add(const std::shared_ptr<WorkerLink>& link) {
-    if (std::find(links_.begin(), links_.end(), link) == links_.end()) links_.push_back(link);
-  }
-  void Flush() {
-    for (const std::shared_ptr<WorkerLink>& link : links_) link->Flush();
-    links_.clear();
-  }
-
- private:
-  std::vector<std::shared_ptr<WorkerLink>> links_;
 };
 
 class RouterImpl;

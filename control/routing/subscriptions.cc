@@ -10,6 +10,7 @@
 #include "control/routing/channel_directory.h"
 #include "control/routing/delivery_report.h"
 #include "control/routing/receipt_tracker.h"
+#include "control/routing/repair_page.h"
 #include "proto/channel_name.h"
 #include "proto/interest_hash.h"
 #include "proto/policies.h"
@@ -21,18 +22,6 @@ namespace {
 constexpr size_t kDefaultPageBytes = 256 << 10;
 // A page must fit into one gRPC message, and a receiver accepts messages up to 4 MiB.
 constexpr size_t kMaxPageBytes = 1 << 20;
-// A repair reads this much at a time while it holds the channel's lock.
-constexpr size_t kRepairPageBytes = 64 << 10;
-
-const char* GoneReason(const ChannelState& channel) {
-  return channel.log->policy().size == 0 ? "history_disabled" : "history_expired";
-}
-
-// Returns the offset where history begins, or the offset after the head if history is empty.
-int64_t FirstKept(ChannelState* channel, absl::Duration now) {
-  const int64_t oldest = channel->log->Describe(now).oldest_offset;
-  return oldest == 0 ? channel->routed + 1 : std::min(oldest, channel->routed + 1);
-}
 
 uint64_t HashOf(const InterestView& interest) {
   return InterestHash(interest.service, interest.dialect, interest.channel);
@@ -89,8 +78,6 @@ class SubscriptionsImpl final : public Subscriptions {
                                             ChannelLink* wanting);
   // While the link's queue has room, answers deferred subscribes and sends pages of dirty channels.
   void Repair(const std::shared_ptr<WorkerLink>& link);
-  // Queues one page of a dirty channel that WorkerLink::NextDirty() returned.
-  void RepairPage(const std::shared_ptr<WorkerLink>& link, DirtyChannel dirty);
 
   ChannelDirectory* const directory_;
   ReceiptTracker* const receipts_;
@@ -448,9 +435,14 @@ void SubscriptionsImpl::Repair(const std::shared_ptr<WorkerLink>& link) {
           AnswerOrDefer(link, std::move(request), Turn::kLater);
         }
         for (size_t n = link->waiting_count(); n > 0 && link->HasRoom(); --n) {
-          DirtyChannel dirty = link->NextDirty();
+          const DirtyChannel dirty = link->NextDirty();
           if (dirty.channel == nullptr) break;
-          RepairPage(link, std::move(dirty));
+          QueueRepairPage(link, dirty, directory_, clock_->Now(), [&]() -> EngineCallback {
+            return [this, link, dirty](const absl::Status&) {
+              link->MarkDirtyAgain(dirty, dirty.since);
+              Repair(link);
+            };
+          });
         }
       }
       link->FlushQueue();
@@ -459,53 +451,6 @@ void SubscriptionsImpl::Repair(const std::shared_ptr<WorkerLink>& link) {
     // because this one was still running.
     if (!link->FlushQueue()) return;
   }
-}
-
-void SubscriptionsImpl::RepairPage(const std::shared_ptr<WorkerLink>& link, DirtyChannel dirty) {
-  const absl::Duration now = clock_->Now();
-  const std::shared_ptr<ChannelState> channel = dirty.channel;
-  ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(*channel));
-  MutexLock lock(&shard.mu);
-  ChannelLink* const wanting = channel->Find(link.get());
-  if (wanting == nullptr || !wanting->dirty) return link->FinishDirty(dirty);
-  if (channel->log == nullptr || wanting->next_offset > channel->routed) {
-    wanting->dirty = false;
-    return link->FinishDirty(dirty);
-  }
-  ChannelDirectory::Introduce(*channel, wanting, wanting->next_offset - 1);
-  std::vector<PublicationPtr> page;
-  switch (channel->log->ReadAfter(wanting->next_offset - 1, channel->routed, kRepairPageBytes, now,
-                                  &page, [&]() -> EngineCallback {
-                                    return [this, link, dirty](const absl::Status&) {
-                                      link->MarkDirtyAgain(dirty, dirty.since);
-                                      Repair(link);
-                                    };
-                                  })) {
-    case ReadOutcome::kFetching:
-      return;  // the channel stays dirty until the callback runs
-    case ReadOutcome::kGone: {
-      const int64_t first = FirstKept(channel.get(), now);
-      link->Gap(wanting->handle, wanting->next_offset, first - 1, GoneReason(*channel),
-                channel->epoch());
-      wanting->next_offset = first;
-      break;
-    }
-    case ReadOutcome::kOk:
-      for (const PublicationPtr& publication : page) {
-        // If the publication has expired, the link sends a gap of one offset instead.
-        link->Deliver(wanting->handle, publication, /*repair=*/true);
-        wanting->next_offset = publication->offset() + 1;
-      }
-      break;
-  }
-  if (wanting->next_offset > channel->routed) {
-    wanting->dirty = false;
-    link->FinishDirty(dirty);
-    link->CountRepair();
-    return;
-  }
-  const absl::Duration since = page.empty() ? dirty.since : page.back()->received_at();
-  link->MarkDirtyAgain(std::move(dirty), since);
 }
 
 }  // namespace
