@@ -141,9 +141,14 @@ uint64_t Connection::messages_sent() const { return group_->table_->slot(fd()).m
 
 void Connection::OnReady(uint32_t ready) {
   if ((ready & kWritable) != 0) Flush();
-  if ((ready & kReadable) == 0 || state_ == State::kDead) return;
-  if (!reading_paused()) return ReadSome();
-  if ((ready & kBroken) != 0) HandleEnd();
+  if (state_ == State::kDead) return;
+  if (!reading_paused()) {
+    if ((ready & (kReadable | kEnded)) != 0) ReadSome();
+  } else if ((ready & kBroken) != 0) {
+    HandleEnd();
+  } else if ((ready & kEnded) != 0) {
+    HandleEndWhilePaused();
+  }
 }
 
 void Connection::OnDeadline() {
@@ -376,6 +381,14 @@ bool Connection::HeardWhilePaused() {
   return std::exchange(held_->arrived, arrived) != arrived || arrived > bytes_received_;
 }
 
+void Connection::HandleEndWhilePaused() {
+  if (held_->handled == held_->bytes.size() && bytes_arrived() == bytes_received_) {
+    return HandleEnd();
+  }
+  held_->ended = true;
+  UpdateInterest();
+}
+
 std::optional<absl::Duration> Connection::Acknowledged() {
   const size_t under_way = socket_.unacknowledged_bytes();
   const uint64_t acknowledged = bytes_sent() - under_way;
@@ -461,7 +474,11 @@ SendOutcome Connection::WatchIfQueued(SendOutcome outcome) {
 
 void Connection::UpdateInterest() {
   uint32_t interest = 0;
-  if (!reading_paused()) interest |= kReadable;
+  if (!reading_paused()) {
+    interest |= kReadable;
+  } else if (!held_->ended) {
+    interest |= kEnded;
+  }
   if (watching_writes_) interest |= kWritable;
   group_->loop_->ChangeInterest(fd(), interest);
 }

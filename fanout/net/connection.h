@@ -14,6 +14,8 @@
 // Input: the messages of one read are handled one after the other, until the loop's slice is over
 // or reading is paused.  The rest of the read is held, and comes first when reading goes on.
 // Reading pauses for a client that pings faster than its limit, until it is within it again.
+// What a peer sent before it finished sending is handled after the pause; a connection that is
+// broken ends at once.
 //
 // How a session with a backlog policy should use it: offer while !has_backlog(); once an Offer() is
 // kQueued keep further events in the session's own backlog, and on OnDrained() offer the next batch
@@ -163,7 +165,8 @@ class Connection final : public Watcher, public Deadline {
     size_t handled = 0;             // bytes at the front that are done
     EventLoop::TimerId resume = 0;  // ends the pause; 0: there is none
     absl::Duration until;           // when `resume` is due
-    uint64_t arrived = 0;           // bytes_arrived() at the last look of the keepalive timer
+    bool ended = false;    // the peer has finished sending; what is unread comes after the pause
+    uint64_t arrived = 0;  // bytes_arrived() at the last look of the keepalive timer
   };
 
   Connection(ConnectionGroup* group, int fd, const PeerAddress& peer, bool over_cap);
@@ -185,6 +188,8 @@ class Connection final : public Watcher, public Deadline {
   void CountPing();
   // Whether something has come from the client during the pause, or may be unread in the kernel.
   bool HeardWhilePaused();
+  // The peer has finished sending during a pause: what it has sent is read after the pause.
+  void HandleEndWhilePaused();
   void UpdateInterest();
   void SendPong(FramePtr pong);
   void HandleHandshake(const WsEvent& event);

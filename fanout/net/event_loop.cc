@@ -37,17 +37,20 @@ absl::Duration SteadyNow() {
   return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
 
-// Who does not read would not see that the peer has finished sending.
 uint32_t ToEpoll(uint32_t interest) {
-  return ((interest & kReadable) != 0 ? uint32_t{EPOLLIN} : uint32_t{EPOLLRDHUP}) |
-         ((interest & kWritable) != 0 ? uint32_t{EPOLLOUT} : 0);
+  uint32_t events = 0;
+  if ((interest & kReadable) != 0) events |= EPOLLIN;
+  if ((interest & kWritable) != 0) events |= EPOLLOUT;
+  if ((interest & kEnded) != 0) events |= EPOLLRDHUP;
+  return events;
 }
 
 uint32_t FromEpoll(uint32_t events) {
   uint32_t ready = 0;
-  if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) ready |= kReadable;
+  if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) ready |= kReadable;
   if ((events & EPOLLOUT) != 0) ready |= kWritable;
-  if ((events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) ready |= kBroken;
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) ready |= kBroken;
+  if ((events & EPOLLRDHUP) != 0) ready |= kEnded;
   return ready;
 }
 

@@ -34,10 +34,13 @@
 
 namespace fanwire::fanout {
 
-// The bits of what a descriptor is watched for.  kBroken is never asked for: a hang-up or an error
-// of the descriptor is reported to every watcher, and the end of what the peer sends to one that
-// does not watch for kReadable.
-enum IoReadiness : uint32_t { kReadable = 1, kWritable = 2, kBroken = 4 };
+// The bits of what a descriptor is watched for.
+enum IoReadiness : uint32_t {
+  kReadable = 1,
+  kWritable = 2,
+  kBroken = 4,  // a hang-up or an error; every watcher is told, none asks for it
+  kEnded = 8,   // the peer has finished sending; for a watcher that does not read for now
+};
 
 // Watcher is called when a descriptor is ready.
 class Watcher {

@@ -1,5 +1,7 @@
 #include "fanout/net/connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,6 +15,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fanout/net/ws_server.h"
 #include "tests/testing/ws_client.h"
@@ -20,6 +23,8 @@
 namespace fanwire::fanout {
 
 namespace {
+
+using ::testing::ElementsAre;
 
 constexpr int kSmallBuffer = 4096;
 
@@ -252,6 +257,64 @@ TEST(ConnectionTest, APeerThatIsLostDuringAPauseIsNoticed) {
     return paused;
   }));
   client.Reset();
+  EXPECT_EQ(server.WaitForClosed()->code, 1006);
+}
+
+// The state of the connection opened last, as the kernel has it: TCP_CLOSE_WAIT and others.
+int TcpState(WsServer* server) {
+  tcp_info info = {};
+  socklen_t size = sizeof(info);
+  server->OnLoop(
+      [&] { ::getsockopt(server->last_opened()->fd(), IPPROTO_TCP, TCP_INFO, &info, &size); });
+  return info.tcpi_state;
+}
+
+TEST(ConnectionTest, WhatAPeerSentBeforeItFinishedSendingIsHandledAfterThePause) {
+  std::vector<std::string> texts;  // on the loop
+  WsServer::Hooks hooks;
+  hooks.on_text = [&texts](Connection* connection, absl::string_view text) {
+    texts.emplace_back(text);
+    if (text == "pause") connection->PauseReading(absl::InfiniteDuration());
+  };
+  WsServer server({}, hooks);
+  WsClient client(server.port());
+  ASSERT_TRUE(client.Handshake());
+  client.SendRaw(Encode(MakeFrame(1, "pause")) + Encode(MakeFrame(1, "in the same read")));
+  EXPECT_TRUE(server.Await([&] {
+    bool paused = false;
+    server.OnLoop([&] { paused = server.last_opened()->reading_paused(); });
+    return paused;
+  }));
+  client.SendText("in a later read");
+  client.ShutdownSend();
+  EXPECT_TRUE(server.Await([&] { return TcpState(&server) == TCP_CLOSE_WAIT; }));
+  // The end is told once: the loop does not spin on it.
+  int turns = 0;
+  EventLoop::HookId hook = 0;
+  server.OnLoop([&] { hook = server.loop()->AddTurnHook([&] { ++turns; }); });
+  server.Pass(absl::Milliseconds(50));
+  server.OnLoop([&] {
+    server.loop()->Post([&, hook] { server.loop()->RemoveTurnHook(hook); });
+    EXPECT_LT(turns, 25);
+    ASSERT_EQ(server.group()->size(), 1u);
+    EXPECT_THAT(texts, ElementsAre("pause"));
+    server.last_opened()->ResumeReading();
+  });
+  EXPECT_EQ(server.WaitForClosed()->code, 1006);
+  server.OnLoop(
+      [&] { EXPECT_THAT(texts, ElementsAre("pause", "in the same read", "in a later read")); });
+}
+
+TEST(ConnectionTest, APeerThatFinishesSendingDuringAPauseWithNothingUnreadIsGoneAtOnce) {
+  WsServer::Hooks hooks;
+  hooks.on_text = [](Connection* connection, absl::string_view) {
+    connection->PauseReading(absl::InfiniteDuration());
+  };
+  WsServer server({}, hooks);
+  WsClient client(server.port());
+  ASSERT_TRUE(client.Handshake());
+  client.SendText("pause");
+  client.ShutdownSend();
   EXPECT_EQ(server.WaitForClosed()->code, 1006);
 }
 
