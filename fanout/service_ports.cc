@@ -42,6 +42,9 @@ void Add(const ListenerCounters& from, ListenerCounters* to) {
   to->errors += from.errors;
 }
 
+// How long a port that the configuration no longer names goes on to accept what waits.
+constexpr absl::Duration kLastAccepts = absl::Seconds(2);
+
 constexpr size_t kLoggedOriginBytes = 200;
 
 ConnectionOptions OptionsFor(const ServiceSettings& settings) {
@@ -100,12 +103,12 @@ class ServicePorts::Port final : public ConnectionHost {
     listener_ = nullptr;
   }
 
-  // Accepts what waits, then closes.
-  void Drain() {
+  // Accepts what waits, for so long at most, then closes.
+  void Drain(absl::Duration at_most) {
     error_.clear();
     if (listener_ == nullptr) return;
     draining_ = true;
-    listener_->Drain();
+    listener_->Drain(at_most);
   }
 
   // Whether it is still open after Drain().
@@ -363,7 +366,7 @@ absl::Status ServicePorts::Apply(const v1::WorkerConfig& config, Opening opening
     }
   }
   for (std::unique_ptr<Port>& port : ports_) {
-    port->Drain();
+    port->Drain(kLastAccepts);
     former_.push_back(std::move(port));
   }
   ports_ = std::move(ports);
@@ -408,7 +411,7 @@ std::string ServicePorts::Failure(const Service* service) const {
 }
 
 void ServicePorts::DrainListeners() {
-  for (const std::unique_ptr<Port>& port : ports_) port->Drain();
+  for (const std::unique_ptr<Port>& port : ports_) port->Drain(absl::InfiniteDuration());
 }
 
 void ServicePorts::CloseListeners() {

@@ -104,13 +104,17 @@ class TcpListener final : public Listener, public Watcher {
   void Close() override {
     if (fd_ < 0) return;
     loop_->Cancel(resume_);
+    loop_->Cancel(close_);
     loop_->Unwatch(fd_);
     ::close(std::exchange(fd_, -1));
     if (spare_ >= 0) ::close(std::exchange(spare_, -1));
   }
 
-  void Drain() override {
+  void Drain(absl::Duration at_most) override {
     if (fd_ < 0 || std::exchange(draining_, true)) return;
+    if (at_most != absl::InfiniteDuration()) {
+      close_ = loop_->RunAfter(at_most, [this] { Close(); });
+    }
     loop_->Cancel(resume_);
     loop_->ChangeInterest(fd_, kReadable);
     OnReady(kReadable);
@@ -143,6 +147,7 @@ class TcpListener final : public Listener, public Watcher {
           return;
       }
     }
+    LookAgainIfDraining();
   }
 
  private:
@@ -184,22 +189,26 @@ class TcpListener final : public Listener, public Watcher {
       accept_(fd, peer);
       return Accepted::kOne;
     }
+    const int error = errno;
     // Nobody has come in: the token was not used.
     bucket_.GiveBack();
-    switch (errno) {
-      case EAGAIN:
-        return Accepted::kNoneWaits;
+    if (error == EMFILE || error == ENFILE) return RefuseWithSpare();
+    return Failed(error);
+  }
+
+  // accept4() has failed with `error`.
+  Accepted Failed(int error) {
+    if (error == EAGAIN) return Accepted::kNoneWaits;
+    ++counters_.errors;
+    switch (error) {
       case EMFILE:
       case ENFILE:
-        return RefuseWithSpare();
       case ENOBUFS:
       case ENOMEM:
-        ++counters_.errors;
         Pause(kErrorPause);
         return Accepted::kLater;
       default:
         // That one connection failed before it was accepted (accept(2)): the next may be well.
-        ++counters_.errors;
         return Accepted::kOne;
     }
   }
@@ -208,6 +217,7 @@ class TcpListener final : public Listener, public Watcher {
   Accepted RefuseWithSpare() {
     if (spare_ >= 0) ::close(spare_);
     const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    const int error = errno;
     if (fd >= 0) {
       ++counters_.refused_descriptors;
       RefuseAtOnce(fd);
@@ -217,12 +227,20 @@ class TcpListener final : public Listener, public Watcher {
       Pause(kErrorPause);  // the next try would spin
       return Accepted::kLater;
     }
-    return fd >= 0 ? Accepted::kOne : Accepted::kNoneWaits;
+    return fd >= 0 ? Accepted::kOne : Failed(error);
   }
 
   void Pause(absl::Duration delay) {
     loop_->ChangeInterest(fd_, 0);
-    resume_ = loop_->RunAfter(delay, [this] { loop_->ChangeInterest(fd_, kReadable); });
+    resume_ = loop_->RunAfter(delay, [this] {
+      loop_->ChangeInterest(fd_, kReadable);
+      LookAgainIfDraining();
+    });
+  }
+
+  // The loop does not tell that nothing waits any more.
+  void LookAgainIfDraining() {
+    if (draining_ && fd_ >= 0) loop_->CallAgain(fd_);
   }
 
   ListenerOptions options_;
@@ -235,6 +253,7 @@ class TcpListener final : public Listener, public Watcher {
   const uint16_t port_;
   TokenBucket<double> bucket_;
   EventLoop::TimerId resume_ = 0;
+  EventLoop::TimerId close_ = 0;  // ends a drain
   bool draining_ = false;
   ListenerCounters counters_;
 };

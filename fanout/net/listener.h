@@ -83,8 +83,9 @@ class Listener {
   virtual void Close() = 0;
 
   // Accepts what waits in the backlog, without pacing, and closes the port as soon as nothing
-  // waits.  That may be before the call returns.
-  virtual void Drain() = 0;
+  // waits or `at_most` is over: clients may come faster than they are accepted.  That may be
+  // before the call returns.
+  virtual void Drain(absl::Duration at_most) = 0;
 
   // Whether the port is open.
   virtual bool open() const = 0;

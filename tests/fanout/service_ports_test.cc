@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/fanout/listening_process.h"
 #include "tests/fanout/ports_fixture.h"
+#include "tests/testing/failing_accept.h"
 #include "tests/testing/status.h"
 #include "tests/testing/ws_client.h"
 
@@ -297,6 +299,22 @@ TEST_F(ServicePortsTest, APortThatGoesAcceptsNobodyAndItsClientsStay) {
   ports_->Sweep();
   EXPECT_EQ(ports_->Counters(service("akosha")).messages_received, received);
   EXPECT_EQ(ports_->Counters(service("akosha")).lost, 1u);
+}
+
+TEST_F(ServicePortsTest, APortThatGoesUnderAFloodIsClosedInTwoSeconds) {
+  v1::WorkerConfig config = Config();
+  AddListener(AddService(&config, "akosha"));
+  ASSERT_OK(Apply(config));
+  const uint16_t gone = ports()[1];
+  const FailingAccept always(ECONNABORTED);  // the port never finds its backlog empty
+  const absl::Duration began = loop_.Now();
+  ASSERT_OK(Apply(Config()));
+  EXPECT_TRUE(Listens(gone));
+  EXPECT_TRUE(ports_->draining_listeners());
+  ASSERT_TRUE(RunUntil([&] { return !ports_->draining_listeners(); }));
+  EXPECT_LT(loop_.Now() - began, absl::Seconds(4));
+  EXPECT_FALSE(Listens(gone));
+  EXPECT_TRUE(ports_->listening());
 }
 
 TEST_F(ServicePortsTest, APortThatCameBackServesAgain) {

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,6 +18,7 @@
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/failing_accept.h"
 #include "tests/testing/ws_client.h"
 
 namespace fanwire::fanout {
@@ -307,7 +310,7 @@ TEST_F(ListenerTest, ADrainAcceptsWhatWaitsWithoutPacingAndThenCloses) {
   const auto listener = Open(options);
   std::vector<std::unique_ptr<WsClient>> waiting;
   for (int i = 0; i < 100; ++i) waiting.push_back(std::make_unique<WsClient>(listener->port()));
-  listener->Drain();
+  listener->Drain(absl::InfiniteDuration());
   EXPECT_FALSE(accepted_.empty());
   ASSERT_TRUE(RunUntil([&] { return !listener->open(); }));
   EXPECT_EQ(accepted_.size(), 100u);
@@ -318,10 +321,60 @@ TEST_F(ListenerTest, ADrainAcceptsWhatWaitsWithoutPacingAndThenCloses) {
 TEST_F(ListenerTest, ADrainWithNobodyWaitingClosesAtOnce) {
   const auto listener = Open({});
   EXPECT_TRUE(listener->open());
-  listener->Drain();
+  listener->Drain(absl::InfiniteDuration());
   EXPECT_FALSE(listener->open());
-  listener->Drain();  // no effect
+  listener->Drain(absl::InfiniteDuration());  // no effect
   listener->Close();
+}
+
+TEST_F(ListenerTest, ADrainClosesAlsoIfAllThatWaitedWasAcceptedInOneTurn) {
+  const auto listener = Open({});
+  std::vector<std::unique_ptr<WsClient>> waiting;
+  for (int i = 0; i < 64; ++i) waiting.push_back(std::make_unique<WsClient>(listener->port()));
+  listener->Drain(absl::InfiniteDuration());
+  EXPECT_EQ(accepted_.size(), 64u);
+  EXPECT_TRUE(RunUntil([&] { return !listener->open(); }));
+}
+
+TEST_F(ListenerTest, ADrainThatNeverFindsTheBacklogEmptyClosesAtItsLimit) {
+  const auto listener = Open({});
+  const FailingAccept always(ECONNABORTED);  // as with clients that come and go without end
+  const absl::Duration began = loop_.Now();
+  listener->Drain(absl::Milliseconds(50));
+  EXPECT_TRUE(listener->open());
+  ASSERT_TRUE(RunUntil([&] { return !listener->open(); }));
+  EXPECT_GE(loop_.Now() - began, absl::Milliseconds(50));
+  EXPECT_GT(listener->counters().errors, 64u);
+}
+
+TEST_F(ListenerTest, ADrainWithoutALimitGoesOnUntilTheBacklogIsEmpty) {
+  const auto listener = Open({});
+  auto always = std::make_unique<FailingAccept>(ECONNABORTED);
+  listener->Drain(absl::InfiniteDuration());
+  for (int i = 0; i < 100; ++i) loop_.RunTurn(absl::ZeroDuration());
+  EXPECT_TRUE(listener->open());
+  always = nullptr;
+  EXPECT_TRUE(RunUntil([&] { return !listener->open(); }));
+}
+
+TEST_F(ListenerTest, AConnectionThatFailsWhileDescriptorsAreUsedUpDoesNotEndADrain) {
+  const auto listener = Open({});
+  const WsClient first(listener->port()), second(listener->port());
+  const FailingAccept twice(std::deque<int>{EMFILE, ECONNABORTED});
+  listener->Drain(absl::InfiniteDuration());
+  EXPECT_EQ(accepted_.size(), 2u);
+  EXPECT_FALSE(listener->open());
+  EXPECT_EQ(listener->counters().errors, 1u);
+}
+
+TEST_F(ListenerTest, WithoutADescriptorForTheSpareADrainWaitsAndGoesOn) {
+  const auto listener = Open({});
+  const WsClient client(listener->port());
+  const FailingAccept twice(std::deque<int>{EMFILE, EMFILE});
+  listener->Drain(absl::InfiniteDuration());
+  EXPECT_TRUE(listener->open());
+  ASSERT_TRUE(RunUntil([&] { return !listener->open(); }));
+  EXPECT_EQ(accepted_.size(), 1u);
 }
 
 TEST_F(ListenerTest, ADrainGoesOnWhereAcceptingWasPutOff) {
@@ -330,7 +383,7 @@ TEST_F(ListenerTest, ADrainGoesOnWhereAcceptingWasPutOff) {
   const auto listener = Open(options);
   const WsClient first(listener->port()), second(listener->port());
   ASSERT_TRUE(RunUntil([&] { return listener->counters().paced == 1; }));
-  listener->Drain();
+  listener->Drain(absl::InfiniteDuration());
   EXPECT_FALSE(listener->open());
   EXPECT_EQ(accepted_.size(), 2u);
 }
