@@ -75,33 +75,42 @@ bool Service::HasSubscribers(Channel* channel) {
 
 void Service::KeepPosition(Channel* channel, absl::Duration now) {
   channel->released_at = now;
-  positions_kept_ = true;
+  if (channel->subscribers.empty()) released_.push_back({ChannelRef(channel), now});
+}
+
+void Service::ForgetPosition(Channel* channel) {
+  channel->epoch.clear();
+  channel->offset = 0;
+  ForgetIfIdle(channel);
 }
 
 void Service::ForgetLeftPositions() {
-  if (pattern_left_) ForgetPositions(-absl::InfiniteDuration());
+  const auto forget = [&](Channel* channel) {
+    if (channel->handle != 0 || channel->epoch.empty()) return true;
+    if (HasSubscribers(channel)) return false;
+    ForgetPosition(channel);
+    return true;
+  };
+  std::erase_if(left_, [&](const ChannelRef& channel) { return forget(channel.get()); });
+  if (!std::exchange(pattern_left_, false)) return;
+  std::erase_if(released_, [&](const Released& released) {
+    return released.channel->released_at != released.at || forget(released.channel.get());
+  });
 }
 
-void Service::ForgetOldPositions(absl::Duration now) { ForgetPositions(now - kPositionTtl); }
-
-void Service::ForgetPositions(absl::Duration released_before) {
-  pattern_left_ = false;
-  if (!positions_kept_) return;
-  positions_kept_ = false;
-  std::vector<ChannelRef> forgotten;
-  for (const auto& [name, channel] : channels(Dialect::kCommon)) {
-    if (channel->handle != 0 || channel->epoch.empty()) continue;
-    if (HasSubscribers(channel.get()) &&
-        (!channel->subscribers.empty() || channel->released_at > released_before)) {
-      positions_kept_ = true;
-      continue;
-    }
-    forgotten.push_back(channel);
+void Service::ForgetOldPositions(absl::Duration now) {
+  ForgetLeftPositions();
+  for (const ChannelRef& channel : std::exchange(left_, {})) {
+    if (channel->subscribers.empty()) KeepPosition(channel.get(), now);
   }
-  for (const ChannelRef& channel : forgotten) {
-    channel->epoch.clear();
-    channel->offset = 0;
-    ForgetIfIdle(channel.get());
+  while (!released_.empty() && released_.front().at <= now - kPositionTtl) {
+    const Released released = std::move(released_.front());
+    released_.pop_front();
+    Channel* const channel = released.channel.get();
+    if (channel->released_at == released.at && channel->handle == 0 && !channel->epoch.empty() &&
+        channel->subscribers.empty()) {
+      ForgetPosition(channel);
+    }
   }
 }
 

@@ -73,18 +73,26 @@ class Service {
 
   // A position is worth keeping without a handle only as long as some session has subscribed to the
   // channel without a break: to one that subscribes later, what follows the position is too old.
+  // Those that sessions subscribe to by name are not looked at until the last one has left.
 
   // The channel has a position and, since `now`, no handle.
   void KeepPosition(Channel* channel, absl::Duration now);
+  // The channel has lost its last subscriber by name.
+  void ChannelIsLeft(Channel* channel) {
+    if (channel->handle == 0 && !channel->epoch.empty()) left_.emplace_back(channel);
+  }
   // A pattern has lost its last subscriber.
   void PatternIsLeft() { pattern_left_ = true; }
   // Forgets the positions without a handle of channels that nobody subscribes to any more.  Called
   // before a pattern gets its first subscriber, and before positions are told to control.
+  // Cost: that of positions that only subscribers of patterns keep, if a pattern was left.
   void ForgetLeftPositions();
   // The same each second.  Also forgets those that subscribers of patterns have not needed for
   // kPositionTtl: control has forgotten these channels.
   void ForgetOldPositions(absl::Duration now);
   static constexpr absl::Duration kPositionTtl = absl::Minutes(1);
+  // Positions that the next calls may have to look at.
+  size_t watched_positions() const { return left_.size() + released_.size(); }
   const Channels& channels(Dialect dialect) const {
     return channels_[static_cast<size_t>(dialect)];
   }
@@ -118,10 +126,16 @@ class Service {
   };
   void LogPatternChange(PatternTable* table, bool added);
 
-  void ForgetPositions(absl::Duration released_before);
+  // A channel that had no subscribers by name when it was released, or lost the last one.
+  struct Released {
+    ChannelRef channel;
+    absl::Duration at;  // the channel's released_at; if that is another one, this one is void
+  };
+  void ForgetPosition(Channel* channel);
 
-  bool positions_kept_ = false;  // some channel may have a position and no handle
-  bool pattern_left_ = false;    // since the last ForgetPositions()
+  std::vector<ChannelRef> left_;   // since the last ForgetOldPositions()
+  std::deque<Released> released_;  // by time
+  bool pattern_left_ = false;      // since the last ForgetLeftPositions()
   uint64_t pattern_version_ = 1;
   std::deque<PatternChange> pattern_changes_;  // the last ones, up to pattern_version_
 };

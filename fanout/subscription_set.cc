@@ -51,8 +51,12 @@ void SubscriptionSet::Remove(Subscription* subscription) {
   const auto number = static_cast<uint32_t>(subscription - subscriptions_.data());
   const bool last_pattern = subscription->pattern != nullptr && --patterns_ == 0;
   TableOf(*subscription).Remove(subscription->index);
-  if (subscription->pattern != nullptr && subscription->pattern->subscribers.empty()) {
-    subscription->pattern->service->PatternIsLeft();
+  if (TableOf(*subscription).empty()) {
+    if (subscription->pattern != nullptr) {
+      subscription->pattern->service->PatternIsLeft();
+    } else {
+      subscription->channel->service->ChannelIsLeft(subscription->channel);
+    }
   }
   --ServiceOf(*subscription)->counts().subscriptions;
   if (number + 1 < subscriptions_.size()) {

@@ -259,6 +259,73 @@ TEST_F(BatchApplierTest, SubscribersByNameKeepAPositionForEver) {
   EXPECT_EQ(channel()->offset, 10);
 }
 
+TEST_F(BatchApplierTest, PositionsThatSubscribersByNameKeepAreNotLookedAtEachSecond) {
+  Open();
+  PairClient* const client = Subscribed();
+  Define(5, 10);
+  Release(5);
+  EXPECT_EQ(service()->watched_positions(), 0u);
+  client->Close();
+  ASSERT_TRUE(RunUntil([&] { return service()->sessions().empty(); }));
+  EXPECT_EQ(channel(), nullptr);
+  service()->ForgetOldPositions(loop_.Now());
+  EXPECT_EQ(service()->watched_positions(), 0u);
+}
+
+TEST_F(BatchApplierTest, APositionThatOnlyAPatternKeepsIsLookedAtOnceWhenItsTimeIsOver) {
+  Open();
+  PortsFixture::Subscribed(ports()[0], "*");
+  PairClient* const by_name = Subscribed();
+  Define(5, 10);
+  Release(5);
+  EXPECT_EQ(service()->watched_positions(), 0u);
+  by_name->Close();
+  ASSERT_TRUE(RunUntil([&] { return service()->sessions().size() == 1; }));
+  EXPECT_EQ(service()->watched_positions(), 1u);
+  const absl::Duration left = loop_.Now();
+  service()->ForgetOldPositions(left);
+  service()->ForgetOldPositions(left + Service::kPositionTtl - absl::Seconds(1));
+  ASSERT_NE(channel(), nullptr);
+  EXPECT_EQ(channel()->offset, 10);
+  EXPECT_EQ(service()->watched_positions(), 1u);
+  service()->ForgetOldPositions(left + Service::kPositionTtl);
+  EXPECT_EQ(channel(), nullptr);
+  EXPECT_EQ(service()->watched_positions(), 0u);
+}
+
+TEST_F(BatchApplierTest, APositionThatIsInUseAgainIsNotForgottenForItsFormerRelease) {
+  Open();
+  PortsFixture::Subscribed(ports()[0], "*");
+  Define(5, 10);
+  Release(5);
+  const absl::Duration released = loop_.Now();
+  RunFor(absl::Milliseconds(5));
+  Define(6, 10);
+  service()->ForgetOldPositions(released + Service::kPositionTtl);
+  ASSERT_NE(channel(), nullptr);
+  EXPECT_EQ(channel()->offset, 10);
+  Release(6);
+  service()->ForgetOldPositions(released + Service::kPositionTtl);
+  EXPECT_NE(channel(), nullptr);
+  service()->ForgetOldPositions(loop_.Now() + Service::kPositionTtl);
+  EXPECT_EQ(channel(), nullptr);
+}
+
+TEST_F(BatchApplierTest, ASubscribeUnderWayKeepsNoPositionOfThoseThatLeft) {
+  Open();
+  PairClient* const client = Subscribed();
+  Define(5, 10);
+  Release(5);
+  interest_.Want(channel());
+  client->Close();
+  ASSERT_TRUE(RunUntil([&] { return service()->sessions().empty(); }));
+  ASSERT_NE(channel(), nullptr);
+  service()->ForgetLeftPositions();  // as before another session subscribes to a pattern
+  EXPECT_EQ(channel()->epoch, "");
+  EXPECT_EQ(channel()->offset, 0);
+  interest_.Unwant(channel());
+}
+
 TEST_F(BatchApplierTest, AReleasedChannelIsForgottenIfNobodySubscribes) {
   Open();
   Define(5, 10);
