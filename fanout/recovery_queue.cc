@@ -53,9 +53,11 @@ void RecoveryQueue::OnPage(SubscribeReply* reply) {
   } else {
     // History has lost the rest meanwhile, or began anew: tell the client, and go on live.
     const bool same = reply->epoch == recovery.epoch;
-    AppendSkipped(channel, same ? recovery.offset + 1 : 1, reply->offset,
-                  reply->reason.empty() ? "history_expired" : reply->reason,
-                  same ? "" : reply->epoch);
+    if (!same || reply->offset > recovery.offset) {
+      AppendSkipped(channel, same ? recovery.offset + 1 : 1, reply->offset,
+                    reply->reason.empty() ? "history_expired" : reply->reason,
+                    same ? "" : reply->epoch);
+    }
     reply->last_page = true;
   }
   if (reply->last_page) {
@@ -165,7 +167,7 @@ void RecoveryQueue::TellWithheld(const ChannelRef& channel, const Withheld& with
   if (!withheld.any || !subscriptions_->MatchesByPattern(channel.get())) return;
   const bool same = withheld.epoch.empty() || withheld.epoch == channel->epoch;
   const int64_t from = same ? std::max(withheld.from, sent + 1) : 1;
-  if (from > channel->offset) return;
+  if (same && from > channel->offset) return;
   AppendSkipped(channel, from, channel->offset, same ? "recovery_ended" : "epoch_changed",
                 same ? "" : channel->epoch);
   told_ = true;

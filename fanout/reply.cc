@@ -322,6 +322,7 @@ std::string UnsubscribedText(absl::string_view channel, absl::string_view reason
 
 std::string SkippedText(absl::string_view channel, int64_t from, int64_t to,
                         absl::string_view reason, absl::string_view epoch, absl::Time now) {
+  if (from > to) from = to = 0;
   std::string data = "{\"channel\":";
   AppendJsonText(channel, &data);
   absl::StrAppend(&data, ",\"from\":", from, ",\"to\":", to, ",\"reason\":");

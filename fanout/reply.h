@@ -98,7 +98,8 @@ std::string ExpiringText(absl::Time expires_at, absl::Time now);
 // "channel.unsubscribed".
 std::string UnsubscribedText(absl::string_view channel, absl::string_view reason, absl::Time now);
 
-// "channel.skipped"; `epoch` if it changed, else empty.
+// "channel.skipped"; `epoch` if it changed, else empty.  A new epoch of which nothing is missing
+// has `from` beyond `to`, and is told as 0 to 0.
 std::string SkippedText(absl::string_view channel, int64_t from, int64_t to,
                         absl::string_view reason, absl::string_view epoch, absl::Time now);
 

@@ -200,6 +200,24 @@ TEST_F(BatchApplierTest, AnotherEpochOfADefinitionIsToldOnce) {
   EXPECT_THAT(client->Offsets("a"), ElementsAre(5));
 }
 
+TEST_F(BatchApplierTest, AnotherEpochOfWhichNothingIsMissingIsToldWithZeros) {
+  Open();
+  PairClient* const client = Subscribed();
+  Define(5, 10);
+  Release(5);
+  Define(6, 0, "e2");
+  Gap(6, 1, 0, "epoch_changed", "e2");
+  Publish(6, 1);
+  Deliver();
+  const std::vector<Json> told = client->Named("channel.skipped");
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_EQ(
+      told[0]["data"],
+      (Json{
+          {"channel", "a"}, {"from", 0}, {"to", 0}, {"reason", "epoch_changed"}, {"epoch", "e2"}}));
+  EXPECT_THAT(client->Offsets("a"), ElementsAre(1));
+}
+
 TEST_F(BatchApplierTest, ANewSeriesOfTheSameEpochIsTold) {
   Open();
   PairClient* const client = Subscribed();

@@ -174,6 +174,14 @@ TEST_F(RecoveryQueueTest, APageThatIsMissingIsToldAndTheChannelGoesLive) {
   EXPECT_THAT(host_.Log(), ElementsAre("ask a after 3", "skipped a", "live a"));
 }
 
+TEST_F(RecoveryQueueTest, APageThatCannotBeHadIsNotToldIfNothingIsMissing) {
+  Add("a", 3);
+  SubscribeReply refused;
+  refused.error_code = "UNAVAILABLE";
+  EXPECT_TRUE(queue_.OnReply(1, &refused));
+  EXPECT_THAT(host_.Log(), ElementsAre("ask a after 3", "live a"));
+}
+
 TEST_F(RecoveryQueueTest, CancellingTheFirstLetsTheNextBegin) {
   Add("a", 3);
   Add("b", 0);

@@ -237,6 +237,10 @@ TEST(ReplyTest, NoticesAreEventsWithoutPosition) {
   EXPECT_FALSE(skipped.contains("offset"));
   EXPECT_EQ(Json::parse(SkippedText("a", 1, 1, "epoch_changed", "e2", kNow))["data"]["epoch"],
             "e2");
+  EXPECT_EQ(
+      Json::parse(SkippedText("a", 1, 0, "epoch_changed", "e2", kNow))["data"],
+      (Json{
+          {"channel", "a"}, {"from", 0}, {"to", 0}, {"reason", "epoch_changed"}, {"epoch", "e2"}}));
   const Json draining =
       Json::parse(DrainingText(absl::Milliseconds(100), absl::Seconds(5), "deploy", kNow));
   EXPECT_EQ(draining["event"], "server.draining");

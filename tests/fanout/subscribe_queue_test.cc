@@ -784,6 +784,25 @@ TEST_F(SubscribeQueueTest, WhatAPatternWasNotLetBringIsToldIfControlDoesNotAnswe
             (Json{{"channel", "a"}, {"from", 7}, {"to", 8}, {"reason", "recovery_ended"}}));
 }
 
+TEST_F(SubscribeQueueTest, ANewEpochThatAPatternWasNotLetTellIsToldAlsoIfItHasNoEventsYet) {
+  Subscribe("*");
+  Answer(Granted());
+  Channel* const channel = service_.FindOrMakeChannel(Dialect::kCommon, "a");
+  channel->epoch = "e1";
+  channel->offset = 6;
+  Subscribe(From(3));
+  channel->epoch = "e2";
+  channel->offset = 0;
+  queue_.Withhold(channel, 0);  // the notice
+  clock_.Advance(kControlWait);
+  EXPECT_EQ(queue_.OnDeadline(queue_.deadline()), SubscribeQueue::Expiry::kHandled);
+  ASSERT_THAT(host_.notices, SizeIs(1));
+  EXPECT_EQ(
+      host_.notices[0],
+      (Json{
+          {"channel", "a"}, {"from", 0}, {"to", 0}, {"reason", "epoch_changed"}, {"epoch", "e2"}}));
+}
+
 TEST_F(SubscribeQueueTest, WhatWaitedIsCarriedOverToTheNextRecovery) {
   Subscribe("*");
   Answer(Granted());
