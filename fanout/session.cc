@@ -44,19 +44,18 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
       dialect_(start.dialect),
       auth_required_(start.auth_required),
       limits_(service->settings().message_rate_burst, context->loop->Now()),
-      bad_token_(start.bad_token ? std::make_unique<std::string>(std::move(start.token_fault))
-                                 : nullptr),
       identity_(std::move(start.identity)),
-      feed_(this, context, service, connection),
+      feed_(this),
       user_agent_(std::move(start.user_agent)),
       connected_us_(absl::ToUnixMicros(context->clock->WallNow())) {
   const std::string id = NewUuid();
   std::copy_n(id.begin(), id_.size(), id_.begin());
+  if (start.bad_token) awaited().bad_token = std::move(start.token_fault);
 }
 
-ClientRequests& Session::requests() {
-  if (requests_ == nullptr) requests_ = std::make_unique<ClientRequests>();
-  return *requests_;
+Session::Awaited& Session::awaited() {
+  if (awaited_ == nullptr) awaited_ = std::make_unique<Awaited>();
+  return *awaited_;
 }
 
 absl::string_view Session::user() const {
@@ -76,7 +75,7 @@ void Session::OnOpen() {
     context_->upstream->SlotsChanged(service_);
     return Admit();
   }
-  auth_deadline_ = Now() + kSlotWait;
+  awaited().deadline = Now() + kSlotWait;
   Rearm();
   connection_->PauseReading(absl::InfiniteDuration());
   context_->upstream->WaitForSlot(this);
@@ -84,7 +83,7 @@ void Session::OnOpen() {
 
 void Session::OnSlot() {
   has_slot_ = true;
-  auth_deadline_ = absl::InfiniteDuration();
+  awaited().deadline = absl::InfiniteDuration();
   connection_->ResumeReading();
   Admit();
 }
@@ -92,17 +91,17 @@ void Session::OnSlot() {
 void Session::Admit() {
   service_->AddSession(id(), this);
   state_ = State::kAuthenticating;
-  if (bad_token_ != nullptr) {
+  if (awaited_ != nullptr && awaited_->bad_token.has_value()) {
     counts().Count(CountedError::kAuthFailed);
     if (dialect_ == Dialect::kCommon) {
-      Reply(ErrorText({}, "AUTH_FAILED", kBadToken, WallNow(), *bad_token_));
+      Reply(ErrorText({}, "AUTH_FAILED", kBadToken, WallNow(), *awaited_->bad_token));
     }
     return Close(dialect_ == Dialect::kCommon ? CloseCode::kPolicyViolation
                                               : CloseCode::kSessionBuddyAuthFailed,
                  "Authentication failed");
   }
   if (auth_required_ && identity_ == nullptr) {
-    auth_deadline_ =
+    awaited().deadline =
         Now() + (dialect_ == Dialect::kCommon ? settings().auth_timeout : kBuddyAuthTimeout);
     return Rearm();
   }
@@ -111,7 +110,7 @@ void Session::Admit() {
 
 void Session::Welcome(const ReplyContext* auth_context) {
   state_ = State::kActive;
-  auth_deadline_ = absl::InfiniteDuration();
+  if (awaited_ != nullptr) awaited_->deadline = absl::InfiniteDuration();
   if (auth_context != nullptr && dialect_ == Dialect::kCommon) {
     Reply(AuthenticatedText(*auth_context, identity_->user, WallNow()));
   }
@@ -179,7 +178,6 @@ void Session::Authenticate(absl::string_view payload) {
 // ------------------------------------------------------------------------------- messages
 
 void Session::OnText(absl::string_view payload) {
-  ++received_;
   ++counts().messages_received;
   OnMessage(payload);
 }
@@ -280,7 +278,7 @@ void Session::OnRequest(const ClientMessage& message, const ReplyContext& contex
         access.Check(settings().verifier, *identity_, *message.event, message.data);
     if (!allowed.ok()) return ReplyError(context, "FORBIDDEN", allowed.message());
   }
-  ClientRequests& requests = this->requests();
+  ClientRequests& requests = awaited().requests;
   size_t bytes = message.data.size();
   if (handling.served) {
     for (const std::string& permission : permissions()) bytes += permission.size();
@@ -307,8 +305,8 @@ void Session::OnRequest(const ClientMessage& message, const ReplyContext& contex
 }
 
 void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
-  if (requests_ == nullptr) return;
-  const std::optional<ClientRequests::Request> request = requests_->Take(ask);
+  if (awaited_ == nullptr) return;
+  const std::optional<ClientRequests::Request> request = awaited_->requests.Take(ask);
   if (!request.has_value()) return;
   if (const double rate = settings().history_rate_bytes; rate > 0 && request->event == "history") {
     const absl::Duration pause = limits_.OnHistoryAnswered(reply.data.size(), rate, Now());
@@ -373,12 +371,12 @@ void Session::ReplyError(const ReplyContext& context, absl::string_view code,
 
 void Session::Rearm() {
   if (state_ == State::kClosed) return Disarm();
-  absl::Duration next = std::min({auth_deadline_, ExpiryDeadline(), feed_.Deadline()});
-  if (requests_ != nullptr) {
-    if (requests_->empty()) {
-      requests_ = nullptr;
-    } else {
-      next = std::min(next, requests_->deadline());
+  absl::Duration next = std::min(ExpiryDeadline(), feed_.Deadline());
+  if (awaited_ != nullptr) {
+    next = std::min({next, awaited_->deadline, awaited_->requests.deadline()});
+    if (awaited_->deadline == absl::InfiniteDuration() && !awaited_->bad_token.has_value() &&
+        awaited_->requests.empty()) {
+      awaited_ = nullptr;
     }
   }
   if (next == absl::InfiniteDuration()) return Disarm();
@@ -405,8 +403,8 @@ void Session::CheckExpiry() {
 
 void Session::OnDeadline() {
   const absl::Duration now = Now();
-  if (now >= auth_deadline_) {
-    auth_deadline_ = absl::InfiniteDuration();
+  if (awaited_ != nullptr && now >= awaited_->deadline) {
+    awaited_->deadline = absl::InfiniteDuration();
     if (state_ == State::kWaiting) {
       counts().Count(CountedError::kMaxConnections);
       return Close(CloseCode::kTryAgainLater, "Server at maximum capacity");
@@ -420,11 +418,12 @@ void Session::OnDeadline() {
   }
   CheckExpiry();
   if (state_ == State::kClosed) return;
-  if (requests_ != nullptr) {
-    for (const uint64_t ask : requests_->Late(now)) {
-      FailRequest(ask, requests_->IsServed(ask) ? "the service did not answer in time: try again"
-                                                : "control is out of reach: try again");
-      if (requests_ == nullptr) break;  // the answer has closed the session, or was the last one
+  if (awaited_ != nullptr) {
+    for (const uint64_t ask : awaited_->requests.Late(now)) {
+      FailRequest(ask, awaited_->requests.IsServed(ask)
+                           ? "the service did not answer in time: try again"
+                           : "control is out of reach: try again");
+      if (awaited_ == nullptr) break;  // the answer has closed the session, or was the last one
     }
   }
   feed_.OnDeadline(now);
@@ -446,9 +445,9 @@ void Session::LeaveEverything() {
   state_ = State::kClosed;
   Disarm();
   context_->hub->Forget(this);
-  if (requests_ != nullptr) {
-    for (const uint64_t ask : requests_->All()) context_->upstream->Forget(ask);
-    requests_ = nullptr;
+  if (awaited_ != nullptr) {
+    for (const uint64_t ask : awaited_->requests.All()) context_->upstream->Forget(ask);
+    awaited_ = nullptr;
   }
   feed_.LeaveEverything();
 }
@@ -480,10 +479,10 @@ void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
   if (state_ == State::kClosed) return;
   // All that waits goes out before the goodbye, as far as the close timeout lets it.
   feed_.output().SendAll();
-  if (requests_ != nullptr) {
-    for (const uint64_t ask : requests_->All()) {
+  if (awaited_ != nullptr) {
+    for (const uint64_t ask : awaited_->requests.All()) {
       FailRequest(ask, "this connection ends before the answer: connect again and try again");
-      if (requests_ == nullptr) break;
+      if (awaited_ == nullptr) break;
     }
   }
   if (state_ == State::kActive && dialect_ == Dialect::kCommon) {
@@ -514,7 +513,7 @@ SessionInfo Session::Describe() const {
   }
   info.channel_count = static_cast<int64_t>(feed_.subscriptions().size());
   feed_.output().Describe(&info);
-  info.received = received_;
+  info.received = static_cast<int64_t>(connection_->messages_received());
   info.connected_at = absl::FromUnixMicros(connected_us_);
   if (user_agent_) info.user_agent = user_agent_->text();
   info.dialect = dialect_;

@@ -10,13 +10,14 @@
 //
 // Threading: loop-confined.
 // Ownership: deletes itself in OnClosed(); owns its parts; borrows everything else.
-// Cost:      about 300 bytes while idle and anonymous, and 40 for each subscription.
+// Cost:      248 bytes while idle and anonymous, and 40 for each subscription.
 // Source:    docs/protocol.md
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -140,7 +141,9 @@ class Session final : public ConnectionHandler, public Deadline {
   void Disconnect(uint16_t code, absl::string_view reason);
   void Abort();
 
+  const SessionContext& context() const { return *context_; }
   Service* service() const { return service_; }
+  Connection* connection() const { return connection_; }
   absl::string_view id() const { return {id_.data(), id_.size()}; }
   SessionInfo Describe() const;
   bool active() const { return state_ == State::kActive; }
@@ -166,7 +169,9 @@ class Session final : public ConnectionHandler, public Deadline {
   const ServiceSettings& settings() const { return service_->settings(); }
   ServiceCounts& counts() { return service_->counts(); }
   absl::Time WallNow() const { return context_->clock->WallNow(); }
-  ClientRequests& requests();
+  // What the session waits for; made where there is none.
+  struct Awaited;
+  Awaited& awaited();
 
   void Admit();
   void Welcome(const ReplyContext* auth_context);
@@ -201,25 +206,30 @@ class Session final : public ConnectionHandler, public Deadline {
   // Drops the request and answers UNAVAILABLE.
   void FailRequest(uint64_t ask, std::string message);
 
+  struct Awaited {
+    // For a connection slot or a token; InfiniteDuration(): for neither.
+    absl::Duration deadline = absl::InfiniteDuration();
+    // Why the handshake's token was refused; nothing: it was not, or the client was told.
+    std::optional<std::string> bad_token;
+    ClientRequests requests;
+  };
+
   const SessionContext* const context_;
   Service* const service_;
-  Connection* connection_;
+  Connection* const connection_;
   std::array<char, 36> id_;
   Dialect dialect_;
   State state_ = State::kWaiting;
-  bool auth_required_;
-  bool has_slot_ = false;
-  bool listed_ = false;
-  bool expiry_told_ = false;  // of the present token
+  const bool auth_required_ : 1;
+  bool has_slot_ : 1 = false;
+  bool listed_ : 1 = false;
+  bool expiry_told_ : 1 = false;  // of the present token
   ClientLimits limits_;
-  absl::Duration auth_deadline_ = absl::InfiniteDuration();  // or that of the slot
-  std::unique_ptr<const std::string> bad_token_;  // why the handshake's was refused; null: was not
   std::unique_ptr<Identity> identity_;
-  std::unique_ptr<ClientRequests> requests_;  // null: none is without an answer
+  std::unique_ptr<Awaited> awaited_;  // null: nothing
   SessionFeed feed_;
   const UserAgents::Ref user_agent_;
-  int64_t connected_us_;
-  int64_t received_ = 0;
+  const int64_t connected_us_;
 };
 
 }  // namespace fanwire::fanout

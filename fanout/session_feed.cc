@@ -11,7 +11,7 @@ namespace fanwire::fanout {
 
 bool SessionFeed::Passes(const EventFilter* filter, const Delivery& delivery) const {
   return filter == nullptr || delivery.notice ||
-         filter->contains(context_->hub->EventName(delivery.event));
+         filter->contains(context().hub->EventName(delivery.event));
 }
 
 bool SessionFeed::PassesAny(const SubscriptionSet::Filters& filters,
@@ -44,7 +44,7 @@ void SessionFeed::Deliver(const ChannelRef& channel, PatternTable* pattern, uint
                      .track = delivery.track,
                      .kind = delivery.notice ? Backlog::Kind::kNotice : Backlog::Kind::kEvent})) {
       case OutQueue::Added::kGathered:
-        context_->hub->MarkDirty(session_);
+        context().hub->MarkDirty(session_);
         break;
       case OutQueue::Added::kDone:
         ReleaseOutput();
@@ -74,10 +74,12 @@ void SessionFeed::OnDrained() {
 
 // ------------------------------------------------------------------------------- subscribes
 
+const SessionContext& SessionFeed::context() const { return session_->context(); }
+
 SubscribeQueue& SessionFeed::queue() {
   if (queue_ == nullptr) {
-    queue_ = std::make_unique<SubscribeQueue>(this, &subscriptions_, service_, context_->upstream,
-                                              context_->loop, context_->clock);
+    queue_ = std::make_unique<SubscribeQueue>(this, &subscriptions_, session_->service(),
+                                              context().upstream, context().loop, context().clock);
   }
   return *queue_;
 }
@@ -112,8 +114,8 @@ void SessionFeed::LeaveEverything() {
     Channel* const channel = last.channel;
     PatternTable* const pattern = last.pattern;
     subscriptions_.Remove(&last);
-    if (channel != nullptr) context_->upstream->Unwant(channel);
-    if (pattern != nullptr) context_->upstream->Unwant(pattern);
+    if (channel != nullptr) context().upstream->Unwant(channel);
+    if (pattern != nullptr) context().upstream->Unwant(pattern);
   }
 }
 
@@ -133,23 +135,25 @@ bool SessionFeed::MaySubscribe(absl::string_view name) const {
 
 bool SessionFeed::Passes(const EventFilter* filter, const RecoveredEvent& event) const {
   return event.exclude_connection != session_->id() &&
-         (filter == nullptr || filter->contains(context_->hub->EventName(event.event)));
+         (filter == nullptr || filter->contains(context().hub->EventName(event.event)));
 }
 
+uint64_t SessionFeed::bytes_sent() const { return session_->connection()->bytes_sent(); }
+
 uint64_t SessionFeed::Ask(const SubscribeAsk& ask) {
-  return context_->upstream->Ask(session_, ask);
+  return context().upstream->Ask(session_, ask);
 }
 
 void SessionFeed::Subscribe(Channel* channel, PatternTable* pattern,
                             std::shared_ptr<const EventFilter> filter) {
   // Publications that came before are for those who were subscribers then.
   if (pattern != nullptr) {
-    context_->hub->Settle(session_);
-    if (!active()) return context_->upstream->Unwant(pattern);
+    context().hub->Settle(session_);
+    if (!active()) return context().upstream->Unwant(pattern);
   } else {
-    context_->hub->Commit(channel);
+    context().hub->Commit(channel);
   }
-  subscriptions_.Add(session_, connection_->fd(), channel, pattern, std::move(filter));
+  subscriptions_.Add(session_, session_->connection()->fd(), channel, pattern, std::move(filter));
 }
 
 void SessionFeed::Reply(const std::string& text) {
@@ -157,7 +161,7 @@ void SessionFeed::Reply(const std::string& text) {
   if (output_.Reply(text) == OutQueue::Outcome::kTooSlow) session_->CloseSlow();
 }
 
-void SessionFeed::Settle() { context_->hub->Settle(session_); }
+void SessionFeed::Settle() { context().hub->Settle(session_); }
 
 void SessionFeed::SetPaused(bool paused) {
   if (output_.SetPaused(paused)) Flush();

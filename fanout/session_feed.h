@@ -5,8 +5,8 @@
 // A function that finds the client too slow has the session close itself with 4000.
 //
 // Threading: loop-confined.
-// Ownership: a part of its Session; borrows context, service and connection, which outlive it.
-// Cost:      120 bytes, and 40 for each subscription.  SubscribeQueue exists only while something
+// Ownership: a part of its Session, whose context, service and connection it uses.
+// Cost:      88 bytes, and 40 for each subscription.  SubscribeQueue exists only while something
 //            is in it.
 #pragma once
 
@@ -39,13 +39,7 @@ struct SessionContext;
 
 class SessionFeed final : public SubscribeHost {
  public:
-  SessionFeed(Session* session, const SessionContext* context, Service* service,
-              Connection* connection)
-      : session_(session),
-        context_(context),
-        service_(service),
-        connection_(connection),
-        output_(context, service, connection) {}
+  explicit SessionFeed(Session* session) : session_(session), output_(session) {}
   SessionFeed(const SessionFeed&) = delete;
   SessionFeed& operator=(const SessionFeed&) = delete;
 
@@ -92,7 +86,7 @@ class SessionFeed final : public SubscribeHost {
   void Append(Backlog::Item item) override { output_.Append(std::move(item)); }
   void Flush() override;
   size_t waiting_bytes() const override { return output_.waiting_bytes(); }
-  uint64_t bytes_sent() const override { return connection_->bytes_sent(); }
+  uint64_t bytes_sent() const override;
   int64_t FirstWaiting(const Channel* channel) const override {
     return output_.FirstOffset(channel);
   }
@@ -103,15 +97,13 @@ class SessionFeed final : public SubscribeHost {
   void ReleaseOutput() { output_.Release(/*gathers=*/subscriptions_.size() > 1); }
 
  private:
+  const SessionContext& context() const;
   SubscribeQueue& queue();
   // Whether a filter (null: none), or one of several, lets the delivery through.
   bool Passes(const EventFilter* filter, const Delivery& delivery) const;
   bool PassesAny(const SubscriptionSet::Filters& filters, const Delivery& delivery) const;
 
   Session* const session_;
-  const SessionContext* const context_;
-  Service* const service_;
-  Connection* const connection_;
   SubscriptionSet subscriptions_;
   std::unique_ptr<SubscribeQueue> queue_;  // null: none is under way
   SessionOutput output_;

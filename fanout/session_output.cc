@@ -6,10 +6,13 @@
 
 namespace fanwire::fanout {
 
+Connection& SessionOutput::connection() const { return *session_->connection(); }
+
 OutQueue& SessionOutput::queue() {
   if (queue_ == nullptr) {
-    queue_ = std::make_unique<OutQueue>(connection_, service_, context_->hub->tracks(),
-                                        context_->loop, context_->clock);
+    const SessionContext& context = session_->context();
+    queue_ = std::make_unique<OutQueue>(&connection(), session_->service(), context.hub->tracks(),
+                                        context.loop, context.clock);
   }
   return *queue_;
 }
@@ -49,16 +52,16 @@ void SessionOutput::Release(bool gathers) {
 }
 
 size_t SessionOutput::waiting_bytes() const {
-  return (queue_ == nullptr ? 0 : queue_->backlog_bytes()) + connection_->queued_bytes();
+  return (queue_ == nullptr ? 0 : queue_->backlog_bytes()) + connection().queued_bytes();
 }
 
 // ------------------------------------------------------------------------------- replies
 
 SessionOutput::Outcome SessionOutput::Reply(const std::string& text) {
-  if (!connection_->open()) return Outcome::kOk;
+  if (!connection().open()) return Outcome::kOk;
   ++replies_;
-  ++service_->counts().replies;
-  if (connection_->SendText(text) != SendOutcome::kQueued) return Outcome::kOk;
+  ++session_->service()->counts().replies;
+  if (connection().SendText(text) != SendOutcome::kQueued) return Outcome::kOk;
   return queue().AddQueuedReply();
 }
 
@@ -69,9 +72,9 @@ void SessionOutput::CloseSlow() {
 }
 
 void SessionOutput::Close(CloseCode code, absl::string_view reason, Connection::Backlog backlog) {
-  const uint64_t queued = connection_->queued_messages();
-  connection_->Close(code, reason, backlog);
-  if (queue_ != nullptr) queue_->DropWaiting(queued - connection_->queued_messages());
+  const uint64_t queued = connection().queued_messages();
+  connection().Close(code, reason, backlog);
+  if (queue_ != nullptr) queue_->DropWaiting(queued - connection().queued_messages());
 }
 
 void SessionOutput::OnClosed(uint64_t unsent) {
@@ -88,7 +91,7 @@ void SessionOutput::Describe(SessionInfo* info) const {
     info->dropped += queue_->dropped();
   }
   info->delivered =
-      std::max<int64_t>(static_cast<int64_t>(connection_->messages_sent()) - replies, 0);
+      std::max<int64_t>(static_cast<int64_t>(connection().messages_sent()) - replies, 0);
 }
 
 }  // namespace fanwire::fanout

@@ -28,15 +28,14 @@
 
 namespace fanwire::fanout {
 
-struct SessionContext;
+class Session;
 struct SessionInfo;
 
 class SessionOutput {
  public:
   using Outcome = OutQueue::Outcome;
 
-  SessionOutput(const SessionContext* context, Service* service, Connection* connection)
-      : context_(context), service_(service), connection_(connection) {}
+  explicit SessionOutput(Session* session) : session_(session) {}
   SessionOutput(const SessionOutput&) = delete;
   SessionOutput& operator=(const SessionOutput&) = delete;
 
@@ -96,10 +95,9 @@ class SessionOutput {
 
  private:
   OutQueue& queue();
+  Connection& connection() const;
 
-  const SessionContext* const context_;
-  Service* const service_;
-  Connection* const connection_;
+  Session* const session_;
   std::unique_ptr<OutQueue> queue_;  // null: nothing waits
   int64_t replies_ = 0;
   int64_t dropped_ = 0;  // by earlier queues; queue_ has its own count

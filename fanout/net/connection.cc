@@ -61,7 +61,7 @@ Connection::Connection(ConnectionGroup* group, int fd, const PeerAddress& peer, 
     : group_(group),
       socket_(fd, group->table_),
       engine_(group->engine_context_.get()),
-      last_heard_(group->loop_->Now()),
+      last_heard_ns_(absl::ToInt64Nanoseconds(group->loop_->Now())),
       pings_(PingBurst(group->options_.ping_rate_limit), group->loop_->Now()),
       peer_(peer),
       over_cap_(over_cap) {
@@ -89,7 +89,7 @@ void Connection::Close(CloseCode code, absl::string_view reason, Backlog backlog
   if (state_ != State::kOpen) return;
   state_ = State::kClosing;
   sent_code_ = static_cast<uint16_t>(code);
-  if (backlog == Backlog::kDrop) dropped_ += socket_.DropUnsent();
+  if (backlog == Backlog::kDrop) DropUnsent();
   Acknowledged();  // progress counts from here
   WatchIfQueued(socket_.SendLast(CloseFrame(sent_code_, reason)));
   group_->loop_->Arm(this, group_->options_.close_timeout);
@@ -172,7 +172,10 @@ void Connection::OnDeadline() {
 
 void Connection::Flush() {
   if (socket_.Flush() != SendOutcome::kSent) return;  // broken: reading will tell
-  if (std::exchange(watching_writes_, false)) UpdateInterest();
+  if (watching_writes_) {
+    watching_writes_ = false;
+    UpdateInterest();
+  }
   if (state_ == State::kOpen || state_ == State::kClosing) handler_->OnDrained();
   if (state_ == State::kLingering) SendFinWhenDrained();
 }
@@ -188,7 +191,7 @@ void Connection::ReadSome() {
     const auto size = static_cast<size_t>(count);
     bytes_received_ += size;
     group_->counters_.bytes_received += size;
-    last_heard_ = group_->loop_->Now();
+    Heard(group_->loop_->Now());
     if (awaiting_pong_ && state_ == State::kOpen) ArmPing(group_->options_.ping_interval);
     awaiting_pong_ = false;
     if (state_ != State::kLingering) {
@@ -363,13 +366,13 @@ void Connection::HandleMessage(const WsEvent& event) {
 
 void Connection::HandlePeerClose(uint16_t code, absl::string_view reason) {
   ++group_->counters_.closed_by_peer;
-  dropped_ += socket_.DropUnsent();  // it no longer reads
+  DropUnsent();  // it no longer reads
   WatchIfQueued(socket_.SendLast(CloseFrame(code, "")));
   Linger(Closed(code, reason, /*by_peer=*/true));
 }
 
 void Connection::Fail(CloseCode code, absl::string_view reason) {
-  dropped_ += socket_.DropUnsent();
+  DropUnsent();
   sent_code_ = static_cast<uint16_t>(code);
   WatchIfQueued(socket_.SendLast(CloseFrame(sent_code_, reason)));
   Linger(Closed(sent_code_, reason, /*by_peer=*/false));
@@ -391,9 +394,10 @@ void Connection::HandleEndWhilePaused() {
 
 std::optional<absl::Duration> Connection::Acknowledged() {
   const size_t under_way = socket_.unacknowledged_bytes();
-  const uint64_t acknowledged = bytes_sent() - under_way;
+  const auto acknowledged = static_cast<uint32_t>(bytes_sent() - under_way);
   const bool any = std::exchange(acknowledged_, acknowledged) != acknowledged;
-  const bool was_behind = std::exchange(behind_, socket_.has_backlog() || under_way > kBehindBytes);
+  const bool was_behind = behind_;
+  behind_ = socket_.has_backlog() || under_way > kBehindBytes;
   if (!any || !(was_behind || behind_)) return std::nullopt;
   return group_->loop_->Now() - socket_.since_acknowledgement();
 }
@@ -409,8 +413,8 @@ bool Connection::WaitsAgain(absl::Duration timeout) {
 void Connection::CheckKeepalive() {
   std::optional<absl::Duration> heard = Acknowledged();
   if (HeardWhilePaused()) heard = group_->loop_->Now();
-  if (heard.has_value() && *heard > last_heard_) {
-    last_heard_ = *heard;
+  if (heard.has_value() && *heard > last_heard()) {
+    Heard(*heard);
     awaiting_pong_ = false;
   }
   if (awaiting_pong_) {
@@ -418,7 +422,7 @@ void Connection::CheckKeepalive() {
     return Fail(CloseCode::kInternalError, "keepalive ping timeout");
   }
   // Armed by the interval, not moved at each byte: what was heard since is made up for here.
-  const absl::Duration silent = group_->loop_->Now() - last_heard_;
+  const absl::Duration silent = group_->loop_->Now() - last_heard();
   if (silent < group_->options_.ping_interval) {
     return ArmPing(group_->options_.ping_interval - silent);
   }
@@ -468,7 +472,10 @@ void Connection::TellClosed(CloseInfo info) {
 }
 
 SendOutcome Connection::WatchIfQueued(SendOutcome outcome) {
-  if (outcome == SendOutcome::kQueued && !std::exchange(watching_writes_, true)) UpdateInterest();
+  if (outcome == SendOutcome::kQueued && !watching_writes_) {
+    watching_writes_ = true;
+    UpdateInterest();
+  }
   return outcome;
 }
 

@@ -62,6 +62,9 @@ class SessionTest : public SessionFixture {
 
 // ------------------------------------------------------------------------------- welcome
 
+// Each byte counts for every idle client.
+TEST(SessionSizeTest, ASessionIsSmall) { EXPECT_LE(sizeof(Session), 248u); }
+
 TEST_F(SessionTest, TheServerSpeaksFirstAndWelcomes) {
   PairClient* const client = Connect();
   ASSERT_THAT(client->messages, SizeIs(1));

@@ -995,6 +995,9 @@ TEST(ConnectionTest, GroupThatIsDestroyedTellsItsHandlers) {
   EXPECT_TRUE(client.ReadEnd());
 }
 
+// Each byte counts for every idle client; see tests/bench/idle_memory.cc.
+TEST(ConnectionTest, AConnectionIsSmall) { EXPECT_LE(sizeof(Connection), 184u); }
+
 TEST(ConnectionTest, CountersAddUp) {
   WsServer server;
   WsClient client(server.port());
