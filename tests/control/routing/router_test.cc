@@ -19,11 +19,13 @@ namespace fanwire::control {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 using Json = nlohmann::json;
 
 constexpr char kMirrors[] =
@@ -190,6 +192,20 @@ TEST_F(RouterTest, AnUnknownServiceIsRefusedByName) {
   event.service = "none";
   EXPECT_THAT(Publish(event).outcome.status,
               StatusIs(absl::StatusCode::kNotFound, "service \"none\" is not configured"));
+}
+
+TEST_F(RouterTest, UnknownServicesAreLoggedOnceAMinuteWithTheirNamesCut) {
+  Event event = MakeEvent("x", R"({"secret":"payload"})");
+  const std::string longest(100, 'n');
+  const std::string name = longest + "rest";
+  event.service = name;
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(Publish(event).outcome.status.ok());
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+  EXPECT_THAT(log, StartsWith("W "));
+  EXPECT_THAT(
+      log, EndsWith(absl::StrCat(" publish.unknown_service service=", longest, " left_out=0\n")));
 }
 
 TEST_F(RouterTest, AnEnvelopeOverOneMebibyteIsRefused) {
