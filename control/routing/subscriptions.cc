@@ -79,9 +79,12 @@ class SubscriptionsImpl final : public Subscriptions {
   // While the link's queue has room, answers deferred subscribes and sends pages of dirty channels.
   void Repair(const std::shared_ptr<WorkerLink>& link);
 
+  void LogRefused(const InterestView& interest, const absl::Status& status);
+
   ChannelDirectory* const directory_;
   ReceiptTracker* const receipts_;
   const Clock* const clock_;
+  LogLimiter refused_dialects_{absl::Minutes(1)};
 };
 
 // ------------------------------------------------------------------------------- interest
@@ -108,12 +111,22 @@ void SubscriptionsImpl::AddInterest(const std::shared_ptr<WorkerLink>& link,
       status = AddExact(link, interest, *snapshot, *service, &reader, &fresh);
     } while (reader.full && directory_->MakeRoom(service->state, *service->spec));
   }
-  if (!status.ok()) {
-    // The worker's sessions get the error in the answer to their subscribe.
-    LogDebug("interest.refused", {{"service", interest.service}, {"reason", status}});
-  }
+  if (!status.ok()) LogRefused(interest, status);
   // Refused interest is counted too, because the worker counts it in its own digest.
   if (fresh) link->interest_digest().Add(HashOf(interest));
+}
+
+void SubscriptionsImpl::LogRefused(const InterestView& interest, const absl::Status& status) {
+  // Sessions of the common protocol learn of it by their subscribe's answer.  A dialect has no
+  // errors: its clients get nothing, and only this line says why.
+  if (interest.dialect == Dialect::kCommon || !absl::IsResourceExhausted(status)) {
+    LogDebug("interest.refused", {{"service", interest.service}, {"reason", status}});
+  } else if (int64_t left_out; refused_dialects_.Admit(&left_out)) {
+    LogWarning("interest.refused", {{"service", interest.service},
+                                    {"channel", interest.channel},
+                                    {"reason", status},
+                                    {"left_out", left_out}});
+  }
 }
 
 absl::Status SubscriptionsImpl::AddExact(const std::shared_ptr<WorkerLink>& link,

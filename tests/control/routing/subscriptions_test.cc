@@ -702,6 +702,23 @@ TEST_F(SubscriptionsTest, AReaderOfEverNewNamesStopsNoPublisher) {
   EXPECT_EQ(worker->link->interest_digest().value().count, 0u);
 }
 
+// The dialect has no errors, so that its clients cannot be told.
+TEST_F(SubscriptionsTest, ADialectsChannelThatIsRefusedIsLoggedOnceAMinute) {
+  Use("  max_unpublished_channels: 10\n");
+  const auto worker = MakeWorker();
+  for (int i = 0; i < 10; ++i) Subscribe(*worker, 1, absl::StrCat("c", i));
+  testing::internal::CaptureStderr();
+  for (const char* const name : {"metrics:a", "metrics:b"}) {
+    routing_->subscriptions->AddInterest(
+        worker->link, {.service = "s", .channel = name, .dialect = Dialect::kSessionBuddy});
+  }
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+  EXPECT_THAT(log, HasSubstr("W "));
+  EXPECT_THAT(log, HasSubstr(" interest.refused service=s channel=metrics:a reason="));
+  EXPECT_THAT(log, HasSubstr("max_unpublished_channels"));
+}
+
 TEST_F(SubscriptionsTest, WhenAllAreWantedASubscribeIsRefusedAndElseTheOldestMakesRoom) {
   Use("  max_unpublished_channels: 10\n");
   const auto worker = MakeWorker();
