@@ -1,14 +1,11 @@
 #include "fanout/instance.h"
 
-#include <dirent.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <fstream>
 #include <iterator>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -19,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "common/address.h"
+#include "fanout/process_files.h"
 
 namespace fanwire::fanout {
 
@@ -58,19 +56,13 @@ bool SameControl(const std::string& ours, pid_t pid) {
 
 // Whether the process has a descriptor whose file has this name.
 bool HasMark(pid_t pid, const std::string& name) {
-  const std::string path = absl::StrCat("/proc/", pid, "/fd/");
   const std::string wanted = absl::StrCat("/memfd:", name, " (deleted)");
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
-  if (folder == nullptr) return false;
-  while (const dirent* const entry = readdir(folder.get())) {
-    std::array<char, 128> target;
-    const ssize_t size =
-        readlink(absl::StrCat(path, entry->d_name).c_str(), target.data(), target.size());
-    if (size > 0 && absl::string_view(target.data(), static_cast<size_t>(size)) == wanted) {
-      return true;
-    }
-  }
-  return false;
+  bool found = false;
+  ForEachDescriptor(pid, [&](absl::string_view target) {
+    found = target == wanted;
+    return !found;
+  });
+  return found;
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "fanout/port_holders.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -11,7 +10,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <memory>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -19,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "fanout/process_files.h"
 
 namespace fanwire::fanout {
 
@@ -85,16 +84,6 @@ void ReadTable(const char* path, const Bytes& address, uint16_t port, std::set<u
   }
 }
 
-// Calls `each` with the name of every entry until it returns false.
-template <typename Function>
-void ForEachEntry(const std::string& path, Function each) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
-  if (folder == nullptr) return;
-  while (const dirent* const entry = readdir(folder.get())) {
-    if (!each(absl::string_view(entry->d_name))) return;
-  }
-}
-
 std::string CommandOf(pid_t pid) {
   std::string command;
   std::ifstream file(absl::StrCat("/proc/", pid, "/comm"));
@@ -105,11 +94,7 @@ std::string CommandOf(pid_t pid) {
 // Takes the sockets of process `pid` out of `inodes`.  Returns whether there were any.
 bool TakeSockets(pid_t pid, std::set<uint64_t>* inodes) {
   bool found = false;
-  const std::string folder = absl::StrCat("/proc/", pid, "/fd/");
-  ForEachEntry(folder, [&](absl::string_view name) {
-    std::array<char, 64> target;
-    const ssize_t size = readlink(absl::StrCat(folder, name).c_str(), target.data(), target.size());
-    absl::string_view text(target.data(), size > 0 ? static_cast<size_t>(size) : 0);
+  ForEachDescriptor(pid, [&](absl::string_view text) {
     uint64_t inode = 0;
     if (absl::ConsumePrefix(&text, "socket:[") && absl::ConsumeSuffix(&text, "]") &&
         absl::SimpleAtoi(text, &inode)) {
@@ -133,11 +118,7 @@ std::vector<PortHolder> PortHolders(absl::string_view host, uint16_t port) {
   // Workers first: the holder is most likely one, and then no other process is looked at.
   std::vector<std::pair<bool, pid_t>> pids;
   const std::string self = CommandOf(getpid());
-  ForEachEntry("/proc", [&](absl::string_view name) {
-    pid_t pid = 0;
-    if (absl::SimpleAtoi(name, &pid)) pids.emplace_back(CommandOf(pid) != self, pid);
-    return true;
-  });
+  for (const pid_t pid : ProcessIds()) pids.emplace_back(CommandOf(pid) != self, pid);
   std::sort(pids.begin(), pids.end());
   for (const auto& [other, pid] : pids) {
     if (inodes.empty()) return holders;
@@ -153,7 +134,7 @@ absl::Status CheckPortHolders(absl::string_view host, uint16_t port,
     if (shares && shares(holder.pid)) continue;
     return absl::AlreadyExistsError(
         absl::StrCat("the port is held by process ", holder.pid, " (", holder.command,
-                     "), which is no worker of this control; end that process or choose another "
+                     "), which is not a worker of this control; end that process or choose another "
                      "port"));
   }
   return absl::OkStatus();
