@@ -225,7 +225,7 @@ bool Connection::ConsumeHeld() {
     return false;
   }
   if (reading_paused()) {
-    held_->bytes.clear();
+    held_->bytes = std::string();  // the pause may be long, and its memory is of no use
     held_->handled = 0;
     return false;
   }

@@ -153,6 +153,8 @@ class Connection final : public Watcher, public Deadline {
   uint64_t bytes_received() const { return bytes_received_; }
   // Bytes received and those that wait in the kernel to be read.  Costs a system call.
   uint64_t bytes_arrived() const;
+  // Memory that input takes which is held.
+  size_t held_bytes() const { return held_ == nullptr ? 0 : held_->bytes.capacity(); }
   uint64_t messages_received() const { return messages_received_; }
 
  private:

@@ -269,6 +269,28 @@ int TcpState(WsServer* server) {
   return info.tcpi_state;
 }
 
+TEST(ConnectionTest, APauseThatBeginsWhenAllThatWasHeldIsHandledKeepsNoMemory) {
+  int texts = 0;
+  WsServer::Hooks hooks;
+  hooks.on_text = [&texts](Connection* connection, absl::string_view) {
+    connection->PauseReading(++texts == 1 ? absl::Milliseconds(1) : absl::InfiniteDuration());
+  };
+  WsServer server({}, hooks);
+  WsClient client(server.port());
+  ASSERT_TRUE(client.Handshake());
+  client.SendRaw(Encode(MakeFrame(1, "")) + Encode(MakeFrame(1, std::string(30'000, 'x'))));
+  size_t held = 0;
+  EXPECT_TRUE(server.Await([&] {
+    int handled = 0;
+    server.OnLoop([&] {
+      handled = texts;
+      held = server.last_opened()->held_bytes();
+    });
+    return handled == 2;
+  }));
+  EXPECT_LT(held, 100u);
+}
+
 TEST(ConnectionTest, WhatAPeerSentBeforeItFinishedSendingIsHandledAfterThePause) {
   std::vector<std::string> texts;  // on the loop
   WsServer::Hooks hooks;
