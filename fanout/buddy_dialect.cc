@@ -3,7 +3,11 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/clock.h"
 #include "fanout/reply.h"
+#include "fanout/service.h"
+#include "fanout/subscription_set.h"
+#include "fanout/upstream.h"
 #include "proto/channel_name.h"
 
 namespace fanwire::fanout {
@@ -15,7 +19,7 @@ constexpr absl::string_view kBuddyChannel = "metrics";
 }  // namespace
 
 void BuddyDialect::Welcome(bool authenticated) {
-  host_->Reply(BuddyConnectedText(authenticated, clock_->WallNow()));
+  context_.host->Reply(BuddyConnectedText(authenticated, context_.clock->WallNow()));
   MoveTo(kBuddyChannel);
 }
 
@@ -25,11 +29,11 @@ void BuddyDialect::OnMessage(absl::string_view payload) {
     case BuddyMessage::Kind::kSubscribe:
       MoveTo(message.skill.has_value() ? absl::StrCat(kBuddyChannel, ":", *message.skill)
                                        : std::string(kBuddyChannel));
-      return host_->Reply(BuddyConfirmedText(message.skill, clock_->WallNow()));
+      return context_.host->Reply(BuddyConfirmedText(message.skill, context_.clock->WallNow()));
     case BuddyMessage::Kind::kUnsubscribe:
       return MoveTo(kBuddyChannel);
     case BuddyMessage::Kind::kPing:
-      return host_->Reply("{\"type\": \"pong\"}");
+      return context_.host->Reply("{\"type\": \"pong\"}");
     case BuddyMessage::Kind::kToken:
     case BuddyMessage::Kind::kIgnored:
       return;
@@ -37,18 +41,18 @@ void BuddyDialect::OnMessage(absl::string_view payload) {
 }
 
 void BuddyDialect::MoveTo(absl::string_view name) {
-  if (!subscriptions_->empty()) {
-    Channel* const left = subscriptions_->back().channel;
+  if (!context_.subscriptions->empty()) {
+    Channel* const left = context_.subscriptions->back().channel;
     if (left->name == name) return;
     output_->DropChannel(left, DropReason::kConflated);
-    subscriptions_->Remove(&subscriptions_->back());
-    upstream_->Unwant(left);
+    context_.subscriptions->Remove(&context_.subscriptions->back());
+    context_.upstream->Unwant(left);
   }
   // A skill that makes no channel's name can never be among the top ten.
   if (!CheckChannelName(name).ok()) return;
-  Channel* const channel = service_->FindOrMakeChannel(Dialect::kSessionBuddy, name);
-  upstream_->Want(channel);
-  host_->Subscribe(channel, nullptr, nullptr);
+  Channel* const channel = context_.service->FindOrMakeChannel(Dialect::kSessionBuddy, name);
+  context_.upstream->Want(channel);
+  context_.host->Subscribe(channel, nullptr, nullptr);
 }
 
 }  // namespace fanwire::fanout

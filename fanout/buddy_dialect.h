@@ -3,31 +3,20 @@
 //
 // Threading: loop-confined.
 // Ownership: borrows everything; it has no state, so that a session makes one where it needs it.
-// Cost:      six pointers on the stack.
+// Cost:      seven pointers on the stack.
 // Source:    docs/protocol.md "session-buddy's dialect"
 #pragma once
 
 #include "absl/strings/string_view.h"
-#include "common/clock.h"
-#include "fanout/service.h"
 #include "fanout/session_output.h"
-#include "fanout/subscribe_queue.h"
-#include "fanout/subscription_set.h"
-#include "fanout/upstream.h"
+#include "fanout/subscribe_host.h"
 
 namespace fanwire::fanout {
 
 class BuddyDialect {
  public:
-  // `host` is what the session subscribes with.
-  BuddyDialect(SubscribeQueue::Host* host, SubscriptionSet* subscriptions, SessionOutput* output,
-               Service* service, Upstream* upstream, const Clock* clock)
-      : host_(host),
-        subscriptions_(subscriptions),
-        output_(output),
-        service_(service),
-        upstream_(upstream),
-        clock_(clock) {}
+  BuddyDialect(const SubscribeContext& context, SessionOutput* output)
+      : context_(context), output_(output) {}
 
   // The first frame, and the channel that every client begins with.
   void Welcome(bool authenticated);
@@ -37,12 +26,8 @@ class BuddyDialect {
  private:
   void MoveTo(absl::string_view name);
 
-  SubscribeQueue::Host* const host_;
-  SubscriptionSet* const subscriptions_;
+  const SubscribeContext context_;
   SessionOutput* const output_;
-  Service* const service_;
-  Upstream* const upstream_;
-  const Clock* const clock_;
 };
 
 }  // namespace fanwire::fanout

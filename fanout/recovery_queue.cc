@@ -14,22 +14,13 @@ constexpr uint64_t kMaxPageBytes = 256 << 10;
 
 }  // namespace
 
-RecoveryQueue::RecoveryQueue(SubscribeHost* host, SubscriptionSet* subscriptions, Service* service,
-                             Upstream* upstream, const EventLoop* loop, const Clock* clock)
-    : host_(host),
-      subscriptions_(subscriptions),
-      service_(service),
-      upstream_(upstream),
-      loop_(loop),
-      clock_(clock) {}
-
 uint64_t RecoveryQueue::page_bytes() const {
   return std::clamp<uint64_t>(settings().session_backlog_bytes / 2, 1, kMaxPageBytes);
 }
 
 void RecoveryQueue::Add(Recovery recovery) {
   recoveries_.push_back(std::move(recovery));
-  subscriptions_->CountRecovering(1);
+  context_->subscriptions->CountRecovering(1);
 }
 
 bool RecoveryQueue::OnReply(uint64_t ask, SubscribeReply* reply) {
@@ -63,12 +54,12 @@ void RecoveryQueue::OnPage(SubscribeReply* reply) {
   if (reply->last_page) {
     std::shared_ptr<const EventFilter> filter = std::move(recovery.filter);
     recoveries_.pop_front();
-    subscriptions_->CountRecovering(-1);
-    host_->Subscribe(channel.get(), nullptr, std::move(filter));
+    context_->subscriptions->CountRecovering(-1);
+    context_->host->Subscribe(channel.get(), nullptr, std::move(filter));
   } else {
     recovery.offset = reply->next_offset;
   }
-  host_->Flush();
+  context_->host->Flush();
   OnProgress();
 }
 
@@ -85,39 +76,39 @@ void RecoveryQueue::AppendPage(const ChannelRef& channel, const EventFilter* fil
       expired_to = event.offset;
       continue;
     }
-    if (!host_->Passes(filter, event)) continue;
+    if (!context_->host->Passes(filter, event)) continue;
     tell_expired();
-    host_->Append({.frame = std::move(event.frame),
-                   .channel = channel,
-                   .offset = event.offset,
-                   .kind = Backlog::Kind::kRecovered});
+    context_->host->Append({.frame = std::move(event.frame),
+                            .channel = channel,
+                            .offset = event.offset,
+                            .kind = Backlog::Kind::kRecovered});
   }
   tell_expired();
 }
 
 void RecoveryQueue::AppendSkipped(const ChannelRef& channel, int64_t from, int64_t to,
                                   absl::string_view reason, absl::string_view epoch) {
-  host_->Append(
-      {.frame = Frame::Text(SkippedText(channel->name, from, to, reason, epoch, clock_->WallNow())),
-       .channel = channel,
-       .kind = Backlog::Kind::kNotice});
+  context_->host->Append({.frame = Frame::Text(SkippedText(channel->name, from, to, reason, epoch,
+                                                           context_->clock->WallNow())),
+                          .channel = channel,
+                          .kind = Backlog::Kind::kNotice});
 }
 
 void RecoveryQueue::RequestNextPage() {
   if (recoveries_.empty() || recoveries_.front().ask != 0) return;
-  if (host_->waiting_bytes() > settings().session_backlog_bytes / 2) return;
+  if (context_->host->waiting_bytes() > settings().session_backlog_bytes / 2) return;
   Recovery& next = recoveries_.front();
-  next.ask = host_->Ask({.channel = next.channel.get(),
-                         .recover = true,
-                         .epoch = next.epoch,
-                         .offset = next.offset,
-                         .page_bytes = page_bytes()});
+  next.ask = context_->host->Ask({.channel = next.channel.get(),
+                                  .recover = true,
+                                  .epoch = next.epoch,
+                                  .offset = next.offset,
+                                  .page_bytes = page_bytes()});
 }
 
 void RecoveryQueue::OnProgress() {
   if (recoveries_.empty()) return;
-  deadline_ = loop_->Now() + settings().recovery_timeout;
-  sent_ = host_->bytes_sent();
+  deadline_ = context_->loop->Now() + settings().recovery_timeout;
+  sent_ = context_->host->bytes_sent();
 }
 
 absl::Duration RecoveryQueue::deadline() const {
@@ -128,7 +119,7 @@ absl::Duration RecoveryQueue::deadline() const {
 bool RecoveryQueue::Stands(absl::Duration now) {
   if (now < deadline()) return false;
   // A page may be long, and its reader slow: what leaves of it is progress.
-  if (host_->bytes_sent() == sent_) return true;
+  if (context_->host->bytes_sent() == sent_) return true;
   OnProgress();
   return false;
 }
@@ -149,11 +140,11 @@ RecoveryQueue::Withheld RecoveryQueue::Cancel(const Channel* channel) {
   const size_t cancelled = std::erase_if(recoveries_, [&](Recovery& recovery) {
     if (recovery.channel.get() != channel) return false;
     withheld = std::move(recovery.withheld);
-    if (recovery.ask != 0) upstream_->Forget(recovery.ask);
-    upstream_->Unwant(recovery.channel.get());
+    if (recovery.ask != 0) context_->upstream->Forget(recovery.ask);
+    context_->upstream->Unwant(recovery.channel.get());
     return true;
   });
-  subscriptions_->CountRecovering(-static_cast<int>(cancelled));
+  context_->subscriptions->CountRecovering(-static_cast<int>(cancelled));
   if (cancelled == 0) return withheld;
   // If the first recovery was cancelled, nobody has asked for the next one's page yet.  A client
   // that reads everything would never cause it: its queue is always empty.
@@ -164,7 +155,7 @@ RecoveryQueue::Withheld RecoveryQueue::Cancel(const Channel* channel) {
 
 void RecoveryQueue::TellWithheld(const ChannelRef& channel, const Withheld& withheld,
                                  int64_t sent) {
-  if (!withheld.any || !subscriptions_->MatchesByPattern(channel.get())) return;
+  if (!withheld.any || !context_->subscriptions->MatchesByPattern(channel.get())) return;
   const bool same = withheld.epoch.empty() || withheld.epoch == channel->epoch;
   const int64_t from = same ? std::max(withheld.from, sent + 1) : 1;
   if (same && from > channel->offset) return;
@@ -175,9 +166,9 @@ void RecoveryQueue::TellWithheld(const ChannelRef& channel, const Withheld& with
 
 void RecoveryQueue::CancelAll() {
   for (const Recovery& recovery : recoveries_) {
-    if (recovery.ask != 0) upstream_->Forget(recovery.ask);
-    upstream_->Unwant(recovery.channel.get());
-    subscriptions_->CountRecovering(-1);
+    if (recovery.ask != 0) context_->upstream->Forget(recovery.ask);
+    context_->upstream->Unwant(recovery.channel.get());
+    context_->subscriptions->CountRecovering(-1);
   }
   recoveries_.clear();
 }

@@ -58,8 +58,8 @@ class RecoveryQueue {
     Withheld withheld = {};
   };
 
-  RecoveryQueue(SubscribeHost* host, SubscriptionSet* subscriptions, Service* service,
-                Upstream* upstream, const EventLoop* loop, const Clock* clock);
+  // `context` outlives it.
+  explicit RecoveryQueue(const SubscribeContext* context) : context_(context) {}
   RecoveryQueue(const RecoveryQueue&) = delete;
   RecoveryQueue& operator=(const RecoveryQueue&) = delete;
 
@@ -106,15 +106,10 @@ class RecoveryQueue {
   uint64_t page_bytes() const;
 
  private:
-  const ServiceSettings& settings() const { return service_->settings(); }
+  const ServiceSettings& settings() const { return context_->service->settings(); }
   void OnPage(SubscribeReply* reply);
 
-  SubscribeHost* const host_;
-  SubscriptionSet* const subscriptions_;
-  Service* const service_;
-  Upstream* const upstream_;
-  const EventLoop* const loop_;
-  const Clock* const clock_;
+  const SubscribeContext* const context_;
   std::deque<Recovery> recoveries_;  // the first is under way
   absl::Duration deadline_;          // of the first, if it waits for its client
   uint64_t sent_ = 0;                // bytes_sent() of the host when deadline_ was set

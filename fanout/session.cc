@@ -329,10 +329,7 @@ void Session::FailRequest(uint64_t ask, std::string message) {
 
 // ------------------------------------------------------------------------------- session-buddy
 
-BuddyDialect Session::buddy() {
-  return BuddyDialect(&feed_, &feed_.subscriptions(), &feed_.output(), service_, context_->upstream,
-                      context_->clock);
-}
+BuddyDialect Session::buddy() { return BuddyDialect(feed_.subscribe_context(), &feed_.output()); }
 
 // ------------------------------------------------------------------------------- sending
 

@@ -76,11 +76,17 @@ void SessionFeed::OnDrained() {
 
 const SessionContext& SessionFeed::context() const { return session_->context(); }
 
+SubscribeContext SessionFeed::subscribe_context() {
+  return {.host = this,
+          .subscriptions = &subscriptions_,
+          .service = session_->service(),
+          .upstream = context().upstream,
+          .loop = context().loop,
+          .clock = context().clock};
+}
+
 SubscribeQueue& SessionFeed::queue() {
-  if (queue_ == nullptr) {
-    queue_ = std::make_unique<SubscribeQueue>(this, &subscriptions_, session_->service(),
-                                              context().upstream, context().loop, context().clock);
-  }
+  if (queue_ == nullptr) queue_ = std::make_unique<SubscribeQueue>(subscribe_context());
   return *queue_;
 }
 

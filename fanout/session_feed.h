@@ -68,6 +68,8 @@ class SessionFeed final : public SubscribeHost {
   bool SubscribesTo(absl::string_view name) const;
   SubscriptionSet& subscriptions() { return subscriptions_; }
   const SubscriptionSet& subscriptions() const { return subscriptions_; }
+  // What subscribes for this session.
+  SubscribeContext subscribe_context();
   SessionOutput& output() { return output_; }
   const SessionOutput& output() const { return output_; }
 

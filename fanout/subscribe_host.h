@@ -19,7 +19,14 @@
 #include "fanout/client_message.h"
 #include "fanout/upstream.h"
 
+namespace fanwire {
+class Clock;
+}  // namespace fanwire
+
 namespace fanwire::fanout {
+
+class EventLoop;
+class SubscriptionSet;
 
 class SubscribeHost {
  public:
@@ -62,6 +69,16 @@ class SubscribeHost {
 
  protected:
   ~SubscribeHost() = default;
+};
+
+// What the parts of a session that subscribe work with; all of it outlives them.
+struct SubscribeContext {
+  SubscribeHost* host = nullptr;
+  SubscriptionSet* subscriptions = nullptr;
+  Service* service = nullptr;
+  Upstream* upstream = nullptr;
+  const EventLoop* loop = nullptr;
+  const Clock* clock = nullptr;
 };
 
 }  // namespace fanwire::fanout

@@ -17,33 +17,23 @@ constexpr size_t kMaxRequestBytes = 16 << 20;
 
 }  // namespace
 
-SubscribeQueue::SubscribeQueue(Host* host, SubscriptionSet* subscriptions, Service* service,
-                               Upstream* upstream, const EventLoop* loop, const Clock* clock)
-    : host_(host),
-      subscriptions_(subscriptions),
-      service_(service),
-      upstream_(upstream),
-      loop_(loop),
-      clock_(clock),
-      recoveries_(host, subscriptions, service, upstream, loop, clock) {}
-
 size_t SubscribeQueue::subscription_count() const {
-  return subscriptions_->size() + recoveries_.size() +
+  return context_.subscriptions->size() + recoveries_.size() +
          (requests_.empty() ? 0 : requests_.front().awaited);
 }
 
 Subscription* SubscribeQueue::Find(absl::string_view name) {
-  return subscriptions_->Find(service_->FindChannel(kDialect, name),
-                              service_->FindPattern(kDialect, name));
+  return context_.subscriptions->Find(context_.service->FindChannel(kDialect, name),
+                                      context_.service->FindPattern(kDialect, name));
 }
 
 void SubscribeQueue::Unwant(Channel* channel, PatternTable* pattern) {
-  if (channel != nullptr) upstream_->Unwant(channel);
-  if (pattern != nullptr) upstream_->Unwant(pattern);
+  if (channel != nullptr) context_.upstream->Unwant(channel);
+  if (pattern != nullptr) context_.upstream->Unwant(pattern);
 }
 
 int64_t SubscribeQueue::SentUpTo(const Channel& channel, int64_t offset) const {
-  const int64_t waiting = host_->FirstWaiting(&channel);
+  const int64_t waiting = context_.host->FirstWaiting(&channel);
   return waiting == 0 ? offset : std::min(offset, waiting - 1);
 }
 
@@ -51,7 +41,7 @@ int64_t SubscribeQueue::SentUpTo(const Channel& channel, int64_t offset) const {
 
 void SubscribeQueue::Add(ClientMessage message, ReplyContext context) {
   const auto refuse = [&](absl::string_view code, const std::string& text) {
-    host_->Reply(ErrorText(context, code, text, clock_->WallNow()));
+    context_.host->Reply(ErrorText(context, code, text, context_.clock->WallNow()));
   };
   if (message.channels_are_bad) {
     return refuse("INVALID_REQUEST",
@@ -86,21 +76,21 @@ void SubscribeQueue::Add(ClientMessage message, ReplyContext context) {
 }
 
 void SubscribeQueue::StartRequests() {
-  while (host_->active() && !requests_.empty() && !requests_.front().started) {
+  while (context_.host->active() && !requests_.empty() && !requests_.front().started) {
     // What was gathered until now goes by the subscriptions as they are.
-    host_->FlushTurn();
-    if (!host_->active()) return;
+    context_.host->FlushTurn();
+    if (!context_.host->active()) return;
     Request& request = requests_.front();
     request.started = true;
     CheckAndMerge(&request);
     for (Target& target : request.targets) {
       if (!target.confirmation.error_code.empty() || target.same_as != kItself) continue;
       Start(&request, &target);
-      if (!host_->active()) return;  // the request is gone
+      if (!context_.host->active()) return;  // the request is gone
     }
     if (request.awaited > 0) {
       // Publications of the channels must come behind the one answer for all of them.
-      if (request.many) host_->SetPaused(true);
+      if (request.many) context_.host->SetPaused(true);
       return;
     }
     FinishFirst();
@@ -153,7 +143,7 @@ bool SubscribeQueue::Check(const Request& request, Target* target) {
     Refuse(target, "INVALID_REQUEST", absl::StrCat("events: ", wanted.events_fault));
     return false;
   }
-  if (!host_->MaySubscribe(wanted.channel)) {
+  if (!context_.host->MaySubscribe(wanted.channel)) {
     RefuseForbidden(target);
     return false;
   }
@@ -175,14 +165,14 @@ void SubscribeQueue::Start(Request* request, Target* target) {
   // Publications on their way to the subscription are delivered as it was.  Those that a recovery
   // brings again may be missed, unless a pattern would bring them instead.
   if (known != nullptr && known->channel != nullptr &&
-      (recover ? subscriptions_->has_patterns()
+      (recover ? context_.subscriptions->has_patterns()
                : known->channel->first_run != nullptr || !known->channel->arrived.empty())) {
-    host_->Settle();
-    if (!host_->active()) return;
+    context_.host->Settle();
+    if (!context_.host->active()) return;
   }
   Confirmation& confirmation = target->confirmation;
   if (known != nullptr && !recover) {
-    subscriptions_->SetFilter(known, std::move(target->filter));
+    context_.subscriptions->SetFilter(known, std::move(target->filter));
     if (known->channel != nullptr && !known->channel->epoch.empty()) {
       confirmation.has_position = true;
       confirmation.epoch = known->channel->epoch;
@@ -190,7 +180,7 @@ void SubscribeQueue::Start(Request* request, Target* target) {
     }
     return;
   }
-  const Channel* const channel = service_->FindChannel(kDialect, wanted.channel);
+  const Channel* const channel = context_.service->FindChannel(kDialect, wanted.channel);
   const bool recovering = known == nullptr && Recovers(channel);
   if (recovering && !recover) {
     if (RecoveryQueue::Recovery* const recovery = recoveries_.Find(channel); recovery != nullptr) {
@@ -221,12 +211,12 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
     if (!pattern.ok()) {
       return Refuse(target, "INVALID_CHANNEL", std::string(pattern.status().message()));
     }
-    target->pattern = service_->FindOrMakePattern(kDialect, *pattern);
+    target->pattern = context_.service->FindOrMakePattern(kDialect, *pattern);
     ask.pattern = target->pattern;
-    upstream_->Want(target->pattern);
+    context_.upstream->Want(target->pattern);
   } else {
-    Channel* const channel = service_->FindOrMakeChannel(kDialect, wanted.channel);
-    upstream_->Want(channel);
+    Channel* const channel = context_.service->FindOrMakeChannel(kDialect, wanted.channel);
+    context_.upstream->Want(channel);
     target->channel = ChannelRef(channel);
     ask.channel = channel;
     if (wanted.recover.has_value()) {
@@ -235,11 +225,11 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
       ask.offset = wanted.recover->offset;
     }
     // The recovery brings what waits, whether it came by name or by a pattern.
-    const int64_t waiting = begins_anew ? host_->FirstWaiting(channel) : 0;
-    if (begins_anew) host_->DropWaiting(channel);
+    const int64_t waiting = begins_anew ? context_.host->FirstWaiting(channel) : 0;
+    if (begins_anew) context_.host->DropWaiting(channel);
     if (known != nullptr) {
-      subscriptions_->Remove(known);
-      upstream_->Unwant(channel);
+      context_.subscriptions->Remove(known);
+      context_.upstream->Unwant(channel);
     }
     RecoveryQueue::Withheld withheld = recoveries_.Cancel(channel);
     if (withheld.epoch.empty()) {
@@ -253,37 +243,38 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
       recoveries_.TellWithheld(target->channel, withheld, /*sent=*/0);
     }
   }
-  target->ask = host_->Ask(ask);
+  target->ask = context_.host->Ask(ask);
   ++request->awaited;
-  if (ask.recover) subscriptions_->CountRecovering(1);
+  if (ask.recover) context_.subscriptions->CountRecovering(1);
 }
 
 void SubscribeQueue::Unsubscribe(absl::string_view name) {
   if (Subscription* const known = Find(name); known != nullptr) {
-    if (subscriptions_->has_patterns()) {
-      host_->Settle();
-      if (!host_->active()) return;  // `name` is gone as well
+    if (context_.subscriptions->has_patterns()) {
+      context_.host->Settle();
+      if (!context_.host->active()) return;  // `name` is gone as well
     }
     Channel* const channel = known->channel;
     PatternTable* const pattern = known->pattern;
-    subscriptions_->Remove(known);
+    context_.subscriptions->Remove(known);
     // No publication of the channel comes behind the answer, unless a pattern may have brought it.
-    if (channel != nullptr && !subscriptions_->has_patterns()) host_->DropWaiting(channel);
+    if (channel != nullptr && !context_.subscriptions->has_patterns())
+      context_.host->DropWaiting(channel);
     return Unwant(channel, pattern);
   }
-  const ChannelRef channel(service_->FindChannel(kDialect, name));
-  if (channel && Recovers(channel.get()) && subscriptions_->has_patterns()) {
-    host_->Settle();  // what is on its way is withheld as well
-    if (!host_->active()) return;
+  const ChannelRef channel(context_.service->FindChannel(kDialect, name));
+  if (channel && Recovers(channel.get()) && context_.subscriptions->has_patterns()) {
+    context_.host->Settle();  // what is on its way is withheld as well
+    if (!context_.host->active()) return;
   }
   if (RecoveryQueue::Recovery* const recovery = channel ? recoveries_.Find(channel.get()) : nullptr;
       recovery != nullptr) {
     const int64_t sent = SentUpTo(*channel, recovery->offset);
     // What waits goes as well, and patterns may have brought some of it.
-    if (const int64_t waiting = host_->FirstWaiting(channel.get()); waiting != 0) {
+    if (const int64_t waiting = context_.host->FirstWaiting(channel.get()); waiting != 0) {
       recovery->withheld.Add(waiting);
     }
-    host_->DropWaiting(channel.get());
+    context_.host->DropWaiting(channel.get());
     recoveries_.TellWithheld(channel, recoveries_.Cancel(channel.get()), sent);
   }
 }
@@ -299,27 +290,27 @@ void SubscribeQueue::FinishFirst() {
     }
     confirmations.push_back(std::move(target.confirmation));
   }
-  service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request.asked));
-  host_->Reply(ConfirmationText(request.context, request.subscribe, request.many, confirmations,
-                                clock_->WallNow()));
-  if (request.many) host_->SetPaused(false);
-  if (recoveries_.TakeTold() && host_->active()) host_->Flush();
+  context_.service->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request.asked));
+  context_.host->Reply(ConfirmationText(request.context, request.subscribe, request.many,
+                                        confirmations, context_.clock->WallNow()));
+  if (request.many) context_.host->SetPaused(false);
+  if (recoveries_.TakeTold() && context_.host->active()) context_.host->Flush();
 }
 
 void SubscribeQueue::Withdraw(Request* request, Target* target) {
   if (target->ask == 0) return;
-  upstream_->Forget(std::exchange(target->ask, 0));
+  context_.upstream->Forget(std::exchange(target->ask, 0));
   --request->awaited;
-  if (target->request.recover.has_value()) subscriptions_->CountRecovering(-1);
+  if (target->request.recover.has_value()) context_.subscriptions->CountRecovering(-1);
   Unwant(target->channel.get(), target->pattern);
   target->channel = ChannelRef();
   target->pattern = nullptr;
 }
 
 void SubscribeQueue::ExpireFirst() {
-  if (subscriptions_->has_patterns() && subscriptions_->recovering()) {
-    host_->Settle();  // what is on its way is withheld as well
-    if (!host_->active()) return;
+  if (context_.subscriptions->has_patterns() && context_.subscriptions->recovering()) {
+    context_.host->Settle();  // what is on its way is withheld as well
+    if (!context_.host->active()) return;
   }
   Request& request = requests_.front();
   for (Target& target : request.targets) {
@@ -335,23 +326,25 @@ void SubscribeQueue::ExpireFirst() {
 
 void SubscribeQueue::LeaveForbidden(absl::string_view reason) {
   // What was gathered until now was allowed.
-  if (subscriptions_->has_patterns()) {
-    host_->Settle();
+  if (context_.subscriptions->has_patterns()) {
+    context_.host->Settle();
   } else {
-    host_->FlushTurn();
+    context_.host->FlushTurn();
   }
-  if (!host_->active()) return;
+  if (!context_.host->active()) return;
   std::vector<std::string> lost;
   const auto look_at = [&](absl::string_view name) {
-    if (!host_->MaySubscribe(name)) lost.emplace_back(name);
+    if (!context_.host->MaySubscribe(name)) lost.emplace_back(name);
   };
-  for (const Subscription& subscription : subscriptions_->all()) look_at(subscription.name());
+  for (const Subscription& subscription : context_.subscriptions->all())
+    look_at(subscription.name());
   for (const RecoveryQueue::Recovery& recovery : recoveries_.all()) look_at(recovery.channel->name);
   Request* const request =
       requests_.empty() || !requests_.front().started ? nullptr : &requests_.front();
   if (request != nullptr && request->subscribe) {
     for (Target& target : request->targets) {
-      if (!target.confirmation.error_code.empty() || host_->MaySubscribe(target.request.channel)) {
+      if (!target.confirmation.error_code.empty() ||
+          context_.host->MaySubscribe(target.request.channel)) {
         continue;
       }
       Withdraw(request, &target);
@@ -360,12 +353,12 @@ void SubscribeQueue::LeaveForbidden(absl::string_view reason) {
   }
   for (const std::string& name : lost) {
     Unsubscribe(name);
-    if (!host_->active()) return;
+    if (!context_.host->active()) return;
   }
-  if (!lost.empty()) host_->DropForbidden();
+  if (!lost.empty()) context_.host->DropForbidden();
   for (const std::string& name : lost) {
-    host_->Reply(UnsubscribedText(name, reason, clock_->WallNow()));
-    if (!host_->active()) return;
+    context_.host->Reply(UnsubscribedText(name, reason, context_.clock->WallNow()));
+    if (!context_.host->active()) return;
   }
   if (request == nullptr || request->awaited > 0) return;
   FinishFirst();
@@ -377,12 +370,12 @@ void SubscribeQueue::LeaveForbidden(absl::string_view reason) {
 void SubscribeQueue::OnReply(uint64_t ask, SubscribeReply reply) {
   if (empty()) return;
   // What came before the answer goes by the subscriptions as they were, or is withheld.
-  if (subscriptions_->has_patterns()) {
-    host_->Settle();
+  if (context_.subscriptions->has_patterns()) {
+    context_.host->Settle();
   } else {
-    host_->FlushTurn();
+    context_.host->FlushTurn();
   }
-  if (!host_->active()) return;
+  if (!context_.host->active()) return;
   if (recoveries_.OnReply(ask, &reply) || requests_.empty()) return;
   Request& request = requests_.front();
   for (size_t i = 0; i < request.targets.size(); ++i) {
@@ -392,15 +385,15 @@ void SubscribeQueue::OnReply(uint64_t ask, SubscribeReply reply) {
     if (target.ask != ask) continue;
     target.ask = 0;
     --request.awaited;
-    if (target.request.recover.has_value()) subscriptions_->CountRecovering(-1);
+    if (target.request.recover.has_value()) context_.subscriptions->CountRecovering(-1);
     OnTargetReply(&request, &target, std::move(reply));
     break;
   }
-  if (!host_->active()) return;
+  if (!context_.host->active()) return;
   // A request for a single channel is finished by now, and the first is another.
   if (!requests_.empty() && requests_.front().started && requests_.front().awaited == 0) {
     FinishFirst();
-    if (!host_->active()) return;
+    if (!context_.host->active()) return;
   }
   // Control is there: the next one's wait begins now.
   if (!requests_.empty() && !requests_.front().started) {
@@ -439,15 +432,15 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
     if (!reply.recovered) recoveries_.TellWithheld(channel, withheld, /*sent=*/0);
   }
   if (!many) FinishFirst();
-  if (!host_->active()) return Unwant(channel.get(), pattern);
-  if (pattern != nullptr) return host_->Subscribe(nullptr, pattern, std::move(filter));
+  if (!context_.host->active()) return Unwant(channel.get(), pattern);
+  if (pattern != nullptr) return context_.host->Subscribe(nullptr, pattern, std::move(filter));
   recoveries_.Cancel(channel.get());
   // Behind much that waits nothing is kept: it is asked for again when there is room.
-  const bool again =
-      !reply.events.empty() && host_->waiting_bytes() > settings().session_backlog_bytes / 2;
+  const bool again = !reply.events.empty() &&
+                     context_.host->waiting_bytes() > settings().session_backlog_bytes / 2;
   if (!again) recoveries_.AppendPage(channel, filter.get(), &reply);
   if (!again && reply.last_page) {
-    host_->Subscribe(channel.get(), nullptr, std::move(filter));
+    context_.host->Subscribe(channel.get(), nullptr, std::move(filter));
   } else {
     recoveries_.Add({.channel = channel,
                      .filter = std::move(filter),
@@ -455,12 +448,12 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
                      .offset = again ? asked_offset : reply.next_offset,
                      .withheld = withheld});
   }
-  host_->Flush();
+  context_.host->Flush();
   OnProgress();
 }
 
 bool SubscribeQueue::Recovers(const Channel* channel, const EventFilter** filter) const {
-  if (!subscriptions_->recovering() || channel == nullptr) return false;
+  if (!context_.subscriptions->recovering() || channel == nullptr) return false;
   if (const RecoveryQueue::Recovery* const recovery = recoveries_.Find(channel);
       recovery != nullptr) {
     if (filter != nullptr) *filter = recovery->filter.get();
@@ -499,7 +492,7 @@ absl::Duration SubscribeQueue::deadline() const {
 
 SubscribeQueue::Expiry SubscribeQueue::OnDeadline(absl::Duration now) {
   if (recoveries_.Stands(now)) return Expiry::kNoProgress;
-  while (host_->active() && !requests_.empty() && now >= requests_.front().deadline) {
+  while (context_.host->active() && !requests_.empty() && now >= requests_.front().deadline) {
     ExpireFirst();
     StartRequests();
   }
@@ -510,8 +503,8 @@ void SubscribeQueue::Cancel() {
   for (Request& request : requests_) {
     for (Target& target : request.targets) {
       if (target.ask == 0) continue;
-      upstream_->Forget(target.ask);
-      if (target.request.recover.has_value()) subscriptions_->CountRecovering(-1);
+      context_.upstream->Forget(target.ask);
+      if (target.request.recover.has_value()) context_.subscriptions->CountRecovering(-1);
       Unwant(target.channel.get(), target.pattern);
     }
   }

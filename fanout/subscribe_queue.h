@@ -39,10 +39,8 @@ namespace fanwire::fanout {
 
 class SubscribeQueue {
  public:
-  using Host = SubscribeHost;
-
-  SubscribeQueue(Host* host, SubscriptionSet* subscriptions, Service* service, Upstream* upstream,
-                 const EventLoop* loop, const Clock* clock);
+  explicit SubscribeQueue(const SubscribeContext& context)
+      : context_(context), recoveries_(&context_) {}
   SubscribeQueue(const SubscribeQueue&) = delete;
   SubscribeQueue& operator=(const SubscribeQueue&) = delete;
 
@@ -115,8 +113,8 @@ class SubscribeQueue {
 
   static constexpr Dialect kDialect = Dialect::kCommon;
 
-  const ServiceSettings& settings() const { return service_->settings(); }
-  absl::Duration Now() const { return loop_->Now(); }
+  const ServiceSettings& settings() const { return context_.service->settings(); }
+  absl::Duration Now() const { return context_.loop->Now(); }
   // Subscriptions that the session has, or will have if control grants what was asked.
   size_t subscription_count() const;
   Subscription* Find(absl::string_view name);
@@ -151,12 +149,7 @@ class SubscribeQueue {
   void ExpireFirst();
   void OnTargetReply(Request* request, Target* target, SubscribeReply reply);
 
-  Host* const host_;
-  SubscriptionSet* const subscriptions_;
-  Service* const service_;
-  Upstream* const upstream_;
-  const EventLoop* const loop_;
-  const Clock* const clock_;
+  const SubscribeContext context_;
   std::deque<Request> requests_;  // the first is under way
   size_t request_bytes_ = 0;
   RecoveryQueue recoveries_;

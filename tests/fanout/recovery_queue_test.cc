@@ -82,11 +82,7 @@ class RecordingHost final : public SubscribeHost {
 
 class RecoveryQueueTest : public ::testing::Test {
  protected:
-  RecoveryQueueTest()
-      : service_(Settings()),
-        queue_(&host_, &subscriptions_, &service_, &upstream_, &loop_, &clock_) {
-    host_.queue = &queue_;
-  }
+  RecoveryQueueTest() : service_(Settings()), queue_(&context_) { host_.queue = &queue_; }
   ~RecoveryQueueTest() override {
     queue_.CancelAll();
     EXPECT_FALSE(subscriptions_.recovering());
@@ -128,6 +124,12 @@ class RecoveryQueueTest : public ::testing::Test {
   CountingUpstream upstream_;
   SubscriptionSet subscriptions_;
   RecordingHost host_;
+  const SubscribeContext context_{.host = &host_,
+                                  .subscriptions = &subscriptions_,
+                                  .service = &service_,
+                                  .upstream = &upstream_,
+                                  .loop = &loop_,
+                                  .clock = &clock_};
   RecoveryQueue queue_;
 };
 

@@ -52,7 +52,7 @@ class FakeUpstream final : public Upstream {
 };
 
 // A session that writes down what it is told to do.
-class FakeHost final : public SubscribeQueue::Host {
+class FakeHost final : public SubscribeHost {
  public:
   explicit FakeHost(SubscriptionSet* subscriptions) : subscriptions_(subscriptions) {}
 
@@ -145,7 +145,12 @@ class SubscribeQueueTest : public ::testing::Test {
   SubscribeQueueTest()
       : service_(Settings()),
         host_(&subscriptions_),
-        queue_(&host_, &subscriptions_, &service_, &upstream_, &loop_, &clock_) {
+        queue_({.host = &host_,
+                .subscriptions = &subscriptions_,
+                .service = &service_,
+                .upstream = &upstream_,
+                .loop = &loop_,
+                .clock = &clock_}) {
     host_.queue = &queue_;
   }
   ~SubscribeQueueTest() override {
@@ -573,7 +578,12 @@ TEST_F(SubscribeQueueTest, AReplyThatClosesTheSessionEndsEverything) {
     for (const bool many : {false, true}) {
       SCOPED_TRACE(absl::StrCat(refused, many));
       FakeHost host(&subscriptions_);
-      SubscribeQueue queue(&host, &subscriptions_, &service_, &upstream_, &loop_, &clock_);
+      SubscribeQueue queue({.host = &host,
+                            .subscriptions = &subscriptions_,
+                            .service = &service_,
+                            .upstream = &upstream_,
+                            .loop = &loop_,
+                            .clock = &clock_});
       host.queue = &queue;
       queue.Add(Message("a", many), Context("1"));
       queue.Add(Message("b"), Context("2"));
