@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "proto/channel_name.h"
 
@@ -48,8 +47,7 @@ void SubscribeQueue::Add(ClientMessage message, ReplyContext context) {
                   absl::StrCat("channels: a list of at most ", kMaxChannelsPerMessage,
                                " names or objects is wanted"));
   }
-  const size_t bytes = sizeof(Request) + message.channels.size() * sizeof(Target) +
-                       MemoryBytes(context) + MemoryBytes(message.channels);
+  const size_t bytes = Request::BytesOf(message, context);
   if (requests_.size() >= kMaxRequests) {
     return refuse("LIMIT_EXCEEDED", absl::StrCat("more than ", kMaxRequests, " subscribes wait"));
   }
@@ -57,20 +55,9 @@ void SubscribeQueue::Add(ClientMessage message, ReplyContext context) {
     return refuse("LIMIT_EXCEEDED", absl::StrCat("the subscribes that wait would take more than ",
                                                  kMaxRequestBytes, " bytes"));
   }
-  Request& request = requests_.emplace_back();
-  request.bytes = bytes;
+  Request& request = requests_.emplace_back(std::move(message), std::move(context));
   request.asked = Now();
   request.deadline = Now() + settings().control_wait;
-  request.context = std::move(context);
-  request.subscribe = message.kind == ClientMessage::Kind::kSubscribe;
-  request.many = message.many;
-  request.targets.reserve(message.channels.size());
-  for (ChannelRequest& channel : message.channels) {
-    Target& target = request.targets.emplace_back();
-    target.request = std::move(channel);
-    target.confirmation.subscribed = request.subscribe;
-    target.confirmation.channel = target.request.channel;
-  }
   request_bytes_ += bytes;
   if (requests_.size() == 1) StartRequests();
 }
@@ -82,9 +69,11 @@ void SubscribeQueue::StartRequests() {
     if (!context_.host->active()) return;
     Request& request = requests_.front();
     request.started = true;
-    CheckAndMerge(&request);
+    request.CheckAndMerge(settings().max_channel_bytes, [this](absl::string_view name) {
+      return context_.host->MaySubscribe(name);
+    });
     for (Target& target : request.targets) {
-      if (!target.confirmation.error_code.empty() || target.same_as != kItself) continue;
+      if (target.refused() || target.same_as != Target::kItself) continue;
       Start(&request, &target);
       if (!context_.host->active()) return;  // the request is gone
     }
@@ -95,59 +84,6 @@ void SubscribeQueue::StartRequests() {
     }
     FinishFirst();
   }
-}
-
-void SubscribeQueue::CheckAndMerge(Request* request) {
-  absl::flat_hash_map<absl::string_view, size_t> first;  // by channel
-  for (size_t i = 0; i < request->targets.size(); ++i) {
-    Target& target = request->targets[i];
-    if (!Check(*request, &target) || !request->many) continue;
-    const auto [it, fresh] = first.emplace(target.confirmation.channel, i);
-    if (fresh) continue;
-    target.same_as = it->second;
-    ChannelRequest& merged = request->targets[it->second].request;
-    merged.events = target.request.events;
-    if (target.request.recover.has_value()) merged.recover = target.request.recover;
-  }
-}
-
-void SubscribeQueue::Refuse(Target* target, absl::string_view code, std::string message) {
-  target->confirmation.error_code = std::string(code);
-  target->confirmation.error_message = std::move(message);
-}
-
-void SubscribeQueue::RefuseForbidden(Target* target) {
-  Refuse(target, "FORBIDDEN",
-         absl::StrCat("Not authorized to subscribe to ", target->request.channel));
-}
-
-bool SubscribeQueue::Check(const Request& request, Target* target) {
-  const ChannelRequest& wanted = target->request;
-  if (!wanted.channel_is_text) {
-    Refuse(target, "INVALID_CHANNEL", "channel: a text is wanted");
-    return false;
-  }
-  if (const absl::Status status =
-          CheckChannelOrPattern(wanted.channel, settings().max_channel_bytes);
-      !status.ok()) {
-    Refuse(target, "INVALID_CHANNEL", std::string(status.message()));
-    return false;
-  }
-  if (!request.subscribe) return true;
-  if (wanted.recover_is_bad) {
-    Refuse(target, "INVALID_REQUEST",
-           "recover: {\"epoch\": text, \"offset\": integer from 0} is wanted");
-    return false;
-  }
-  if (!wanted.events_fault.empty()) {
-    Refuse(target, "INVALID_REQUEST", absl::StrCat("events: ", wanted.events_fault));
-    return false;
-  }
-  if (!context_.host->MaySubscribe(wanted.channel)) {
-    RefuseForbidden(target);
-    return false;
-  }
-  return true;
 }
 
 void SubscribeQueue::Start(Request* request, Target* target) {
@@ -194,8 +130,8 @@ void SubscribeQueue::Start(Request* request, Target* target) {
   }
   if (known == nullptr && !recovering &&
       subscription_count() >= settings().max_channels_per_session) {
-    return Refuse(
-        target, "LIMIT_EXCEEDED",
+    return target->Refuse(
+        "LIMIT_EXCEEDED",
         absl::StrCat("a session may have ", settings().max_channels_per_session, " subscriptions"));
   }
   AskControl(request, target, known, /*begins_anew=*/recover || recovering);
@@ -209,7 +145,7 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
   if (IsPattern(wanted.channel)) {
     const absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(wanted.channel);
     if (!pattern.ok()) {
-      return Refuse(target, "INVALID_CHANNEL", std::string(pattern.status().message()));
+      return target->Refuse("INVALID_CHANNEL", std::string(pattern.status().message()));
     }
     target->pattern = context_.service->FindOrMakePattern(kDialect, *pattern);
     ask.pattern = target->pattern;
@@ -283,16 +219,9 @@ void SubscribeQueue::FinishFirst() {
   Request request = std::move(requests_.front());
   requests_.pop_front();
   request_bytes_ -= request.bytes;
-  std::vector<Confirmation> confirmations;
-  for (Target& target : request.targets) {
-    if (target.same_as != kItself && target.confirmation.error_code.empty()) {
-      target.confirmation = confirmations[target.same_as];
-    }
-    confirmations.push_back(std::move(target.confirmation));
-  }
   context_.service->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request.asked));
   context_.host->Reply(ConfirmationText(request.context, request.subscribe, request.many,
-                                        confirmations, context_.clock->WallNow()));
+                                        request.TakeConfirmations(), context_.clock->WallNow()));
   if (request.many) context_.host->SetPaused(false);
   if (recoveries_.TakeTold() && context_.host->active()) context_.host->Flush();
 }
@@ -318,7 +247,7 @@ void SubscribeQueue::ExpireFirst() {
     if (target.request.recover.has_value()) {
       recoveries_.TellWithheld(target.channel, target.withheld, /*sent=*/0);
     }
-    Refuse(&target, "UNAVAILABLE", "control is out of reach: try again");
+    target.Refuse("UNAVAILABLE", "control is out of reach: try again");
     Withdraw(&request, &target);
   }
   FinishFirst();
@@ -343,12 +272,11 @@ void SubscribeQueue::LeaveForbidden(absl::string_view reason) {
       requests_.empty() || !requests_.front().started ? nullptr : &requests_.front();
   if (request != nullptr && request->subscribe) {
     for (Target& target : request->targets) {
-      if (!target.confirmation.error_code.empty() ||
-          context_.host->MaySubscribe(target.request.channel)) {
+      if (target.refused() || context_.host->MaySubscribe(target.request.channel)) {
         continue;
       }
       Withdraw(request, &target);
-      RefuseForbidden(&target);
+      target.RefuseForbidden();
     }
   }
   for (const std::string& name : lost) {
@@ -411,7 +339,7 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
   const RecoveryQueue::Withheld withheld = std::move(target->withheld);
   if (!reply.error_code.empty()) {
     recoveries_.TellWithheld(channel, withheld, /*sent=*/0);
-    Refuse(target, reply.error_code, reply.error_message);
+    target->Refuse(reply.error_code, reply.error_message);
     if (!many) FinishFirst();
     return Unwant(channel.get(), pattern);
   }

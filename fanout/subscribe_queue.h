@@ -32,6 +32,7 @@
 #include "fanout/reply.h"
 #include "fanout/service.h"
 #include "fanout/subscribe_host.h"
+#include "fanout/subscribe_request.h"
 #include "fanout/subscription_set.h"
 #include "fanout/upstream.h"
 
@@ -85,31 +86,8 @@ class SubscribeQueue {
   bool empty() const { return requests_.empty() && recoveries_.empty(); }
 
  private:
-  static constexpr size_t kItself = SIZE_MAX;
-
-  // One channel of a request.
-  struct Target {
-    ChannelRequest request;
-    uint64_t ask = 0;    // 0: no answer is awaited
-    ChannelRef channel;  // that was asked for; or `pattern`
-    PatternTable* pattern = nullptr;
-    std::shared_ptr<const EventFilter> filter;
-    RecoveryQueue::Withheld withheld;
-    Confirmation confirmation;
-    size_t same_as = kItself;  // index of the target that names the channel for this one too
-  };
-  struct Request {
-    ReplyContext context;
-    bool subscribe = true;  // false: unsubscribe
-    bool many = false;      // it has a list of channels, and gets a list of results
-    bool started = false;
-    std::vector<Target> targets;
-    size_t awaited = 0;      // targets without an answer
-    size_t next_answer = 0;  // index of the target that is likely to be answered next
-    size_t bytes = 0;        // memory that the request takes
-    absl::Duration asked;
-    absl::Duration deadline;
-  };
+  using Target = SubscribeTarget;
+  using Request = SubscribeRequest;
 
   static constexpr Dialect kDialect = Dialect::kCommon;
 
@@ -127,20 +105,13 @@ class SubscribeQueue {
 
   // Starts requests until one must wait for control.
   void StartRequests();
-  // Checks all targets, and makes one of those that name the same channel: the first of them, with
-  // the filter of the last one and the position of the last one that has any.
-  void CheckAndMerge(Request* request);
   // Confirms the target, refuses it, or asks control for it.
   void Start(Request* request, Target* target);
-  // Whether the target is well-formed and allowed; refuses it if not.
-  bool Check(const Request& request, Target* target);
   void Unsubscribe(absl::string_view name);
   // Asks control for the target and counts it as awaited.  `known` is the subscription that the
   // session has to the same channel, or null; it ends.  `begins_anew`: a recovery will bring what
   // waits of the channel, so that is dropped.
   void AskControl(Request* request, Target* target, Subscription* known, bool begins_anew);
-  static void Refuse(Target* target, absl::string_view code, std::string message);
-  static void RefuseForbidden(Target* target);
   // Takes back what control was asked for the target, if it was.
   void Withdraw(Request* request, Target* target);
   // Replies to the first request, whose targets all have their outcome.
