@@ -166,16 +166,16 @@ absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
   if (!object.is_object()) return Bad("not a JSON object");
   const auto type_it = object.find("type");
   if (type_it == object.end()) return Bad("\"type\" is missing");
-  if (!type_it->is_string()) return Bad("\"type\" is no text");
+  if (!type_it->is_string()) return Bad("\"type\" is not a text");
   const std::string& type = type_it->get_ref<const std::string&>();
   bool known = false;
   for (const char* candidate : kTypes) known |= type == candidate;
-  if (!known) return Bad("\"type\" is none of the known ones");
+  if (!known) return Bad("\"type\" is not a known message type");
 
   ClientMessage message;
   std::optional<std::string> unused;
-  if (!ReadText(object, "id", &message.id)) return Bad("\"id\" is no text");
-  if (!ReadText(object, "timestamp", &unused)) return Bad("\"timestamp\" is no text");
+  if (!ReadText(object, "id", &message.id)) return Bad("\"id\" is not a text");
+  if (!ReadText(object, "timestamp", &unused)) return Bad("\"timestamp\" is not a text");
   if (!ReadOptional(object, "correlation_id", &message.correlation_id)) {
     return Bad("\"correlation_id\" is neither text nor null");
   }
@@ -190,7 +190,7 @@ absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
   }
   static const Json kEmpty = Json::object();
   const auto data_it = object.find("data");
-  if (data_it != object.end() && !data_it->is_object()) return Bad("\"data\" is no object");
+  if (data_it != object.end() && !data_it->is_object()) return Bad("\"data\" is not an object");
   const Json& data = data_it == object.end() ? kEmpty : *data_it;
 
   const bool command = type == "request" || type == "event";

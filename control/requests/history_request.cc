@@ -63,7 +63,8 @@ class HistoryHandler final : public ClientRequestHandler {
     // With the parser of the workers: of two keys of one name both must mean the same one, since
     // the worker has checked whether the session may read that channel.
     const Json data = ParseJson(request.data());
-    if (!data.is_object()) return Refuse("INVALID_REQUEST", "history: data is no object", reply);
+    if (!data.is_object())
+      return Refuse("INVALID_REQUEST", "history: data is not an object", reply);
     const auto field = [&](const char* name) -> const Json& {
       static const Json kNull;
       const auto it = data.find(name);
@@ -73,7 +74,7 @@ class HistoryHandler final : public ClientRequestHandler {
     if (!channel.is_string()) {
       return Refuse("INVALID_CHANNEL",
                     channel.is_null() ? "history: data.channel is missing"
-                                      : "history: data.channel is no text",
+                                      : "history: data.channel is not a text",
                     reply);
     }
     HistoryRequest asked{.service = request.service(),
@@ -93,7 +94,7 @@ class HistoryHandler final : public ClientRequestHandler {
     if (const Json& since = field("since"); !since.is_null()) {
       if (!ToPosition(since, &asked.since.emplace())) {
         return Refuse("INVALID_REQUEST",
-                      "history: data.since is no {\"epoch\": text, \"offset\": whole number}",
+                      "history: data.since is not {\"epoch\": text, \"offset\": whole number}",
                       reply);
       }
     }

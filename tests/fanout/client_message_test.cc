@@ -36,8 +36,8 @@ TEST(ClientMessageTest, WhatIsNoMessageIsRefusedWithTheFault) {
   ExpectBad("{\"type\":\"ping\"} x", "not JSON");
   ExpectBad("[]", "not a JSON object");
   ExpectBad("{}", "\"type\" is missing");
-  ExpectBad(R"({"type":1})", "\"type\" is no text");
-  ExpectBad(R"({"type":"publish"})", "none of the known ones");
+  ExpectBad(R"({"type":1})", "\"type\" is not a text");
+  ExpectBad(R"({"type":"publish"})", "\"type\" is not a known message type");
 }
 
 TEST(ClientMessageTest, NestingIsBounded) {
@@ -51,17 +51,17 @@ TEST(ClientMessageTest, NestingIsBounded) {
 }
 
 TEST(ClientMessageTest, MembersOfAnotherTypeAreRefusedByName) {
-  ExpectBad(R"({"type":"ping","id":1})", "\"id\" is no text");
-  ExpectBad(R"({"type":"ping","id":null})", "\"id\" is no text");
-  ExpectBad(R"({"type":"ping","timestamp":5})", "\"timestamp\" is no text");
-  ExpectBad(R"({"type":"ping","timestamp":null})", "\"timestamp\" is no text");
+  ExpectBad(R"({"type":"ping","id":1})", "\"id\" is not a text");
+  ExpectBad(R"({"type":"ping","id":null})", "\"id\" is not a text");
+  ExpectBad(R"({"type":"ping","timestamp":5})", "\"timestamp\" is not a text");
+  ExpectBad(R"({"type":"ping","timestamp":null})", "\"timestamp\" is not a text");
   ExpectBad(R"({"type":"ping","correlation_id":1})", "\"correlation_id\"");
   ExpectBad(R"({"type":"ping","event":[]})", "\"event\"");
   ExpectBad(R"({"type":"ping","room":{}})", "\"room\"");
   ExpectBad(R"({"type":"ping","error_code":1})", "\"error_code\"");
   ExpectBad(R"({"type":"ping","error_message":1})", "\"error_message\"");
-  ExpectBad(R"({"type":"ping","data":null})", "\"data\" is no object");
-  ExpectBad(R"({"type":"ping","data":[]})", "\"data\" is no object");
+  ExpectBad(R"({"type":"ping","data":null})", "\"data\" is not an object");
+  ExpectBad(R"({"type":"ping","data":[]})", "\"data\" is not an object");
 }
 
 TEST(ClientMessageTest, NullsAndUnknownMembersAreTaken) {

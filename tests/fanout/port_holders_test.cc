@@ -13,6 +13,7 @@ namespace fanwire::fanout {
 
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -56,7 +57,9 @@ TEST(PortHoldersTest, OnlyThoseThatShareAreLetIn) {
   const ListeningProcess other("127.0.0.1");
   EXPECT_THAT(CheckPortHolders("127.0.0.1", other.port(), nullptr),
               StatusIs(absl::StatusCode::kAlreadyExists,
-                       HasSubstr(absl::StrCat("process ", other.pid(), " ("))));
+                       AllOf(HasSubstr(absl::StrCat("held by process ", other.pid(), " (")),
+                             HasSubstr("), which is not a worker of this control; end that process "
+                                       "or choose another port"))));
   EXPECT_OK(
       CheckPortHolders("127.0.0.1", other.port(), [&](pid_t pid) { return pid == other.pid(); }));
 }

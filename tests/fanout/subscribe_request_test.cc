@@ -30,10 +30,9 @@ SubscribeRequest Checked(const std::string& data, const char* event = "subscribe
 std::vector<std::string> Outcomes(SubscribeRequest request) {
   std::vector<std::string> outcomes;
   for (const Confirmation& one : request.TakeConfirmations()) {
-    outcomes.push_back(absl::StrCat(one.channel, ": ",
-                                    one.error_code.empty()
-                                        ? "ok"
-                                        : absl::StrCat(one.error_code, " ", one.error_message)));
+    outcomes.push_back(absl::StrCat(
+        one.channel, ": ",
+        one.error_code.empty() ? "ok" : absl::StrCat(one.error_code, " ", one.error_message)));
   }
   return outcomes;
 }
@@ -62,9 +61,9 @@ TEST(SubscribeRequestTest, EachTargetIsRefusedForItself) {
 }
 
 TEST(SubscribeRequestTest, AnUnsubscribeNeedsAGoodNameAlone) {
-  EXPECT_THAT(Outcomes(Checked(R"({"channels":["secret",{"channel":"b","recover":1}]})",
-                               "unsubscribe")),
-              ElementsAre("secret: ok", "b: ok"));
+  EXPECT_THAT(
+      Outcomes(Checked(R"({"channels":["secret",{"channel":"b","recover":1}]})", "unsubscribe")),
+      ElementsAre("secret: ok", "b: ok"));
 }
 
 TEST(SubscribeRequestTest, TargetsOfTheSameChannelBecomeOne) {

@@ -246,6 +246,18 @@ TEST_F(HistoryRequestTest, BadArgumentsAreRefused) {
   EXPECT_EQ(Ask(Json::array()).error_code(), "INVALID_REQUEST");
 }
 
+// Scripts may match the texts.
+TEST_F(HistoryRequestTest, BadArgumentsAreNamed) {
+  EXPECT_EQ(Ask(Json::array()).error_message(), "history: data is not an object");
+  EXPECT_EQ(Ask({{"channel", 5}}).error_message(), "history: data.channel is not a text");
+  EXPECT_EQ(Ask({{"channel", "a"}, {"limit", 0}}).error_message(),
+            "history: data.limit is not a whole number from 1 to 1000");
+  EXPECT_EQ(Ask({{"channel", "a"}, {"since", "x"}}).error_message(),
+            "history: data.since is not {\"epoch\": text, \"offset\": whole number}");
+  EXPECT_EQ(Ask({{"channel", "a"}, {"reverse", 1}}).error_message(),
+            "history: data.reverse is neither true nor false");
+}
+
 TEST_F(HistoryRequestTest, BadChannelsAreRefused) {
   for (const Json& channel : std::vector<Json>{nullptr, "", 5, Json::array({"a"}), "workflow:*",
                                                "**", " a", std::string(300, 'x')}) {
