@@ -59,4 +59,16 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
   control_wait = ToDuration(limits.control_wait());
 }
 
+WelcomeFacts ServiceSettings::Welcome() const {
+  WelcomeFacts facts;
+  facts.server = server_name;
+  facts.message = welcome_message;
+  facts.rate_limit = message_rate_limit;
+  facts.burst = message_rate_burst;
+  facts.max_message_bytes = max_message_bytes;
+  facts.max_channels = max_channels_per_session;
+  facts.recoverable = recoverable;
+  return facts;
+}
+
 }  // namespace fanwire::fanout

@@ -29,6 +29,9 @@ HttpHeadLimits HeadLimitsOf(const v1::LimitsConfig& limits);
 struct ServiceSettings {
   explicit ServiceSettings(const v1::WorkerService& service);
 
+  // What a welcome says of the service; the session's own facts are missing.
+  WelcomeFacts Welcome() const;
+
   std::string name;
   std::string server_name;  // the welcome's data.server
   std::string welcome_message;

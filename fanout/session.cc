@@ -23,9 +23,6 @@ constexpr absl::Duration kBuddyAuthTimeout = absl::Seconds(5);
 // A longer message over the rate is not read at all.
 constexpr size_t kMaxRefusedBytes = 4096;
 
-// Channels that Describe() lists.
-constexpr size_t kListedChannels = 1000;
-
 // How long before its token expires a session is told.
 constexpr absl::Duration kExpiryNotice = absl::Seconds(30);
 
@@ -56,10 +53,6 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
 Session::Awaited& Session::awaited() {
   if (awaited_ == nullptr) awaited_ = std::make_unique<Awaited>();
   return *awaited_;
-}
-
-absl::string_view Session::user() const {
-  return identity_ == nullptr ? absl::string_view() : absl::string_view(identity_->user);
 }
 
 absl::Span<const std::string> Session::permissions() const {
@@ -118,17 +111,10 @@ void Session::Welcome(const ReplyContext* auth_context) {
     buddy().Welcome(identity_ != nullptr);
     return Rearm();
   }
-  WelcomeFacts facts;
+  WelcomeFacts facts = settings().Welcome();
   facts.connection_id = std::string(id());
-  facts.server = settings().server_name;
-  facts.message = settings().welcome_message;
   facts.authenticated = identity_ != nullptr;
-  facts.rate_limit = settings().message_rate_limit;
-  facts.burst = settings().message_rate_burst;
-  facts.max_message_bytes = settings().max_message_bytes;
-  facts.max_channels = settings().max_channels_per_session;
   if (identity_ != nullptr) facts.expires_at = identity_->expires_at;
-  facts.recoverable = settings().recoverable;
   Reply(WelcomeText(facts, WallNow()));
   Rearm();
 }
@@ -181,6 +167,8 @@ void Session::OnText(absl::string_view payload) {
   ++counts().messages_received;
   OnMessage(payload);
 }
+
+BuddyDialect Session::buddy() { return BuddyDialect(feed_.subscribe_context(), &feed_.output()); }
 
 void Session::OnMessage(absl::string_view payload) {
   if (!CheckRate(payload)) return;
@@ -242,6 +230,11 @@ void Session::RefuseTooFast(absl::string_view payload) {
   ReplyError(context, "RATE_LIMIT_EXCEEDED",
              absl::StrFormat("Message rate limit exceeded. Retry after %.3f seconds.",
                              limits_.SecondsToNext({.limit = settings().message_rate_limit})));
+}
+
+void Session::ReplyError(const ReplyContext& context, absl::string_view code,
+                         absl::string_view message) {
+  Reply(ErrorText(context, code, message, WallNow()));
 }
 
 void Session::OnToken(const ClientMessage& message, const ReplyContext& context) {
@@ -321,23 +314,16 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
   Rearm();
 }
 
-void Session::FailRequest(uint64_t ask, std::string message) {
-  context_->upstream->Forget(ask);
-  OnRequestReply(ask,
-                 {.data = {}, .error_code = "UNAVAILABLE", .error_message = std::move(message)});
-}
-
-// ------------------------------------------------------------------------------- session-buddy
-
-BuddyDialect Session::buddy() { return BuddyDialect(feed_.subscribe_context(), &feed_.output()); }
-
-// ------------------------------------------------------------------------------- sending
-
-void Session::CloseSlow() {
-  if (state_ == State::kClosed) return;
-  feed_.output().CloseSlow();
-  Close(CloseCode::kSlowSubscriber, DefaultReason(CloseCode::kSlowSubscriber),
-        Connection::Backlog::kDrop);
+void Session::FailRequests(const std::vector<uint64_t>& asks, absl::string_view of_service,
+                           absl::string_view of_control) {
+  for (const uint64_t ask : asks) {
+    if (awaited_ == nullptr) return;  // an answer has closed the session, or was the last one
+    const bool served = awaited_->requests.IsServed(ask);
+    context_->upstream->Forget(ask);
+    OnRequestReply(ask, {.data = {},
+                         .error_code = "UNAVAILABLE",
+                         .error_message = std::string(served ? of_service : of_control)});
+  }
 }
 
 // ------------------------------------------------------------------------------- subscribing
@@ -355,13 +341,6 @@ void Session::OnSubscribeReply(uint64_t ask, SubscribeReply reply) {
 
 bool Session::MaySubscribe(absl::string_view name) const {
   return identity_ == nullptr || settings().verifier.MaySubscribe(*identity_, name);
-}
-
-// ------------------------------------------------------------------------------- replies
-
-void Session::ReplyError(const ReplyContext& context, absl::string_view code,
-                         absl::string_view message) {
-  Reply(ErrorText(context, code, message, WallNow()));
 }
 
 // ------------------------------------------------------------------------------- deadlines
@@ -416,18 +395,21 @@ void Session::OnDeadline() {
   CheckExpiry();
   if (state_ == State::kClosed) return;
   if (awaited_ != nullptr) {
-    for (const uint64_t ask : awaited_->requests.Late(now)) {
-      FailRequest(ask, awaited_->requests.IsServed(ask)
-                           ? "the service did not answer in time: try again"
-                           : "control is out of reach: try again");
-      if (awaited_ == nullptr) break;  // the answer has closed the session, or was the last one
-    }
+    FailRequests(awaited_->requests.Late(now), "the service did not answer in time: try again",
+                 "control is out of reach: try again");
   }
   feed_.OnDeadline(now);
   if (state_ != State::kClosed) Rearm();
 }
 
 // ------------------------------------------------------------------------------- the end
+
+void Session::CloseSlow() {
+  if (state_ == State::kClosed) return;
+  feed_.output().CloseSlow();
+  Close(CloseCode::kSlowSubscriber, DefaultReason(CloseCode::kSlowSubscriber),
+        Connection::Backlog::kDrop);
+}
 
 void Session::Close(CloseCode code, absl::string_view reason, Connection::Backlog backlog) {
   if (backlog == Connection::Backlog::kSend) FlushTurn();
@@ -477,10 +459,9 @@ void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
   // All that waits goes out before the goodbye, as far as the close timeout lets it.
   feed_.output().SendAll();
   if (awaited_ != nullptr) {
-    for (const uint64_t ask : awaited_->requests.All()) {
-      FailRequest(ask, "this connection ends before the answer: connect again and try again");
-      if (awaited_ == nullptr) break;
-    }
+    constexpr absl::string_view kEnds =
+        "this connection ends before the answer: connect again and try again";
+    FailRequests(awaited_->requests.All(), kEnds, kEnds);
   }
   if (state_ == State::kActive && dialect_ == Dialect::kCommon) {
     Reply(std::string(draining_text));
@@ -504,12 +485,7 @@ SessionInfo Session::Describe() const {
   info.id = std::string(id());
   info.user = std::string(user());
   info.address = connection_->peer().ToString();
-  for (const Subscription& subscription : feed_.subscriptions().all()) {
-    if (info.channels.size() == kListedChannels) break;
-    info.channels.emplace_back(subscription.name());
-  }
-  info.channel_count = static_cast<int64_t>(feed_.subscriptions().size());
-  feed_.output().Describe(&info);
+  feed_.Describe(&info);
   info.received = static_cast<int64_t>(connection_->messages_received());
   info.connected_at = absl::FromUnixMicros(connected_us_);
   if (user_agent_) info.user_agent = user_agent_->text();

@@ -153,7 +153,9 @@ class Session final : public ConnectionHandler, public Deadline {
   bool SubscribesTo(absl::string_view name) const { return feed_.SubscribesTo(name); }
   // Whether the client's token, if it has one, allows the channel or pattern.
   bool MaySubscribe(absl::string_view name) const;
-  absl::string_view user() const;
+  absl::string_view user() const {
+    return identity_ == nullptr ? absl::string_view() : absl::string_view(identity_->user);
+  }
   // Those of its token.
   absl::Span<const std::string> permissions() const;
   // The loop's time.
@@ -203,8 +205,10 @@ class Session final : public ConnectionHandler, public Deadline {
   void CheckExpiry();
   void OnSubscribe(ClientMessage message, ReplyContext context);
   void OnRequest(const ClientMessage& message, const ReplyContext& context);
-  // Drops the request and answers UNAVAILABLE.
-  void FailRequest(uint64_t ask, std::string message);
+  // Drops the requests and answers UNAVAILABLE, with a text for those that a service answers and
+  // one for those that control answers.
+  void FailRequests(const std::vector<uint64_t>& asks, absl::string_view of_service,
+                    absl::string_view of_control);
 
   struct Awaited {
     // For a connection slot or a token; InfiniteDuration(): for neither.

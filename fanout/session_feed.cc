@@ -7,6 +7,13 @@
 
 namespace fanwire::fanout {
 
+namespace {
+
+// Channels that Describe() lists.
+constexpr size_t kListedChannels = 1000;
+
+}  // namespace
+
 // ------------------------------------------------------------------------------- publications
 
 bool SessionFeed::Passes(const EventFilter* filter, const Delivery& delivery) const {
@@ -129,6 +136,15 @@ bool SessionFeed::SubscribesTo(absl::string_view name) const {
   const std::vector<Subscription>& all = subscriptions_.all();
   return std::any_of(all.begin(), all.end(),
                      [&](const Subscription& one) { return one.name() == name; });
+}
+
+void SessionFeed::Describe(SessionInfo* info) const {
+  for (const Subscription& subscription : subscriptions_.all()) {
+    if (info->channels.size() == kListedChannels) break;
+    info->channels.emplace_back(subscription.name());
+  }
+  info->channel_count = static_cast<int64_t>(subscriptions_.size());
+  output_.Describe(info);
 }
 
 // ------------------------------------------------------------------------------- SubscribeHost

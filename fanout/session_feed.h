@@ -36,6 +36,7 @@ namespace fanwire::fanout {
 
 class Session;
 struct SessionContext;
+struct SessionInfo;
 
 class SessionFeed final : public SubscribeHost {
  public:
@@ -66,6 +67,8 @@ class SessionFeed final : public SubscribeHost {
   void LeaveEverything();
 
   bool SubscribesTo(absl::string_view name) const;
+  // Fills in the subscriptions, what was delivered and dropped, and what waits.
+  void Describe(SessionInfo* info) const;
   SubscriptionSet& subscriptions() { return subscriptions_; }
   const SubscriptionSet& subscriptions() const { return subscriptions_; }
   // What subscribes for this session.

@@ -58,6 +58,14 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   EXPECT_EQ(settings.message_rate_burst, 1.5);
   EXPECT_EQ(settings.ping_rate_limit, 2.5);
   EXPECT_EQ(settings.history_rate_bytes, 4000);
+  const WelcomeFacts welcome = settings.Welcome();
+  EXPECT_EQ(welcome.server, "akosha-1");
+  EXPECT_EQ(welcome.message, "Connected");
+  EXPECT_EQ(welcome.rate_limit, 0.5);
+  EXPECT_EQ(welcome.burst, 1.5);
+  EXPECT_EQ(welcome.max_message_bytes, 2000u);
+  EXPECT_EQ(welcome.max_channels, 7u);
+  EXPECT_TRUE(welcome.recoverable);
   EXPECT_EQ(settings.max_connections, 9u);
   EXPECT_EQ(settings.handshake_timeout, absl::Seconds(1));
   EXPECT_EQ(settings.auth_timeout, absl::Milliseconds(500));
