@@ -24,7 +24,7 @@ class FakeControl:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         # Switches:
-        self.credit = 1000
+        self.credit = 1000                 # of streams that begin
         self.max_batch = 10000
         self.refuse = lambda event: None   # returns (code, message) to refuse it
         self.hold = False                  # receipts wait for release()
@@ -39,6 +39,7 @@ class FakeControl:
         self.metadata = []
         self.messages = []                 # numbers of items
         self.violations = []               # of the protocol, by the publisher
+        self.after_go_away = 0             # items that came on a stream after it was told
         self._by_seq = {}                  # (publisher, seq) -> (fingerprint, receipt)
         self._streams = []
         self._server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
@@ -86,11 +87,21 @@ class FakeControl:
     def go_away(self, reason="stopping"):
         with self._lock:
             for stream in self._streams:
-                if not stream.over:
+                if not stream.over and not stream.going_away:
                     response = messages.PublishStreamResponse()
                     response.go_away.reason = reason
                     stream.going_away = True
                     stream.responses.put(response)
+
+    def set_credit(self, credit):
+        """Tells all streams another credit; what is under way may exceed it."""
+        with self._lock:
+            self.credit = credit
+            for stream in self._streams:
+                stream.credit = max(stream.credit, credit)
+                response = messages.PublishStreamResponse()
+                response.credit.credit = credit
+                stream.responses.put(response)
 
     def cut(self):
         """Ends all streams without a word."""
@@ -137,7 +148,7 @@ class FakeControl:
                 stream.responses.put(self.fail_hello)
                 return
             response = messages.PublishStreamResponse()
-            response.welcome.credit = self.credit
+            response.welcome.credit = stream.credit = self.credit
             stream.responses.put(response)
             return
         items = request.items.items
@@ -148,13 +159,13 @@ class FakeControl:
             stream.over = True
             return
         if stream.going_away:
-            self.violations.append("items after go_away")
+            self.after_go_away += len(items)
         answers = []
         for item in items:
             if stream.over:
                 return
             stream.unanswered += 1
-            if stream.unanswered > self.credit:
+            if stream.unanswered > stream.credit:
                 self.violations.append(f"{stream.unanswered} items without a receipt")
             if item.seq <= stream.last:
                 self.violations.append(f"seq {item.seq} after {stream.last}")
@@ -208,6 +219,7 @@ class _Stream:
         self.held = []
         self.last = 0
         self.unanswered = 0
+        self.credit = 0
         self.going_away = False
         self.ended = False    # the publisher sends no more
         self.over = False

@@ -1,5 +1,6 @@
 """Publisher against a control that delays, refuses, loses streams and goes away."""
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -211,6 +212,18 @@ class Receipts(Case):
         self.assertFalse(waits.is_alive())
         self.assertTrue(first.done())
 
+    def test_control_may_change_the_credit(self):
+        self.control.credit = 2
+        self.control.hold = True
+        publisher = self.publisher()
+        self.send(publisher, 20)
+        self.control.wait_accepted(2)
+        self.control.set_credit(12)
+        self.control.wait_accepted(12)
+        self.control.release()
+        publisher.flush(PATIENCE)
+        self.assertEqual(self.numbers(), list(range(20)))
+
     def test_never_more_without_a_receipt_than_the_credit(self):
         self.control.credit = 3  # FakeControl notes a violation
         publisher = self.publisher()
@@ -266,14 +279,14 @@ class Reconnecting(Case):
         self.control.hold = True
         first = publisher.publish("s", "c", "e", {"n": 0})
         self.control.wait_accepted(1)
-        self.control.go_away()  # items on this stream are a violation from now on
+        self.control.go_away()
         # The publisher learns of it before it gets the receipt: they come on the same stream.
         self.control.release()
         self.assertFalse(first.result(PATIENCE).duplicate)
         self.send(publisher, 50, first=1)
         publisher.flush(PATIENCE)
         self.assertEqual(self.numbers(), list(range(51)))
-        self.assertEqual(len(self.control.hellos), 2)
+        self.assertEqual((len(self.control.hellos), self.control.after_go_away), (2, 0))
 
     def test_an_event_that_control_cannot_take_now_is_tried_again_before_those_after_it(self):
         away = [5]
@@ -337,6 +350,33 @@ class Reconnecting(Case):
         with self.assertLogs("fanwire.publisher", "WARNING") as logged:
             publisher.publish("s", "c", "e", {}).result(PATIENCE)
         self.assertIn("ValueError: vault is sealed", logged.output[0])
+
+
+class Chaos(Case):
+    def test_whatever_happens_each_event_is_accepted_once_and_in_order(self):
+        for seed in range(6):
+            with self.subTest(seed=seed):
+                rng = random.Random(seed)
+                publisher = self.publisher(max_pending=rng.choice([20, 200, 10_000]))
+                self.control.accepted.clear()
+                faults = [self.control.cut, self.control.go_away, self.break_soon(rng),
+                          lambda: setattr(self.control, "shuffle", not self.control.shuffle),
+                          lambda: self.control.set_credit(rng.choice([1, 7, 1000]))]
+                pending = []
+                for first in range(0, 1000, 50):
+                    pending += self.send(publisher, 50, first)
+                    rng.choice(faults)()
+                publisher.flush(PATIENCE)
+                self.assertEqual(self.numbers(), list(range(1000)))
+                self.assertEqual([each.result(0).offset for each in pending],
+                                 list(range(1, 1001)))
+                publisher.close()
+
+    def break_soon(self, rng):
+        def fault():
+            with self.control._lock:
+                self.control.break_after = rng.randrange(1, 60)
+        return fault
 
 
 class Full(Case):
