@@ -94,6 +94,7 @@ TEST_F(PublishResumeTest, AFurtherPublisherIsRefusedWhileAllHaveAStream) {
   {
     StreamPublisher second(stub_.get());
     second.Hello("b");
+    EXPECT_FALSE(second.Read().has_value());
     EXPECT_THAT(second.Finish(), StatusIs(absl::StatusCode::kResourceExhausted,
                                           HasSubstr("raise control.max_publishers")));
   }
@@ -108,6 +109,7 @@ TEST_F(PublishResumeTest, AFurtherPublisherIsRefusedWhileAllHaveAStream) {
     StreamPublisher again(stub_.get());
     again.Hello("b");
     again.HalfClose();
+    again.Drain();  // Finish() waits until everything is read
     return again.Finish().ok();
   }));
 }
