@@ -13,7 +13,7 @@ namespace fanwire::control {
 namespace {
 
 // What clients are told of a fault that is not theirs.
-constexpr const char* kInternalError = "Internal server error";
+constexpr const char* kInternalErrorText = "Internal server error";
 
 ServedAnswer BadAnswer(const char* code, absl::string_view message, absl::Status fault) {
   return {.result = ServedResult::kBadAnswer,
@@ -31,7 +31,7 @@ ServedAnswer FromJson(std::string json, JsonDocument* document) {
     return BadAnswer("LIMIT_EXCEEDED", message, absl::InvalidArgumentError(message));
   }
   if (absl::Status status = document->Parse(json); !status.ok()) {
-    return BadAnswer("INTERNAL_ERROR", kInternalError, std::move(status));
+    return BadAnswer("INTERNAL_ERROR", kInternalErrorText, std::move(status));
   }
   ServedAnswer answer;
   answer.json = std::move(json);
@@ -62,7 +62,7 @@ ServedAnswer FromError(const v1::RequestError& error) {
       answer.result = ServedResult::kInternalError;
       answer.error_code = "INTERNAL_ERROR";
       answer.fault = absl::InternalError(answer.error_message);
-      answer.error_message = kInternalError;
+      answer.error_message = kInternalErrorText;
       return answer;
   }
 }
@@ -100,7 +100,7 @@ ServedAnswer MakeServedAnswer(v1::RequestAnswer* answer, JsonDocument* document)
     case v1::RequestAnswer::kError:
       return FromError(answer->error());
     default:
-      return BadAnswer("INTERNAL_ERROR", kInternalError,
+      return BadAnswer("INTERNAL_ERROR", kInternalErrorText,
                        absl::InvalidArgumentError("the answer has neither json nor error"));
   }
 }
