@@ -68,6 +68,7 @@ class GrpcAdminClient : public AdminClient {
     message.set_service(query.service);
     message.set_pattern(query.pattern);
     message.set_sort(SortOf(query.sort));
+    message.set_page_token(query.page_token);
     ChannelList list;
     while (true) {
       const int64_t wanted =
@@ -79,6 +80,7 @@ class GrpcAdminClient : public AdminClient {
         list.channels.push_back(FromProto(channel));
       }
       list.total = response->total();
+      list.next_page_token = response->next_page_token();
       const bool enough =
           query.limit != 0 && static_cast<int64_t>(list.channels.size()) >= query.limit;
       if (enough || response->next_page_token().empty()) return list;
@@ -104,6 +106,7 @@ class GrpcAdminClient : public AdminClient {
     if (query.since.exists()) ToProto(query.since, message.mutable_since());
     if (query.before.exists()) ToProto(query.before, message.mutable_before());
     History all;
+    int64_t bytes = 0;
     // Control cuts an answer at 1 MiB: the next one continues behind it.
     while (true) {
       message.set_limit(query.limit - static_cast<uint32_t>(all.publications.size()));
@@ -125,9 +128,12 @@ class GrpcAdminClient : public AdminClient {
       all.more = page->more();
       if (all.incomplete_reason.empty()) all.incomplete_reason = page->reason();
       for (const v1::Publication& publication : page->publications()) {
+        bytes += static_cast<int64_t>(publication.envelope().size());
         all.publications.push_back(FromProto(publication));
       }
-      if (!all.more || page->publications().empty() || all.publications.size() >= query.limit) {
+      const bool enough = query.max_bytes > 0 && bytes >= query.max_bytes;
+      if (!all.more || page->publications().empty() || all.publications.size() >= query.limit ||
+          enough) {
         return all;
       }
       ToProto(all.publications.back().position,
@@ -218,10 +224,12 @@ class GrpcAdminClient : public AdminClient {
     for (const std::string& event : request.events) message.add_events(event);
     message.set_max_per_second(request.max_per_second);
     absl::Status status = Stream<v1::TailResponse>(
-        &v1::Admin::Stub::Tail, message, [&](const v1::TailResponse& response) {
+        &v1::Admin::Stub::Tail, message,
+        [&](const v1::TailResponse& response) {
           return on_update({.publications = All<Publication>(response.publications()),
                             .left_out = response.left_out()});
-        });
+        },
+        request.max_time);
     const bool reached = channel_->grpc_channel()->GetState(/*try_to_connect=*/false) ==
                          grpc_connectivity_state::GRPC_CHANNEL_READY;
     if (absl::IsDeadlineExceeded(status) && reached) return absl::OkStatus();
@@ -389,9 +397,10 @@ class GrpcAdminClient : public AdminClient {
   // Reads messages until the stream ends, `on_message` returns false or Cancel() is called.
   template <typename Response, typename Request, typename OnMessage>
   absl::Status Stream(ServerStream<Request, Response> method, const Request& request,
-                      const OnMessage& on_message) {
+                      const OnMessage& on_message,
+                      absl::Duration max_time = absl::InfiniteDuration()) {
     grpc::ClientContext context;
-    channel_->PrepareStream(&context);
+    channel_->PrepareStream(&context, max_time);
     const CallScope scope(this, &context);
     const auto reader = (stub_.get()->*method)(&context, request);
     bool stopped = false;

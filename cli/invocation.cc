@@ -47,6 +47,12 @@ absl::Status Invocation::Connect() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<Clients> Invocation::MakeClients() const {
+  const absl::StatusOr<ServerTarget> target = ChooseServer(options_->server, world_->environment);
+  if (!target.ok()) return target.status();
+  return world_->connect(*target, *options_);
+}
+
 absl::Status Invocation::WithAdmin(const std::function<absl::Status(AdminClient&)>& use) {
   absl::Status status = Connect();
   if (!status.ok()) return status;

@@ -130,7 +130,8 @@ struct ChannelQuery {
   std::string service = {};
   std::string pattern = {};
   ChannelSort sort = ChannelSort::kName;
-  int64_t limit = 0;  // 0: all
+  int64_t limit = 0;            // 0: all
+  std::string page_token = {};  // ChannelList::next_page_token of a list with the same query
 };
 
 struct ChannelInfo {
@@ -152,6 +153,7 @@ struct ChannelInfo {
 struct ChannelList {
   std::vector<ChannelInfo> channels = {};
   int64_t total = 0;
+  std::string next_page_token = {};  // empty: no more
 };
 
 struct HistoryQuery {
@@ -161,6 +163,8 @@ struct HistoryQuery {
   Position since = {};   // only publications after this position
   Position before = {};  // only publications before this position
   bool reverse = false;  // the newest ones, newest first
+  // Enough once the envelopes have so many bytes, although there may be more; 0: no limit.
+  int64_t max_bytes = 0;
 };
 
 struct History {
@@ -294,6 +298,8 @@ struct TailRequest {
   std::string pattern = {};
   std::vector<std::string> events = {};
   uint32_t max_per_second = 0;  // 0: control's default
+  // The stream ends after this time, besides the time that the command line gives streams.
+  absl::Duration max_time = absl::InfiniteDuration();
 };
 
 struct TailUpdate {

@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -128,8 +129,10 @@ void RpcChannel::PrepareCall(grpc::ClientContext* context, absl::Duration extra)
   AddToken(context);
 }
 
-void RpcChannel::PrepareStream(grpc::ClientContext* context) const {
-  if (stream_timeout_.has_value()) context->set_deadline(DeadlineIn(*stream_timeout_));
+void RpcChannel::PrepareStream(grpc::ClientContext* context, absl::Duration max_time) const {
+  const absl::Duration limit =
+      std::min(max_time, stream_timeout_.value_or(absl::InfiniteDuration()));
+  if (limit < absl::InfiniteDuration()) context->set_deadline(DeadlineIn(limit));
   AddToken(context);
 }
 

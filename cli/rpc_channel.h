@@ -48,8 +48,10 @@ class RpcChannel {
   // Sets deadline and credentials of a call with a single answer.  The deadline is the timeout plus
   // `extra`, the time that control itself may wait before it answers.
   void PrepareCall(grpc::ClientContext* context, absl::Duration extra = absl::ZeroDuration()) const;
-  // Sets deadline, if any, and credentials of a stream.
-  void PrepareStream(grpc::ClientContext* context) const;
+  // Sets deadline, if any, and credentials of a stream.  The deadline is the stream timeout or
+  // `max_time`, whichever is shorter.
+  void PrepareStream(grpc::ClientContext* context,
+                     absl::Duration max_time = absl::InfiniteDuration()) const;
 
   // Converts the outcome of a call.  Messages of connection failures, timeouts and unknown calls
   // tell the operator what to do.

@@ -155,6 +155,15 @@ TEST_F(AdminClientTest, ChannelsStopAtTheLimit) {
   ASSERT_EQ(asked.size(), 2u);
   EXPECT_EQ(asked[0].page_size(), 3u);
   EXPECT_EQ(asked[1].page_size(), 1u);
+  EXPECT_EQ(list->next_page_token, "three");
+}
+
+TEST_F(AdminClientTest, ChannelsGoOnWithThePageTokenOfTheListBefore) {
+  control_.Answer(Page(2, 1, ""));
+  const auto list = client_->ListChannels({.limit = 3, .page_token = "two"});
+  ASSERT_OK(list);
+  EXPECT_EQ(control_.Asked<v1::ListChannelsRequest>().back().page_token(), "two");
+  EXPECT_EQ(list->next_page_token, "");
 }
 
 TEST_F(AdminClientTest, EachOrderOfChannelsHasItsNumber) {
@@ -311,6 +320,20 @@ TEST_F(AdminClientTest, HistoryThatIsReadOnKeepsTheReasonWhyItIsNotComplete) {
   EXPECT_EQ(history->incomplete_reason, "history_expired");
   control_.Answer(second);
   EXPECT_EQ(client_->GetHistory(query)->incomplete_reason, "");
+}
+
+TEST_F(AdminClientTest, HistoryIsNotReadOnOnceItHasTheBytes) {
+  v1::GetHistoryResponse page = HistoryPage("e1", {20, 19}, true);
+  for (v1::Publication& publication : *page.mutable_publications()) {
+    publication.set_envelope(std::string(50, 'x'));
+  }
+  control_.Answer(page);
+  const auto history =
+      client_->GetHistory({.service = "s", .channel = "c", .reverse = true, .max_bytes = 100});
+  ASSERT_OK(history);
+  EXPECT_THAT(Offsets(*history), ElementsAre(20, 19));
+  EXPECT_TRUE(history->more);
+  EXPECT_EQ(control_.Asked<v1::GetHistoryRequest>().size(), 1u);
 }
 
 TEST_F(AdminClientTest, HistoryIsNotReadOnIntoAnotherEpoch) {
@@ -585,6 +608,13 @@ TEST_F(AdminClientTest, CancelEndsATailThatWaits) {
   EXPECT_OK(client_->Tail({.service = "s"}, [](const TailUpdate&) { return true; }));
   canceller.join();
   EXPECT_OK(client_->Tail({.service = "s"}, [](const TailUpdate&) { return true; }));
+}
+
+TEST_F(AdminClientTest, ATailEndsAfterItsTime) {
+  control_.Hang();
+  EXPECT_OK(client_->Tail({.service = "s", .max_time = absl::Milliseconds(300)},
+                          [](const TailUpdate&) { return true; }));
+  EXPECT_LE(control_.patience(), absl::Milliseconds(300));
 }
 
 TEST_F(AdminClientTest, ATailThatControlEndsTellsWhy) {
