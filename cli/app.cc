@@ -91,6 +91,7 @@ std::unique_ptr<CommandTree> MakeCommandTree(GlobalOptions* options) {
   AddConnectionCommands(root);
   AddWorkerCommands(root);
   AddLedgerCommand(root);
+  AddMcpCommand(root);
   AddConfigCommands(root);
   AddLogLevelCommand(root);
   AddTokenCommands(root);

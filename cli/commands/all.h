@@ -12,6 +12,7 @@ void AddContextCommands(Command root);
 void AddConnectionCommands(Command root);
 void AddLedgerCommand(Command root);
 void AddLogLevelCommand(Command root);
+void AddMcpCommand(Command root);
 void AddPublishCommand(Command root);
 void AddServiceCommands(Command root);
 void AddTailCommand(Command root);

@@ -111,6 +111,7 @@ TEST(AppTest, TheCommandsPromisedAreThere) {
                                    "token inspect",
                                    "version",
                                    "ledger",
+                                   "mcp",
                                    "log-level",
                                    "completion",
                                    "services show",
