@@ -1,6 +1,7 @@
 """The examples of docs/examples/publish in Python do what they say."""
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 
@@ -41,6 +42,28 @@ class Examples(Case):
         output, errors = await self.communicate(process)
         self.assertEqual((process.returncode, errors), (0, ""))
         self.assertIn(f"'uri': '{self.server.url()}'", output)
+
+    async def test_the_service_that_serves_a_request(self):
+        client = await self.connect("fastblocks")
+        await client.subscribe("state")
+        process = self.start("serve_request.py")
+        first = (await client.event("state.changed"))["data"]
+        self.assertEqual(first["new_value"], 1)
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:  # the example publishes and begins to serve at the same time
+            reply = await client.request("get_state", {"state_path": "no.such"})
+            if reply["type"] == "error":
+                break
+            self.assertLess(asyncio.get_running_loop().time(), deadline, reply)
+            await asyncio.sleep(0.05)
+        self.assertEqual((reply["error_code"], reply["error_message"]),
+                         ("NOT_FOUND", "no state no.such"))
+        reply = await client.request("get_state", {"state_path": "cart.items"})
+        self.assertEqual(reply["data"]["state_path"], "cart.items")
+        self.assertGreaterEqual(reply["data"]["value"], 1)
+        process.send_signal(signal.SIGINT)
+        _, errors = await self.communicate(process)
+        self.assertEqual((process.returncode, errors), (0, ""))
 
 
 if __name__ == "__main__":
