@@ -1,10 +1,12 @@
 """Publisher against a control that delays, refuses, loses streams and goes away."""
 import os
+import queue
 import random
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 import uuid
 
@@ -13,6 +15,7 @@ import grpc
 from fake_control import PATIENCE, FakeControl
 from fanwire.publisher import (BufferFull, EventDropped, EventRefused, Publisher, PublisherClosed,
                                ReceiptTimeout)
+from fanwire.stream import Connection
 
 INVALID, EXHAUSTED, UNAVAILABLE = 3, 8, 14
 
@@ -352,6 +355,34 @@ class Reconnecting(Case):
         self.assertIn("ValueError: vault is sealed", logged.output[0])
 
 
+class Senders(unittest.TestCase):
+    def test_the_end_of_an_old_sender_does_not_hide_that_a_new_one_waits(self):
+        publisher = Publisher("127.0.0.1:1")
+        stream = publisher._stream
+        stream._started = True  # the test is the thread that connects
+        sent = queue.Queue()
+
+        def sender():
+            connection = Connection()
+            connection.welcomed, connection.credit = True, 10
+            messages = stream._requests(connection)
+            next(messages)
+            thread = threading.Thread(target=lambda: sent.put(next(messages, None)), daemon=True)
+            thread.start()
+            while stream._sender_waits is not connection:
+                os.sched_yield()
+            return connection, thread
+        old, old_thread = sender()
+        old.over = True
+        sender()
+        with stream._lock:
+            stream._work.notify_all()
+        old_thread.join(PATIENCE)
+        self.assertIsNone(sent.get(timeout=PATIENCE))
+        publisher.publish("s", "c", "e")
+        self.assertIsNotNone(sent.get(timeout=PATIENCE))
+
+
 class Chaos(Case):
     def test_whatever_happens_each_event_is_accepted_once_and_in_order(self):
         for seed in range(6):
@@ -463,6 +494,14 @@ class Closing(Case):
             with self.publisher(target="127.0.0.1:1", close_timeout=0.05) as publisher:
                 self.send(publisher, 3)
                 1 / 0
+
+    def test_close_is_quick_while_control_is_away(self):
+        publisher = self.publisher(target="127.0.0.1:1")
+        with self.assertRaises(ReceiptTimeout):
+            publisher.connect(0.05)
+        started = time.monotonic()
+        publisher.close()
+        self.assertLess(time.monotonic() - started, 2)
 
     def test_a_publisher_that_never_published_closes(self):
         self.publisher().close()

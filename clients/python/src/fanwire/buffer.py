@@ -38,7 +38,7 @@ class Buffer:
         self._make_locks()
         self._started = False
         self._closed = ""            # why nothing is taken any more
-        self._sender_waits = False
+        self._sender_waits = None    # the connection whose sender waits for _work
         self._next_seq = 1
         self._unsent = collections.deque()
         self._sent = {}              # seq -> PendingReceipt
@@ -90,8 +90,8 @@ class Buffer:
             self._unsent.append(pending)
             self._pending += 1
             self._pending_bytes += len(item)
-            if self._sender_waits:
-                self._sender_waits = False
+            if self._sender_waits is not None:
+                self._sender_waits = None
                 self._work.notify_all()
             if not self._started:
                 self._started = True
@@ -183,7 +183,7 @@ class Buffer:
                 connection.going_away = True  # nothing more is sent on it
             self.counts["accepted"] += accepted
             self.counts["refused"] += len(refusals)
-            if self._sender_waits:
+            if self._sender_waits is not None:
                 self._work.notify_all()
             self._tell()
         if refusals:

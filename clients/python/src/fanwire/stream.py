@@ -155,7 +155,7 @@ class Stream(Buffer):
             self._stopped = True
             self._work.notify_all()
             connection, thread = self._connection, self._thread
-        if connection is not None and left:
+        if connection is not None and (left or not connection.welcomed):
             connection.cancel()
         if thread is not None and thread is not threading.current_thread():
             thread.join(2)
@@ -317,9 +317,10 @@ class Stream(Buffer):
                         if left <= 0:
                             connection.cancel()
                             return
-                    self._sender_waits = True
+                    self._sender_waits = connection
                     self._work.wait(left)
-                    self._sender_waits = False
+                    if self._sender_waits is connection:  # and not a later one
+                        self._sender_waits = None
             items = b"".join(parts)
             yield b"\x12%b%b" % (encoding.varint(len(items)), items)
 
