@@ -83,6 +83,12 @@ class Publishing(unittest.TestCase):
         self.assertEqual(WorkflowStarted.message_class.FromString(event.typed.value).workflow_id,
                          "wf")
 
+    def test_a_message_by_keyword(self):
+        event = self.publish(typed=WorkflowStarted(workflow_id="wf"))
+        self.assertEqual((event.service, event.WhichOneof("payload")), ("mahavishnu", "typed"))
+        with self.assertRaisesRegex(TypeError, "either data or a message"):
+            self.publish(WorkflowStarted(workflow_id="wf"), data={})
+
     def test_a_message_with_a_service_and_a_channel(self):
         event = self.publish("other", "workflow:a", data=WorkflowStarted(workflow_id="wf"))
         self.assertEqual((event.service, event.channel, event.WhichOneof("payload")),

@@ -169,13 +169,18 @@ class _Base:
         """
         return self._stream.call_tool(tool, service, timeout)
 
-    def _put(self, block_for, service, channel="", event="", data=None, *, id=None,
+    def _put(self, block_for, service="", channel="", event="", data=None, *, typed=None, id=None,
              idempotency_key=None, ttl=None, skip_history=False, exclude_connection=None,
              occurred_at=None):
-        typed = None
         if isinstance(service, Message):
-            from fanwire import catalog  # takes time that most programs need not spend
-            service, data = catalog.service_of(service), service
+            service, typed = "", service
+        if typed is not None:
+            if data is not None:
+                raise TypeError("either data or a message")
+            data = typed
+            if not service:
+                from fanwire import catalog  # takes time that most programs need not spend
+                service = catalog.service_of(typed)
         if data is None:
             payload = b""
         elif type(data) is dict or isinstance(data, collections.abc.Mapping):
@@ -202,7 +207,7 @@ class _Base:
 class Publisher(_Base):
     __doc__ = "Publishes from threads and scripts.  Safe from every thread.\n" + _Base.__doc__
 
-    def publish(self, service, channel="", event="", data=None, **fields):
+    def publish(self, service="", channel="", event="", data=None, **fields):
         """Takes one event and returns its PendingReceipt, without waiting for control.
 
         data    the payload: a dict, a JSON object as str or bytes, or a message of the catalog
@@ -210,7 +215,8 @@ class Publisher(_Base):
                 skip_history, exclude_connection, occurred_at (datetime); see Event in
                 publish.proto
 
-        publish(message) is for messages of fanwire.catalog: control computes channel and name.
+        publish(message), or publish(typed=message), is for messages of fanwire.catalog: control
+        computes channel and name.
 
         Raises TypeError if data cannot be JSON, EventRefused if it is too large, BufferFull as
         `when_full` says, and PublisherClosed.
@@ -276,14 +282,14 @@ class AsyncPublisher(_Base):
     __doc__ = ("Publishes from asyncio and never blocks the event loop.  Safe from every thread "
                "and loop.\n" + _Base.__doc__)
 
-    async def publish(self, service, channel="", event="", data=None, **fields):
+    async def publish(self, service="", channel="", event="", data=None, **fields):
         """Publishes one event and waits for its Receipt.
 
         Takes and raises what Publisher.publish() does, and what PendingReceipt.result() raises.
         """
         return await (await self.enqueue(service, channel, event, data, **fields))
 
-    async def enqueue(self, service, channel="", event="", data=None, **fields):
+    async def enqueue(self, service="", channel="", event="", data=None, **fields):
         """Takes one event and returns its PendingReceipt, which may be awaited or left alone.
 
         Waits only for room in the buffer, if when_full is "block".
@@ -295,7 +301,7 @@ class AsyncPublisher(_Base):
                 await self._wait(self._stream.has_room, min(deadline - time.monotonic(), 3600))
         return self.enqueue_nowait(service, channel, event, data, **fields)
 
-    def enqueue_nowait(self, service, channel="", event="", data=None, **fields):
+    def enqueue_nowait(self, service="", channel="", event="", data=None, **fields):
         """Takes one event and returns its PendingReceipt; raises BufferFull if that would wait."""
         return self._put(0, service, channel, event, data, **fields)
 
