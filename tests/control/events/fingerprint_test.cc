@@ -66,7 +66,10 @@ TEST(FingerprintTest, TextThatIsNoJsonHasAnEnd) {
 }
 
 TEST(FingerprintTest, ChannelNameTypeAndPayloadCount) {
-  const Event first = {.channel = "x", .event = "e", .json = R"({"a":1,"b":2})"};
+  Event first;
+  first.channel = "x";
+  first.event = "e";
+  first.json = R"({"a":1,"b":2})";
   Event other = first;
   EXPECT_EQ(Fingerprint(first), Fingerprint(other));
   other.id = "id";

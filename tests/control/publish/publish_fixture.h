@@ -47,7 +47,8 @@ class PublishFixture : public RouterFixture {
     service_ = PublishService::Make({.max_batch = [sizes] { return sizes.max_batch; },
                                      .stream_credit = sizes.stream_credit,
                                      .max_publishers = sizes.max_publishers,
-                                     .keep_idle = sizes.keep_idle},
+                                     .keep_idle = sizes.keep_idle,
+                                     .serve_requests = nullptr},
                                     routing_->router.get());
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
