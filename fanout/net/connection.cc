@@ -225,7 +225,7 @@ bool Connection::ConsumeHeld() {
     return false;
   }
   if (reading_paused()) {
-    held_->bytes = std::string();  // the pause may be long, and its memory is of no use
+    std::string().swap(held_->bytes);  // the pause may be long: assignment would keep the memory
     held_->handled = 0;
     return false;
   }
