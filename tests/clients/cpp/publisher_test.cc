@@ -271,7 +271,7 @@ TEST_F(PublisherTest, AfterALostStreamEachEventIsPublishedOnceAndInOrder) {
   EXPECT_EQ(stats.accepted, 300U);
   EXPECT_GT(stats.duplicates, 0U);
   EXPECT_GE(stats.connections, 5U);
-  const std::string& id = control_.hellos().at(0).publisher_id();
+  const std::string id = control_.hellos().at(0).publisher_id();
   for (const v1::PublisherHello& hello : control_.hellos()) EXPECT_EQ(hello.publisher_id(), id);
 }
 
