@@ -1,9 +1,9 @@
 # The first step of `cmake --install`: makes sure that everything to be installed is there, so that an
 # installation is complete or changes nothing.  Leaves the completion scripts, as wsctl itself prints
 # them, in FANWIRE_COMPLETION_{bash,zsh,fish}.
-foreach(program "${FANWIRE_CONTROL}" "${FANWIRE_FANOUT}" "${FANWIRE_WSCTL}")
-  if(NOT EXISTS "${program}")
-    message(FATAL_ERROR "nothing is installed: ${program} is not built; build it first with "
+foreach(file "${FANWIRE_CONTROL}" "${FANWIRE_FANOUT}" "${FANWIRE_WSCTL}" "${FANWIRE_PUBLISHER}")
+  if(NOT EXISTS "${file}")
+    message(FATAL_ERROR "nothing is installed: ${file} is not built; build it first with "
                         "`cmake --build`")
   endif()
 endforeach()

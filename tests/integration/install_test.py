@@ -1,5 +1,5 @@
 """`cmake --install` into an empty folder installs everything, and the programs run from there.  From
-a tree that lacks a program it installs nothing."""
+a tree that lacks a program or the library it installs nothing."""
 import os
 import pathlib
 import re
@@ -15,9 +15,30 @@ from harness.config import ROOT, SHIPPED
 BUILD = harness.server.BIN.parent
 
 
-# All installed files, except for the pages of docs/.
+# What is built, by its place in a build tree.
 PROGRAMS = ("fanwire-control", "fanwire-fanout", "wsctl")
+LIBRARY = "clients/cpp/libfanwire_publisher.a"
+HEADERS = "clients/cpp/include/fanwire/catalog"  # those that are generated
+
+
+def build_type(tree):
+    """As CMakeLists.txt chooses it."""
+    return re.search(r"^CMAKE_BUILD_TYPE:\w+=(\w*)$", (tree / "CMakeCache.txt").read_text(),
+                     re.MULTILINE).group(1).lower() or "release"
+
+
+def everything(tree):
+    """All files that this build tree installs."""
+    return EVERYTHING | {
+        f"lib/cmake/Fanwire/FanwireTargets-{build_type(tree)}.cmake",
+        *(f"include/fanwire/catalog/{path.name}" for path in (BUILD / HEADERS).iterdir())}
+
+
 EVERYTHING = {
+    "lib/libfanwire_publisher.a", "lib/cmake/Fanwire/FanwireConfig.cmake",
+    "lib/cmake/Fanwire/FanwireConfigVersion.cmake", "lib/cmake/Fanwire/FanwireTargets.cmake",
+    *(f"include/fanwire/{path.name}"
+      for path in (ROOT / "clients/cpp/include/fanwire").glob("*.h")),
     *(f"bin/{name}" for name in PROGRAMS),
     "lib/systemd/system/fanwire-control.service", "lib/sysusers.d/fanwire.conf",
     "share/bash-completion/completions/wsctl", "share/zsh/site-functions/_wsctl",
@@ -48,7 +69,8 @@ class Install(Case):
                               capture_output=True, timeout=harness.server.PATIENCE)
 
     async def test_what_is_installed(self):
-        self.assertEqual(files_below(self.prefix), EVERYTHING)
+        self.assertEqual(files_below(self.prefix), everything(BUILD))
+        self.assertIn("include/fanwire/catalog/mahavishnu.h", everything(BUILD))
 
     async def test_the_documents_link_only_to_what_is_installed(self):
         for page in sorted(self.prefix.rglob("*.md")):
@@ -107,7 +129,7 @@ class Install(Case):
 
 
 class PartOfTheTree(unittest.TestCase):
-    """A tree like the one that deploy/run.sh leaves: it holds the programs and nothing else."""
+    """A tree that holds what is installed and nothing else."""
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="fanwire-install-", dir="/tmp"))
@@ -119,6 +141,8 @@ class PartOfTheTree(unittest.TestCase):
         (self.tree / "bin").mkdir(exist_ok=True)
         for name in PROGRAMS:
             shutil.copy2(harness.server.BIN / name, self.tree / "bin" / name)
+        shutil.copy2(BUILD / LIBRARY, self.tree / LIBRARY)
+        shutil.copytree(BUILD / HEADERS, self.tree / HEADERS, dirs_exist_ok=True)
 
     def install(self):
         """Installs below the folder `staged`, as the build of a package does."""
@@ -131,26 +155,26 @@ class PartOfTheTree(unittest.TestCase):
         done = self.install()
         self.assertEqual(done.returncode, 0, done.stderr)
         staged = self.folder / "staged/usr"
-        self.assertEqual(files_below(staged), EVERYTHING)
+        self.assertEqual(files_below(staged), everything(self.tree))
         unit = (staged / "lib/systemd/system/fanwire-control.service").read_text()
         self.assertIn("ExecStart=/usr/bin/fanwire-control ", unit)
         manifest = (self.tree / "install_manifest.txt").read_text().splitlines()
         self.assertEqual({str(pathlib.Path(path).relative_to("/usr")) for path in manifest},
-                         EVERYTHING)
+                         everything(self.tree))
         # The tree may belong to another user than the one who installs.
         self.assertEqual(files_below(self.tree) - files_before, {"install_manifest.txt"})
 
-    def test_without_a_program_nothing_is_copied(self):
-        for name in PROGRAMS:
-            with self.subTest(missing=name):
-                program = self.tree / "bin" / name
-                program.rename(self.folder / name)
+    def test_without_a_program_or_the_library_nothing_is_copied(self):
+        for path in (*(f"bin/{name}" for name in PROGRAMS), LIBRARY):
+            with self.subTest(missing=path):
+                program = self.tree / path
+                program.rename(self.folder / program.name)
                 done = self.install()
                 self.assertNotEqual(done.returncode, 0)
                 self.assertIn("nothing is installed", done.stderr)
-                self.assertIn(f"bin/{name}", done.stderr)
+                self.assertIn(path, done.stderr)
                 self.assertFalse((self.folder / "staged").exists())
-                (self.folder / name).rename(program)
+                (self.folder / program.name).rename(program)
 
     def test_with_a_wsctl_that_does_not_run_nothing_is_copied(self):
         (self.tree / "bin/wsctl").write_text("#!/bin/sh\necho broken >&2\nexit 5\n")
