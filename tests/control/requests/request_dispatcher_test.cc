@@ -50,8 +50,8 @@ services:
   port: 8691
 )";
 
-v1::Config LoadConfig(absl::string_view yaml) {
-  LoadedConfig loaded = LoadConfig(std::string(yaml), "test.yaml", {});
+v1::Config DispatchedConfig(absl::string_view yaml) {
+  LoadedConfig loaded = DispatchedConfig(std::string(yaml), "test.yaml", {});
   EXPECT_THAT(loaded.errors, IsEmpty());
   return std::move(*loaded.config);
 }
@@ -219,7 +219,7 @@ class RequestDispatcherTest : public ::testing::Test {
   std::map<uint64_t, std::vector<v1::ClientReply>> replies_;
   uint64_t last_ = 100;
   RequestDispatcher dispatcher_{
-      LoadConfig(kConfig), &retained_, &clock_, &timers_,
+      DispatchedConfig(kConfig), &retained_, &clock_, &timers_,
       [this](uint64_t version, std::shared_ptr<const v1::RegisteredRequests> registered) {
         EXPECT_GT(version, version_);
         version_ = version;
@@ -635,7 +635,7 @@ TEST_F(RequestDispatcherTest, WhenControlStopsNothingNewIsGivenAndNobodyIsLeftIn
 
 TEST_F(RequestDispatcherTest, AReloadChangesLimitsAndEndsServicesThatAreGone) {
   const Joined one = Join({"get_x"}), other = Join({"z"}, 0, "other");
-  dispatcher_.SetServices(LoadConfig(R"(
+  dispatcher_.SetServices(DispatchedConfig(R"(
 limits: {max_concurrent_requests: 1}
 services:
 - {name: s, port: 8690, served_requests: [{request: get_new}]}
@@ -679,7 +679,7 @@ TEST(RequestDispatcherThreadsTest, EveryRequestEndsOnceWhateverRespondersDo) {
   FakeClock clock;
   TimerQueue timers(&clock);
   FakeRetained retained;
-  RequestDispatcher dispatcher(LoadConfig(R"(
+  RequestDispatcher dispatcher(DispatchedConfig(R"(
 limits: {max_open_requests: 100000, max_responders: 100}
 services: [{name: s, port: 8690, served_requests: [{request: get_x}]}]
 )"),
