@@ -298,6 +298,26 @@ TEST_F(OutQueueTest, OverTheBudgetOfAChannelThatClosesTheClientIsTooSlow) {
   EXPECT_EQ(counts().lost_connection, 0);
 }
 
+// An event may be as large as the whole budget: limits.max_event_bytes, session_backlog_bytes.
+TEST_F(OutQueueTest, BehindAnEventThatIsBeingSentAnotherMayWaitHoweverLargeBothAre) {
+  const ChannelRef a = Make("a");
+  client_->reads = false;
+  EXPECT_EQ(Send(Event(a, 1, 2 * kBudget)), Outcome::kOk);
+  EXPECT_EQ(Send(Event(a, 2, 2 * kBudget)), Outcome::kOk);
+  EXPECT_GT(connection_->queued_bytes(), kBudget);
+  EXPECT_GT(queue_->backlog_bytes(), kBudget);
+  client_->reads = true;
+  Quiet();
+  EXPECT_THAT(client_->Offsets("a"), ElementsAre(1, 2));
+  client_->reads = false;
+  EXPECT_EQ(Send(Event(a, 3, 2 * kBudget)), Outcome::kOk);
+  EXPECT_EQ(Send(Event(a, 4, 2 * kBudget)), Outcome::kOk);
+  EXPECT_EQ(Send(Event(a, 5)), Outcome::kTooSlow);
+  CloseSlow();
+  client_->reads = true;
+  Quiet();
+}
+
 TEST_F(OutQueueTest, OfATurnThatIsTooMuchEveryEventIsCounted) {
   const ChannelRef a = Make("a");
   client_->reads = false;
