@@ -15,8 +15,10 @@
 #include "common/signals.h"
 #include "common/terminal_text.h"
 #include "common/version.h"
+#include "control/admin/catalog_messages.h"
 #include "control/config/config_loader.h"
 #include "control/server.h"
+#include "fanwire/v1/admin.pb.h"
 
 namespace {
 
@@ -40,7 +42,7 @@ int main(int argc, char** argv) {
   options.worker_program = WorkerProgram();
   options.overrides.environment = fanwire::ProcessEnvironment();
   options.overrides.variables = fanwire::EnvironmentVariables();
-  bool check = false, json = false;
+  bool check = false, json = false, catalog = false;
   CLI::App app{
       "fanwire-control accepts publications over gRPC, keeps their history, routes them to its\n"
       "fan-out workers and starts and watches those.",
@@ -55,6 +57,14 @@ int main(int argc, char** argv) {
                "Check the configuration, print its faults and warnings, and end");
   app.add_flag("--json", json, "With --check-config: print the result as JSON")
       ->needs("--check-config");
+  app.add_flag(
+         "--print-catalog", catalog,
+         "Print the events of all services as a serialized fanwire.v1.GetCatalogResponse, and "
+         "end")
+      ->excludes("--check-config");
+  app.add_option("--config-folder", options.overrides.folder,
+                 "What relative paths in the configuration are relative to; default: the folder "
+                 "of --config");
   app.add_option("--worker-program", options.worker_program, "Path of fanwire-fanout")
       ->capture_default_str();
   app.footer(
@@ -81,6 +91,12 @@ int main(int argc, char** argv) {
     const size_t faults = config.errors.size();
     std::cerr << options.config_file << ": " << faults << (faults == 1 ? " fault\n" : " faults\n");
     return fanwire::kExitUsage;
+  }
+  if (catalog) {
+    fanwire::v1::GetCatalogResponse response;
+    fanwire::control::ToProto(*config.config, *config.catalog_files, &response);
+    std::cout << response.SerializeAsString() << std::flush;
+    return std::cout ? 0 : 1;
   }
   if (check) {
     std::cout << options.config_file << ": fine\n";

@@ -37,6 +37,20 @@ v1::Config WithServicesOf(v1::Config config, const v1::Config& more) {
   return config;
 }
 
+// Adds the keys whose files have other contents than before.
+void AddChangedFiles(const ConfigInForce& before, const LoadedConfig& after,
+                     v1::ReloadConfigResponse* response) {
+  for (const v1::ServiceConfig& service : after.config->services()) {
+    const std::string path = absl::StrCat("services[", service.name(), "].catalog_files");
+    const auto& applied = response->applied();
+    if (!CatalogFiles::Same(service, *before.catalog_files, *after.catalog_files) &&
+        std::find(applied.begin(), applied.end(), path) == applied.end() &&
+        before.services->Find(service.name()) != nullptr) {
+      response->add_applied(path);
+    }
+  }
+}
+
 // The first faults, a line each: no more than fits into the status of a call.
 std::string Listed(const std::vector<std::string>& faults) {
   std::string text;
@@ -175,13 +189,20 @@ Reload::Response Reload::ReloadOnce() {
   for (std::string& path : ConfigDifference(*before.config, *loaded.config)) {
     response.add_applied(std::move(path));
   }
+  AddChangedFiles(before, loaded, &response);
   const bool changed = response.applied_size() > 0;
   response.set_version(before.version + (changed ? 1 : 0));
-  const std::shared_ptr<const v1::Config> after = std::move(loaded.config);
+  ConfigInForce after{.config = std::move(loaded.config),
+                      .catalog_files = std::move(loaded.catalog_files),
+                      .file = before.file,
+                      .version = response.version()};
   if (changed) {
+    after.services = ServiceTable::Make(*after.config, *after.catalog_files);
     // Sessions of a new service may come as soon as the first worker has opened its port.
-    target_->AdmitServices(ServiceTable::Make(WithServicesOf(*before.config, *after)));
-    target_->PushConfig(*after, response.version());
+    target_->AdmitServices(
+        ServiceTable::Make(WithServicesOf(*before.config, *after.config),
+                           *CatalogFiles::Union(*before.catalog_files, *after.catalog_files)));
+    target_->PushConfig(after);
   }
   const auto states = AwaitWorkers();
   if (!states.ok()) return states.status();
@@ -190,18 +211,19 @@ Reload::Response Reload::ReloadOnce() {
       return GoBack(before, refusals);
     }
     if (stopping()) return Stopping();
-    target_->PutInForce(after, response.version());
+    target_->PutInForce(after);
   }
   for (const v1::WorkerConfigState& state : *states) *response.add_workers() = state;
   return response;
 }
 
-absl::Status Reload::GoBack(const ConfigInForce& before, const std::string& refusals) {
+absl::Status Reload::GoBack(ConfigInForce before, const std::string& refusals) {
   // The refused one had a version of its own, which some worker may have in force.
   const uint64_t version = before.version + 2;
+  before.version = version;
   target_->SetVersion(version);
   target_->AdmitServices(before.services);
-  target_->PushConfig(*before.config, version);
+  target_->PushConfig(before);
   const auto states = AwaitWorkers();
   if (!states.ok()) return states.status();
   std::string message = absl::StrCat(

@@ -39,15 +39,15 @@ class ReloadTarget {
 
   virtual ConfigInForce config() const = 0;
 
-  // Sends `config` to every worker that is attached, and to those that attach later.
-  virtual void PushConfig(const v1::Config& config, uint64_t version) = 0;
+  // Sends a configuration to every worker that is attached, and to those that attach later.
+  virtual void PushConfig(const ConfigInForce& config) = 0;
   // Returns each attached worker's answer to the configuration that was sent last.
   virtual std::vector<v1::WorkerConfigState> ConfigStates() const = 0;
 
   // Lets publishers reach these services, before the workers open their ports.
   virtual void AdmitServices(std::shared_ptr<const ServiceTable> services) = 0;
-  // Puts `config` in force in this process; the workers have it by then.
-  virtual void PutInForce(std::shared_ptr<const v1::Config> config, uint64_t version) = 0;
+  // Puts a configuration in force in this process; the workers have it by then.
+  virtual void PutInForce(const ConfigInForce& config) = 0;
   // Gives the configuration in force another version, after a worker has refused a newer one.
   virtual void SetVersion(uint64_t version) = 0;
 };
@@ -94,7 +94,7 @@ class Reload {
   // Reads the file on a thread of its own.
   absl::StatusOr<LoadedConfig> Load();
   // Sends the previous configuration to the workers again.
-  absl::Status GoBack(const ConfigInForce& before, const std::string& refusals);
+  absl::Status GoBack(ConfigInForce before, const std::string& refusals);
   // Waits until every worker has answered the last configuration, a worker has refused it, or the
   // time is over.
   absl::StatusOr<States> AwaitWorkers();

@@ -78,7 +78,9 @@ SupervisorSettings SettingsOf(const v1::Config& config) {
 class ServerImpl final : public Server, public ControlProcess, public ReloadTarget {
  public:
   ServerImpl(const ServerOptions& options, LoadedConfig config)
-      : options_(options), config_(std::move(config.config)) {}
+      : options_(options),
+        config_(std::move(config.config)),
+        catalog_files_(std::move(config.catalog_files)) {}
   ~ServerImpl() override { StopParts(); }
 
   absl::Status Start();
@@ -93,6 +95,7 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   ConfigInForce config() const override {
     MutexLock lock(&mu_);
     return {.config = config_,
+            .catalog_files = catalog_files_,
             .services = services_,
             .file = options_.config_file,
             .version = version_};
@@ -111,14 +114,14 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
 
   // ---- ReloadTarget
 
-  void PushConfig(const v1::Config& config, uint64_t version) override;
+  void PushConfig(const ConfigInForce& config) override;
   std::vector<v1::WorkerConfigState> ConfigStates() const override {
     return registry_->ConfigStates();
   }
   void AdmitServices(std::shared_ptr<const ServiceTable> services) override {
     directory_->SetServices(std::move(services));
   }
-  void PutInForce(std::shared_ptr<const v1::Config> config, uint64_t version) override;
+  void PutInForce(const ConfigInForce& config) override;
   void SetVersion(uint64_t version) override {
     MutexLock lock(&mu_);
     version_ = version;
@@ -142,6 +145,7 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
 
   mutable Mutex mu_;  // a leaf
   std::shared_ptr<const v1::Config> config_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<const CatalogFiles> catalog_files_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const ServiceTable> services_ ABSL_GUARDED_BY(mu_);
   uint64_t version_ ABSL_GUARDED_BY(mu_) = 1;
 
@@ -201,7 +205,7 @@ absl::Status ServerImpl::Start() {
 void ServerImpl::MakeParts() {
   const std::shared_ptr<const v1::Config> config = this->config().config;
   const v1::ControlConfig& control = config->control();
-  const auto services = ServiceTable::Make(*config);
+  const auto services = ServiceTable::Make(*config, *this->config().catalog_files);
   {
     MutexLock lock(&mu_);
     services_ = services;
@@ -261,7 +265,7 @@ void ServerImpl::MakeParts() {
   registry_->SetRequestHandler("history", history_.get());
   registry_->SetDefaultRequestHandler(dispatcher_.get());
   registry_->AddObserver(supervisor_.get());
-  PushConfig(*config, 1);
+  PushConfig(this->config());
 
   publish_service_ = PublishService::Make(
       {.max_batch = [this] { return this->services()->max_batch(); },
@@ -297,10 +301,10 @@ void ServerImpl::MakeParts() {
   timers_->Start();
 }
 
-void ServerImpl::PushConfig(const v1::Config& config, uint64_t version) {
+void ServerImpl::PushConfig(const ConfigInForce& config) {
   auto worker = std::make_shared<v1::WorkerConfig>();
-  BuildWorkerConfig(config, worker.get());
-  worker->set_version(version);
+  BuildWorkerConfig(*config.config, worker.get(), *config.catalog_files);
+  worker->set_version(config.version);
   for (const v1::WorkerService& service : worker->services()) {
     registry_->SetSlotLimit(service.name(), service.limits().max_connections());
   }
@@ -393,13 +397,15 @@ void ServerImpl::Reload() {
   });
 }
 
-void ServerImpl::PutInForce(std::shared_ptr<const v1::Config> config, uint64_t version) {
-  const auto services = ServiceTable::Make(*config);
+void ServerImpl::PutInForce(const ConfigInForce& in_force) {
+  const std::shared_ptr<const v1::Config>& config = in_force.config;
+  const std::shared_ptr<const ServiceTable>& services = in_force.services;
   {
     MutexLock lock(&mu_);
     config_ = config;
+    catalog_files_ = in_force.catalog_files;
     services_ = services;
-    version_ = version;
+    version_ = in_force.version;
   }
   LogLevel level;
   if (ParseLogLevel(config->log().level(), &level)) SetLogLevel(level);

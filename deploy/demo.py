@@ -10,7 +10,7 @@ advance, pools that scale, tests that run, people who draw.
 
 The variable FANWIRE_SERVER says which control; see docs/publishing.md.
 
-Every event of the catalog in deploy/config/fanwire.yaml occurs within the first minutes.
+Every event of the catalog (docs/events.md) occurs within the first minutes.
 
 Each actor below is a generator: it yields an event to publish, or a number of seconds to wait.
 """

@@ -20,6 +20,7 @@
 #include "control/admin/admin_messages.h"
 #include "control/admin/admin_streams.h"
 #include "control/admin/agent_tools.h"
+#include "control/admin/catalog_messages.h"
 #include "control/admin/channel_listings.h"
 #include "control/admin/control_process.h"
 #include "control/config/service_table.h"
@@ -326,6 +327,19 @@ class AdminService final : public v1::Admin::CallbackService {
 
   // ------------------------------------------------------------------------------- the process
 
+  Unary* GetCatalog(grpc::CallbackServerContext* context, const v1::GetCatalogRequest* request,
+                    v1::GetCatalogResponse* response) override {
+    const ConfigInForce in_force = parts_.host->config();
+    if (!request->service().empty() && in_force.services->Find(request->service()) == nullptr) {
+      return Finish(context->DefaultReactor(), NoSuchService(request->service()));
+    }
+    for (const auto& service : in_force.services->services()) {
+      if (!request->service().empty() && service->name != request->service()) continue;
+      ToProto(*service, response->add_services());
+    }
+    return Finish(context->DefaultReactor());
+  }
+
   Unary* GetConfig(grpc::CallbackServerContext* context, const v1::GetConfigRequest*,
                    v1::GetConfigResponse* response) override {
     const ConfigInForce in_force = parts_.host->config();
@@ -337,9 +351,11 @@ class AdminService final : public v1::Admin::CallbackService {
 
   Unary* CheckConfig(grpc::CallbackServerContext* context, const v1::CheckConfigRequest* request,
                      v1::CheckConfigResponse* response) override {
-    const LoadedConfig loaded =
-        LoadConfig(request->yaml(), request->file_name().empty() ? "config" : request->file_name(),
-                   parts_.host->config_overrides());
+    // The text is meant for where the configuration in force lies.
+    ConfigOverrides overrides = parts_.host->config_overrides();
+    overrides.folder = FolderOf(parts_.host->config().file);
+    const LoadedConfig loaded = LoadConfig(
+        request->yaml(), request->file_name().empty() ? "config" : request->file_name(), overrides);
     response->set_ok(loaded.ok());
     for (const std::string& error : loaded.errors) response->add_errors(error);
     for (const std::string& warning : loaded.warnings) response->add_warnings(warning);

@@ -30,10 +30,11 @@ struct ProcessInfo;
 
 // The configuration in force.
 struct ConfigInForce {
-  std::shared_ptr<const v1::Config> config;  // resolved
-  std::shared_ptr<const ServiceTable> services;
-  std::string file;      // empty: no file
-  uint64_t version = 0;  // that workers acknowledge
+  std::shared_ptr<const v1::Config> config = {};  // resolved
+  std::shared_ptr<const CatalogFiles> catalog_files = {};
+  std::shared_ptr<const ServiceTable> services = {};
+  std::string file = {};  // empty: no file
+  uint64_t version = 0;   // that workers acknowledge
 };
 
 class ControlProcess {

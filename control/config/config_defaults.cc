@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -13,8 +14,10 @@
 #include "common/address.h"
 #include "common/check.h"
 #include "control/config/config_keys.h"
+#include "control/config/service_catalog.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/config_options.pb.h"
+#include "proto/catalog_descriptors.h"
 
 namespace fanwire::control {
 
@@ -115,6 +118,11 @@ void FillService(const v1::Config& config, v1::ServiceConfig* service) {
     const double own = service->message_rate_limit();
     service->set_message_rate_burst(own != 0 ? kBurstPerRate * own
                                              : config.limits().message_rate_burst());
+  }
+  if (service->catalog().empty()) {
+    const std::vector<std::string> names = BuiltInCatalogNames();
+    const bool has_one = std::find(names.begin(), names.end(), service->name()) != names.end();
+    service->set_catalog(has_one ? service->name() : std::string(kNoCatalog));
   }
   FillSame(config, service);
   DropEmptyKeys(service->mutable_keys());

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/config_overrides.h"
 #include "common/utf8.h"
@@ -18,6 +20,7 @@
 #include "control/config/config_defaults.h"
 #include "control/config/config_ranges.h"
 #include "control/config/config_rules.h"
+#include "control/config/service_catalog.h"
 #include "fanwire/v1/config.pb.h"
 
 namespace fanwire::control {
@@ -52,6 +55,21 @@ std::string ShownPath(const std::string& path) {
   return TextFault(path).empty() ? path : QuotedText(path);
 }
 
+// Tells which descriptions of events are not used.
+void WarnOfReplacedEvents(const ConfigSource& source, LoadedConfig* loaded) {
+  for (int i = 0; i < loaded->config->services_size(); ++i) {
+    const v1::ServiceConfig& service = loaded->config->services(i);
+    std::vector<std::string> replaced;
+    MakeCatalog(service, *loaded->catalog_files, &replaced);
+    if (replaced.empty()) continue;
+    loaded->warnings.push_back(source.Message(
+        absl::StrCat("services[", i, "].events"),
+        absl::StrCat("service \"", service.name(), "\": these descriptions replace those of ",
+                     replaced.size(), replaced.size() == 1 ? " event" : " events",
+                     " in the catalog, which has their fields: ", absl::StrJoin(replaced, ", "))));
+  }
+}
+
 absl::string_view KindOf(mode_t mode) {
   if (S_ISDIR(mode)) return "a directory";
   if (S_ISFIFO(mode)) return "a named pipe";
@@ -60,7 +78,9 @@ absl::string_view KindOf(mode_t mode) {
 
 }  // namespace
 
-LoadedConfig::LoadedConfig() : config(std::make_unique<v1::Config>()) {}
+LoadedConfig::LoadedConfig()
+    : config(std::make_unique<v1::Config>()),
+      catalog_files(std::make_shared<const CatalogFiles>()) {}
 LoadedConfig::~LoadedConfig() = default;
 LoadedConfig::LoadedConfig(LoadedConfig&&) noexcept = default;
 LoadedConfig& LoadedConfig::operator=(LoadedConfig&&) noexcept = default;
@@ -69,6 +89,12 @@ std::string LoadedConfig::ToJson() const {
   nlohmann::ordered_json object = {{"ok", ok()}, {"errors", errors}, {"warnings", warnings}};
   if (ok()) object["resolved_yaml"] = ConfigToYaml(*config);
   return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::string FolderOf(const std::string& file_name) {
+  const size_t slash = file_name.rfind('/');
+  if (slash == std::string::npos) return "";
+  return file_name.substr(0, std::max<size_t>(slash, 1));
 }
 
 LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
@@ -106,6 +132,9 @@ LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
   CheckRanges(*loaded.config, source, &loaded.errors);
   FillDefaults(loaded.config.get());
   CheckRules(*loaded.config, source, &loaded.errors);
+  loaded.catalog_files = ReadCatalogFiles(
+      *loaded.config, overrides.folder.value_or(FolderOf(file_name)), source, &loaded.errors);
+  if (loaded.ok()) WarnOfReplacedEvents(source, &loaded);
   return loaded;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,15 @@ class Config;
 
 namespace fanwire::control {
 
+class CatalogFiles;
+
 // Where settings come from besides the file.
 struct ConfigOverrides {
   std::vector<std::string> settings = {};   // "--set" flags: "limits.max_channels=10"
   std::vector<std::string> variables = {};  // "NAME=value"; those that begin with FANWIRE_ count
   EnvironmentLookup environment = {};       // for ${NAME} in the file
+  // What relative paths in the file are relative to; nothing: the file's own folder.
+  std::optional<std::string> folder = {};
 };
 
 struct LoadedConfig {
@@ -32,8 +37,9 @@ struct LoadedConfig {
   LoadedConfig(LoadedConfig&&) noexcept;
   LoadedConfig& operator=(LoadedConfig&&) noexcept;
 
-  std::unique_ptr<v1::Config> config;  // resolved: each field has its value in force
-  std::vector<std::string> errors;     // "fanwire.yaml:12:5: services[0].port: …"
+  std::unique_ptr<v1::Config> config;                 // resolved: each field has its value in force
+  std::shared_ptr<const CatalogFiles> catalog_files;  // never null
+  std::vector<std::string> errors;                    // "fanwire.yaml:12:5: services[0].port: …"
   std::vector<std::string> warnings;
 
   bool ok() const { return errors.empty(); }
@@ -41,6 +47,9 @@ struct LoadedConfig {
   // shows.
   std::string ToJson() const;
 };
+
+// "a/b" of "a/b/fanwire.yaml"; empty: the current folder.
+std::string FolderOf(const std::string& file_name);
 
 // Reads `text`, applies overrides, fills defaults and checks everything; finds all faults, not just
 // the first.

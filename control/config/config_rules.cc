@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/address.h"
@@ -19,9 +20,11 @@
 #include "common/utf8.h"
 #include "control/config/config_keys.h"
 #include "control/config/port_check.h"
+#include "control/config/service_catalog.h"
 #include "control/config/worker_config.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/config_options.pb.h"
+#include "proto/catalog_descriptors.h"
 #include "proto/channel_name.h"
 #include "proto/request_name.h"
 
@@ -300,6 +303,7 @@ class Checker {
                            QuotedText(rule.to())));
       }
     }
+    CheckCatalog(path, service);
     std::set<std::string> events;
     for (int i = 0; i < service.events_size(); ++i) {
       const v1::CatalogEvent& event = service.events(i);
@@ -352,6 +356,16 @@ class Checker {
         if (request.any_of(k).empty()) Fault(absl::StrCat(at, ".any_of[", k, "]"), "empty");
       }
     }
+  }
+
+  void CheckCatalog(const std::string& path, const v1::ServiceConfig& service) {
+    const std::vector<std::string> names = BuiltInCatalogNames();
+    if (service.catalog() == kNoCatalog ||
+        std::find(names.begin(), names.end(), service.catalog()) != names.end()) {
+      return;
+    }
+    Fault(path + ".catalog", absl::StrCat("expected ", absl::StrJoin(names, ", "), " or ",
+                                          kNoCatalog, ", found ", QuotedText(service.catalog())));
   }
 
   // Who may ask: exactly one of kind, feeds and any_of decides, or none of them.

@@ -78,7 +78,8 @@ ChannelPolicy ServiceSpec::PolicyFor(absl::string_view channel) const {
   return policy;
 }
 
-std::shared_ptr<const ServiceTable> ServiceTable::Make(const v1::Config& config) {
+std::shared_ptr<const ServiceTable> ServiceTable::Make(const v1::Config& config,
+                                                       const CatalogFiles& files) {
   std::shared_ptr<ServiceTable> table(new ServiceTable);
   const ChannelPolicy fallback = PolicyOf(FallbackRule());
   table->default_service_ = config.default_service();
@@ -107,17 +108,7 @@ std::shared_ptr<const ServiceTable> ServiceTable::Make(const v1::Config& config)
                                .if_field = mirror.if_field(),
                                .to = mirror.to()});
     }
-    std::vector<Catalog::Event> events;
-    for (const v1::CatalogEvent& event : in.events()) {
-      events.push_back({.name = event.name(),
-                        .channels = {event.channels().begin(), event.channels().end()},
-                        .data = {event.data().begin(), event.data().end()}});
-    }
-    spec->catalog = Catalog(std::move(events), in.catalog_check() == v1::CATALOG_CHECK_ENFORCE
-                                                   ? Catalog::Check::kEnforce
-                                               : in.catalog_check() == v1::CATALOG_CHECK_WARN
-                                                   ? Catalog::Check::kWarn
-                                                   : Catalog::Check::kOff);
+    spec->catalog = MakeCatalog(in, files);
     table->by_name_[spec->name] = spec.get();
     table->services_.push_back(std::move(spec));
   }

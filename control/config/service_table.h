@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "control/config/catalog.h"
 #include "control/config/history_policy.h"
+#include "control/config/service_catalog.h"
 #include "proto/channel_name.h"
 #include "proto/policies.h"
 
@@ -79,8 +80,9 @@ struct ServiceSpec {
 
 class ServiceTable {
  public:
-  // `config` is resolved and checked (config_loader.h).
-  static std::shared_ptr<const ServiceTable> Make(const v1::Config& config);
+  // `config` is resolved and checked (config_loader.h), `files` are those that it names.
+  static std::shared_ptr<const ServiceTable> Make(const v1::Config& config,
+                                                  const CatalogFiles& files = {});
 
   // Null if there is no such service.
   const ServiceSpec* Find(absl::string_view name) const;

@@ -20,7 +20,8 @@ namespace fanwire::control {
 namespace {
 
 // Kinds of channel that the configuration names: of catalogs, rules, permissions and mirrors.
-std::set<std::string> ChannelKinds(const v1::Config& config, const v1::ServiceConfig& service) {
+std::set<std::string> ChannelKinds(const v1::Config& config, const v1::ServiceConfig& service,
+                                   const CatalogFiles& files) {
   std::set<std::string> kinds;
   const auto add = [&kinds](absl::string_view name) {
     const absl::string_view kind = ChannelKind(name);
@@ -28,8 +29,9 @@ std::set<std::string> ChannelKinds(const v1::Config& config, const v1::ServiceCo
       kinds.emplace(kind);
     }
   };
-  for (const v1::CatalogEvent& event : service.events()) {
-    for (const std::string& channel : event.channels()) add(channel);
+  const Catalog catalog = MakeCatalog(service, files);
+  for (const CatalogEvent& event : catalog.events()) {
+    for (const std::string& channel : event.channels) add(channel);
   }
   for (const v1::ChannelRule& rule : service.channels()) add(rule.pattern());
   for (const v1::ChannelRule& rule : config.channels()) add(rule.pattern());
@@ -65,7 +67,7 @@ int WorkerCount(const v1::Config& config) {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out) {
+void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out, const CatalogFiles& files) {
   *out->mutable_worker() = config.worker();
   *out->mutable_log() = config.log();
   *out->mutable_heartbeat_interval() = config.control().heartbeat_interval();
@@ -110,7 +112,8 @@ void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out) {
     service->set_token_in_query(in.token_in_query());
     *service->mutable_update_interval() = in.update_interval();
     *service->mutable_leeway() = config.auth().leeway();
-    for (const std::string& kind : ChannelKinds(config, in)) service->add_channel_kinds(kind);
+    for (const std::string& kind : ChannelKinds(config, in, files))
+      service->add_channel_kinds(kind);
     service->set_recoverable(KeepsHistory(config, in));
   }
 }

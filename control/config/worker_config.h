@@ -3,6 +3,8 @@
 // Threading: pure functions.
 #pragma once
 
+#include "control/config/service_catalog.h"
+
 namespace fanwire::v1 {
 class Config;
 class WorkerConfig;
@@ -14,6 +16,8 @@ namespace fanwire::control {
 int WorkerCount(const v1::Config& config);
 
 // Fills `out` from `config`, which is resolved: each service with its limits, keys and rules.
-void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out);
+// `files` are the catalog files that it names.
+void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out,
+                       const CatalogFiles& files = {});
 
 }  // namespace fanwire::control

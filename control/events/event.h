@@ -4,10 +4,12 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "control/events/delivery_counts.h"
 #include "control/events/publication.h"
 
@@ -20,6 +22,11 @@ struct Event {
   absl::string_view event;
   absl::string_view json;                         // the data; empty: {}
   absl::string_view typed_url;                    // not empty: `json` was made of such a message
+  absl::string_view typed_bytes;                  // of a message of a catalog: as received
+  uint64_t typed_hash = 0;                        // of such a message: of typed_bytes
+  bool typed_message = false;                     // `json` is still to be made: MakeTypedEvent()
+  absl::Span<const std::string> copies = {};      // further channels
+  absl::Span<const std::string> warnings = {};    // what was left out of a typed event
   absl::string_view id;                           // empty: a UUID4 is made
   absl::string_view idempotency_key;              // empty: none
   absl::string_view exclude_connection;           // empty: none

@@ -144,6 +144,7 @@ absl::Status CheckEvent(const Event& event, const ServiceSpec& service, CheckedE
 
   if (service.catalog.check() != Catalog::Check::kOff) {
     checked->warnings = CatalogFaults(service.catalog, event, data);
+    checked->warnings.insert(checked->warnings.end(), event.warnings.begin(), event.warnings.end());
     if (!checked->warnings.empty() && service.catalog.check() == Catalog::Check::kEnforce) {
       return absl::InvalidArgumentError(absl::StrJoin(checked->warnings, "; "));
     }
@@ -154,6 +155,12 @@ absl::Status CheckEvent(const Event& event, const ServiceSpec& service, CheckedE
     if (!field.empty()) {
       checked->conflate_key = absl::HashOf(event.event, data.FieldHash(field)) | 1;
     }
+  }
+  for (const std::string& copy : event.copies) {
+    if (absl::Status status = CheckChannelName(copy, service.max_channel_bytes); !status.ok()) {
+      return status;
+    }
+    checked->mirrors.push_back(copy);
   }
   if (!service.mirrors.empty()) FindMirrors(event, service, data, &checked->mirrors);
   return absl::OkStatus();

@@ -93,8 +93,71 @@ class JsonHasher {
   absl::string_view rest_;
 };
 
+// Reads a serialized message, and in it the messages that its texts may be.
+class MessageHasher {
+ public:
+  // Below so many levels bytes are taken as they are.
+  static constexpr int kMaxDepth = 32;
+
+  // Returns false if the bytes are no message.
+  static bool Hash(absl::string_view bytes, int depth, uint64_t* hash) {
+    uint64_t fields = 0;
+    uint64_t count = 0;
+    for (; !bytes.empty(); ++count) {
+      uint64_t tag = 0, value = 0;
+      if (!TakeVarint(&bytes, &tag) || tag >> 3 == 0) return false;
+      switch (tag & 7) {
+        case 0:
+          if (!TakeVarint(&bytes, &value)) return false;
+          value = absl::HashOf(value);
+          break;
+        case 1:
+        case 5: {
+          const size_t size = (tag & 7) == 1 ? 8 : 4;
+          if (bytes.size() < size) return false;
+          value = absl::HashOf(bytes.substr(0, size));
+          bytes.remove_prefix(size);
+          break;
+        }
+        case 2: {
+          uint64_t size = 0;
+          if (!TakeVarint(&bytes, &size) || size > bytes.size()) return false;
+          const absl::string_view text = bytes.substr(0, size);
+          if (depth == kMaxDepth || !Hash(text, depth + 1, &value)) value = absl::HashOf(text);
+          bytes.remove_prefix(size);
+          break;
+        }
+        default:
+          return false;
+      }
+      fields += absl::HashOf(tag, value);  // in any order
+    }
+    *hash = absl::HashOf(count, fields);
+    return true;
+  }
+
+ private:
+  static bool TakeVarint(absl::string_view* bytes, uint64_t* value) {
+    for (size_t i = 0; i < bytes->size() && i < 10; ++i) {
+      const auto byte = static_cast<unsigned char>((*bytes)[i]);
+      *value |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);
+      if (byte < 0x80) {
+        bytes->remove_prefix(i + 1);
+        return true;
+      }
+    }
+    return false;
+  }
+};
+
 }  // namespace
 
 uint64_t JsonFingerprint(absl::string_view json) { return JsonHasher(json).Value(); }
+
+uint64_t MessageFingerprint(absl::string_view bytes) {
+  uint64_t hash = 0;
+  if (!MessageHasher::Hash(bytes, 0, &hash)) hash = absl::HashOf(bytes);
+  return hash | 1;
+}
 
 }  // namespace fanwire::control

@@ -331,6 +331,8 @@ uint64_t JsonDocument::FieldHash(absl::string_view name) const {
   return absl::HashOf(simdjson::minify(value)) | 1;
 }
 
+const simdjson::dom::element& JsonDocument::root() const { return parsed_->root; }
+
 JsonType JsonDocument::TypeOf(absl::string_view name) const {
   using Type = simdjson::dom::element_type;
   simdjson::dom::element value;

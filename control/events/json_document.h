@@ -22,6 +22,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
+namespace simdjson::dom {
+class element;
+}
+
 namespace fanwire::control {
 
 // Keeps the order in which publishers wrote their keys.
@@ -66,6 +70,11 @@ class JsonDocument {
   // A hash of a top-level field's value, whatever its type; 0 if the field is absent.  White space
   // in the value does not count.
   uint64_t FieldHash(absl::string_view name) const;
+
+  // The whole object as the parser has read it, for what includes the parser (catalog_check.cc).
+  // Whole numbers beyond 64 bits are floating-point ones in it.  Valid until the next Parse(), and
+  // only after one that succeeded.
+  const simdjson::dom::element& root() const;
 
   // The type of a top-level field.
   JsonType TypeOf(absl::string_view name) const;

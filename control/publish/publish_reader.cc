@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/events/envelope.h"
+#include "control/events/fingerprint.h"
 #include "control/publish/typed_payload.h"
 #include "fanwire/v1/publish.pb.h"
 #include "proto/wire/wire_reader.h"
@@ -203,6 +204,13 @@ absl::Status EventReader::Check() {
   }
   if (ttl_.present) event_.ttl = ttl_.ToDuration();
   if (!typed_) return absl::OkStatus();
+  if (IsCatalogType(type_url_)) {
+    event_.typed_url = type_url_;
+    event_.typed_bytes = typed_bytes_;
+    event_.typed_hash = MessageFingerprint(typed_bytes_);
+    event_.typed_message = true;
+    return absl::OkStatus();
+  }
   if (absl::Status status = ReadTypedPayload(type_url_, typed_bytes_, &typed_json_); !status.ok()) {
     return status;
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "control/events/envelope.h"
 #include "google/protobuf/any.pb.h"
@@ -21,6 +22,9 @@ using google::protobuf::Value;
 
 // Protobuf refuses what is nested deeper.
 constexpr int kMaxDepth = 100;
+
+// No message has a longer name.
+constexpr size_t kMaxTypeBytes = 1024;
 
 // How much of a text from outside an error repeats.
 constexpr size_t kShownBytes = 100;
@@ -120,6 +124,13 @@ absl::Status TooMuch() {
 }
 
 }  // namespace
+
+bool IsCatalogType(absl::string_view type_url) {
+  const size_t slash = type_url.rfind('/');
+  return slash != absl::string_view::npos && slash + 1 < type_url.size() &&
+         type_url.size() <= kMaxTypeBytes &&
+         !absl::StartsWith(type_url.substr(slash + 1), "google.protobuf.");
+}
 
 absl::Status ReadTypedPayload(absl::string_view type_url, absl::string_view bytes,
                               std::string* json) {

@@ -15,6 +15,7 @@
 #include "control/events/envelope.h"
 #include "control/events/event_validation.h"
 #include "control/events/fingerprint.h"
+#include "control/events/typed_event.h"
 #include "control/links/worker_link.h"
 #include "control/routing/channel_directory.h"
 #include "control/routing/channel_table.h"
@@ -98,11 +99,19 @@ class RouterImpl final : public Router {
     return std::make_unique<Run>(this, directory_->snapshot(), *clock_);
   }
 
-  absl::StatusOr<Validation> Validate(const Event& event) override {
+  absl::StatusOr<Validation> Validate(const Event& given) override {
     if (stopping_.load(std::memory_order_relaxed)) return Stopping();
     const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
-    const ServiceEntry* const service = snapshot->Find(event.service);
-    if (service == nullptr) return snapshot->table->NoSuchService(event.service);
+    const ServiceEntry* const service = snapshot->Find(given.service);
+    if (service == nullptr) return snapshot->table->NoSuchService(given.service);
+    TypedEvent typed;
+    Event event = given;
+    if (given.typed_message) {
+      if (absl::Status status = MakeTyped(given, *service->spec, &typed); !status.ok()) {
+        return status;
+      }
+      event = AsPublished(given, typed);
+    }
     CheckedEvent checked;
     if (absl::Status status = CheckEvent(event, *service->spec, &checked); !status.ok()) {
       return status;
@@ -175,6 +184,11 @@ class RouterImpl final : public Router {
     return absl::UnavailableError("control is stopping: try again, with the same idempotency_key");
   }
 
+  // Publishes what a message of the catalog says.
+  void PublishTyped(const Event& event, const PublishParams& params, ReceiptSink* sink,
+                    uint64_t tag, Run* run);
+  absl::Status MakeTyped(const Event& event, const ServiceSpec& service, TypedEvent* typed) const;
+
   // Refuses an event whose service is not configured.
   void RefuseUnknownService(const Event& event, const Run& run, const PendingReceipt& pending);
 
@@ -211,6 +225,25 @@ void RouterImpl::Refuse(const Event& event, const absl::Status& status, ReceiptS
     pending.service = service->state;
   }
   receipts_.Refuse(pending, status);
+}
+
+void RouterImpl::PublishTyped(const Event& event, const PublishParams& params, ReceiptSink* sink,
+                              uint64_t tag, Run* run) {
+  const ServiceEntry* const service = run->services->Find(event.service);
+  TypedEvent typed;
+  if (service != nullptr) {
+    if (absl::Status status = MakeTyped(event, *service->spec, &typed); !status.ok()) {
+      return Refuse(event, status, sink, tag, run);
+    }
+  }
+  Publish(AsPublished(event, typed), params, sink, tag, run);
+}
+
+absl::Status RouterImpl::MakeTyped(const Event& event, const ServiceSpec& service,
+                                   TypedEvent* typed) const {
+  const absl::Time now =
+      event.occurred_at == absl::InfinitePast() ? clock_->WallNow() : event.occurred_at;
+  return MakeTypedEvent(service.catalog, event, FormatIso8601(now), typed);
 }
 
 void RouterImpl::RefuseUnknownService(const Event& event, const Run& run,
@@ -252,6 +285,8 @@ bool RouterImpl::ClaimKey(const Event& event, absl::Duration received, PendingRe
 
 void RouterImpl::Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,
                          uint64_t tag, Run* run) {
+  if (event.typed_message) [[unlikely]]
+    return PublishTyped(event, params, sink, tag, run);
   const absl::Duration received = run->answered == absl::InfiniteDuration()
                                       ? clock_->Now()
                                       : std::exchange(run->answered, absl::InfiniteDuration());

@@ -34,7 +34,7 @@ GROUPS = {
     "fairness": "Twenty channels with one subscriber and 20 publications a second each, alone and "
                 "beside a flood on the same worker: of one channel with many subscribers, at a "
                 "fixed rate or as fast as it goes, which keeps the worker busy all the time; or of "
-                "many channels with four subscribers each.",
+                "many channels with four subscribers each; or of a few events of nearly 1 MB.",
     "floods": "The same twenty channels beside 50 clients that send as much as the worker takes, "
               "with the limits that ship: messages, WebSocket pings, or requests for history. "
               "The generator of the flood has the lowest priority on the core of the other "
@@ -424,6 +424,7 @@ class Plan:
         wide = ["--connections", n]
         full = [*wide, "--window", 32, "--ahead", 2]  # 32 to 64 are always under way
         paced = [*wide, "--rate", rate]
+        large = ["--connections", 20, "--payload", 900_000, "--rate", 10]
         many = ["--connections", clients, "--channels-total", channels, "--channels-each", 20,
                 "--rate", 5000]
 
@@ -435,10 +436,11 @@ class Plan:
                  case(f"{n:,} x {rate}/s, same service", "bench", paced),
                  case(f"{n:,} x {rate}/s, other service", "other", paced),
                  case(f"{channels:,} channels, 5,000/s, other service", "other", many),
+                 case("20 x 10/s of 900 KB, other service", "other", large),
                  case(f"{n:,}, as fast as it goes, same service", "bench", full),
                  case(f"{n:,}, as fast as it goes, other service", "other", full)]
         if self.quick:
-            cases = cases[:1] + cases[2:5]
+            cases = cases[:1] + cases[2:6]
         self.add("fairness", cases,
                  [Metric("fairness_p50", "quiet channels beside a flood: p50", "p50_ms", "ms"),
                   Metric("fairness_p99", "quiet channels beside a flood: p99", "p99_ms", "ms")])

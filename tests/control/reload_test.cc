@@ -35,20 +35,22 @@ class FakeTarget final : public ReloadTarget {
     LoadedConfig loaded = LoadConfig(yaml, "start.yaml", {});
     EXPECT_THAT(loaded.errors, IsEmpty());
     config_ = std::move(loaded.config);
+    catalog_files_ = std::move(loaded.catalog_files);
   }
 
   ConfigInForce config() const override {
     MutexLock lock(&mu_);
     return {.config = config_,
-            .services = ServiceTable::Make(*config_),
+            .catalog_files = catalog_files_,
+            .services = ServiceTable::Make(*config_, *catalog_files_),
             .file = "",
             .version = version_};
   }
-  void PushConfig(const v1::Config& config, uint64_t version) override {
+  void PushConfig(const ConfigInForce& config) override {
     MutexLock lock(&mu_);
-    pushed_.push_back(version);
+    pushed_.push_back(config.version);
     pending_ = !acknowledges_;
-    error_ = config.limits().max_batch() == 666 ? "taken" : "";
+    error_ = config.config->limits().max_batch() == 666 ? "taken" : "";
     pusher_ = std::this_thread::get_id();
   }
   std::vector<v1::WorkerConfigState> ConfigStates() const override {
@@ -64,10 +66,11 @@ class FakeTarget final : public ReloadTarget {
     admitted_.clear();
     for (const auto& service : services->services()) admitted_.push_back(service->name);
   }
-  void PutInForce(std::shared_ptr<const v1::Config> config, uint64_t version) override {
+  void PutInForce(const ConfigInForce& config) override {
     MutexLock lock(&mu_);
-    config_ = std::move(config);
-    version_ = version;
+    config_ = config.config;
+    catalog_files_ = config.catalog_files;
+    version_ = config.version;
   }
   void SetVersion(uint64_t version) override {
     MutexLock lock(&mu_);
@@ -95,6 +98,7 @@ class FakeTarget final : public ReloadTarget {
  private:
   mutable Mutex mu_;
   std::shared_ptr<const v1::Config> config_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<const CatalogFiles> catalog_files_ ABSL_GUARDED_BY(mu_);
   uint64_t version_ ABSL_GUARDED_BY(mu_) = 1;
   std::vector<uint64_t> pushed_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> admitted_ ABSL_GUARDED_BY(mu_);

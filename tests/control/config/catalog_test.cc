@@ -11,14 +11,6 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-Catalog MakeCatalog() {
-  return Catalog({{.name = "workflow.started",
-                   .channels = {"workflow:{workflow_id}", "global"},
-                   .data = {{"workflow_id", "s"}, {"steps", "i?"}, {"any", "a?"}}},
-                  {.name = "anywhere", .channels = {}, .data = {}}},
-                 Catalog::Check::kWarn);
-}
-
 TEST(FitsTemplateTest, APartInTheMiddleStandsForOneSegmentAndOneAtTheEndForTheRest) {
   EXPECT_TRUE(FitsTemplate("global", "global"));
   EXPECT_FALSE(FitsTemplate("global", "globals"));
@@ -37,16 +29,42 @@ TEST(FitsTemplateTest, APartInTheMiddleStandsForOneSegmentAndOneAtTheEndForTheRe
   EXPECT_FALSE(FitsTemplate("a:{open", "a:1"));
 }
 
-TEST(CatalogTest, FindsAnEventByItsName) {
-  const Catalog catalog = MakeCatalog();
+TEST(CatalogTest, FindsTheFormsOfAnEventByItsName) {
+  const Catalog catalog({{.name = "two", .channels = {"a"}},
+                         {.name = "one", .channels = {"b:{id}", "c"}, .keys = {{.name = "id"}}},
+                         {.name = "two", .channels = {"d"}}},
+                        Catalog::Check::kWarn);
   EXPECT_EQ(catalog.check(), Catalog::Check::kWarn);
-  ASSERT_NE(catalog.Find("workflow.started"), nullptr);
-  EXPECT_THAT(catalog.Find("workflow.started")->channels,
-              ElementsAre("workflow:{workflow_id}", "global"));
-  EXPECT_THAT(catalog.Find("workflow.started")->data, SizeIs(3));
-  EXPECT_THAT(catalog.Find("anywhere")->channels, IsEmpty());
-  EXPECT_EQ(catalog.Find("workflow.begun"), nullptr);
-  EXPECT_EQ(Catalog().Find("anywhere"), nullptr);
+  EXPECT_THAT(catalog.events(), SizeIs(3));
+  ASSERT_THAT(catalog.Find("one"), SizeIs(1));
+  EXPECT_THAT(catalog.Find("one")[0].event->channels, ElementsAre("b:{id}", "c"));
+  EXPECT_EQ(catalog.object(catalog.Find("one")[0].object).count, 1u);
+  ASSERT_THAT(catalog.Find("two"), SizeIs(2));
+  EXPECT_THAT(catalog.Find("two")[0].event->channels, ElementsAre("a"));
+  EXPECT_THAT(catalog.Find("two")[1].event->channels, ElementsAre("d"));
+  EXPECT_THAT(catalog.Find("three"), IsEmpty());
+  EXPECT_THAT(Catalog().Find("one"), IsEmpty());
+}
+
+TEST(CatalogTest, TheKeysOfAnObjectStandBesideOneAnother) {
+  const std::vector<CatalogKey> inner = {{.name = "x", .type = CatalogType::kNumber},
+                                         {.name = "y", .type = CatalogType::kNumber}};
+  const std::vector<CatalogKey> keys = {
+      {.name = "point", .type = CatalogType::kObject, .keys = inner},
+      {.name = "points",
+       .type = CatalogType::kList,
+       .keys = {{.type = CatalogType::kObject, .keys = inner}}},
+      {.name = "last", .type = CatalogType::kText}};
+  const Catalog catalog({{.name = "e", .keys = keys}}, Catalog::Check::kOff);
+  const Catalog::Object& data = catalog.object(catalog.Find("e")[0].object);
+  ASSERT_EQ(data.count, 3u);
+  EXPECT_EQ(catalog.key(data.first + 2).name, "last");
+  const Catalog::Key& point = catalog.key(data.first);
+  ASSERT_EQ(catalog.object(point.object).count, 2u);
+  EXPECT_EQ(catalog.key(catalog.object(point.object).first + 1).name, "y");
+  const Catalog::Key& element = catalog.key(catalog.key(data.first + 1).element);
+  EXPECT_EQ(element.type, CatalogType::kObject);
+  EXPECT_EQ(catalog.key(catalog.object(element.object).first).name, "x");
 }
 
 }  // namespace

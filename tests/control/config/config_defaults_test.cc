@@ -28,7 +28,7 @@ TEST(ConfigDefaultsTest, WhatIsNotGivenHasItsDocumentedDefault) {
   EXPECT_EQ(config.control().idempotency_window().seconds(), 600);
   EXPECT_EQ(config.control().idempotency_max_keys(), 100'000u);
   EXPECT_EQ(config.control().worker_queue_bytes(), 64u << 20);
-  EXPECT_EQ(config.control().worker_queue_publications(), 1'000'000u);
+  EXPECT_EQ(config.control().worker_queue_publications(), 65'536u);
   EXPECT_EQ(config.control().worker_window_bytes(), 8u << 20);
   EXPECT_EQ(config.control().worker_window_publications(), 16'384u);
   EXPECT_EQ(config.control().heartbeat_interval().seconds(), 1);

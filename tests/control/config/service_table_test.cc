@@ -81,8 +81,8 @@ services:
   EXPECT_EQ(akosha->message_rate_limit, 2.5);
   EXPECT_EQ(akosha->update_interval, absl::Milliseconds(250));
   EXPECT_EQ(akosha->catalog.check(), Catalog::Check::kEnforce);
-  ASSERT_NE(akosha->catalog.Find("a"), nullptr);
-  EXPECT_THAT(akosha->catalog.Find("a")->data, ElementsAre(Pair("k", "s")));
+  ASSERT_THAT(akosha->catalog.Find("a"), SizeIs(1));
+  EXPECT_EQ(akosha->catalog.Find("a")[0].event->keys[0].name, "k");
   ASSERT_THAT(akosha->mirrors, SizeIs(1));
   EXPECT_EQ(akosha->mirrors[0].if_field, "f");
   EXPECT_EQ(akosha->mirrors[0].to, "y:{f}");

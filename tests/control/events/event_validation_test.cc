@@ -199,17 +199,20 @@ constexpr char kEvents[] =
 TEST_F(EventCheckTest, ACatalogThatEnforcesRefuses) {
   Use(absl::StrCat("  catalog_check: enforce\n", kEvents));
   EXPECT_OK(Check(MakeEvent(R"({"id":"1"})")));
-  EXPECT_THAT(Check(MakeEvent()), StatusIs(kInvalid, HasSubstr("data.id is missing")));
+  EXPECT_THAT(Check(MakeEvent()),
+              StatusIs(kInvalid, HasSubstr("data.id: expected a text, found nothing")));
   Event event = MakeEvent(R"({"id":1})");
   event.channel = "pool:1";
-  EXPECT_THAT(Check(event), StatusIs(kInvalid, AllOf(HasSubstr("not on \"pool:1\""),
-                                                     HasSubstr("; data.id is not a text"))));
+  EXPECT_THAT(
+      Check(event),
+      StatusIs(kInvalid, AllOf(HasSubstr("not on \"pool:1\""),
+                               HasSubstr("data.id: expected a text, found a whole number"))));
 }
 
 TEST_F(EventCheckTest, ACatalogThatWarnsLetsPassAndOneThatIsOffSaysNothing) {
   Use(absl::StrCat("  catalog_check: warn\n", kEvents));
   EXPECT_OK(Check(MakeEvent()));
-  EXPECT_THAT(checked_.warnings, ElementsAre("data.id is missing"));
+  EXPECT_THAT(checked_.warnings, ElementsAre(HasSubstr("data.id: expected a text, found nothing")));
   EXPECT_OK(Check(MakeEvent(R"({"id":"1"})")));
   EXPECT_THAT(checked_.warnings, IsEmpty());
   Use(kEvents);

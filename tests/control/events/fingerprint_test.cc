@@ -90,5 +90,46 @@ TEST(FingerprintTest, ChannelNameTypeAndPayloadCount) {
   EXPECT_EQ(Fingerprint(typed), Fingerprint(other));
 }
 
+// A length-delimited field.
+std::string MessageField(int number, const std::string& value) {
+  return std::string(1, static_cast<char>(number << 3 | 2)) +
+         std::string(1, static_cast<char>(value.size())) + value;
+}
+
+TEST(MessageFingerprintTest, TheOrderOfFieldsAndEntriesDoesNotCount) {
+  const std::string one = MessageField(1, MessageField(1, "key") + MessageField(2, "value"));
+  const std::string two = MessageField(1, MessageField(1, "other") + MessageField(2, "value"));
+  const std::string number("\x18\x07", 2), fixed("\x25\x01\x02\x03\x04", 5);
+  const uint64_t hash = MessageFingerprint(one + two + number + fixed);
+  EXPECT_EQ(MessageFingerprint(fixed + two + one + number), hash);
+  EXPECT_EQ(MessageFingerprint(MessageField(9, one + two)),
+            MessageFingerprint(MessageField(9, two + one)));
+  EXPECT_NE(MessageFingerprint(one + two + number), hash);
+  EXPECT_NE(MessageFingerprint(one + one + number + fixed), hash);
+}
+
+TEST(MessageFingerprintTest, WhatDiffersIsAnother) {
+  std::set<uint64_t> seen;
+  for (const std::string& bytes :
+       {std::string(), MessageField(1, "a"), MessageField(2, "a"), MessageField(1, "b"),
+        MessageField(1, "a") + MessageField(1, "a"), std::string("\x08\x01", 2),
+        std::string("\x08\x02", 2), std::string("\xff\xff", 2), std::string("\x0a", 1)}) {
+    EXPECT_NE(MessageFingerprint(bytes), 0u);
+    EXPECT_TRUE(seen.insert(MessageFingerprint(bytes)).second);
+  }
+}
+
+TEST(MessageFingerprintTest, ADeepMessageIsReadInBoundedTime) {
+  std::string deep;
+  for (int i = 0; i < 2000; ++i) {
+    std::string size;
+    for (size_t left = deep.size(); left > 0 || size.empty(); left >>= 7) {
+      size.push_back(static_cast<char>((left & 0x7f) | (left > 0x7f ? 0x80 : 0)));
+    }
+    deep = "\x0a" + size + deep;
+  }
+  EXPECT_EQ(MessageFingerprint(deep), MessageFingerprint(deep));
+}
+
 }  // namespace
 }  // namespace fanwire::control

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/events/fingerprint.h"
 #include "control/routing/channel_info.h"
 #include "control/routing/delivery_report.h"
 #include "proto/policies.h"
+#include "proto/wire/wire_writer.h"
 #include "tests/control/routing/router_fixture.h"
 
 namespace fanwire::control {
@@ -295,6 +297,79 @@ TEST_F(RouterTest, WhatWasAcceptedIsTimed) {
   EXPECT_FALSE(Publish(MakeEvent("a:*")).outcome.status.ok());
   const std::vector<uint64_t> counts = routing_->queries->Counts("s").seconds.counts;
   EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), uint64_t{0}), 2u);
+}
+
+// ------------------------------------------------------------------------------- typed events
+
+// A TeamError of mahavishnu's catalog, as a publisher hands it in.
+struct TypedError {
+  explicit TypedError(const std::string& user) {
+    AppendWireBytes(1, "t1", &bytes);
+    AppendWireBytes(2, "E", &bytes);
+    AppendWireBytes(3, "m", &bytes);
+    if (!user.empty()) {
+      bytes += "\x82\x01";  // field 16
+      bytes += std::string(1, static_cast<char>(user.size())) + user;
+    }
+    event.service = "s";
+    event.typed_url = "type.googleapis.com/fanwire.catalog.v1.mahavishnu.TeamError";
+    event.typed_bytes = bytes;
+    event.typed_hash = MessageFingerprint(bytes);
+    event.typed_message = true;
+  }
+
+  std::string bytes;
+  Event event;
+};
+
+TEST_F(RouterTest, ATypedEventGoesToItsMessagesChannels) {
+  Use("  catalog: mahavishnu\n  catalog_check: enforce\n"
+      "  mirrors: [{events: ['team.*'], to: all}]\n");
+  const TypedError typed("ana");
+  const auto validation = routing_->router->Validate(typed.event);
+  ASSERT_OK(validation);
+  EXPECT_THAT(validation->channels, ElementsAre("goal-teams", "goal-teams:ana", "all"));
+  EXPECT_EQ(routing_->queries->Counts("s").channels, 0);
+  const auto receipt = Publish(typed.event);
+  EXPECT_OK(receipt.outcome.status);
+  EXPECT_EQ(receipt.outcome.position.offset, 1);
+  for (const char* channel : {"goal-teams", "goal-teams:ana", "all"}) {
+    ASSERT_THAT(History(channel), SizeIs(1)) << channel;
+    const Json envelope = History(channel)[0];
+    EXPECT_EQ(envelope["event"], "team.error");
+    EXPECT_EQ(envelope["data"]["team_id"], "t1");
+    EXPECT_EQ(envelope["data"]["message"], "m");
+    EXPECT_FALSE(envelope["data"].contains("user_id"));
+    EXPECT_EQ(envelope["data"]["timestamp"], envelope["timestamp"]);
+  }
+  EXPECT_OK(Publish(TypedError("").event).outcome.status);
+  EXPECT_THAT(History("goal-teams"), SizeIs(2));
+  EXPECT_THAT(History("goal-teams:ana"), SizeIs(1));
+}
+
+TEST_F(RouterTest, ATypedRetryIsADuplicateThoughItsTimestampWasFilledIn) {
+  Use("  catalog: mahavishnu\n");
+  TypedError typed("");
+  typed.event.idempotency_key = "k";
+  EXPECT_FALSE(Publish(typed.event).outcome.duplicate);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_TRUE(Publish(typed.event).outcome.duplicate);
+  TypedError other("ana");
+  other.event.idempotency_key = "k";
+  EXPECT_EQ(Publish(other.event).outcome.status.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(History("goal-teams"), SizeIs(1));
+}
+
+TEST_F(RouterTest, ATypedEventThatCannotBeMadeIsRefusedAndCounted) {
+  const TypedError typed("ana");  // the service has no catalog
+  EXPECT_THAT(Publish(typed.event).outcome.status,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("has no message")));
+  EXPECT_EQ(routing_->queries->Counts("s").channels, 0);
+  TypedError elsewhere("ana");
+  elsewhere.event.service = "none";
+  EXPECT_EQ(Publish(elsewhere.event).outcome.status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(routing_->router->Validate(elsewhere.event),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
 }
 
 // ------------------------------------------------------------------------------- mirrors
