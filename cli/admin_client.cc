@@ -244,6 +244,14 @@ class GrpcAdminClient : public AdminClient {
     return All<LedgerEntry>(response->entries());
   }
 
+  absl::StatusOr<std::vector<ServiceCatalog>> GetCatalog(absl::string_view service) override {
+    v1::GetCatalogRequest message;
+    message.set_service(std::string(service));
+    const auto response = Call(&v1::Admin::Stub::GetCatalog, message);
+    if (!response.ok()) return response.status();
+    return All<ServiceCatalog>(response->services());
+  }
+
   absl::StatusOr<ConfigText> GetConfig() override {
     const auto response = Call(&v1::Admin::Stub::GetConfig, v1::GetConfigRequest());
     if (!response.ok()) return response.status();

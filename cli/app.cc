@@ -92,6 +92,7 @@ std::unique_ptr<CommandTree> MakeCommandTree(GlobalOptions* options) {
   AddWorkerCommands(root);
   AddLedgerCommand(root);
   AddMcpCommand(root);
+  AddCatalogCommands(root);
   AddConfigCommands(root);
   AddLogLevelCommand(root);
   AddTokenCommands(root);
@@ -164,6 +165,9 @@ int Main(int argc, char** argv) {
   world.connect = ConnectOverGrpc;
   world.check_config = [](absl::string_view yaml, absl::string_view name) {
     return CheckConfigWith(ControlProgram(), yaml, name);
+  };
+  world.read_catalog = [](const std::string& config_file) {
+    return ReadCatalogWith(ControlProgram(), config_file);
   };
   return RunApp(std::vector<std::string>(argv + 1, argv + argc), world);
 }

@@ -46,6 +46,20 @@ ReceiptLevel LevelFromProto(v1::ReceiptLevel level) {
   }
 }
 
+CatalogKey KeyFromProto(const v1::KeyDescription& key) {
+  CatalogKey out{.name = key.name(),
+                 .comment = key.description(),
+                 .type = static_cast<CatalogType>(key.type()),
+                 .optional = key.optional(),
+                 .nullable = key.nullable(),
+                 .values = {key.values().begin(), key.values().end()},
+                 .message = key.message()};
+  // A control of another version may have types that this wsctl does not know.
+  if (CatalogTypeName(out.type).empty()) out.type = CatalogType::kAny;
+  for (const v1::KeyDescription& inner : key.keys()) out.keys.push_back(KeyFromProto(inner));
+  return out;
+}
+
 }  // namespace
 
 absl::Time TimeOrNever(const google::protobuf::Timestamp& time) {
@@ -213,6 +227,27 @@ LedgerEntry FromProto(const v1::LedgerEntry& entry) {
           .queued = entry.queued(),
           .recovered = entry.recovered(),
           .difference = entry.difference()};
+}
+
+ServiceCatalog FromProto(const v1::ServiceCatalog& catalog) {
+  ServiceCatalog out{.service = catalog.service(),
+                     .check = LowerName(v1::CatalogCheck_Name(catalog.check()), "CATALOG_CHECK_")};
+  for (const v1::EventDescription& event : catalog.events()) {
+    CatalogEvent& made = out.events.emplace_back(
+        CatalogEvent{.service = catalog.service(),
+                     .name = event.name(),
+                     .message = event.message(),
+                     .comment = event.description(),
+                     .channels = {event.channels().begin(), event.channels().end()},
+                     .status = static_cast<CatalogEvent::Status>(event.status()),
+                     .closed = event.closed(),
+                     .spread = event.spread()});
+    for (const v1::KeyDescription& key : event.keys()) made.keys.push_back(KeyFromProto(key));
+    for (const v1::KeyDescription& key : event.routing_keys()) {
+      made.routing_keys.push_back(KeyFromProto(key));
+    }
+  }
+  return out;
 }
 
 void ToProto(const Event& event, v1::Event* out) {

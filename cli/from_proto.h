@@ -20,6 +20,7 @@ class LedgerEntry;
 class Position;
 class Publication;
 class Receipt;
+class ServiceCatalog;
 class ServiceInfo;
 class WorkerInfo;
 }  // namespace fanwire::v1
@@ -39,6 +40,7 @@ ChannelInfo FromProto(const v1::ChannelInfo& channel);
 ConnectionInfo FromProto(const v1::ConnectionInfo& connection);
 WorkerInfo FromProto(const v1::WorkerInfo& worker);
 LedgerEntry FromProto(const v1::LedgerEntry& entry);
+ServiceCatalog FromProto(const v1::ServiceCatalog& catalog);
 
 void ToProto(const Event& event, v1::Event* out);
 void ToProto(const ConnectionFilter& filter, v1::ConnectionFilter* out);

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -39,6 +40,9 @@ struct Clients {
 using LocalCheck = std::function<absl::StatusOr<ConfigVerdict>(absl::string_view yaml,
                                                                absl::string_view file_name)>;
 
+using ReadCatalog =
+    std::function<absl::StatusOr<std::vector<ServiceCatalog>>(const std::string& config_file)>;
+
 // Everything outside wsctl that it uses; tests pass their own.
 struct World {
   Sink* results = nullptr;
@@ -53,6 +57,8 @@ struct World {
   std::function<absl::StatusOr<Clients>(const ServerTarget&, const GlobalOptions&)> connect;
   // Checks a configuration without control, as CheckConfigWith() does.
   LocalCheck check_config;
+  // Reads the catalogs of a configuration without control, as ReadCatalogWith() does.
+  ReadCatalog read_catalog;
 };
 
 class Invocation {
@@ -65,6 +71,7 @@ class Invocation {
   const Environment& environment() const { return world_->environment; }
   const GlobalOptions& options() const { return *options_; }
   const LocalCheck& check_config() const { return world_->check_config; }
+  const ReadCatalog& read_catalog() const { return world_->read_catalog; }
 
   // Calls `use` with the client and returns its status.  If the client cannot be made, returns why.
   absl::Status WithAdmin(const std::function<absl::Status(AdminClient&)>& use);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -15,7 +16,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cli/from_proto.h"
 #include "cli/input.h"
+#include "fanwire/v1/admin.pb.h"
 
 namespace fanwire::cli {
 namespace {
@@ -53,6 +56,39 @@ std::vector<std::string> Named(const nlohmann::json& texts, absl::string_view na
   return out;
 }
 
+// What a program writes to standard output.  `input` is its standard input.
+struct ProgramOutput {
+  std::string text;
+  bool succeeded = false;
+};
+
+absl::StatusOr<ProgramOutput> RunProgram(std::vector<std::string> arguments, int input) {
+  const std::string program = arguments[0];
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return CannotCheck(strerror(errno));
+  Descriptor output(ends[0]), child_output(ends[1]);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  if (input >= 0) posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, child_output.get(), STDOUT_FILENO);
+  std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_t pid = -1;
+  const int error = posix_spawnp(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return CannotCheck(absl::StrCat(program, ": ", strerror(error)));
+  child_output.Close();
+  const absl::StatusOr<std::string> text = ReadDescriptor(output.get(), program);
+  output.Close();
+  int status = -1;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!text.ok()) return CannotCheck(text.status().message());
+  return ProgramOutput{.text = *text, .succeeded = status == 0};
+}
+
 }  // namespace
 
 std::string ControlProgram() {
@@ -75,31 +111,16 @@ absl::StatusOr<ConfigVerdict> CheckConfigWith(const std::string& program, absl::
       lseek(input.get(), 0, SEEK_SET) != 0) {
     return CannotCheck(strerror(errno));
   }
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return CannotCheck(strerror(errno));
-  Descriptor output(ends[0]), child_output(ends[1]);
-
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, input.get(), STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, child_output.get(), STDOUT_FILENO);
   std::vector<std::string> arguments = {program, "--config", std::string(kStdin), "--check-config",
                                         "--json"};
-  std::vector<char*> argv;
-  argv.reserve(arguments.size() + 1);
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  pid_t pid = -1;
-  const int error = posix_spawnp(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return CannotCheck(absl::StrCat(program, ": ", strerror(error)));
-  child_output.Close();
-  const absl::StatusOr<std::string> text = ReadDescriptor(output.get(), program);
-  output.Close();
-  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  if (!text.ok()) return CannotCheck(text.status().message());
-  const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  // The text lies elsewhere than /dev/stdin.
+  const size_t slash = name.rfind('/');
+  arguments.push_back("--config-folder");
+  arguments.emplace_back(
+      slash == absl::string_view::npos ? "." : name.substr(0, std::max<size_t>(slash, 1)));
+  const absl::StatusOr<ProgramOutput> output = RunProgram(std::move(arguments), input.get());
+  if (!output.ok()) return output.status();
+  const auto json = nlohmann::json::parse(output->text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("ok")) {
     return CannotCheck(absl::StrCat(program, " ended without a result"));
   }
@@ -107,6 +128,24 @@ absl::StatusOr<ConfigVerdict> CheckConfigWith(const std::string& program, absl::
                        .errors = Named(json["errors"], name),
                        .warnings = Named(json["warnings"], name),
                        .resolved_yaml = json.value("resolved_yaml", "")};
+}
+
+absl::StatusOr<std::vector<ServiceCatalog>> ReadCatalogWith(const std::string& program,
+                                                            const std::string& config_file) {
+  const absl::StatusOr<ProgramOutput> output =
+      RunProgram({program, "--config", config_file, "--print-catalog"}, -1);
+  if (!output.ok()) return output.status();
+  v1::GetCatalogResponse response;
+  if (!output->succeeded || !response.ParseFromString(output->text)) {
+    // The program has told its faults on stderr.
+    return absl::InvalidArgumentError(
+        absl::StrCat(config_file, ": ", program, " cannot read its catalogs"));
+  }
+  std::vector<ServiceCatalog> catalogs;
+  for (const v1::ServiceCatalog& catalog : response.services()) {
+    catalogs.push_back(FromProto(catalog));
+  }
+  return catalogs;
 }
 
 }  // namespace fanwire::cli

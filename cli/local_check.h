@@ -1,10 +1,12 @@
-// Checks a configuration by running the fanwire-control program of this machine.  wsctl does this
-// when it cannot reach a running control, because wsctl does not contain the code of the check.
+// Checks a configuration, and reads the catalogs of its services, by running the fanwire-control
+// program of this machine.  wsctl does this when it cannot reach a running control, because wsctl
+// does not contain the code of the check.
 //
 // Threading: safe from every thread; blocks until the program has ended.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -21,5 +23,11 @@ std::string ControlProgram();
 //   UNAVAILABLE  the program cannot be started, or ends without a result
 absl::StatusOr<ConfigVerdict> CheckConfigWith(const std::string& program, absl::string_view yaml,
                                               absl::string_view name);
+
+// The catalogs of the services of a configuration file.
+//   INVALID_ARGUMENT  the configuration has faults
+//   UNAVAILABLE       the program cannot be started
+absl::StatusOr<std::vector<ServiceCatalog>> ReadCatalogWith(const std::string& program,
+                                                            const std::string& config_file);
 
 }  // namespace fanwire::cli

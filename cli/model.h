@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "proto/event_catalog.h"
 
 namespace fanwire::cli {
 
@@ -28,6 +29,14 @@ struct Position {
 
 // Counts by reason: {"conflated", 3}.
 using DropCounts = std::map<std::string, int64_t>;
+
+// -------------------------------------------------------------------------------------- catalog
+
+struct ServiceCatalog {
+  std::string service = {};
+  std::string check = {};  // "off", "warn", "enforce"; empty: unknown
+  std::vector<CatalogEvent> events = {};
+};
 
 // ---------------------------------------------------------------------------------- publishing
 

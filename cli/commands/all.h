@@ -5,6 +5,7 @@
 
 namespace fanwire::cli {
 
+void AddCatalogCommands(Command root);
 void AddChannelCommands(Command root);
 void AddCompletionCommand(Command root);
 void AddConfigCommands(Command root);

@@ -69,6 +69,10 @@ class CliRunner {
     };
     world_.clock = &clock_;
     world_.check_config = [this](absl::string_view, absl::string_view) { return verdict_here; };
+    world_.read_catalog = [this](const std::string& config_file) {
+      catalog_asked = config_file;
+      return catalog_here;
+    };
     world_.connect = [this](const ServerTarget& target, const GlobalOptions& options) {
       server = target;
       timeout = options.timeout;
@@ -106,6 +110,9 @@ class CliRunner {
   void UseGrpc() { grpc_ = true; }
 
   absl::StatusOr<ConfigVerdict> verdict_here = absl::UnavailableError("no program here");
+  absl::StatusOr<std::vector<ServiceCatalog>> catalog_here =
+      absl::UnavailableError("no program here");
+  std::string catalog_asked;
   FakeAdminClient admin;
   FakePublishClient publisher;
 

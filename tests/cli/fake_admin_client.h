@@ -48,6 +48,8 @@ class FakeAdminClient : public AdminClient {
   std::shared_ptr<absl::Notification> tail_cancelled;
   std::vector<LedgerEntry> ledger;
   std::string ledger_service;
+  std::vector<ServiceCatalog> catalogs;
+  std::string catalog_service;
   ConfigText config;
   ConfigVerdict verdict;
   std::pair<std::string, std::string> checked;  // text, file name
@@ -121,6 +123,10 @@ class FakeAdminClient : public AdminClient {
   absl::StatusOr<std::vector<LedgerEntry>> GetLedger(absl::string_view service) override {
     ledger_service = std::string(service);
     return Answer(ledger);
+  }
+  absl::StatusOr<std::vector<ServiceCatalog>> GetCatalog(absl::string_view service) override {
+    catalog_service = std::string(service);
+    return Answer(catalogs);
   }
   absl::StatusOr<ConfigText> GetConfig() override { return Answer(config); }
   absl::StatusOr<ConfigVerdict> CheckConfig(absl::string_view yaml,

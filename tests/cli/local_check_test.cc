@@ -7,6 +7,7 @@
 #include <fstream>
 #include <string>
 
+#include "fanwire/v1/admin.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
@@ -32,11 +33,11 @@ class LocalCheckTest : public testing::Test {
 };
 
 TEST_F(LocalCheckTest, TheProgramIsGivenTheTextAndItsVerdictIsTaken) {
-  Write(R"sh(test "$*" = "--config /dev/stdin --check-config --json" || exit 1
+  Write(R"sh(test "$*" = "--config /dev/stdin --check-config --json --config-folder conf" || exit 1
 test "$(cat /dev/stdin)" = "log: {}" || exit 1
 echo '{"ok": true, "errors": [], "warnings": ["careful"], "resolved_yaml": "log: {level: info}"}'
 )sh");
-  const auto verdict = CheckConfigWith(program_, "log: {}\n", "f.yaml");
+  const auto verdict = CheckConfigWith(program_, "log: {}\n", "conf/f.yaml");
   ASSERT_OK(verdict);
   EXPECT_TRUE(verdict->ok);
   EXPECT_THAT(verdict->errors, IsEmpty());
@@ -73,6 +74,52 @@ TEST_F(LocalCheckTest, AProgramThatIsNotThereOrSaysNothingIsNoVerdict) {
 
 TEST_F(LocalCheckTest, ControlsProgramIsNamed) {
   EXPECT_THAT(ControlProgram(), HasSubstr("fanwire-control"));
+}
+
+TEST_F(LocalCheckTest, CatalogsAreReadFromTheProgramsAnswer) {
+  v1::GetCatalogResponse response;
+  v1::ServiceCatalog* const catalog = response.add_services();
+  catalog->set_service("orders");
+  catalog->set_check(v1::CATALOG_CHECK_WARN);
+  v1::EventDescription* const event = catalog->add_events();
+  event->set_name("order.placed");
+  event->set_message("m.M");
+  event->set_status(v1::EventDescription::STATUS_PLANNED);
+  event->add_channels("c");
+  event->add_routing_keys()->set_name("r");
+  v1::KeyDescription* const key = event->add_keys();
+  key->set_name("lines");
+  key->set_type(v1::KeyDescription::TYPE_LIST);
+  key->set_optional(true);
+  key->add_keys()->set_type(static_cast<v1::KeyDescription::Type>(99));  // of a later version
+  const std::string answer = program_ + ".answer";
+  std::ofstream(answer, std::ios::binary) << response.SerializeAsString();
+  Write("test \"$*\" = \"--config conf/f.yaml --print-catalog\" || exit 1\ncat " + answer + "\n");
+  const auto catalogs = ReadCatalogWith(program_, "conf/f.yaml");
+  unlink(answer.c_str());
+  ASSERT_OK(catalogs);
+  ASSERT_EQ(catalogs->size(), 1u);
+  const ServiceCatalog& read = catalogs->front();
+  EXPECT_EQ(read.service, "orders");
+  EXPECT_EQ(read.check, "warn");
+  ASSERT_EQ(read.events.size(), 1u);
+  EXPECT_EQ(read.events[0].name, "order.placed");
+  EXPECT_EQ(read.events[0].message, "m.M");
+  EXPECT_EQ(read.events[0].status, CatalogEvent::Status::kPlanned);
+  EXPECT_THAT(read.events[0].channels, ElementsAre("c"));
+  EXPECT_EQ(read.events[0].routing_keys[0].name, "r");
+  ASSERT_EQ(read.events[0].keys.size(), 1u);
+  EXPECT_EQ(read.events[0].keys[0].type, CatalogType::kList);
+  EXPECT_TRUE(read.events[0].keys[0].optional);
+  EXPECT_EQ(read.events[0].keys[0].keys[0].type, CatalogType::kAny);
+}
+
+TEST_F(LocalCheckTest, AConfigurationWithFaultsHasNoCatalogs) {
+  Write("exit 2\n");
+  EXPECT_THAT(ReadCatalogWith(program_, "f.yaml"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("f.yaml: ")));
+  EXPECT_THAT(ReadCatalogWith("/no/such/program", "f.yaml"),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("/no/such/program")));
 }
 
 }  // namespace

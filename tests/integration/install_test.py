@@ -44,6 +44,8 @@ EVERYTHING = {
     "share/bash-completion/completions/wsctl", "share/zsh/site-functions/_wsctl",
     "share/fish/vendor_completions.d/wsctl.fish", "share/fanwire/fanwire.yaml",
     "share/doc/fanwire/CHANGELOG.md", "share/doc/fanwire/LICENSE", "share/doc/fanwire/README.md",
+    *(f"share/fanwire/{path.relative_to(ROOT)}"
+      for path in (ROOT / "proto/fanwire/catalog").rglob("*.proto")),
     *(f"share/doc/fanwire/{path.relative_to(ROOT)}" for path in (ROOT / "docs").rglob("*")
       if path.suffix in (".md", ".svg"))}
 
