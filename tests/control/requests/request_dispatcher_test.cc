@@ -51,7 +51,7 @@ services:
 )";
 
 v1::Config DispatchedConfig(absl::string_view yaml) {
-  LoadedConfig loaded = DispatchedConfig(std::string(yaml), "test.yaml", {});
+  LoadedConfig loaded = LoadConfig(std::string(yaml), "test.yaml", {});
   EXPECT_THAT(loaded.errors, IsEmpty());
   return std::move(*loaded.config);
 }
