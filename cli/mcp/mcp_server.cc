@@ -364,55 +364,56 @@ void McpServer::CallTool(const Request& request, const Answer& answer) {
   if (!fault.empty()) {
     return answer(request.Result(ToolFailure(absl::StrCat("INVALID_ARGUMENT: ", fault))));
   }
-  const std::shared_ptr<Pending> pending = Begin(request, answer);
-  if (pending == nullptr) return;
-  const bool runs = threads_.Run([this, tool = &*tool, request, pending] {
-    RunTool(*tool, request, pending->call, [&](std::string line) {
-      // Before the answer is seen, so that the client may use the id again.
-      End(pending->key);
-      pending->answer(pending->call.cancelled() ? "" : std::move(line));
-    });
-  });
-  if (!runs && End(pending->key)) {
-    answer(request.Result(ToolFailure(absl::StrCat(
-        "RESOURCE_EXHAUSTED: ", settings_.max_calls, " calls run and ", 4 * settings_.max_calls,
-        " wait: call again when some have ended, or see wsctl mcp --max-calls"))));
-  }
+  const std::string given(arguments);
+  Start(
+      request, answer,
+      [tool = &*tool, given](McpCall& call) { return tool->run(ToolArguments(given), call); },
+      [this, tool = &*tool, given, request](absl::StatusOr<std::string> object) {
+        if (!object.ok() && tool->failure != nullptr && !IsOfTheArguments(object.status())) {
+          object = tool->failure(ToolArguments(given), object.status());
+        }
+        if (object.ok()) object = Checked(*std::move(object));
+        return request.Result(object.ok() ? ToolResult(*object)
+                                          : ToolFailure(FailureText(object.status())));
+      });
 }
 
-void McpServer::RunTool(const McpTool& tool, const Request& request, McpCall& call,
-                        const Answer& answer) {
-  const ToolArguments arguments(FindJsonMember(request.params, "arguments") == "null"
-                                    ? absl::string_view()
-                                    : FindJsonMember(request.params, "arguments"));
-  absl::StatusOr<std::string> object = absl::CancelledError("wsctl ends");
-  if (!call.ended()) {
-    absl::StatusOr<Clients> clients = clients_.Take();
-    if (clients.ok()) {
-      call.LendClients(*std::move(clients));
-      object = tool.run(arguments, call);
-      Clients lent = call.TakeClients();
-      if (absl::IsUnavailable(object.status())) {
-        clients_.Forget();
-      } else if (!call.ended()) {
-        clients_.GiveBack(std::move(lent));
-      }
-    } else {
-      object = clients.status();
-    }
+absl::StatusOr<std::string> McpServer::Checked(std::string object) const {
+  if (object.size() <= settings_.max_result_bytes) return object;
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the result has ", object.size(), " bytes, more than ", settings_.max_result_bytes,
+      ": ask for less, such as one service or a smaller limit, or see wsctl mcp "
+      "--max-result-bytes"));
+}
+
+void McpServer::Start(const Request& request, const Answer& answer, Work work, ToLine to_line) {
+  const std::shared_ptr<Pending> pending = Begin(request, answer);
+  if (pending == nullptr) return;
+  const bool runs = threads_.Run([this, pending, work = std::move(work), to_line] {
+    std::string line = to_line(RunWork(work, pending->call));
+    // Before the answer is seen, so that the client may use the id again.
+    End(pending->key);
+    pending->answer(pending->call.cancelled() ? "" : std::move(line));
+  });
+  if (runs || !End(pending->key)) return;
+  answer(to_line(absl::ResourceExhaustedError(
+      absl::StrCat(settings_.max_calls, " calls run and ", 4 * settings_.max_calls,
+                   " wait: call again when some have ended, or see wsctl mcp --max-calls"))));
+}
+
+absl::StatusOr<std::string> McpServer::RunWork(const Work& work, McpCall& call) {
+  if (call.ended()) return absl::CancelledError("wsctl ends");
+  absl::StatusOr<Clients> clients = clients_.Take();
+  if (!clients.ok()) return clients.status();
+  call.LendClients(*std::move(clients));
+  absl::StatusOr<std::string> object = work(call);
+  Clients lent = call.TakeClients();
+  if (absl::IsUnavailable(object.status())) {
+    clients_.Forget();
+  } else if (!call.ended()) {
+    clients_.GiveBack(std::move(lent));
   }
-  if (!object.ok() && tool.failure != nullptr && !IsOfTheArguments(object.status())) {
-    object = tool.failure(arguments, object.status());
-  }
-  if (!object.ok()) return answer(request.Result(ToolFailure(FailureText(object.status()))));
-  if (object->size() > settings_.max_result_bytes) {
-    return answer(request.Result(ToolFailure(
-        absl::StrCat("RESOURCE_EXHAUSTED: the result has ", object->size(), " bytes, more than ",
-                     settings_.max_result_bytes,
-                     ": ask for less, such as one service or a smaller limit, or see wsctl mcp "
-                     "--max-result-bytes"))));
-  }
-  answer(request.Result(ToolResult(*object)));
+  return object;
 }
 
 std::vector<std::shared_ptr<McpServer::Pending>> McpServer::PendingRequests() const {

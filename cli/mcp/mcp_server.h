@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cli/mcp/call_threads.h"
@@ -74,7 +75,16 @@ class McpServer {
   std::string Discover(const Request& request) const;
   void CallTool(const Request& request, const Answer& answer);
   void Listen(const Request& request, const Answer& answer);
-  void RunTool(const McpTool& tool, const Request& request, McpCall& call, const Answer& answer);
+
+  // What a call does with its clients: returns an object as JSON.
+  using Work = std::function<absl::StatusOr<std::string>(McpCall&)>;
+  // Makes the request's answer of that object or of why there is none.
+  using ToLine = std::function<std::string(absl::StatusOr<std::string>)>;
+  // Runs `work` on a thread of its own.
+  void Start(const Request& request, const Answer& answer, Work work, ToLine to_line);
+  absl::StatusOr<std::string> RunWork(const Work& work, McpCall& call);
+  // `object`, or RESOURCE_EXHAUSTED if it is larger than a result may be.
+  absl::StatusOr<std::string> Checked(std::string object) const;
 
   // Enters a request as in progress.  Returns null if one of the same id is.
   std::shared_ptr<Pending> Begin(const Request& request, const Answer& answer);
