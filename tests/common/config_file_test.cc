@@ -196,8 +196,9 @@ TEST(ConfigFileTest, TheVariablesOfAFileMayNotMakeItHuge) {
   for (int i = 0; i < 20; ++i) text += "{welcome_message: \"${BIG}\"},";
   const Parsed parsed = Parse(text + "]", {{"BIG", std::string(100'000, 'x')}});
   ASSERT_FALSE(parsed.faults.empty());
-  EXPECT_THAT(parsed.faults[0], HasSubstr("services[10].welcome_message: with its variables "
-                                          "replaced the configuration has more than 1048576"));
+  EXPECT_THAT(parsed.faults[0],
+              HasSubstr("services[10].welcome_message: the configuration has more than 1048576 "
+                        "bytes after its variables are replaced"));
 }
 
 TEST(ConfigFileTest, OfVeryManyFaultsTheFirstAreNamed) {

@@ -165,8 +165,12 @@ std::vector<v1::WorkerItem> FakeWorkersServer::items() const {
 }
 
 int64_t FakeWorkersServer::Count(const std::function<bool(const v1::WorkerItem&)>& fits) const {
-  const std::vector<v1::WorkerItem> all = items();
-  return std::count_if(all.begin(), all.end(), fits);
+  MutexLock lock(&impl_->mu);
+  int64_t count = 0;
+  for (const v1::WorkerMessage& message : impl_->messages) {
+    count += std::count_if(message.items().begin(), message.items().end(), fits);
+  }
+  return count;
 }
 
 }  // namespace fanwire::fanout
