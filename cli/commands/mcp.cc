@@ -118,8 +118,9 @@ void AddMcpCommand(Command root) {
           "Speaks the Model Context Protocol over stdio: an agent's client starts this command,\n"
           "for instance after `claude mcp add fanwire -- wsctl mcp`.\n"
           "Tools: the five websocket_* tools, list_services, list_channels, list_connections,\n"
-          "list_workers, get_ledger, get_history and tail_events; with --allow-write also\n"
-          "publish_event, drain_worker and disconnect_clients.  docs/mcp.md shows how to add it "
+          "list_workers, get_ledger, get_catalog, get_history and tail_events; with --allow-write\n"
+          "also publish_event, drain_worker and disconnect_clients.  docs/mcp.md shows how to add "
+          "it "
           "to\n"
           "clients.")
       .Flag("--allow-write", &options->settings.allow_write,

@@ -30,8 +30,10 @@ constexpr int kUnsupportedVersion = -32022;
 // Of the versions of the handshake; later ones use kRpcInvalidParams.
 constexpr int kResourceNotFound = -32002;
 
-// How long a client may keep the lists and documents: they do not change while wsctl runs.
-constexpr char kCacheable[] = R"("ttlMs":3600000,"cacheScope":"private")";
+// How long a client may keep a result, in milliseconds: lists and documents do not change while
+// wsctl runs, the catalog changes with control's configuration.
+constexpr int kForAnHour = 3'600'000;
+constexpr int kNotAtAll = 0;
 constexpr char kCapabilities[] = R"("capabilities":{"tools":{},"resources":{}})";
 
 constexpr char kInstructions[] =
@@ -109,9 +111,14 @@ struct McpServer::Request {
     return RpcResult(id, result);
   }
   // The same for a result that may be kept for a while.
-  std::string CacheableResult(absl::string_view members) const {
-    return Result(
-        absl::StrCat("{", members, stateless ? "," : "", stateless ? kCacheable : "", "}"));
+  std::string CacheableResult(absl::string_view members, int ttl_ms = kForAnHour) const {
+    if (!stateless) return Result(absl::StrCat("{", members, "}"));
+    return Result(absl::StrCat("{", members, ",\"ttlMs\":", ttl_ms, R"(,"cacheScope":"private"})"));
+  }
+  std::string NoResource(absl::string_view uri, absl::string_view reason) const {
+    return Failure(stateless ? kRpcInvalidParams : kResourceNotFound,
+                   absl::StrCat("Resource not found: ", reason),
+                   absl::StrCat("{\"uri\":", RpcText(uri), "}"));
   }
   std::string Failure(int code, std::string message, std::string data = "") const {
     return RpcFailure(id, {.code = code, .message = std::move(message), .data = std::move(data)});
@@ -286,9 +293,8 @@ void McpServer::OnRequest(const Request& request, const Answer& answer) {
     }
     const std::string members = DocumentMembers(uri);
     if (!members.empty()) return answer(request.CacheableResult(members));
-    return answer(request.Failure(request.stateless ? kRpcInvalidParams : kResourceNotFound,
-                                  "Resource not found: see resources/list",
-                                  absl::StrCat("{\"uri\":", RpcText(uri), "}")));
+    if (IsCatalog(uri)) return ReadCatalog(uri, request, answer);
+    return answer(request.NoResource(uri, "see resources/list"));
   }
   answer(request.Failure(kRpcMethodNotFound,
                          absl::StrCat("Method not found: ", method.substr(0, 100))));
@@ -375,6 +381,20 @@ void McpServer::CallTool(const Request& request, const Answer& answer) {
         if (object.ok()) object = Checked(*std::move(object));
         return request.Result(object.ok() ? ToolResult(*object)
                                           : ToolFailure(FailureText(object.status())));
+      });
+}
+
+void McpServer::ReadCatalog(const std::string& uri, const Request& request, const Answer& answer) {
+  Start(
+      request, answer, [uri](McpCall& call) { return CatalogMembers(uri, call.admin()); },
+      [this, uri, request](absl::StatusOr<std::string> members) {
+        if (members.ok()) members = Checked(*std::move(members));
+        if (members.ok()) return request.CacheableResult(*members, kNotAtAll);
+        if (absl::IsNotFound(members.status())) {
+          const absl::string_view reason = members.status().message();
+          return request.NoResource(uri, reason);
+        }
+        return request.Failure(kRpcInternalError, FailureText(members.status()));
       });
 }
 

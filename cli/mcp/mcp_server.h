@@ -74,6 +74,7 @@ class McpServer {
   std::string Initialize(const Request& request);
   std::string Discover(const Request& request) const;
   void CallTool(const Request& request, const Answer& answer);
+  void ReadCatalog(const std::string& uri, const Request& request, const Answer& answer);
   void Listen(const Request& request, const Answer& answer);
 
   // What a call does with its clients: returns an object as JSON.

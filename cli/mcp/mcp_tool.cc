@@ -74,6 +74,7 @@ std::vector<McpTool> MakeTools(bool allow_write) {
   std::vector<McpTool> tools;
   AddFiveTools(&tools);
   AddListTools(&tools);
+  AddCatalogTool(&tools);
   AddEventTools(&tools);
   if (allow_write) AddWriteTools(&tools);
   return tools;

@@ -64,6 +64,7 @@ std::vector<McpTool> MakeTools(bool allow_write);
 // The parts of that list, each in a source of its own.
 void AddFiveTools(std::vector<McpTool>* tools);
 void AddListTools(std::vector<McpTool>* tools);
+void AddCatalogTool(std::vector<McpTool>* tools);
 void AddEventTools(std::vector<McpTool>* tools);
 void AddWriteTools(std::vector<McpTool>* tools);
 

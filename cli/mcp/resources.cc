@@ -8,6 +8,7 @@ namespace fanwire::cli {
 namespace {
 
 constexpr char kScheme[] = "fanwire://docs/";
+constexpr char kCatalog[] = "fanwire://catalog";
 
 // The document's first heading.
 absl::string_view TitleOf(const Document& document) {
@@ -30,10 +31,24 @@ std::string ResourceListMembers() {
                     ",\"name\":", RpcText(document.name), ",\"title\":", RpcText(TitleOf(document)),
                     ",\"mimeType\":\"text/markdown\",\"size\":", document.text.size(), "}");
   }
+  absl::StrAppend(&list, R"(,{"uri":")", kCatalog, R"(","name":"catalog","title":"Events of all )",
+                  R"(services","mimeType":"application/json"})");
   return absl::StrCat("\"resources\":[", list, "]");
 }
 
-std::string ResourceTemplateMembers() { return "\"resourceTemplates\":[]"; }
+std::string ResourceTemplateMembers() {
+  return absl::StrCat(
+      R"("resourceTemplates":[{"uriTemplate":")", kCatalog,
+      R"(/{service}","name":"service catalog","title":"JSON Schema of a service's )",
+      R"(events","mimeType":"application/schema+json"}])");
+}
+
+bool IsCatalog(absl::string_view uri) { return uri == kCatalog || !CatalogService(uri).empty(); }
+
+std::string CatalogService(absl::string_view uri) {
+  if (!absl::ConsumePrefix(&uri, kCatalog) || !absl::ConsumePrefix(&uri, "/")) return "";
+  return std::string(uri);
+}
 
 std::string DocumentMembers(absl::string_view uri) {
   absl::string_view name = uri;

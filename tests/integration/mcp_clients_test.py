@@ -19,8 +19,8 @@ SCENARIOS = ("server-initialize", "ping", "tools-list", "tools-call-error", "res
              "server-sse-multiple-streams")
 TOOLS = ["websocket_health_check", "websocket_get_status", "websocket_list_rooms",
          "websocket_broadcast_test_event", "websocket_get_metrics", "list_services",
-         "list_channels", "list_connections", "list_workers", "get_ledger", "get_history",
-         "tail_events", "publish_event", "drain_worker", "disconnect_clients"]
+         "list_channels", "list_connections", "list_workers", "get_ledger", "get_catalog",
+         "get_history", "tail_events", "publish_event", "drain_worker", "disconnect_clients"]
 
 
 def needs_node(*version):
@@ -67,6 +67,10 @@ class McpClients(Case):
         self.assertIn("last worker", seen["drain"]["content"][0]["text"])
         self.assertIn("fanwire://docs/cli.md", [entry["uri"] for entry in seen["resources"]])
         self.assertEqual(seen["document"], "# wsctl")
+        self.assertIn("workflow.started",
+                      [entry["event"] for entry in results["get_catalog"]["events"]])
+        self.assertEqual(seen["templates"][0]["uriTemplate"], "fanwire://catalog/{service}")
+        self.assertIn("$defs", json.loads(seen["catalog"]["text"]))
         self.assertEqual(seen["server"]["name"], "fanwire")
         return seen
 

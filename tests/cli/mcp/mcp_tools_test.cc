@@ -48,10 +48,10 @@ TEST_F(McpToolsTest, TheToolsAreListedInThisOrder) {
       names, ElementsAre("websocket_health_check", "websocket_get_status", "websocket_list_rooms",
                          "websocket_broadcast_test_event", "websocket_get_metrics", "list_services",
                          "list_channels", "list_connections", "list_workers", "get_ledger",
-                         "get_history", "tail_events"));
+                         "get_catalog", "get_history", "tail_events"));
   names.clear();
   for (const McpTool& tool : MakeTools(/*allow_write=*/true)) names.push_back(tool.name);
-  names.erase(names.begin(), names.begin() + 12);
+  names.erase(names.begin(), names.begin() + 13);
   EXPECT_THAT(names, ElementsAre("publish_event", "drain_worker", "disconnect_clients"));
 }
 
@@ -183,6 +183,21 @@ TEST_F(McpToolsTest, OfAConnectionsChannelsTheFirstAreListed) {
   const Json listed = Object("list_connections")["connections"][0];
   EXPECT_THAT(listed["channels"], SizeIs(20));
   EXPECT_EQ(listed["channel_count"], 100);
+}
+
+TEST_F(McpToolsTest, TheCatalogListsEventsOrDescribesOne) {
+  control_.admin.catalogs = {
+      {.service = "s",
+       .events = {{.service = "s", .name = "a", .channels = {"x:{id}"}, .keys = {{.name = "id"}}},
+                  {.service = "s", .name = "b"}}}};
+  const Json list = Object("get_catalog", R"({"service":"s"})");
+  ASSERT_THAT(list["events"], SizeIs(2));
+  EXPECT_EQ(list["events"][0]["event"], "a");
+  EXPECT_THAT(list["events"][0]["channels"], ElementsAre("x:{id}"));
+  const Json shown = Object("get_catalog", R"({"event":"a"})");
+  ASSERT_THAT(shown["events"], SizeIs(1));
+  EXPECT_EQ(shown["events"][0]["keys"][0]["key"], "id");
+  EXPECT_THAT(Error("get_catalog", R"({"event":"aa"})"), HasSubstr("NOT_FOUND: no event \"aa\""));
 }
 
 TEST_F(McpToolsTest, HistoryIsShownOldestFirstAndSaysHowToGoOn) {

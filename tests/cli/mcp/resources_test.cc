@@ -38,8 +38,10 @@ TEST_F(McpResourcesTest, TheyAreSortedByName) {
 TEST_F(McpResourcesTest, EveryListedResourceCanBeRead) {
   Initialize();
   const Json list = Request("resources/list")["result"]["resources"];
-  EXPECT_EQ(list.size(), Documents().size());
+  ASSERT_EQ(list.size(), Documents().size() + 1);
+  EXPECT_EQ(list.back()["uri"], "fanwire://catalog");
   for (const Json& resource : list) {
+    if (!resource.contains("size")) continue;
     const Json contents =
         Request("resources/read",
                 absl::StrCat(R"({"uri":)", resource["uri"].dump(), "}"))["result"]["contents"];
@@ -60,10 +62,41 @@ TEST_F(McpResourcesTest, TheTitleIsTheFirstHeading) {
   }
 }
 
+TEST_F(McpResourcesTest, TheCatalogIsAskedOfControl) {
+  Initialize();
+  control_.admin.catalogs = {
+      {.service = "s", .events = {{.service = "s", .name = "thing.made", .channels = {"thing"}}}}};
+  const Json all = Request("resources/read", R"({"uri":"fanwire://catalog"})");
+  const Json contents = all["result"]["contents"][0];
+  EXPECT_EQ(contents["mimeType"], "application/json");
+  EXPECT_EQ(Json::parse(std::string(contents["text"]))[0]["event"], "thing.made");
+  EXPECT_FALSE(all["result"].contains("ttlMs"));
+  const Json one = Request("resources/read", R"({"uri":"fanwire://catalog/s"})");
+  const Json schema = one["result"]["contents"][0];
+  EXPECT_EQ(schema["mimeType"], "application/schema+json");
+  EXPECT_TRUE(Json::parse(std::string(schema["text"])).contains("$defs"));
+  End();
+  EXPECT_EQ(control_.admin.catalog_service, "s");
+}
+
+TEST_F(McpResourcesTest, ACatalogThatCannotBeReadSaysWhy) {
+  Initialize();
+  control_.admin.failure = absl::NotFoundError("service \"x\" is not configured");
+  const Json missing = Request("resources/read", R"({"uri":"fanwire://catalog/x"})");
+  EXPECT_EQ(missing["error"]["code"], -32002);
+  EXPECT_EQ(missing["error"]["message"], "Resource not found: service \"x\" is not configured");
+  End();
+  Initialize();
+  control_.admin.failure = absl::UnavailableError("away");
+  const Json away = Request("resources/read", R"({"uri":"fanwire://catalog"})");
+  EXPECT_EQ(away["error"]["code"], -32603);
+  EXPECT_EQ(away["error"]["message"], "UNAVAILABLE: away");
+}
+
 TEST_F(McpResourcesTest, AnUnknownOneIsAnErrorOfTheVersion) {
   Initialize();
-  for (const char* uri :
-       {"fanwire://docs/nope.md", "fanwire://docs/../README.md", "file:///etc/passwd", "cli.md"}) {
+  for (const char* uri : {"fanwire://docs/nope.md", "fanwire://docs/../README.md",
+                          "file:///etc/passwd", "cli.md", "fanwire://catalog/"}) {
     const Json error = Request("resources/read", absl::StrCat(R"({"uri":")", uri, "\"}"))["error"];
     EXPECT_EQ(error["code"], -32002);
     EXPECT_EQ(error["data"]["uri"], uri);

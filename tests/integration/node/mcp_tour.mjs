@@ -20,6 +20,7 @@ export async function tour(client, call, channel) {
   await object('list_connections', {service});
   await object('list_workers', {});
   await object('get_ledger', {});
+  await object('get_catalog', {service});
   await object('get_history', {service, channel});
 
   // A tail that lasts until it has an event, while other calls are answered.
@@ -52,6 +53,7 @@ export async function tour(client, call, channel) {
   seen.templates = (await client.listResourceTemplates()).resourceTemplates;
   const uri = 'fanwire://docs/cli.md';
   seen.document = (await client.readResource({uri})).contents[0].text.slice(0, 7);
+  seen.catalog = (await client.readResource({uri: 'fanwire://catalog/mahavishnu'})).contents[0];
   seen.missing = await client.readResource({uri: 'fanwire://docs/nope.md'})
       .then(() => null, (error) => error.code);
   return seen;
