@@ -129,7 +129,7 @@ class McpFixture : public ::testing::Test {
 
   mutable Mutex mu_;
   std::vector<std::string> lines_;
-  int last_id_ = 0;
+  int last_id_ = 1000;  // tests that choose ids choose smaller ones
   std::unique_ptr<McpServer> server_;
 };
 
