@@ -102,10 +102,10 @@ TEST_F(CatalogTest, AnEventIsShownWithItsKeys) {
             "meaning       An order | was placed.\n"
             "further keys  usual\n"
             "KEY            TYPE          OPTIONAL  MEANING\n"
-            "order_id       text\n"
-            "lines          list: object  optional\n"
+            "order_id       text                    \n"
+            "lines          list: object  optional  \n"
             "lines[].cents  whole number            The price.\n"
-            "kind           A, B\n");
+            "kind           A, B                    \n");
   const auto json = nlohmann::json::parse(
       wsctl_.Run({"catalog", "show", "order.placed", "--running", "-o", "json"}).out);
   ASSERT_EQ(json.size(), 1u);

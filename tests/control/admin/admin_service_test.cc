@@ -555,6 +555,9 @@ TEST_F(AdminServiceTest, AServiceThatIsNotConfiguredIsNotFoundWhereverItIsNamed)
     channels.set_sort(sort);
     EXPECT_THAT(Call(&v1::Admin::Stub::ListChannels, channels), not_found);
   }
+  v1::GetCatalogRequest catalog;
+  catalog.set_service("nobody");
+  EXPECT_THAT(Call(&v1::Admin::Stub::GetCatalog, catalog), not_found);
   v1::ListConnectionsRequest connections;
   connections.mutable_filter()->set_service("nobody");
   EXPECT_THAT(Call(&v1::Admin::Stub::ListConnections, connections), not_found);
@@ -876,6 +879,29 @@ TEST_F(AdminServiceTest, ShowsTheConfigurationWithoutItsSecrets) {
   EXPECT_THAT(config->yaml(), HasSubstr("mahavishnu"));
   EXPECT_THAT(config->yaml(), HasSubstr("***"));
   EXPECT_THAT(config->yaml(), Not(HasSubstr("a-secret-of-some-length")));
+}
+
+TEST_F(AdminServiceTest, ShowsTheEventsOfEachService) {
+  v1::GetCatalogRequest request;
+  const auto all = Call(&v1::Admin::Stub::GetCatalog, request);
+  ASSERT_OK(all);
+  EXPECT_EQ(all->services_size(), config_->services_size());
+  request.set_service("akosha");
+  const auto one = Call(&v1::Admin::Stub::GetCatalog, request);
+  ASSERT_OK(one);
+  ASSERT_EQ(one->services_size(), 1);
+  EXPECT_EQ(one->services(0).service(), "akosha");
+  EXPECT_EQ(one->services(0).check(), v1::CATALOG_CHECK_OFF);
+  const v1::EventDescription& event = one->services(0).events(0);
+  EXPECT_EQ(event.name(), "pattern.detected");
+  EXPECT_EQ(event.message(), "fanwire.catalog.v1.akosha.PatternDetected");
+  EXPECT_EQ(event.description(), "A pattern was found.");
+  EXPECT_EQ(event.channels(0), "patterns:{pattern_type}");
+  EXPECT_EQ(event.status(), v1::EventDescription::STATUS_BUILT);
+  EXPECT_TRUE(event.spread());
+  EXPECT_EQ(event.keys(3).name(), "confidence");
+  EXPECT_EQ(event.keys(3).type(), v1::KeyDescription::TYPE_NUMBER);
+  EXPECT_FALSE(event.keys(3).optional());
 }
 
 TEST_F(AdminServiceTest, ChecksAConfigurationAsAStartWould) {
