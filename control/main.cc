@@ -19,6 +19,7 @@
 #include "control/config/config_loader.h"
 #include "control/server.h"
 #include "fanwire/v1/admin.pb.h"
+#include "google/protobuf/stubs/logging.h"
 
 namespace {
 
@@ -103,6 +104,9 @@ int main(int argc, char** argv) {
     return 0;
   }
 
+  // Protobuf would write a line for each text of a publisher that is not UTF-8.  The publisher is
+  // told, and the refusal is counted.
+  google::protobuf::SetLogHandler(nullptr);
   fanwire::SignalWaiter signals;
   auto server = fanwire::control::Server::Start(options, std::move(config));
   if (!server.ok()) {

@@ -163,6 +163,16 @@ class RoundTrip(Case):
             await self.send(event)
         self.assertEqual(refused.exception.code(), grpc.StatusCode.ALREADY_EXISTS)
 
+    async def test_a_text_that_is_not_utf8_is_told_to_the_publisher_and_not_to_the_log(self):
+        event = publish_pb2.Event(service="mahavishnu")
+        event.typed.type_url = "type.googleapis.com/fanwire.catalog.v1.mahavishnu.PoolClosed"
+        event.typed.value = b"\x0a\x01\xff"
+        with self.assertRaises(grpc.RpcError) as refused:
+            await self.send(event)
+        self.assertEqual(refused.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+        self.assertIn("not UTF-8", refused.exception.details())
+        self.assertNotIn("libprotobuf", self.server.log())
+
     async def test_a_fault_names_event_path_and_both_types(self):
         with self.assertRaises(grpc.RpcError) as refused:
             self.publish("cursor:d", "cursor.moved",
