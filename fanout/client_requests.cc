@@ -49,6 +49,7 @@ std::vector<uint64_t> ClientRequests::Late(absl::Duration now) const {
   for (const auto& [ask, request] : requests_) {
     if (now >= request.deadline) late.push_back(ask);
   }
+  std::sort(late.begin(), late.end());
   return late;
 }
 

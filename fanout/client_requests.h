@@ -47,9 +47,9 @@ class ClientRequests {
 
   // When the first request is late; InfiniteDuration() without requests.
   absl::Duration deadline() const;
-  // The numbers of requests whose deadline is `now` or earlier.
+  // The numbers of requests whose deadline is `now` or earlier, ascending.
   std::vector<uint64_t> Late(absl::Duration now) const;
-  // The numbers of all requests.
+  // The numbers of all requests, ascending.
   std::vector<uint64_t> All() const { return Late(absl::InfiniteDuration()); }
 
   // Whether a responder may answer the request with this number.

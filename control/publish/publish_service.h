@@ -37,7 +37,8 @@ class PublishService {
     // How long the seqs of an open stream are remembered on which nothing is sent.
     absl::Duration keep_idle = absl::InfiniteDuration();
     // Begins a call of ServeRequests.
-    std::function<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*()> serve_requests;
+    std::function<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*()> serve_requests =
+        {};
   };
 
   static std::unique_ptr<PublishService> Make(const Options& options, Router* router);

@@ -52,7 +52,7 @@ class FakeControl final : public Upstream {
     std::string request = {};
     std::string data = {};
     bool served = false;
-    absl::Duration deadline;
+    absl::Duration deadline = {};
   };
   // A channel as control knows it.
   struct Log {

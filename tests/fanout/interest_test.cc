@@ -196,6 +196,104 @@ TEST_F(InterestTest, TheDigestIsThatOfTheContract) {
             Hash("mahavishnu", 0, "workflow:42") ^ Hash("mahavishnu", 0, "w:*"));
 }
 
+// ------------------------------------------------------------------------------- served requests
+
+class ServedInterestTest : public InterestTest {
+ protected:
+  ServedInterestTest() {
+    Configure([](v1::WorkerService* service) {
+      v1::ServiceRequest* const request = service->add_requests();
+      request->set_name("get_x");
+      request->set_served(true);
+      request->mutable_timeout()->set_seconds(5);
+    });
+  }
+
+  // The items of one kind that were sent since the last call.
+  std::vector<v1::WorkerItem> Sent(v1::WorkerItem::ItemCase kind) {
+    std::vector<v1::WorkerItem> sent;
+    for (v1::WorkerItem& item : link_.Take()) {
+      if (item.item_case() == kind) sent.push_back(std::move(item));
+    }
+    return sent;
+  }
+  std::vector<v1::WorkerItem> Requests() { return Sent(v1::WorkerItem::kClientRequest); }
+};
+
+TEST_F(ServedInterestTest, ARequestHasTheTokensPermissionsAndItsTime) {
+  SessionStart alice;
+  alice.identity = std::make_unique<Identity>();
+  alice.identity->user = "alice";
+  alice.identity->permissions = {"admin", "p"};
+  PairClient* const client = Welcomed(std::move(alice));
+  client->Request("get_x", {{"n", 1}});
+  client->Request("history", {{"channel", "a"}});
+  Quiet();
+  const std::vector<v1::WorkerItem> sent = Requests();
+  ASSERT_THAT(sent, SizeIs(2));
+  const v1::ClientRequest& served = sent[0].client_request();
+  EXPECT_EQ(served.request(), "get_x");
+  EXPECT_EQ(served.user_id(), "alice");
+  EXPECT_EQ(served.data(), R"({"n":1})");
+  EXPECT_THAT(served.permissions(), ElementsAre("admin", "p"));
+  EXPECT_GT(served.timeout_ms(), 4000);
+  EXPECT_LE(served.timeout_ms(), 5000);
+  EXPECT_THAT(sent[1].client_request().permissions(), IsEmpty());
+  EXPECT_EQ(sent[1].client_request().timeout_ms(), 0);
+}
+
+TEST_F(ServedInterestTest, AClientThatLeavesCancelsWhatAResponderMayWorkOn) {
+  PairClient* const client = Welcomed();
+  client->Request("get_x", Json::object());
+  client->Request("history", {{"channel", "a"}});
+  Quiet();
+  const uint64_t id = Requests().at(0).client_request().request_id();
+  client->Close();
+  Quiet();
+  const std::vector<v1::WorkerItem> cancels = Sent(v1::WorkerItem::kClientCancel);
+  ASSERT_THAT(cancels, SizeIs(1));
+  EXPECT_EQ(cancels[0].client_cancel().request_id(), id);
+  EXPECT_FALSE(cancels[0].client_cancel().late());
+  EXPECT_EQ(interest_.asks(), 0u);
+}
+
+TEST_F(ServedInterestTest, AtItsDeadlineARequestIsCancelledAsLate) {
+  Configure([](v1::WorkerService* service) {
+    service->mutable_requests(0)->mutable_timeout()->set_seconds(0);
+    service->mutable_requests(0)->mutable_timeout()->set_nanos(5'000'000);
+  });
+  PairClient* const client = Welcomed();
+  client->Request("get_x", Json::object(), "g1");
+  EXPECT_TRUE(RunUntil([&] { return !client->messages.empty(); }));
+  EXPECT_EQ(client->messages[0]["error_code"], "UNAVAILABLE");
+  EXPECT_EQ(client->messages[0]["error_message"], "the service did not answer in time: try again");
+  EXPECT_EQ(client->messages[0]["correlation_id"], "g1");
+  const std::vector<v1::WorkerItem> cancels = Sent(v1::WorkerItem::kClientCancel);
+  ASSERT_THAT(cancels, SizeIs(1));
+  EXPECT_TRUE(cancels[0].client_cancel().late());
+}
+
+TEST_F(ServedInterestTest, WhenControlIsLostWhatItWasSentIsUnavailableAndTheRestIsAskedAgain) {
+  PairClient* const client = Welcomed();
+  client->Request("get_x", Json::object(), "sent");
+  client->Request("history", {{"channel", "a"}}, "h");
+  Quiet();
+  EXPECT_THAT(Requests(), SizeIs(2));
+  link_.is_attached = false;
+  client->Request("get_x", Json::object(), "kept");
+  Quiet();
+  interest_.OnDetached();
+  Quiet();
+  ASSERT_THAT(client->messages, SizeIs(1));
+  EXPECT_EQ(client->messages[0]["error_code"], "UNAVAILABLE");
+  EXPECT_EQ(client->messages[0]["correlation_id"], "sent");
+  link_.is_attached = true;
+  interest_.TellAll();
+  std::vector<std::string> again;
+  for (const v1::WorkerItem& item : Requests()) again.push_back(item.client_request().request());
+  EXPECT_THAT(again, ElementsAre("history", "get_x"));
+}
+
 // ------------------------------------------------------------------------------- attachments
 
 TEST_F(InterestTest, WhileDetachedNothingIsToldAndAfterwardsEverything) {

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "fanwire/v1/worker.pb.h"
 #include "tests/testing/status.h"
 
@@ -40,6 +41,17 @@ class RequestAccessTest : public ::testing::Test {
     both->add_feeds("anomalies");
     request("get_state", "state_path")->add_any_of("state:read");
     request("get_other", "id");
+    request("get_own", "id")->set_kind("workflow");
+    const auto served = [&](const char* name, const char* permission, int64_t seconds) {
+      v1::ServiceRequest* const added = request(name, "");
+      added->set_served(true);
+      added->mutable_timeout()->set_seconds(seconds);
+      if (*permission != '\0') added->add_any_of(permission);
+    };
+    served("get_own", "own:read", 1);
+    served("job_*", "job:run", 2);
+    served("get_*", "", 3);
+    served("job_x", "job:x", 4);
     return service;
   }
 
@@ -55,7 +67,47 @@ class RequestAccessTest : public ::testing::Test {
 TEST_F(RequestAccessTest, HistoryIsAlwaysAnsweredAndOthersIfNamed) {
   EXPECT_TRUE(access_.HandlingOf("history", {}).answered);
   EXPECT_TRUE(access_.HandlingOf("get_other", {}).answered);
-  EXPECT_FALSE(access_.HandlingOf("get_nothing", {}).answered);
+  EXPECT_FALSE(access_.HandlingOf("put_nothing", {}).answered);
+}
+
+TEST_F(RequestAccessTest, ServedRequestsAreThoseOfTheConfigurationAndOfResponders) {
+  RequestNames registered;
+  registered.Add("run_*");
+  registered.Add("get_workflow_status");
+  const auto handling = [&](absl::string_view name) {
+    const RequestAccess::Handling found = access_.HandlingOf(name, registered);
+    return !found.answered ? std::string("nobody")
+           : found.served  ? absl::StrCat("served ", absl::ToInt64Seconds(found.timeout))
+                           : std::string("control");
+  };
+  EXPECT_EQ(handling("history"), "control");
+  EXPECT_EQ(handling("get_own"), "served 1");
+  EXPECT_EQ(handling("job_1"), "served 2");
+  EXPECT_EQ(handling("job_x"), "served 4") << "exact before a pattern";
+  EXPECT_EQ(handling("get_anything"), "served 3");
+  EXPECT_EQ(handling("get_workflow_status"), "served 3");
+  EXPECT_EQ(handling("run_it"), "served 10");
+  EXPECT_EQ(handling("walk"), "nobody");
+  EXPECT_EQ(handling("get_"), "served 3");
+  for (const char* name : {"publish", "presence"}) EXPECT_EQ(handling(name), "nobody");
+}
+
+TEST_F(RequestAccessTest, AServedRequestNeedsOneOfItsPermissionsOrAnAdministrator) {
+  // Exact, before the status request of the name.
+  EXPECT_OK(Ask("own:read", "get_own", R"({"id":"x"})"));
+  EXPECT_THAT(Ask("workflow:read", "get_own", R"({"id":"x"})"),
+              StatusIs(absl::StatusCode::kPermissionDenied, "Not authorized to request get_own"));
+  EXPECT_OK(Ask("job:run", "job_1", "{}"));
+  EXPECT_FALSE(Ask("job:run", "job_x", "{}").ok());
+  EXPECT_OK(Ask("job:x", "job_x", "{}"));
+  // A status request before a pattern.
+  EXPECT_OK(Ask("workflow:read", "get_workflow_status", R"({"workflow_id":"wf_1"})"));
+  EXPECT_FALSE(Ask("job:run", "get_anything", "{}").ok());
+  EXPECT_OK(Ask("boss", "get_anything", "{}"));
+  // What responders serve and nothing names.
+  EXPECT_FALSE(Ask("job:run", "run_it", "{}").ok());
+  EXPECT_OK(Ask("boss", "run_it", "{}"));
+  EXPECT_OK(Ask("admin", "run_it", "{}"));
 }
 
 TEST_F(RequestAccessTest, HistoryNeedsTheChannel) {

@@ -338,6 +338,52 @@ TEST_F(SessionTest, ARequestForWhatATokenDoesNotAllowIsForbidden) {
   control_->requests.clear();
 }
 
+TEST_F(SessionTest, ARequestThatOnlyARespondersNameKnowsIsForAdministratorsAndWhileItIsThere) {
+  UseKeys();
+  PairClient* const alice = Welcomed(Alice());
+  PairClient* const anyone = Welcomed();
+  anyone->Request("run_it", Json::object());
+  Quiet();
+  EXPECT_EQ(anyone->Next()["error_code"], "UNKNOWN_REQUEST");
+  RequestNames names;
+  names.Add("run_*");
+  service_->set_registered_requests(names);
+  alice->Request("run_it", Json::object());
+  anyone->Request("run_it", Json::object());
+  Quiet();
+  const Json error = alice->Next();
+  EXPECT_EQ(error["error_code"], "FORBIDDEN");
+  EXPECT_EQ(error["error_message"], "Not authorized to request run_it");
+  ASSERT_THAT(control_->requests, SizeIs(1));
+  EXPECT_TRUE(control_->requests[0].served);
+  EXPECT_EQ(control_->requests[0].session, anyone->session);
+  service_->set_registered_requests({});
+  anyone->Request("run_it", Json::object());
+  Quiet();
+  EXPECT_EQ(anyone->Next()["error_code"], "UNKNOWN_REQUEST");
+}
+
+TEST_F(SessionTest, AGoodbyeLeavesNoRequestInSilence) {
+  PairClient* const client = Welcomed();
+  client->Request("history", {{"channel", "a"}}, "h1");
+  client->Request("history", {{"channel", "b"}}, "h2");
+  Quiet();
+  EXPECT_THAT(control_->requests, SizeIs(2));
+  client->session->SayGoodbye(R"({"event":"server.draining"})", CloseCode::kServiceRestart, "bye");
+  Quiet();
+  ASSERT_THAT(client->messages, SizeIs(3));
+  std::vector<std::string> answered;
+  for (int i = 0; i < 2; ++i) {
+    const Json error = client->Next();
+    EXPECT_EQ(error["error_code"], "UNAVAILABLE");
+    answered.push_back(error["correlation_id"]);
+  }
+  EXPECT_THAT(answered, ElementsAre("h1", "h2"));
+  EXPECT_EQ(client->Next()["event"], "server.draining");
+  EXPECT_THAT(control_->requests, IsEmpty());
+  EXPECT_EQ(client->close_code, 1012);
+}
+
 TEST_F(SessionTest, WhatATokenDoesNotAllowIsForbidden) {
   UseKeys();
   PairClient* const client = Welcomed(Alice());

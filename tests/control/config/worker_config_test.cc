@@ -58,6 +58,23 @@ services:
   EXPECT_EQ(config.heartbeat_interval().seconds(), 1);
 }
 
+TEST(WorkerConfigTest, ServedRequestsFollowStatusRequests) {
+  const LoadedConfig loaded = Load(
+      "services:\n- name: a\n  port: 1\n  served_requests:\n"
+      "  - {request: 'get_*', any_of: [p], timeout: 2s}\n"
+      "  status_requests: [{request: get_x, argument: x}]\n");
+  ASSERT_THAT(loaded.errors, IsEmpty());
+  v1::WorkerConfig config;
+  BuildWorkerConfig(*loaded.config, &config);
+  const auto& requests = config.services(0).requests();
+  ASSERT_THAT(requests, SizeIs(2));
+  EXPECT_FALSE(requests[0].served());
+  EXPECT_EQ(requests[1].name(), "get_*");
+  EXPECT_TRUE(requests[1].served());
+  EXPECT_THAT(requests[1].any_of(), ElementsAre("p"));
+  EXPECT_EQ(requests[1].timeout().seconds(), 2);
+}
+
 TEST(WorkerConfigTest, AServiceIsRecoverableUnlessNoChannelCanHaveHistory) {
   const auto recoverable = [](const std::string& rules, const std::string& own = "[]") {
     const LoadedConfig loaded = Load(absl::StrCat(

@@ -18,14 +18,12 @@
 #include "common/rpc_status.h"
 #include "common/timer_queue.h"
 #include "control/config/config_loader.h"
-#include "control/publish/publish_service.h"
 #include "control/requests/request_dispatcher.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/publish.grpc.pb.h"
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/control/routing/router_fixture.h"
 #include "tests/testing/status.h"
 #include "tests/testing/wait_for.h"
 
@@ -115,7 +113,22 @@ class StreamResponder {
   uint32_t max_concurrent_ = 0;
 };
 
-class ResponderStreamsTest : public RouterFixture {
+// The Publisher service without its other calls.
+class ServingService final
+    : public v1::Publisher::WithRawCallbackMethod_ServeRequests<v1::Publisher::Service> {
+ public:
+  explicit ServingService(ResponderStreams* streams) : streams_(streams) {}
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ServeRequests(
+      grpc::CallbackServerContext* /*context*/) override {
+    return streams_->Open();
+  }
+
+ private:
+  ResponderStreams* const streams_;
+};
+
+class ResponderStreamsTest : public ::testing::Test {
  protected:
   void SetUp() override {
     LoadedConfig loaded = LoadConfig(
@@ -130,12 +143,10 @@ class ResponderStreamsTest : public RouterFixture {
     ASSERT_NE(mkdtemp(folder), nullptr);
     folder_ = folder;
     address_ = absl::StrCat("unix:", folder_, "/s");
-    service_ = PublishService::Make({.max_batch = [] { return size_t{100}; },
-                                     .serve_requests = [this] { return streams_->Open(); }},
-                                    routing_->router.get());
+    service_ = std::make_unique<ServingService>(streams_.get());
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address_, grpc::InsecureServerCredentials());
-    builder.RegisterService(service_->service());
+    builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
     stub_ =
         v1::Publisher::NewStub(grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
@@ -174,7 +185,7 @@ class ResponderStreamsTest : public RouterFixture {
   NobodyElse nobody_;
   std::unique_ptr<RequestDispatcher> dispatcher_;
   std::unique_ptr<ResponderStreams> streams_;
-  std::unique_ptr<PublishService> service_;
+  std::unique_ptr<ServingService> service_;
   std::string folder_, address_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::Publisher::Stub> stub_;

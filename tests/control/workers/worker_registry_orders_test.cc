@@ -537,7 +537,8 @@ TEST_F(RequestsTest, ThatRespondersServeAreToldToAllWorkersNowAndLater) {
   };
   registry_->SetRegisteredRequests(2, registered("new"));
   registry_->SetRegisteredRequests(1, registered("old"));
-  const auto second = Attach("worker-1");
+  const auto second = MakeStream();
+  EXPECT_OK(registry_->Attach(MakeHello("worker-1"), second->link));
   for (FakeStream* const worker : {first.get(), second.get()}) {
     std::vector<std::string> told;
     for (const v1::ControlMessage& message : worker->Take()) {
