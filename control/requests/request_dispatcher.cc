@@ -21,10 +21,14 @@ namespace {
 // How long a client waits if its worker does not say.
 constexpr absl::Duration kDefaultTimeout = absl::Seconds(10);
 
+// A request that so many responders had when they died is given to no further one: it may be what
+// kills them.
+constexpr int kMaxDeaths = 3;
+
 constexpr double kSecondsBounds[] = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2,
                                      0.5,   1,     2,     5,    10,   30,   60};
 
-v1::ClientReply Refusal(const char* code, std::string message) {
+v1::ClientReply ErrorReply(const char* code, std::string message) {
   v1::ClientReply reply;
   reply.set_error_code(code);
   reply.set_error_message(std::move(message));
@@ -32,7 +36,7 @@ v1::ClientReply Refusal(const char* code, std::string message) {
 }
 
 v1::ClientReply Unavailable(absl::string_view request, absl::string_view why) {
-  return Refusal("UNAVAILABLE", absl::StrCat(request, ": ", why));
+  return ErrorReply("UNAVAILABLE", absl::StrCat(request, ": ", why));
 }
 
 size_t BytesOf(const v1::ClientRequest& request) {
@@ -78,6 +82,7 @@ struct RequestDispatcher::Open {
   size_t bytes = 0;
   ResponderPool::Entry* at = nullptr;  // null: it waits for one
   std::vector<uint64_t> tried;         // responders that died or answered UNAVAILABLE
+  int deaths = 0;                      // of responders that had it
   std::string excuse;                  // the last UNAVAILABLE's message
 };
 
@@ -266,8 +271,15 @@ void RequestDispatcher::Fail(Open* open, After* after) {
   if (!stopping_ && !service->pool.Serves(name) && service->status_requests.contains(name)) {
     // As for a request that comes now.
     after->AskRetained(std::move(open->request), std::move(open->reply));
+  } else if (open->deaths >= kMaxDeaths) {
+    LogWarning("responder.deadly_request",
+               {{"service", service->name}, {"request", name}, {"deaths", open->deaths}});
+    after->Answer(
+        std::move(open->reply),
+        Unavailable(name,
+                    absl::StrCat(open->deaths, " processes have gone while they had the request")));
   } else if (!open->excuse.empty()) {
-    after->Answer(std::move(open->reply), Refusal("UNAVAILABLE", std::move(open->excuse)));
+    after->Answer(std::move(open->reply), ErrorReply("UNAVAILABLE", std::move(open->excuse)));
   } else {
     after->Answer(std::move(open->reply),
                   Unavailable(name, stopping_ ? "control is stopping: try again"
@@ -333,7 +345,7 @@ void RequestDispatcher::OnTimer() {
     Open* const open = open_.at(deadlines_.begin()->second).get();
     // The worker tells the client, and it does not wait for this.
     after.Answer(std::move(open->reply),
-                 Unavailable(open->request.request(), "not answered in time: try again"));
+                 ErrorReply("UNAVAILABLE", "the service did not answer in time: try again"));
     Drop(open, ServedResult::kLate, &after);
   }
   if (now >= armed_) armed_ = absl::InfiniteDuration();
@@ -494,7 +506,11 @@ void RequestDispatcher::OnGone(uint64_t responder, const absl::Status& reason) {
     if (open == open_.end()) continue;  // cancelled
     open->second->at = nullptr;
     open->second->tried.push_back(responder);
-    Assign(open->second.get(), &after);
+    if (++open->second->deaths < kMaxDeaths) {
+      Assign(open->second.get(), &after);
+    } else {
+      Fail(open->second.get(), &after);
+    }
   }
   AssignWaiting(service, &after);
   TellRegistered(&after);

@@ -46,12 +46,12 @@ class Responder {
 class ResponderPool {
  public:
   struct Entry {
-    uint64_t number = 0;              // unique among all responders, ascending
-    std::string id;                   // as the responder names itself
-    std::vector<std::string> listed;  // the names that it serves
-    RequestNames names;               // the same
+    uint64_t number = 0;                   // unique among all responders, ascending
+    std::string id = {};                   // as the responder names itself
+    std::vector<std::string> listed = {};  // the names that it serves
+    RequestNames names = {};               // the same
     size_t max_concurrent = 0;
-    std::shared_ptr<Responder> stream;
+    std::shared_ptr<Responder> stream = {};
     bool leaving = false;                            // it is given no more requests
     absl::flat_hash_set<uint64_t> outstanding = {};  // without an answer
     uint64_t last_given = 0;                         // the number of the last Give() to it

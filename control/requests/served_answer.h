@@ -39,12 +39,12 @@ absl::string_view ServedResultName(ServedResult result);
 struct ServedAnswer {
   // kUnavailable: another responder may be asked.
   ServedResult result = ServedResult::kAnswered;
-  std::string json;           // kAnswered
-  std::string error_code;     // else: for the client
-  std::string error_message;  // likewise
+  std::string json = {};           // kAnswered
+  std::string error_code = {};     // else: for the client
+  std::string error_message = {};  // likewise
   // kBadAnswer: what is wrong, for the responder and the log.  kInternalError: what the responder
   // said, for the log.
-  absl::Status fault;
+  absl::Status fault = {};
 };
 
 // Longest message of an error that a client is told; the rest is cut.
