@@ -240,6 +240,16 @@ class Reader {
     if (!quoted && (text == "true" || text == "false")) {
       out->set_bool_value(text == "true");
     } else if (!quoted && absl::SimpleAtod(text, &number) && std::isfinite(number)) {
+      // A Value is a double, and beyond this not every whole number is one.
+      constexpr double kMaxWhole = 9007199254740992;  // 2^53
+      const bool whole = text.find_first_not_of("+-0123456789") == std::string::npos;
+      if (whole && std::abs(number) >= kMaxWhole) {
+        Fault(node, path,
+              absl::StrCat(text,
+                           " would lose digits: whole numbers below 9007199254740992 are "
+                           "exact; write \"",
+                           text, "\" in quotes for a text"));
+      }
       out->set_number_value(number);
     } else {
       if (const std::string fault = TextFault(text); !fault.empty()) Fault(node, path, fault);

@@ -191,6 +191,20 @@ TEST(ConfigFileTest, KeysOfAnyYamlAreCheckedLikeOthers) {
   EXPECT_THAT(initial("{a: {b: 1}, c: &c [1], d: *c}"), IsEmpty());
 }
 
+TEST(ConfigFileTest, AWholeNumberThatWouldLoseDigitsIsRefused) {
+  const auto initial = [](const std::string& yaml) {
+    return Parse("services: [{status_requests: [{initial: {a: " + yaml + "}}]}]").faults;
+  };
+  for (const char* good : {"9007199254740991", "-9007199254740991", "1e30", "0.1",
+                           "\"123456789012345678901234567890\""}) {
+    EXPECT_THAT(initial(good), IsEmpty()) << good;
+  }
+  for (const char* bad : {"9007199254740992", "9007199254740993", "-18446744073709551616",
+                          "[12345678901234567890]"}) {
+    EXPECT_THAT(initial(bad), ElementsAre(HasSubstr("would lose digits"))) << bad;
+  }
+}
+
 TEST(ConfigFileTest, TheVariablesOfAFileMayNotMakeItHuge) {
   std::string text = "services: [";
   for (int i = 0; i < 20; ++i) text += "{welcome_message: \"${BIG}\"},";
