@@ -39,6 +39,22 @@ constexpr int kMostAutoOpsPorts = 32;
 // Whether a listener can be told to use `host`: workers look no names up.
 bool IsAddress(const std::string& host) { return host == "localhost" || ParseIp(host).has_value(); }
 
+constexpr absl::string_view kNow = "$$now";
+
+bool MentionsNow(const google::protobuf::Struct& fields);
+
+bool MentionsNow(const google::protobuf::Value& value) {
+  if (value.has_struct_value()) return MentionsNow(value.struct_value());
+  const auto& list = value.list_value().values();
+  return value.string_value() == kNow ||
+         std::any_of(list.begin(), list.end(), [](const auto& one) { return MentionsNow(one); });
+}
+
+bool MentionsNow(const google::protobuf::Struct& fields) {
+  return std::any_of(fields.fields().begin(), fields.fields().end(),
+                     [](const auto& field) { return MentionsNow(field.second); });
+}
+
 class Checker {
  public:
   Checker(const v1::Config& config, const ConfigSource& source, std::vector<std::string>* faults)
@@ -336,8 +352,21 @@ class Checker {
         Fault(at + ".recent", "list and events are needed");
       }
       CheckAccess(at, request);
+      CheckNow(at, request);
     }
     CheckServed(path, service);
+  }
+
+  // What is kept of an event does not change until the next one.
+  void CheckNow(const std::string& at, const v1::StatusRequest& request) {
+    bool mentioned = MentionsNow(request.initial());
+    for (const v1::StatusRule& rule : request.events()) {
+      mentioned |= rule.key() == kNow || MentionsNow(rule.set());
+      for (const auto* const change : {&rule.append(), &rule.upsert(), &rule.remove()}) {
+        mentioned |= MentionsNow(change->value());
+      }
+    }
+    if (mentioned) Fault(at, "$$now is known in missing alone; of an event, $$time is the time");
   }
 
   void CheckServed(const std::string& path, const v1::ServiceConfig& service) {

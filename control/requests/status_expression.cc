@@ -33,6 +33,7 @@ struct StatusExpression::Node {
     kEvent,
     kChannel,
     kTime,
+    kNow,
     kObject,
     kList
   };
@@ -55,6 +56,8 @@ StatusExpression::StatusExpression(const std::string& text) {
     node.kind = Node::Kind::kChannel;
   } else if (text == "$$time") {
     node.kind = Node::Kind::kTime;
+  } else if (text == "$$now") {
+    node.kind = Node::Kind::kNow;
   } else if (text == "$$merged") {
     node.kind = Node::Kind::kMerged;
   } else if (text == "$data") {
@@ -113,6 +116,8 @@ std::optional<OrderedJson> StatusExpression::Evaluate(const Context& context) co
       return std::string(context.event.channel);
     case Node::Kind::kTime:
       return FormatIso8601(absl::FromUnixMicros(context.event.received_us));
+    case Node::Kind::kNow:
+      return FormatIso8601(context.now);
     case Node::Kind::kObject:
     case Node::Kind::kList:
       break;
@@ -148,13 +153,14 @@ std::vector<std::pair<std::string, StatusExpression>> ToTemplates(
   return templates;
 }
 
-OrderedJson ToObject(const google::protobuf::Struct& fields) {
+OrderedJson ToObject(const std::vector<std::pair<std::string, StatusExpression>>& fields,
+                     absl::Time now) {
   const StatusEvent event;
   const JsonDocument document;
   const OrderedJson merged = OrderedJson::object();
   OrderedJson object = OrderedJson::object();
-  for (const auto& [key, value] : ToTemplates(fields)) {
-    object[key] = value.Evaluate({event, document, merged}).value_or(nullptr);
+  for (const auto& [key, value] : fields) {
+    object[key] = value.Evaluate({event, document, merged, now}).value_or(nullptr);
   }
   return object;
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "control/events/json_document.h"
 
 namespace google::protobuf {
@@ -36,10 +37,11 @@ class StatusExpression {
     const StatusEvent& event;
     const JsonDocument& document;  // its data
     const OrderedJson& merged;     // $$merged
+    absl::Time now = {};           // $$now
   };
 
-  // Known placeholders are "$field", "$field.inner", "$data", "$$event", "$$channel", "$$time" and
-  // "$$merged".  Any other text is taken literally.
+  // Known placeholders are "$field", "$field.inner", "$data", "$$event", "$$channel", "$$time",
+  // "$$merged" and, for answers without an event, "$$now".  Any other text is taken literally.
   explicit StatusExpression(const std::string& text);
   explicit StatusExpression(const google::protobuf::Value& value);
   // A copy shares the definition.
@@ -64,7 +66,8 @@ class StatusExpression {
 std::vector<std::pair<std::string, StatusExpression>> ToTemplates(
     const google::protobuf::Struct& fields);
 
-// Evaluates `fields` for an empty event.
-OrderedJson ToObject(const google::protobuf::Struct& fields);
+// Evaluates the fields for an empty event.
+OrderedJson ToObject(const std::vector<std::pair<std::string, StatusExpression>>& fields,
+                     absl::Time now = {});
 
 }  // namespace fanwire::control

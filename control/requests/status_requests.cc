@@ -48,7 +48,7 @@ bool StatusRequests::Filter::Admits(absl::string_view event) const {
   return false;
 }
 
-StatusRequests::StatusRequests(const v1::Config& config) {
+StatusRequests::StatusRequests(const v1::Config& config, const Clock* clock) : clock_(clock) {
   SetServices(config);
   thread_ = std::thread([this] { Run(); });
 }
@@ -179,7 +179,7 @@ void StatusRequests::Perform(const std::unique_ptr<Question>& question) {
     if (table != tables->second.end()) {
       v1::ClientReply reply;
       reply.set_request_id(request.request_id());
-      table->second->Answer(request.data(), &reply);
+      table->second->Answer(request.data(), clock_->WallNow(), &reply);
       question->reply(std::move(reply));
       return;
     }

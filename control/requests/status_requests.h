@@ -6,7 +6,7 @@
 // every event that was accepted before the request.
 //
 // Threading: safe from every thread; replies come on the thread of this class.
-// Ownership: shares each queued publication until it is applied.
+// Ownership: shares each queued publication until it is applied; borrows the clock.
 // Cost:      OnPublication() takes two hash lookups for an event that no rule uses, otherwise a
 //            push under a leaf mutex.  The queue holds at most kMaxQueuedEvents and
 //            kMaxQueuedBytes; events beyond that are dropped, counted and logged.
@@ -25,6 +25,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
+#include "common/clock.h"
 #include "common/mutex.h"
 #include "control/routing/publication_observer.h"
 #include "control/workers/worker_registry.h"
@@ -44,7 +45,7 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   static constexpr size_t kMaxQueuedRequests = 16'384;
 
   // `config` is resolved and checked (config_loader.h).
-  explicit StatusRequests(const v1::Config& config);
+  explicit StatusRequests(const v1::Config& config, const Clock* clock = Clock::Real());
   // Answers waiting requests with UNAVAILABLE.  No other call may be running.
   ~StatusRequests() override;
 
@@ -90,6 +91,8 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   void Perform(const std::unique_ptr<Question>& question);
   void Perform(const std::unique_ptr<Definitions>& definitions);
   void TellDropped();
+
+  const Clock* const clock_;
 
   // The filters in force, read by publishing threads without a lock.  Replaced filters stay in
   // all_filters_ until this object is destroyed, because a thread may still read them.  A reload

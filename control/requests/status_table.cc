@@ -96,10 +96,10 @@ class EntityTable final : public StatusTable {
  public:
   explicit EntityTable(const v1::StatusRequest& request)
       : request_(request),
-        initial_(ToObject(request.initial())),
-        missing_(ToObject(request.missing())),
+        initial_(ToObject(ToTemplates(request.initial()))),
+        missing_(ToTemplates(request.missing())),
         rules_(request.events().begin(), request.events().end()) {
-    if (missing_.empty()) missing_["status"] = "not_found";
+    if (missing_.empty()) missing_.emplace_back("status", StatusExpression("not_found"));
   }
 
   const v1::StatusRequest& request() const override { return request_; }
@@ -128,7 +128,7 @@ class EntityTable final : public StatusTable {
     }
   }
 
-  void Answer(absl::string_view data, v1::ClientReply* reply) const override {
+  void Answer(absl::string_view data, absl::Time now, v1::ClientReply* reply) const override {
     const OrderedJson argument = Argument(data, request_.argument());
     const std::string key = KeyText(argument, request_.kind());
     if (key.empty()) {
@@ -144,7 +144,8 @@ class EntityTable final : public StatusTable {
     answer[request_.argument()] = argument;
     const auto it = entities_.find(key);
     if (it == entities_.end()) {
-      answer.insert(missing_.begin(), missing_.end());
+      const OrderedJson missing = ToObject(missing_, now);
+      answer.insert(missing.begin(), missing.end());
     } else {
       // insert() leaves alone what is there.
       answer.insert(it->second.fields.begin(), it->second.fields.end());
@@ -288,7 +289,7 @@ class EntityTable final : public StatusTable {
 
   const v1::StatusRequest request_;
   const OrderedJson initial_;
-  OrderedJson missing_;
+  std::vector<std::pair<std::string, StatusExpression>> missing_;
   const std::vector<Rule> rules_;
   JsonDocument document_;
   absl::flat_hash_map<std::string, Entity> entities_;
@@ -328,7 +329,7 @@ class RecentTable final : public StatusTable {
     }
   }
 
-  void Answer(absl::string_view data, v1::ClientReply* reply) const override {
+  void Answer(absl::string_view data, absl::Time /*now*/, v1::ClientReply* reply) const override {
     const v1::RecentList& recent = request_.recent();
     std::string wanted;
     std::string text = "{";

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "control/requests/status_expression.h"
 
 namespace fanwire::v1 {
@@ -47,7 +48,7 @@ class StatusTable {
   //   INVALID_REQUEST  the argument is missing, empty, or neither a text nor an integer
   //   LIMIT_EXCEEDED   the answer is longer than kMaxAnswerBytes
   // `data` is the data of the client's request, a JSON object.
-  virtual void Answer(absl::string_view data, v1::ClientReply* reply) const = 0;
+  virtual void Answer(absl::string_view data, absl::Time now, v1::ClientReply* reply) const = 0;
 
   // Number of entities, or of events in the list.
   virtual size_t size() const = 0;

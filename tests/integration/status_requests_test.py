@@ -1,4 +1,6 @@
 """Status requests are answered from published events, with the shipped configuration."""
+import datetime
+
 from harness import Case, eventually, main, shipped_config, token
 from harness.token import SECRET
 
@@ -38,6 +40,15 @@ class StatusRequests(Case):
                 answer = await self.answer(name, request, **{argument: "nobody"})
                 self.assertEqual(answer[argument], "nobody")
                 self.assertEqual(answer["status"], status)
+
+    async def test_unknown_components_and_states_have_the_time_of_the_answer(self):
+        for request, argument, more in [("get_component_status", "component_id", {}),
+                                        ("get_state", "state_path", {"value": None})]:
+            answer = await self.answer("fastblocks", request, **{argument: "nobody"})
+            time = datetime.datetime.fromisoformat(answer.pop("timestamp"))
+            age = datetime.datetime.now(datetime.timezone.utc) - time
+            self.assertLess(abs(age.total_seconds()), 60)
+            self.assertEqual(answer, {argument: "nobody", "status": "not_found", **more})
 
     async def test_a_missing_argument(self):
         for name, request in [("mahavishnu", "get_workflow_status"),
@@ -88,6 +99,19 @@ class StatusRequests(Case):
         await client.send('{"type":"request","event":"get_diagram_status",'
                           '"data":{"diagram_id": 12345678901234567890123456789}}')
         self.assertIn('"diagram_id":12345678901234567890123456789', await client.recv_text())
+
+    async def test_numbers_keep_every_digit_in_lists_and_single_fields(self):
+        for number in ["123456789012345678901234567890", "18446744073709551616"]:
+            state = self.publisher.event("state", "state.changed", service="fastblocks")
+            state.json = ('{"state_path":"n","new_value":%s}' % number).encode()
+            pattern = self.publisher.event("patterns:digits", "pattern.detected", service="akosha")
+            pattern.json = ('{"pattern_type":"digits","n":%s}' % number).encode()
+            self.publisher.publish_batch([state, pattern])
+            for name, request, data in [("fastblocks", "get_state", {"state_path": "n"}),
+                                        ("akosha", "get_patterns", {"category": "digits"})]:
+                client = await self.connect(name)
+                await client.send({"type": "request", "id": "1", "event": request, "data": data})
+                self.assertRegex(await client.recv_text(), f'"(value|n)": ?{number}[,}}]')
 
     async def test_another_services_request_is_unknown(self):
         reply = await self.ask("akosha", "get_workflow_status", workflow_id="w")

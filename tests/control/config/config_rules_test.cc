@@ -214,7 +214,14 @@ TEST(ConfigRulesTest, AServiceIsChecked) {
         "  status_requests: [{request: r, argument: a, feeds: [x], any_of: [y]}]\n",
         "  status_requests: [{request: r, argument: a_id, feeds: [x]}]\n",
         "  status_requests: [{request: r, argument: a, kind: k, any_of: [x]}]\n",
-        "  status_requests: [{request: r, kind: k, recent: {events: [e], list: l}}]\n"}) {
+        "  status_requests: [{request: r, kind: k, recent: {events: [e], list: l}}]\n",
+        "  served_requests: [{any_of: [p]}]\n",
+        "  served_requests: [{request: history}]\n",
+        "  served_requests: [{request: 'a*b'}]\n",
+        "  served_requests: [{request: r}, {request: r}]\n",
+        "  served_requests: [{request: r, any_of: ['']}]\n",
+        "  served_requests: [{request: r, timeout: 0s}]\n",
+        "  served_requests: [{request: r, timeout: 61m}]\n"}) {
     EXPECT_THAT(ServiceFaults(lines), SizeIs(1)) << lines;
   }
 }
@@ -278,6 +285,30 @@ TEST(ConfigRulesTest, AStatusRequestSaysInOneWayWhoMayAsk) {
               IsEmpty());
   EXPECT_THAT(ServiceFaults("  status_requests: [{request: r, argument: pool_id, feeds: [x]}]\n"),
               ElementsAre(HasSubstr("who may subscribe to \"pool:ID\" may ask")));
+}
+
+TEST(ConfigRulesTest, ServedRequestsAreNamesAndPatternsOfTheServicesOwn) {
+  const v1::Config config = LoadGood(
+      "services:\n- name: a\n  port: 1\n  served_requests:\n"
+      "  - {request: get_x, any_of: [p, q], timeout: 2s}\n  - {request: 'get_*'}\n");
+  EXPECT_EQ(config.services(0).served_requests(0).timeout().seconds(), 2);
+  EXPECT_EQ(config.services(0).served_requests(1).timeout().seconds(), 10);
+  EXPECT_THAT(ServiceFaults("  served_requests: [{request: subscribe}]\n"),
+              ElementsAre(AllOf(HasSubstr("served_requests[0].request"),
+                                HasSubstr("is a request that Fanwire itself answers"))));
+}
+
+TEST(ConfigRulesTest, TheTimeOfAnAnswerIsKnownInMissingAlone) {
+  const auto request = [](const std::string& keys) {
+    return ServiceFaults("  status_requests: [{request: r, argument: a, " + keys + "}]\n");
+  };
+  EXPECT_THAT(request("missing: {at: $$now, deep: [{at: $$now}]}"), IsEmpty());
+  for (const char* keys :
+       {"initial: {at: $$now}", "events: [{event: e, key: $a, set: {x: {y: [$$now]}}}]",
+        "events: [{event: e, key: $$now}]",
+        "events: [{event: e, key: $a, append: {list: l, value: $$now}}]"}) {
+    EXPECT_THAT(request(keys), ElementsAre(HasSubstr("$$now is known in missing alone"))) << keys;
+  }
 }
 
 TEST(ConfigRulesTest, TheDefaultServiceMustExistIfItIsNamed) {

@@ -15,6 +15,7 @@
 #include "fanwire/v1/worker.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/fake_clock.h"
 #include "tests/testing/status.h"
 
 namespace fanwire::control {
@@ -60,7 +61,9 @@ PublicationPtr MakePublication(const std::string& event, const std::string& chan
 
 class StatusRequestsTest : public ::testing::Test {
  protected:
-  void Start(const v1::Config& config) { state_ = std::make_unique<StatusRequests>(config); }
+  void Start(const v1::Config& config) {
+    state_ = std::make_unique<StatusRequests>(config, &clock_);
+  }
 
   void Say(const std::string& event, const Json& data, bool mirror = false,
            const std::string& service = "mahavishnu", const std::string& channel = "a:b") {
@@ -89,6 +92,7 @@ class StatusRequestsTest : public ::testing::Test {
     return Json::parse(reply.data());
   }
 
+  FakeClock clock_;
   std::unique_ptr<StatusRequests> state_;
 };
 
@@ -134,6 +138,19 @@ TEST_F(StatusRequestsTest, AnUnknownThingIsNotFound) {
   Start(WithRequests(kPool));
   EXPECT_EQ(Answer("get_pool", {{"pool_id", "p"}}),
             (Json{{"pool_id", "p"}, {"status", "not_found"}}));
+}
+
+TEST_F(StatusRequestsTest, AnUnknownThingMayHaveTheTimeOfTheAnswer) {
+  Start(Shipped());
+  const char* const kFirst = "2026-02-02T02:40:00.000000+00:00";
+  EXPECT_EQ(Answer("get_component_status", {{"component_id", "c"}}, "fastblocks"),
+            (Json{{"component_id", "c"}, {"status", "not_found"}, {"timestamp", kFirst}}));
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(Answer("get_state", {{"state_path", "a.b"}}, "fastblocks"),
+            (Json{{"state_path", "a.b"},
+                  {"value", nullptr},
+                  {"status", "not_found"},
+                  {"timestamp", "2026-02-02T02:40:01.000000+00:00"}}));
 }
 
 TEST_F(StatusRequestsTest, AnUnknownThingHasTheConfiguredAnswer) {
