@@ -60,7 +60,19 @@ class GrpcAdminClient : public AdminClient {
   absl::StatusOr<std::vector<ServiceInfo>> ListServices() override {
     const auto response = Call(&v1::Admin::Stub::ListServices, v1::ListServicesRequest());
     if (!response.ok()) return response.status();
-    return All<ServiceInfo>(response->services());
+    std::vector<ServiceInfo> services = All<ServiceInfo>(response->services());
+    for (const v1::ResponderInfo& responder : response->responders()) {
+      for (ServiceInfo& service : services) {
+        if (service.name != responder.service()) continue;
+        service.responders.push_back(
+            {.id = responder.id(),
+             .requests = {responder.requests().begin(), responder.requests().end()},
+             .outstanding = responder.outstanding(),
+             .max_concurrent = responder.max_concurrent(),
+             .leaving = responder.leaving()});
+      }
+    }
+    return services;
   }
 
   absl::StatusOr<ChannelList> ListChannels(const ChannelQuery& query) override {

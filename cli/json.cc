@@ -65,6 +65,14 @@ Json ToJson(const ServiceInfo& service) {
                          {"auth_required", listener.auth_required},
                          {"error", TextOrNull(listener.error)}});
   }
+  Json responders = Json::array();
+  for (const ResponderInfo& responder : service.responders) {
+    responders.push_back({{"id", responder.id},
+                          {"requests", responder.requests},
+                          {"outstanding", responder.outstanding},
+                          {"max_concurrent", responder.max_concurrent},
+                          {"leaving", responder.leaving}});
+  }
   return {{"name", service.name},
           {"listeners", std::move(listeners)},
           {"max_connections", service.max_connections},
@@ -72,7 +80,8 @@ Json ToJson(const ServiceInfo& service) {
           {"sessions", service.sessions},
           {"subscriptions", service.subscriptions},
           {"channels", service.channels},
-          {"publications", service.publications}};
+          {"publications", service.publications},
+          {"responders", std::move(responders)}};
 }
 
 Json ToJson(const ChannelInfo& channel) {

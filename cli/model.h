@@ -122,6 +122,15 @@ struct ListenerInfo {
   std::string error = {};  // why no worker has it open; empty: one has, or nobody knows
 };
 
+// A process of a service that answers clients' requests.
+struct ResponderInfo {
+  std::string id = {};
+  std::vector<std::string> requests = {};  // exact, or with a last '*'
+  int64_t outstanding = 0;
+  int64_t max_concurrent = 0;
+  bool leaving = false;
+};
+
 struct ServiceInfo {
   std::string name = {};
   std::vector<ListenerInfo> listeners = {};
@@ -131,6 +140,7 @@ struct ServiceInfo {
   int64_t subscriptions = 0;
   int64_t channels = 0;
   int64_t publications = 0;
+  std::vector<ResponderInfo> responders = {};
 };
 
 enum class ChannelSort { kName, kSubscribers, kPublications, kRecent };

@@ -230,7 +230,7 @@ void ServerImpl::MakeParts() {
                                     .forget_dead_after = ToDuration(control.forget_dead_after())},
                                    subscriptions_.get(), receipts_.get(), ledger_.get(), clock_,
                                    timers_.get());
-  retained_ = std::make_unique<StatusRequests>(*config);
+  retained_ = std::make_unique<StatusRequests>(*config, clock_);
   dispatcher_ = std::make_unique<RequestDispatcher>(
       *config, retained_.get(), clock_, timers_.get(),
       [this](uint64_t version, std::shared_ptr<const v1::RegisteredRequests> registered) {
@@ -282,6 +282,7 @@ void ServerImpl::MakeParts() {
   admin_service_ = MakeAdminService({.queries = queries_.get(),
                                      .listings = listings_.get(),
                                      .registry = registry_.get(),
+                                     .dispatcher = dispatcher_.get(),
                                      .ledger = ledger_.get(),
                                      .tools = tools_.get(),
                                      .tail = tail_.get(),
@@ -337,6 +338,7 @@ absl::Status ServerImpl::StartOps() {
                     .engine = engine_.get(),
                     .tail = tail_.get(),
                     .retained = retained_.get(),
+                    .dispatcher = dispatcher_.get(),
                     .services = [this] { return services(); }},
                    sink);
     supervisor_->CollectMetrics(sink);

@@ -73,6 +73,18 @@ Cell ListenersCell(const ServiceInfo& service) {
   return Cell::List(std::move(texts), "  ", std::move(all));
 }
 
+// "mahavishnu-1:4711 (3 of 64): get_x, job_*", for each process.
+std::string RespondersText(const ServiceInfo& service) {
+  std::vector<std::string> texts;
+  for (const ResponderInfo& responder : service.responders) {
+    texts.push_back(absl::StrCat(responder.id.empty() ? "-" : responder.id, " (",
+                                 responder.outstanding, " of ", responder.max_concurrent,
+                                 responder.leaving ? ", leaving" : "",
+                                 "): ", absl::StrJoin(responder.requests, ", ")));
+  }
+  return texts.empty() ? "none" : absl::StrJoin(texts, "  ");
+}
+
 }  // namespace
 
 absl::Status RunServicesList(AdminClient& admin, Output& out) {
@@ -123,7 +135,8 @@ absl::Status RunServicesShow(const std::string& name, AdminClient& admin, Output
              {"messages/s", absl::StrCat(found->message_rate_limit)},
              {"subscriptions", found->subscriptions},
              {"channels", found->channels},
-             {"publications", found->publications}});
+             {"publications", found->publications},
+             {"responders", RespondersText(*found)}});
   NoteClosedPorts(*found, out);
   return absl::OkStatus();
 }

@@ -25,6 +25,7 @@
 #include "control/admin/control_process.h"
 #include "control/config/service_table.h"
 #include "control/processes/worker_processes.h"
+#include "control/requests/request_dispatcher.h"
 #include "control/routing/channel_info.h"
 #include "control/routing/channel_queries.h"
 #include "control/workers/ledger.h"
@@ -139,6 +140,15 @@ class AdminService final : public v1::Admin::CallbackService {
     for (const v1::ServiceConfig& service : in_force.config->services()) {
       ToProto(service, parts_.queries->Counts(service.name()), parts_.ledger->Get(service.name()),
               response->add_services());
+    }
+    for (const RequestDispatcher::ResponderInfo& info : parts_.dispatcher->Responders()) {
+      v1::ResponderInfo* const responder = response->add_responders();
+      responder->set_service(info.service);
+      responder->set_id(info.id);
+      for (const std::string& request : info.requests) responder->add_requests(request);
+      responder->set_outstanding(info.outstanding);
+      responder->set_max_concurrent(info.max_concurrent);
+      responder->set_leaving(info.leaving);
     }
     return Finish(context->DefaultReactor());
   }

@@ -21,6 +21,7 @@ class ControlProcess;
 class ChannelListings;
 class ChannelQueries;
 class Ledger;
+class RequestDispatcher;
 class TailHub;
 class AgentTools;
 class WorkerRegistry;
@@ -29,6 +30,7 @@ struct AdminParts {
   ChannelQueries* queries = nullptr;
   ChannelListings* listings = nullptr;
   WorkerRegistry* registry = nullptr;
+  const RequestDispatcher* dispatcher = nullptr;
   const Ledger* ledger = nullptr;
   AgentTools* tools = nullptr;
   TailHub* tail = nullptr;

@@ -6,6 +6,8 @@
 #include "control/admin/tail.h"
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
+#include "control/requests/request_dispatcher.h"
+#include "control/requests/served_answer.h"
 #include "control/requests/status_requests.h"
 #include "control/routing/channel_queries.h"
 #include "control/routing/publish_counts.h"
@@ -87,6 +89,33 @@ void CollectService(const ServiceSpec& service, const PublishCounts& published,
              ToDouble(delivered.difference()), labels);
 }
 
+void CollectServed(const std::string& service, const RequestDispatcher::Counts& counts,
+                   MetricSink& sink) {
+  const MetricLabels labels = {{"service", service}};
+  sink.Gauge("fanwire_control_responders", "Processes that answer requests of the service.",
+             ToDouble(counts.responders), labels);
+  sink.Gauge("fanwire_control_served_open", "Requests under way to responders or waiting for one.",
+             ToDouble(counts.open), labels);
+  sink.Gauge("fanwire_control_served_waiting", "Requests that wait for a responder with room.",
+             ToDouble(counts.waiting), labels);
+  for (size_t i = 0; i < kServedResults; ++i) {
+    MetricLabels with_result = labels;
+    with_result.emplace_back("result", std::string(ServedResultName(static_cast<ServedResult>(i))));
+    sink.Counter("fanwire_control_served_requests_total",
+                 "Requests that the service answers itself, by how they ended.",
+                 ToDouble(counts.by_result[i]), with_result);
+  }
+  sink.Distribution("fanwire_control_served_duration_seconds",
+                    "Of requests answered: from control's receipt until the answer.",
+                    counts.seconds, labels);
+  sink.Counter("fanwire_control_served_given_again_total",
+               "Requests given to another responder, because one died or was unavailable.",
+               ToDouble(counts.given_again), labels);
+  sink.Counter("fanwire_control_served_ignored_answers_total",
+               "Answers to no request that was under way.", ToDouble(counts.ignored_answers),
+               labels);
+}
+
 void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
   const MetricLabels labels = {{"worker", worker.id()}};
   sink.Gauge("fanwire_control_worker_ready", "Whether the worker serves and has caught up.",
@@ -134,6 +163,7 @@ void CollectControl(const MetricsParts& parts, MetricSink& sink) {
       published.refused.Add(std::exchange(elsewhere, {}));
     }
     CollectService(*service, published, parts.ledger->Get(service->name), sink);
+    CollectServed(service->name, parts.dispatcher->CountsOf(service->name), sink);
     sink.Gauge("fanwire_control_service_reachable",
                "Whether each port of the service is open in a worker.",
                ServiceReach::Of(service->name, workers).open ? 1 : 0, {{"service", service->name}});

@@ -13,6 +13,7 @@ namespace fanwire::control {
 class ChannelQueries;
 class Engine;
 class Ledger;
+class RequestDispatcher;
 class StatusRequests;
 class ServiceTable;
 class TailHub;
@@ -25,6 +26,7 @@ struct MetricsParts {
   const Engine* engine = nullptr;
   const TailHub* tail = nullptr;
   const StatusRequests* retained = nullptr;
+  const RequestDispatcher* dispatcher = nullptr;
   std::function<std::shared_ptr<const ServiceTable>()> services;
 };
 

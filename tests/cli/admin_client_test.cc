@@ -93,6 +93,14 @@ TEST_F(AdminClientTest, ServicesWithTheirListeners) {
   listener->set_dialect(v1::DIALECT_SESSION_BUDDY);
   listener->set_tls(true);
   listener->set_auth_required(true);
+  v1::ResponderInfo* responder = response.add_responders();
+  responder->set_service("session-buddy");
+  responder->set_id("buddy:7");
+  responder->add_requests("get_x");
+  responder->set_outstanding(5);
+  responder->set_max_concurrent(6);
+  responder->set_leaving(true);
+  response.add_responders()->set_service("removed");
   control_.Answer(response);
   const auto services = client_->ListServices();
   ASSERT_OK(services);
@@ -111,6 +119,12 @@ TEST_F(AdminClientTest, ServicesWithTheirListeners) {
   EXPECT_EQ(got.listeners[0].dialect, "session_buddy");
   EXPECT_TRUE(got.listeners[0].tls);
   EXPECT_TRUE(got.listeners[0].auth_required);
+  ASSERT_THAT(got.responders, SizeIs(1));
+  EXPECT_EQ(got.responders[0].id, "buddy:7");
+  EXPECT_EQ(got.responders[0].requests, std::vector<std::string>{"get_x"});
+  EXPECT_EQ(got.responders[0].outstanding, 5);
+  EXPECT_EQ(got.responders[0].max_concurrent, 6);
+  EXPECT_TRUE(got.responders[0].leaving);
 }
 
 // A page of channels named "c<from>", "c<from + 1>" …

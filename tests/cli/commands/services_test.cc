@@ -25,7 +25,12 @@ class ServicesTest : public testing::Test {
          .sessions = 3,
          .subscriptions = 4,
          .channels = 5,
-         .publications = 6}};
+         .publications = 6,
+         .responders = {{.id = "buddy:7",
+                         .requests = {"get_x", "job_*"},
+                         .outstanding = 2,
+                         .max_concurrent = 64},
+                        {.requests = {"y"}, .max_concurrent = 1, .leaving = true}}}};
     wsctl_.admin.workers.workers = {
         {.id = "worker-0",
          .state = "ready",
@@ -54,7 +59,11 @@ TEST_F(ServicesTest, ListAsJson) {
                 {"host": "::1", "port": 8688, "dialect": "common", "tls": true,
                  "auth_required": true, "error": null}],
                 "max_connections": 1000, "message_rate_limit": 100.0, "sessions": 3,
-                "subscriptions": 4, "channels": 5, "publications": 6}])"));
+                "subscriptions": 4, "channels": 5, "publications": 6, "responders": [
+                {"id": "buddy:7", "requests": ["get_x", "job_*"], "outstanding": 2,
+                 "max_concurrent": 64, "leaving": false},
+                {"id": "", "requests": ["y"], "outstanding": 0, "max_concurrent": 1,
+                 "leaving": true}]}])"));
 }
 
 TEST_F(ServicesTest, OneServiceForPeopleAndAsJson) {
@@ -67,7 +76,8 @@ TEST_F(ServicesTest, OneServiceForPeopleAndAsJson) {
             "messages/s       100\n"
             "subscriptions    4\n"
             "channels         5\n"
-            "publications     6\n");
+            "publications     6\n"
+            "responders       buddy:7 (2 of 64): get_x, job_*  - (0 of 1, leaving): y\n");
   const Outcome json = wsctl_.Run({"services", "show", "session-buddy", "--output", "json"});
   EXPECT_EQ(nlohmann::json::array({nlohmann::json::parse(json.out)}),
             nlohmann::json::parse(wsctl_.Run({"services", "list", "--output", "json"}).out));

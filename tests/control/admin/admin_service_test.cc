@@ -16,10 +16,13 @@
 #include "common/version.h"
 #include "control/admin/channel_listings.h"
 #include "control/admin/tail.h"
+#include "control/requests/request_dispatcher.h"
+#include "control/requests/status_requests.h"
 #include "control/routing/channel_info.h"
 #include "fanwire/v1/admin.grpc.pb.h"
 #include "tests/control/admin/admin_fixture.h"
 #include "tests/fakes/fake_control_process.h"
+#include "tests/fakes/fake_responder.h"
 #include "tests/testing/wait_for.h"
 
 namespace fanwire::control {
@@ -45,6 +48,7 @@ class AdminServiceTest : public AdminFixture {
     service_ = MakeAdminService({.queries = routing_->queries.get(),
                                  .listings = &listings_,
                                  .registry = &registry_,
+                                 .dispatcher = &dispatcher_,
                                  .ledger = &ledger_,
                                  .tools = tools_.get(),
                                  .tail = &tail_,
@@ -110,6 +114,8 @@ class AdminServiceTest : public AdminFixture {
 
   ChannelListings listings_{routing_->queries.get(), &clock_};
   TailHub tail_{&clock_, &timers_, /*max_queued_bytes=*/256 << 10};
+  StatusRequests retained_{*config_};
+  RequestDispatcher dispatcher_{*config_, &retained_, &clock_, &timers_, [](uint64_t, auto) {}};
   FakeControlProcess host_;
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
@@ -229,6 +235,32 @@ TEST_F(AdminServiceTest, ListsServicesInTheirOrderWithTheirListeners) {
   EXPECT_EQ(akosha.listeners(0).host(), "127.0.0.1");
   EXPECT_EQ(akosha.listeners(0).port(), 8692u);
   EXPECT_EQ(response->services(2).listeners(0).dialect(), v1::DIALECT_SESSION_BUDDY);
+}
+
+TEST_F(AdminServiceTest, ListsTheProcessesThatAnswerRequests) {
+  v1::ResponderHello hello;
+  hello.set_service("akosha");
+  hello.set_responder_id("akosha-1:7");
+  hello.set_max_concurrent(5);
+  hello.add_requests("get_x");
+  hello.add_requests("job_*");
+  const auto number = dispatcher_.Join(hello, std::make_shared<FakeResponder>());
+  ASSERT_OK(number);
+  v1::ClientRequest request;
+  request.set_service("akosha");
+  request.set_request("job_1");
+  dispatcher_.Handle(1, request, [](auto) {});
+  dispatcher_.OnGoAway(*number, "bye");
+  const auto response = Call(&v1::Admin::Stub::ListServices, v1::ListServicesRequest());
+  ASSERT_OK(response);
+  ASSERT_EQ(response->responders_size(), 1);
+  const v1::ResponderInfo& responder = response->responders(0);
+  EXPECT_EQ(responder.service(), "akosha");
+  EXPECT_EQ(responder.id(), "akosha-1:7");
+  EXPECT_THAT(responder.requests(), ElementsAre("get_x", "job_*"));
+  EXPECT_EQ(responder.outstanding(), 1);
+  EXPECT_EQ(responder.max_concurrent(), 5);
+  EXPECT_TRUE(responder.leaving());
 }
 
 TEST_F(AdminServiceTest, TheLedgerTellsWhatIsMissing) {

@@ -6,9 +6,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "control/admin/tail.h"
+#include "control/requests/request_dispatcher.h"
 #include "control/requests/status_requests.h"
+#include "fanwire/v1/publish.pb.h"
+#include "fanwire/v1/worker.pb.h"
 #include "proto/policies.h"
 #include "tests/control/admin/admin_fixture.h"
+#include "tests/fakes/fake_responder.h"
 
 namespace fanwire::control {
 
@@ -62,6 +66,7 @@ class ControlMetricsTest : public AdminFixture {
                     .engine = engine_.get(),
                     .tail = &tail_,
                     .retained = &retained_,
+                    .dispatcher = &dispatcher_,
                     .services = [this] { return services_; }},
                    sink);
     return sink;
@@ -69,7 +74,45 @@ class ControlMetricsTest : public AdminFixture {
 
   TailHub tail_{&clock_, &timers_};
   StatusRequests retained_{*config_};
+  RequestDispatcher dispatcher_{*config_, &retained_, &clock_, &timers_, [](uint64_t, auto) {}};
 };
+
+TEST_F(ControlMetricsTest, RequestsThatAServiceAnswersAreCounted) {
+  v1::ResponderHello hello;
+  hello.set_service("mahavishnu");
+  hello.set_max_concurrent(2);
+  hello.add_requests("get_x");
+  const auto responder = std::make_shared<FakeResponder>();
+  const auto number = dispatcher_.Join(hello, responder);
+  ASSERT_OK(number);
+  v1::ClientRequest request;
+  request.set_service("mahavishnu");
+  request.set_request("get_x");
+  for (int i = 0; i < 4; ++i) {
+    request.set_request_id(static_cast<uint64_t>(i));
+    dispatcher_.Handle(1, request, [](auto) {});
+  }
+  const uint64_t id = responder->Take();
+  dispatcher_.OnAnswer(*number, id, {.json = "{}"});
+  dispatcher_.OnAnswer(*number, id, {.json = "{}"});
+  const auto of = [samples = Collect().samples](const std::string& name,
+                                                const std::string& service = "mahavishnu") {
+    return samples.at(absl::StrCat("fanwire_control_", name, " service=", service));
+  };
+  EXPECT_EQ(of("responders"), 1);
+  EXPECT_EQ(of("responders", "akosha"), 0);
+  EXPECT_EQ(of("served_open"), 3);
+  EXPECT_EQ(of("served_waiting"), 1);
+  EXPECT_EQ(of("served_duration_seconds"), 1);
+  EXPECT_EQ(of("served_ignored_answers_total"), 1);
+  EXPECT_EQ(of("served_given_again_total"), 0);
+  EXPECT_THAT(Collect().samples,
+              Contains(Pair(
+                  "fanwire_control_served_requests_total service=mahavishnu result=answered", 1)));
+  EXPECT_THAT(
+      Collect().samples,
+      Contains(Pair("fanwire_control_served_requests_total service=mahavishnu result=late", 0)));
+}
 
 TEST_F(ControlMetricsTest, WhatEachServicePublishedIsCounted) {
   ASSERT_OK(Publish("mahavishnu", "workflow:1", "workflow.started"));  // with a mirror
