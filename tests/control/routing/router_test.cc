@@ -624,7 +624,7 @@ TEST_F(RouterTest, ARefusedEventIsWaitedForByNobody) {
 
 // ------------------------------------------------------------------------------- observers
 
-class Watcher final : public PublicationObserver {
+class PublicationWatcher final : public PublicationObserver {
  public:
   void OnPublication(const ObservedPublication& observed) override {
     seen.push_back(absl::StrCat(observed.service, "/", observed.channel, "#",
@@ -635,7 +635,7 @@ class Watcher final : public PublicationObserver {
 
 TEST_F(RouterTest, ObserversSeeEveryCopyUntilTheyAreRemoved) {
   Use(kMirrors);
-  Watcher watcher;
+  PublicationWatcher watcher;
   routing_->router->AddObserver(&watcher);
   Publish(MakeEvent("x", R"({"worker":"w"})"));
   Publish(MakeEvent("x", "[]"));
