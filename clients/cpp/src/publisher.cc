@@ -425,7 +425,10 @@ bool Publisher::Core::MakeMessage(OutMessage* message) {
   {
     MutexLock lock(&mu_);
     if (going_away_.has_value()) return false;
-    const size_t most = events_alone_ > 0 ? 1 : credit_;  // without a receipt
+    // So many may be without a receipt.
+    const size_t most = events_alone_ > 0
+                            ? 1
+                            : std::min(credit_, std::max<size_t>(options_.max_in_flight_events, 1));
     if (buffer_.in_flight() < most) {
       // Of a full buffer something must be left to be dropped.
       const size_t part = options_.when_full == WhenFull::kDropOldest ? 2 : 1;

@@ -238,6 +238,21 @@ TEST_F(PublisherTest, NoMoreThanTheCreditIsWithoutAReceipt) {
   EXPECT_EQ(control_.most_without_receipt(), 4U);
 }
 
+TEST_F(PublisherTest, APublisherMayLimitWhatIsWithoutAReceipt) {
+  control_.Set({.hold_receipts = true});
+  PublisherOptions options = Options();
+  options.max_in_flight_events = 5;
+  Publisher publisher(options);
+  PublishNumbers(&publisher, 0, 40);
+  ASSERT_TRUE(WaitFor([&] { return control_.items() == 5; }));
+  EXPECT_EQ(publisher.Flush(milliseconds(20)).code(), Code::kDeadlineExceeded);
+  EXPECT_EQ(control_.items(), 5U);
+  control_.Set({});
+  ASSERT_EQ(publisher.Flush(kLong), Status());
+  EXPECT_EQ(Numbers(), UpTo(40));
+  EXPECT_EQ(control_.most_without_receipt(), 5U);
+}
+
 TEST_F(PublisherTest, ReceiptsMayComeInAnyOrder) {
   control_.Set({.hold_receipts = true, .reverse_receipts = true});
   Publisher publisher(Options());

@@ -42,6 +42,10 @@ struct PublisherOptions {
   // a single one is larger, so many bytes.
   size_t max_batch_events = 256;
   size_t max_batch_bytes = size_t{256} << 10;
+  // So many events may be sent and have no receipt yet; control's credit (10,000) limits them too.
+  // Enough where control is near.  More only help where a round trip takes milliseconds: what is
+  // under way falls out of the processors' caches.
+  size_t max_in_flight_events = 2'048;
 
   ReceiptLevel receipt_level = ReceiptLevel::kAccepted;
   // For kWritten: after this time the receipt comes with the counts reached.
