@@ -201,11 +201,12 @@ int main(int argc, char** argv) {
   CLI::App app{"Publishes as fast as control accepts, and prints what that cost"};
   app.add_option("--server", options.load.server, "control's gRPC address")->required();
   app.add_option("--service", options.service, "declared service")->capture_default_str();
-  app.add_option("--kind", options.load.kind, "unary, batch or stream")
+  app.add_option("--kind", options.load.kind, "unary, batch, stream or library")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, PublishKind>{{"unary", PublishKind::kUnary},
                                              {"batch", PublishKind::kBatch},
-                                             {"stream", PublishKind::kStream}}));
+                                             {"stream", PublishKind::kStream},
+                                             {"library", PublishKind::kLibrary}}));
   app.add_option("--in-flight", options.load.in_flight, "calls, or messages of each stream")
       ->check(CLI::Range(1, 10000));
   app.add_option("--batch", options.load.batch, "events of a batch or a stream's message")

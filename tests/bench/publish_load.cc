@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "fanwire/publisher.h"
 #include "fanwire/v1/publish.grpc.pb.h"
 #include "tests/bench/process_stats.h"
 #include "tests/bench/publisher.h"
@@ -287,6 +288,75 @@ class StreamLoad final : public PublishLoad {
   std::vector<std::unique_ptr<Stream>> streams_;
 };
 
+// The C++ library, used as a service uses it: a thread that publishes.
+class LibraryLoad final : public PublishLoad {
+ public:
+  LibraryLoad(const PublishLoadOptions& options, EventSource* source, PublishTally* tally)
+      : source_(source),
+        tally_(tally),
+        publisher_(client::PublisherOptions{
+            .target = options.server,
+            // Publishing is faster than control: the buffer is always full, so it is a small one.
+            .max_buffered_events = 2 * InFlight(options),
+            .max_batch_events = static_cast<size_t>(options.batch),
+            .max_in_flight_events = InFlight(options),
+            .receipt_level = static_cast<client::ReceiptLevel>(options.level)}) {
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~LibraryLoad() override { Wait(); }
+
+  void Wait() override {
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  static size_t InFlight(const PublishLoadOptions& options) {
+    return static_cast<size_t>(options.batch) * static_cast<size_t>(options.in_flight);
+  }
+
+  // How many events share a look at the clock.
+  static constexpr int64_t kTogether = 64;
+
+  void Run() {
+    int64_t first = 0;
+    while (const int64_t events = source_->Take(kTogether, &first)) {
+      const int64_t started = MonotonicNs();
+      for (int64_t i = 0; i < events; ++i) {
+        const client::Status status = publisher_.Publish(
+            source_->Get(first + i),
+            [this, started](const client::Receipt& receipt) { Count(started, receipt); });
+        if (!status.ok()) return Fail(status);
+      }
+    }
+    const client::Status status = publisher_.Close(std::chrono::minutes(1));
+    if (!status.ok()) return Fail(status);
+    if (accepted_ > 0) tally_->Accept(accepted_, MonotonicNs() - started_);
+  }
+
+  void Fail(const client::Status& status) {
+    tally_->Refuse(status.message());
+    source_->Stop();
+  }
+
+  // Runs on the publisher's thread.
+  void Count(int64_t started, const client::Receipt& receipt) {
+    if (!receipt.ok()) return Fail(receipt.status);
+    if (started != started_ && accepted_ > 0) {
+      tally_->Accept(accepted_, MonotonicNs() - started_);
+      accepted_ = 0;
+    }
+    started_ = started;
+    ++accepted_;
+  }
+
+  EventSource* const source_;
+  PublishTally* const tally_;
+  client::Publisher publisher_;
+  int64_t started_ = 0;   // of the last receipts, not counted yet
+  int64_t accepted_ = 0;  // how many of them
+  std::thread thread_;
+};
+
 }  // namespace
 
 EventSource::EventSource(std::string service, const std::string& prefix, int64_t channels,
@@ -314,6 +384,14 @@ void EventSource::Fill(int64_t number, v1::Event* event) const {
   event->set_event("bench.event");
   event->set_json(payload_);
   event->set_skip_history(skip_history_);
+}
+
+client::Event EventSource::Get(int64_t number) const {
+  return {.service = service_,
+          .channel = channels_[static_cast<size_t>(number) % channels_.size()],
+          .event = "bench.event",
+          .json = payload_,
+          .skip_history = skip_history_};
 }
 
 void PublishTally::Accept(int64_t events, int64_t nanoseconds) {
@@ -348,6 +426,9 @@ std::unique_ptr<PublishLoad> MakePublishLoad(const PublishLoadOptions& options, 
                                              PublishTally* tally) {
   if (options.kind == PublishKind::kStream) {
     return std::make_unique<StreamLoad>(options, source, tally);
+  }
+  if (options.kind == PublishKind::kLibrary) {
+    return std::make_unique<LibraryLoad>(options, source, tally);
   }
   return std::make_unique<CallLoad>(options, source, tally);
 }

@@ -21,6 +21,7 @@
 
 #include "absl/strings/string_view.h"
 #include "common/mutex.h"
+#include "fanwire/event.h"
 #include "tests/bench/histogram.h"
 
 namespace fanwire::v1 {
@@ -46,6 +47,8 @@ class EventSource {
   // Takes up to `wanted` events; returns how many, 0 at the end, and the number of the first.
   int64_t Take(int64_t wanted, int64_t* first);
   void Fill(int64_t number, v1::Event* event) const;
+  // The same for the C++ library; borrows the source.
+  client::Event Get(int64_t number) const;
 
  private:
   const std::string service_;
@@ -80,7 +83,12 @@ class PublishTally {
   Histogram latency_ ABSL_GUARDED_BY(mu_);
 };
 
-enum class PublishKind { kUnary, kBatch, kStream };
+enum class PublishKind {
+  kUnary,
+  kBatch,
+  kStream,
+  kLibrary,  // the C++ library, with a callback for each receipt; batches are its own
+};
 
 struct PublishLoadOptions {
   std::string server;

@@ -308,6 +308,10 @@ class Plan:
                 [case("no interest", "stream", 1000, *stream, "--streams", 4, history=4),
                  case("interest", "stream", 1000, *stream, "--streams", 4, history=4,
                       interest=True)])
+        add("publish_cpp", "C++ library, a callback for each receipt, full histories of 4",
+            [case(channels_of(n), "library", n, *stream, history=4)
+             for n in (1, 1000)],
+            rounds=self.goal_rounds)
         add("publish_history", f"{what}, 100 channels",
             [case(f"full histories of {n:,}" if n else "no history", "stream", 100, *stream,
                   history=n) for n in (0, 100, 1000)])
