@@ -140,15 +140,18 @@ class Walk {
 
   void CheckElements(const simdjson::dom::element& value, const Catalog::Key& element,
                      const Step* at) {
+    // The loops need an object and a list of their own: value_unsafe() refers to a temporary.
     if (value.is_object()) {
-      for (const simdjson::dom::key_value_pair member : value.get_object().value_unsafe()) {
+      const simdjson::dom::object object = value.get_object().value_unsafe();
+      for (const simdjson::dom::key_value_pair member : object) {
         const Step step{.around = at, .key = ToAbsl(member.key), .index = 0};
         CheckValue(member.value, element, &step);
       }
       return;
     }
     Step step{.around = at, .key = {}, .index = 0};
-    for (const simdjson::dom::element item : value.get_array().value_unsafe()) {
+    const simdjson::dom::array array = value.get_array().value_unsafe();
+    for (const simdjson::dom::element item : array) {
       CheckValue(item, element, &step);
       ++step.index;
     }
