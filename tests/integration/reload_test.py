@@ -121,8 +121,8 @@ class Reload(Case):
         await client.subscribe("kept:port")
         with taken_port() as taken:
             error = self.reload_onto(taken)
-        self.assertRegex(error, rf"refused by worker-\d: .*:{taken}: .*the configuration before "
-                                r"stays, as version \d+")
+        self.assertRegex(error, rf"refused by worker-\d: .*:{taken}: .*the previous "
+                                r"configuration stays in force, as version \d+")
         self.assertEqual(await self.max_channels(), 5)
         self.publish("kept:port")
         await client.event("test.event")
