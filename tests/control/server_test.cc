@@ -462,9 +462,9 @@ TEST_F(ServerTest, WhatAWorkerRefusesIsTakenBackEverywhere) {
     worker->Ack(again);
   }
   reload.join();
-  EXPECT_THAT(response,
-              StatusIs(kPrecondition, HasSubstr("refused by worker-0: port 18691: taken; the "
-                                                "configuration before stays, as version 3")));
+  EXPECT_THAT(response, StatusIs(kPrecondition,
+                                 HasSubstr("refused by worker-0: port 18691: taken; the previous "
+                                           "configuration stays in force, as version 3")));
   EXPECT_EQ(ConfigInForce(), before);
   EXPECT_OK(Publish(json));
   EXPECT_THAT(Publish("{}", "b"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"b\"")));

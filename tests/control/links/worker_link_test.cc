@@ -445,7 +445,7 @@ TEST_F(WorkerLinkTest, AStreamThatBreaksEndsTheLinkAndFreesItsQueue) {
   worker_->Complete(/*ok=*/false);
   EXPECT_TRUE(worker_->finished());
   EXPECT_THAT(worker_->finish_status(),
-              StatusIs(absl::StatusCode::kUnavailable, "the worker's stream broke"));
+              StatusIs(absl::StatusCode::kUnavailable, "the stream to the worker broke"));
   EXPECT_TRUE(link_->closed());
   EXPECT_EQ(link_->stats().queued_items, 0);
   EXPECT_EQ(link_->stats().queued_bytes, 0);

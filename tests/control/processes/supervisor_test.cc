@@ -302,7 +302,8 @@ TEST_F(SupervisorTest, StopEndsARestart) {
   EXPECT_OK(Restart());
   supervisor_->BeginStop(30 * kSecond);
   supervisor_->Step();
-  EXPECT_THAT(finished_, ElementsAre(StatusIs(absl::StatusCode::kUnavailable, HasSubstr("stops"))));
+  EXPECT_THAT(finished_,
+              ElementsAre(StatusIs(absl::StatusCode::kUnavailable, HasSubstr("is stopping"))));
   Exit(0);
   Exit(1);
   EXPECT_TRUE(supervisor_->stopped());
