@@ -57,6 +57,8 @@ class Reader:
                 self.events.append((frame["data"]["n"], frame["id"]))
 
     async def _fill(self, skipped):
+        if skipped["to"] == 0:  # a new epoch, of which nothing has been missed yet
+            return
         reply = await self.client.request("history", {
             "channel": self.channel, "limit": 1000,
             "since": {"epoch": skipped["epoch"], "offset": skipped["from"] - 1}})
