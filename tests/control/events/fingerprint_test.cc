@@ -15,8 +15,8 @@ TEST(FingerprintTest, TheOrderOfMembersDoesNotCountInATypedPayload) {
       R"({"a":1,"b":{"c":"x","d":[1,2,{"e":null,"f":true}]},"g":"}\",{"})",
       R"({"b":{"d":[1,2,{"f":true,"e":null}],"c":"x"},"g":"}\",{","a":1})",
       R"({"g":"}\",{","a":1,"b":{"c":"x","d":[1,2,{"f":true,"e":null}]}})",
-      "{ \"g\" : \"}\\\",{\",\n\"a\":1 ,\t\"b\":{\"c\":\"x\",\"d\":[ 1 , 2,{\"f\":true,\"e\":null} "
-      "] } }",
+      R"({ "g" : "}\",{",
+"a":1 ,   "b":{"c":"x","d":[ 1 , 2,{"f":true,"e":null} ] } })",
   };
   for (const char* json : same) EXPECT_EQ(JsonFingerprint(json), JsonFingerprint(same[0])) << json;
 }
