@@ -18,7 +18,9 @@ async def in_thread(function, *arguments):
 class Publishing(Case):
     @classmethod
     def config(cls):
-        return small_config(service(), limits={"max_batch": 100, "max_event_bytes": 1000})
+        # The subscriber reads only after everything is published: it must not count as slow.
+        return small_config(service(), limits={"max_batch": 100, "max_event_bytes": 1000,
+                                               "session_backlog_bytes": "16MiB"})
 
     async def test_the_lines_of_the_readme_publish(self):
         client = await self.connect()
