@@ -7,11 +7,12 @@ usage() {
 Usage: tests/run.sh [--full]
 
 Runs all unit and integration tests in a release build and in a build with AddressSanitizer and
-UBSan, and each fuzz target of the second on its corpus and for 15 seconds.  Takes less than 30
-minutes on two cores.
+UBSan (there without the tests of clients in other languages), and each fuzz target of the second on
+its corpus and for 15 seconds.  Takes less than 30 minutes on two cores.
 
-  --full   also runs ThreadSanitizer, clang-tidy, line coverage of each folder, the benchmarks, and
-           deploy/run.sh and tests/run.sh in a bare Debian 12 made with debootstrap (needs root)
+  --full   runs all tests in both builds, and also ThreadSanitizer, clang-tidy, line coverage of each
+           folder, the benchmarks, and deploy/run.sh and tests/run.sh in a bare Debian 12 made with
+           debootstrap (needs root)
   --help   prints this help
 
 The last line is "N passed, N failed".  Exits with 0 only if nothing failed.
@@ -129,10 +130,13 @@ if built release -DFANWIRE_BENCH=$bench; then
   say "Tests: release"
   run_tests release
 fi
-# The sanitized build skips the tests that only check scripts and run none of our C++ code.
+# The sanitized build skips the tests that only check scripts and run none of our C++ code; without
+# --full also those of the clients and libraries in other languages.
+skipped=scripts
+$full || skipped='scripts|clients'
 if built asan -DFANWIRE_BENCH=OFF; then
   say "Tests: AddressSanitizer and UBSan"
-  run_tests asan -LE scripts
+  run_tests asan -LE "$skipped"
   mapfile -t targets < <(basename -a -s _fuzz.cc tests/fuzz/*_fuzz.cc)
   step_fuzz "${targets[@]}"
 fi
