@@ -16,6 +16,8 @@ struct Large {
   char bytes[64] = {};
 };
 
+using ::testing::DescribeMatcher;
+using ::testing::HasSubstr;
 using ::testing::PrintToString;
 
 TEST(StatusMatchersTest, AFailureShowsTheStatusAndNotTheBytes) {
@@ -29,6 +31,16 @@ TEST(StatusMatchersTest, AMatcherExplainsWhatItFound) {
   ::testing::StringMatchResultListener listener;
   EXPECT_FALSE(::testing::ExplainMatchResult(IsOk(), failed, &listener));
   EXPECT_EQ(listener.str(), "UNAVAILABLE: gone");
+}
+
+TEST(StatusMatchersTest, AFailureNamesTheExpectedCodeAndMessage) {
+  const auto matcher = StatusIs(absl::StatusCode::kNotFound, HasSubstr("no channel"));
+  EXPECT_EQ(DescribeMatcher<absl::Status>(matcher),
+            "is NOT_FOUND with a message that has substring \"no channel\"");
+  EXPECT_EQ(DescribeMatcher<absl::StatusOr<Large>>(matcher, /*negation=*/true),
+            "is not NOT_FOUND, or has a message that has no substring \"no channel\"");
+  EXPECT_EQ(DescribeMatcher<absl::Status>(StatusIs(absl::StatusCode::kAborted, "gone")),
+            "is ABORTED with a message that is equal to \"gone\"");
 }
 
 }  // namespace

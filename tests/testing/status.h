@@ -2,10 +2,12 @@
 #pragma once
 
 #include <ostream>
+#include <string>
 
 #include "absl/base/config.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -39,7 +41,10 @@ MATCHER(IsOk, "is OK") {
 }
 
 // StatusIs(absl::StatusCode::kNotFound, HasSubstr("no such")).
-MATCHER_P2(StatusIs, code, message, "") {
+MATCHER_P2(StatusIs, code, message,
+           absl::StrCat(negation ? "is not " : "is ", absl::StatusCodeToString(code),
+                        negation ? ", or has a message that " : " with a message that ",
+                        ::testing::DescribeMatcher<std::string>(message, negation))) {
   *result_listener << StatusOf(arg).ToString();
   return StatusOf(arg).code() == code &&
          ::testing::Matches(message)(std::string(StatusOf(arg).message()));
