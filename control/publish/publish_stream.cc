@@ -144,6 +144,7 @@ class PublishStreams::Call final
   bool reading_over_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  bool order_ended_ ABSL_GUARDED_BY(mu_) = false;  // order_.End() was called, or is about to be
   bool done_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mu_);
 
@@ -360,7 +361,7 @@ void PublishStreams::Call::End(const absl::Status& status) {
 }
 
 void PublishStreams::Call::Write() {
-  bool write = false, finish = false;
+  bool write = false, finish = false, end_order = false;
   absl::Status status;
   {
     MutexLock lock(&mu_);
@@ -383,8 +384,13 @@ void PublishStreams::Call::Write() {
     writing_ = write;
     finished_ = finish;
     status = status_;
+    // A publisher that went away may still have a message being read here; nobody is told its end.
+    end_order = finish && !absl::IsCancelled(status);
+    order_ended_ = order_ended_ || end_order;
   }
   if (write) StartWrite(&response_);
+  // First, so that the publisher that is told the end may begin its next stream at once.
+  if (end_order) order_.End();
   if (finish) Finish(ToGrpcStatus(status));
 }
 
@@ -411,8 +417,12 @@ void PublishStreams::Call::OnWriteDone(bool ok) {
 
 void PublishStreams::Call::OnDone() {
   owner_->Remove(this);
-  order_.End();
-  bool over = false;
+  bool end_order = false, over = false;
+  {
+    MutexLock lock(&mu_);
+    end_order = !std::exchange(order_ended_, true);
+  }
+  if (end_order) order_.End();
   {
     MutexLock lock(&mu_);
     done_ = true;

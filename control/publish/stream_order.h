@@ -30,7 +30,8 @@ class StreamOrder {
   // known of it.
   //   RESOURCE_EXHAUSTED  too many publishers have an open stream
   absl::StatusOr<uint64_t> Begin(const std::string& publisher_id);
-  // The stream ended.  What it has in flight can still be settled.
+  // The stream ended, and takes no more seqs.  What it has in flight can still be settled.  Call it
+  // once.
   void End();
 
   // Whether the publisher has a publisher_id.  Take() and Settle() are only of use then.
