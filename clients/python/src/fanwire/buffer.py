@@ -1,10 +1,11 @@
 """Buffer holds the events of one publisher that have no receipt yet, and gives each its outcome.
 
-Threading: safe from every thread; one lock.  Callbacks run outside the lock.
+Threading: safe from every thread; one lock.  Callbacks run outside the lock.  A signal handler or
+           __del__ may interrupt a thread that holds the lock, and publish: see _put_later().
 Cost:      what an event costs is in put() and settle(); the rest is per message.
 """
+import _thread
 import collections
-import logging
 import math
 import threading
 import time
@@ -14,10 +15,11 @@ import grpc
 
 from fanwire import encoding
 from fanwire.errors import (BufferFull, EventDropped, EventRefused, PublisherClosed,
-                            ReceiptTimeout)
+                            PublisherError, ReceiptTimeout)
 from fanwire.receipt import PendingReceipt, wake
+from fanwire.safe_log import SafeLog
 
-log = logging.getLogger("fanwire.publisher")
+log = SafeLog("fanwire.publisher")
 
 CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
@@ -37,21 +39,23 @@ class Buffer:
         self._id_prefix = str(uuid.uuid4())[:24].encode()
         self._make_locks()
         self._started = False
+        self._thread = None          # that connects and reads, and runs callbacks
         self._closed = ""            # why nothing is taken any more
         self._sender_waits = None    # the connection whose sender waits for _work
         self._next_seq = 1
         self._unsent = collections.deque()
         self._sent = {}              # seq -> PendingReceipt
         self._dropped = []           # whose callbacks have not run yet
-        self._pending = 0            # events in the buffer: both of them
+        self._late = set()           # PendingReceipts of _put_later(), not in the buffer yet
+        self._pending = 0            # events in the buffer: _unsent and _sent
         self._pending_bytes = 0
         self._watchers = 0           # threads that wait for _changed
-        self._tasks = []             # (condition, loop, future) of asyncio
+        self._tasks = {}             # future of asyncio -> (condition, loop)
         self._warnings = {}          # what -> (number not logged yet, time of the last line)
         self.counts = collections.Counter()
 
     def _make_locks(self):
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)     # for the sender and for the backoff
         self._changed = threading.Condition(self._lock)  # for everybody else
 
@@ -65,31 +69,43 @@ class Buffer:
 
     # ------------------------------------------------------------------------- taking events
 
-    def put(self, key, data, event_id, rare, block_for, idempotency_key=None):
+    def put(self, key, data, event_id, rare, block_for, idempotency_key=None, late=None):
         """Takes one event and returns its PendingReceipt.
 
         key is (service, channel, event), data its JSON.  If the buffer is full and its policy is to
-        block, waits for at most `block_for` seconds (None: for ever).
+        block, waits for at most `block_for` seconds (None: for ever).  late is the PendingReceipt
+        that _put_later() returned for the event.
         """
         header = self._headers.get(key)
         if len(data) > encoding.MAX_DATA_BYTES or len(rare) > 2 * encoding.MAX_DATA_BYTES:
             raise EventRefused("INVALID_ARGUMENT", f"data: {max(len(data), len(rare))} bytes, at "
                                f"most {encoding.MAX_DATA_BYTES} allowed", *key)
+        if self._lock._is_owned():
+            return self._put_later(key, data, event_id, rare, block_for, idempotency_key)
         with self._lock:
-            if (self._closed or self._pending >= self._max_pending
+            if late is not None and late.done():  # the publisher was closed meanwhile
+                return late
+            if ((self._closed and late is None) or self._pending >= self._max_pending
                     or self._pending_bytes >= self._max_pending_bytes):
                 self._make_room(key, block_for)
             seq = self._next_seq
-            self._next_seq = seq + 1
             if event_id is None:
                 event_id = b"%b%012x" % (self._id_prefix, seq)
             if self._idempotency_keys and not idempotency_key:
                 rare += b"\x3a%b%b" % (encoding.varint(len(event_id)), event_id)
             item = encoding.item(seq, header, data, event_id, rare)
-            pending = PendingReceipt(self, key, seq, item)
-            self._unsent.append(pending)
+            size = len(item)
+            if late is None:
+                pending = PendingReceipt(self, key, seq, item)
+            else:
+                pending = late
+                pending._seq, pending._item = seq, item
+                self._late.discard(pending)
+            # Nothing is called between these lines: KeyboardInterrupt cannot come between them.
+            self._next_seq = seq + 1
             self._pending += 1
-            self._pending_bytes += len(item)
+            self._pending_bytes += size
+            self._unsent.append(pending)
             if self._sender_waits is not None:
                 self._sender_waits = None
                 self._work.notify_all()
@@ -98,6 +114,25 @@ class Buffer:
                 self._start()
         if self._dropped:
             self._tell_dropped()
+        return pending
+
+    def _put_later(self, key, data, event_id, rare, block_for, idempotency_key):
+        """Takes an event from a signal handler, or __del__, that interrupted this thread while it
+        holds the lock: a thread of its own puts it into the buffer afterwards.
+        """
+        pending = PendingReceipt(self, key, 0, None)
+        self._late.add(pending)
+
+        def run():
+            try:
+                self.put(key, data, event_id, rare, block_for, idempotency_key, pending)
+            except PublisherError as error:
+                with self._lock:
+                    self._late.discard(pending)
+                    pending._outcome = error
+                    self._tell()
+                self._run_callbacks([pending])
+        _thread.start_new_thread(run, ())
         return pending
 
     def _has_room(self):
@@ -135,10 +170,11 @@ class Buffer:
     # ------------------------------------------------------------------------- outcomes
 
     def _end(self, pending, outcome):
-        """Gives an event its outcome.  It has left _unsent and _sent."""
-        self._pending -= 1
-        self._pending_bytes -= len(pending._item)
-        pending._item = None
+        """Gives an event its outcome.  It has left _unsent and _sent, or _late."""
+        if pending._item is not None:
+            self._pending -= 1
+            self._pending_bytes -= len(pending._item)
+            pending._item = None
         pending._outcome = outcome
 
     def settle(self, connection, receipts):
@@ -197,13 +233,10 @@ class Buffer:
         if self._watchers:
             self._changed.notify_all()
         if self._tasks:
-            waiting = []
-            for task in self._tasks:
-                if task[0]():
-                    _call_soon(task[1], [task[2]])
-                else:
-                    waiting.append(task)
-            self._tasks = waiting
+            for future, (condition, loop) in list(self._tasks.items()):
+                if condition():
+                    del self._tasks[future]
+                    _call_soon(loop, [future])
 
     def _report(self, refusals):
         if self._on_refused is not None:
@@ -220,11 +253,11 @@ class Buffer:
         count, logged = self._warnings.get(what, (0, -math.inf))
         count += len(errors)
         now = time.monotonic()
-        if now - logged >= WARN_EVERY:
-            log.warning("%s: %s%s", what, errors[-1],
-                        f" (and {count - 1} more)" if count > 1 else "")
-            count, logged = 0, now
-        self._warnings[what] = (count, logged)
+        if now - logged < WARN_EVERY:
+            self._warnings[what] = (count, logged)
+            return
+        self._warnings[what] = (0, now)  # before the log: a handler of the log may publish
+        log.warning("%s: %s%s", what, errors[-1], f" (and {count - 1} more)" if count > 1 else "")
 
     def _run_callbacks(self, ended):
         by_loop = {}
@@ -254,7 +287,12 @@ class Buffer:
     # ------------------------------------------------------------------------- waiting
 
     def _wait(self, condition, timeout):
-        """Waits with the lock held; returns whether the condition came true."""
+        """Waits with the lock held; returns whether the condition came true.
+
+        Does not wait in a callback: what it waits for can only come on the thread that it runs on.
+        """
+        if self._in_callback():
+            timeout = 0
         deadline = None if timeout is None else time.monotonic() + timeout
         self._watchers += 1
         try:
@@ -267,20 +305,26 @@ class Buffer:
         finally:
             self._watchers -= 1
 
+    def _in_callback(self):
+        return threading.current_thread() is self._thread
+
+    def _after(self, timeout):
+        return ("in a callback, which cannot wait for one" if self._in_callback()
+                else f"after {timeout} s")
+
     def watch(self, condition, loop):
         """Returns an asyncio future that ends when condition() is true, or None if it is."""
         with self._lock:
             if condition():
                 return None
             future = loop.create_future()
-            task = (condition, loop, future)
-            self._tasks.append(task)
-        future.add_done_callback(lambda _: self._forget(task))
+            self._tasks[future] = (condition, loop)
+        future.add_done_callback(self._forget)
         return future
 
-    def _forget(self, task):
+    def _forget(self, future):
         with self._lock:
-            self._tasks = [each for each in self._tasks if each is not task]
+            self._tasks.pop(future, None)
 
     def has_room(self):
         """For watch()."""
@@ -293,14 +337,17 @@ class Buffer:
     def wait_for(self, pending, timeout):
         with self._lock:
             if not self._wait(lambda: pending._outcome is not None, timeout):
-                raise ReceiptTimeout(f"{' '.join(pending._key)}: no receipt after {timeout} s; "
-                                     f"{self._state()}")
+                raise ReceiptTimeout(f"{' '.join(pending._key)}: no receipt "
+                                     f"{self._after(timeout)}; {self._state()}")
 
     def flushed(self):
         """Returns a condition for watch(): all events of now have an outcome."""
         target = self._next_seq
+        late = list(self._late)
 
         def condition():
+            if not all(each.done() for each in late):
+                return False
             oldest = min(self._sent, default=math.inf)
             if self._unsent:
                 oldest = min(oldest, self._unsent[0]._seq)
@@ -313,7 +360,7 @@ class Buffer:
                 raise self.flush_timeout(timeout)
 
     def flush_timeout(self, timeout):
-        return ReceiptTimeout(f"{self._pending} events without a receipt after {timeout} s; "
+        return ReceiptTimeout(f"{self._pending} events without a receipt {self._after(timeout)}; "
                               f"{self._state()}")
 
     def pending(self):

@@ -9,7 +9,6 @@ Threading: a thread of its own connects and reads; gRPC's thread that sends pull
 """
 import collections
 import json
-import logging
 import threading
 import time
 
@@ -18,8 +17,9 @@ import grpc
 from fanwire import messages
 from fanwire.backoff import Backoff
 from fanwire.errors import RequestError
+from fanwire.safe_log import SafeLog
 
-log = logging.getLogger("fanwire.serving")
+log = SafeLog("fanwire.serving")
 
 METHOD = "/fanwire.v1.Publisher/ServeRequests"
 GREETING_TIMEOUT = 10.0
@@ -230,12 +230,13 @@ class Responder:
             with self._lock:
                 if kind == "welcome":
                     connection.welcomed = True
-                    log.info("%s: serving %s at %s", self._service, ", ".join(connection.names),
-                             connection.address)
                 elif kind == "go_away":
                     connection.leaving = connection.said_go_away = True
                 self._changed.notify_all()
                 self._work.notify_all()
+            if kind == "welcome":  # without the lock: a handler of the log may do anything
+                log.info("%s: serving %s at %s", self._service, ", ".join(connection.names),
+                         connection.address)
 
     def _messages(self, connection):
         """The messages of a connection; gRPC asks for the next one when one is sent."""

@@ -62,7 +62,6 @@ class Stream(Buffer):
         self._max_in_flight_bytes = max(1, self._max_pending_bytes // 2)
         self._backoff = Backoff(*backoff)
         self._batch_events = BATCH_EVENTS
-        self._thread = None
         self._connection = None
         self._last_error = ""
         self._stopped = False        # the thread ends
@@ -146,12 +145,12 @@ class Stream(Buffer):
 
     def empty(self):
         """For watch()."""
-        return self._pending == 0
+        return self._pending == 0 and not self._late
 
     def end_close(self):
         """Ends the connection and the thread; returns how many events had no receipt."""
         with self._lock:
-            left = self._pending
+            left = self._pending + len(self._late)
             self._stopped = True
             self._work.notify_all()
             connection, thread = self._connection, self._thread
@@ -165,9 +164,10 @@ class Stream(Buffer):
                     connection.cancel()
                 thread.join(5)
         with self._lock:
-            rest = [*self._sent.values(), *self._unsent]
+            rest = [*self._sent.values(), *self._unsent, *self._late]
             self._sent.clear()
             self._unsent.clear()
+            self._late.clear()
             for pending in rest:
                 self._end(pending, PublisherClosed(
                     f"{' '.join(pending._key)}: the publisher was closed before a receipt came"))
@@ -193,6 +193,7 @@ class Stream(Buffer):
         self._unsent.clear()
         self._sent.clear()
         self._tasks.clear()
+        self._late.clear()
         self._pending = self._pending_bytes = self._watchers = 0
 
     # ------------------------------------------------------------------------- the connection
@@ -279,18 +280,19 @@ class Stream(Buffer):
             if kind == "welcome":
                 connection.credit = response.welcome.credit
                 connection.resend.extend(self._sent[seq] for seq in sorted(self._sent))
+                again = len(connection.resend)
                 connection.welcomed = True
                 self.counts["connections"] += 1
-                self.counts["resent"] += len(connection.resend)
+                self.counts["resent"] += again
                 self._tell()
-                log.info("connected to %s, %d events to send again", connection.address,
-                         len(connection.resend))
             elif kind == "credit":
                 connection.credit = response.credit.credit
             elif kind == "go_away":
                 connection.going_away = True
                 self._last_error = f"control goes away: {response.go_away.reason}"
             self._work.notify_all()
+        if kind == "welcome":  # without the lock: a handler of the log may publish
+            log.info("connected to %s, %d events to send again", connection.address, again)
 
     def _requests(self, connection):
         """The messages of a connection; gRPC asks for the next one when one is sent."""

@@ -9,12 +9,12 @@ import collections.abc
 import datetime
 import inspect
 import json
-import logging
 
 from fanwire.errors import PublisherClosed, PublisherError
 from fanwire.publisher import AsyncPublisher
+from fanwire.safe_log import SafeLog
 
-log = logging.getLogger("fanwire.broadcaster")
+log = SafeLog("fanwire.broadcaster")
 
 
 class Message:
