@@ -3,6 +3,8 @@ import asyncio
 import concurrent.futures
 import json
 import queue
+import subprocess
+import sys
 import threading
 import unittest
 from unittest import mock
@@ -11,6 +13,7 @@ import grpc
 
 from fake_control import PATIENCE
 from fanwire import serving
+from fanwire.handler_threads import HandlerThreads
 from fanwire.publisher import AsyncPublisher, Publisher, RequestError
 
 
@@ -222,6 +225,73 @@ class Threads(unittest.TestCase):
             self.control.answer(request_id)
         logged.assert_not_called()
 
+    def test_an_error_of_any_text_is_answered(self):
+        class Unprintable(Exception):
+            def __str__(self):
+                raise ZeroDivisionError
+        errors = {"no text": RequestError("NOT_FOUND", KeyError("x")),
+                  "no utf-8": RequestError("NOT_FOUND", "\ud800"),
+                  "nothing": RequestError("NOT_FOUND", None),
+                  "unprintable": Unprintable(), "fault": ValueError("\ud800")}
+
+        @self.publisher.serve("s", "*")
+        def fail(request):
+            raise errors[request.name]
+        self.start()
+        self.assertEqual(self.control.asked("no text").error.message, "'x'")
+        self.assertEqual(self.control.asked("no utf-8").error.message, "?")
+        self.assertEqual(self.control.asked("nothing").error.code, serving.CODES["NOT_FOUND"])
+        with self.assertLogs("fanwire.serving", "ERROR"):
+            self.assertEqual(self.control.asked("unprintable").error.message,
+                             "Unprintable: (ZeroDivisionError in __str__)")
+            self.assertEqual(self.control.asked("fault").error.message, "ValueError: ?")
+
+    def test_what_is_cancelled_before_its_turn_is_not_run(self):
+        go, run = threading.Event(), []
+        self.addCleanup(go.set)
+
+        @self.publisher.serve("s", "r")
+        def answer(request):
+            run.append(request.name)
+            go.wait(PATIENCE)
+            return {}
+        self.start()
+        busy = HandlerThreads()._most
+        asked = [self.control.ask("r") for _ in range(busy + 3)]
+        cancelled = threading.Event()
+        responder = next(iter(self.publisher._responders.values()))
+        take = responder._take
+
+        def taken(connection, response):
+            take(connection, response)
+            if response.WhichOneof("message") == "cancel":
+                cancelled.set()
+        with mock.patch.object(responder, "_take", taken):
+            self.control.send(lambda response: response.cancel.request_ids.extend(asked[busy:]))
+            self.assertTrue(cancelled.wait(PATIENCE))
+        go.set()
+        for request_id in asked:
+            self.control.answer(request_id)
+        self.assertEqual(len(run), busy)
+
+    def test_a_function_that_never_returns_does_not_keep_the_program_from_ending(self):
+        program = ("import sys, threading\n"
+                   "from fanwire.publisher import Publisher\n"
+                   "begun = threading.Event()\n"
+                   "with Publisher(sys.argv[1], close_timeout=0.05) as publisher:\n"
+                   "    @publisher.serve('s', 'r')\n"
+                   "    def answer(request):\n"
+                   "        begun.set()\n"
+                   "        threading.Event().wait()\n"
+                   "    begun.wait()\n")
+        with subprocess.Popen([sys.executable, "-c", program, self.control.address]) as running:
+            try:
+                self.control.wait(lambda: self.control.hellos, "hello")
+                self.control.ask("r")
+                self.assertEqual(running.wait(PATIENCE), 0)
+            finally:
+                running.kill()
+
     def test_a_lost_connection_is_made_again_and_its_answers_are_forgotten(self):
         begun, go = threading.Event(), threading.Event()
 
@@ -366,6 +436,24 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
             waits = self.control.ask("r", b'{"wait":true}')
             await self.asked("r")
             await self.in_thread(self.control.answer, waits)
+
+    async def test_a_task_that_is_cancelled_leaves_the_request_to_another_process(self):
+        publisher = AsyncPublisher(self.control.address)
+        begun = asyncio.Event()
+
+        @publisher.serve("s", "r")
+        async def wait(request):
+            begun.set()
+            await asyncio.Event().wait()
+        async with publisher:
+            await self.in_thread(publisher._responders["s"].wait_serving, PATIENCE)
+            waits = self.control.ask("r")
+            await begun.wait()
+            for task in publisher._tasks:
+                task.cancel()
+            error = (await self.in_thread(self.control.answer, waits)).error
+            self.assertEqual((error.code, error.message),
+                             (serving.CODES["UNAVAILABLE"], "the service stops"))
 
     async def test_serve_forever(self):
         publisher = AsyncPublisher(self.control.address)

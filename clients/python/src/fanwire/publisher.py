@@ -10,7 +10,6 @@ events in a message, and keep events while control is away: see docs/publishing.
 """
 import asyncio
 import collections.abc
-import concurrent.futures
 import inspect
 import math
 import os
@@ -77,7 +76,7 @@ class _Base:
         self._backoff = backoff
         self._responders = {}     # by service
         self._serves = False      # they are started
-        self._executor = None     # of Publisher's handlers
+        self._threads = None      # of Publisher's handlers
         self._loop = None         # of AsyncPublisher's
         self._tasks = set()       # likewise
         self._stream = Stream(
@@ -240,14 +239,15 @@ class Publisher(_Base):
     def _run_handler(self, handler, request, answer):
         def run():
             try:
-                result = handler(request)
+                # What waited until its time was over is not done: the next ones are in a hurry.
+                result = None if request.cancelled else handler(request)
             except BaseException as error:
                 result = error
             answer(result)
-        if self._executor is None:
-            self._executor = concurrent.futures.ThreadPoolExecutor(
-                thread_name_prefix="fanwire-handler")
-        self._executor.submit(run)
+        if self._threads is None:
+            from fanwire.handler_threads import HandlerThreads
+            self._threads = HandlerThreads()
+        self._threads.submit(run)
 
     def flush(self, timeout=None):
         """Waits until all events that were published before have an outcome, or raises
@@ -262,8 +262,8 @@ class Publisher(_Base):
         """
         timeout = self._close_timeout if timeout is None else timeout
         self._stop_serving(timeout)
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
+        if self._threads is not None:
+            self._threads.close()
         self._stream.close(timeout)
 
     def __enter__(self):
@@ -328,9 +328,12 @@ class AsyncPublisher(_Base):
     def _run_handler(self, handler, request, answer):
         async def run():
             try:
-                result = handler(request)
+                result = None if request.cancelled else handler(request)
                 if inspect.isawaitable(result):
                     result = await result
+            except asyncio.CancelledError:  # the program ends: another process may answer
+                answer(RequestError("UNAVAILABLE", "the service stops"))
+                raise
             except BaseException as error:
                 answer(error)
                 if not isinstance(error, Exception):

@@ -291,7 +291,7 @@ class Responder:
             return
         try:
             self._run_handler(handler, request, answer)
-        except RuntimeError as error:  # the executor or the event loop is closed
+        except RuntimeError as error:  # the threads or the event loop have ended
             answer(RequestError("UNAVAILABLE", str(error)))
 
     def _handler_of(self, name):
@@ -312,12 +312,12 @@ class Responder:
             answer.json = _to_json(result, self._dumps)
         except RequestError as error:
             answer.error.code = CODES[error.code]
-            answer.error.message = error.message
+            answer.error.message = _text(error.message)
         except BaseException as error:
             if not request.cancelled:
                 log.error("%r: the handler failed", request, exc_info=error)
             answer.error.code = CODES["INTERNAL_ERROR"]
-            answer.error.message = f"{type(error).__name__}: {error}"
+            answer.error.message = f"{type(error).__name__}: {_text(error)}"
         with self._lock:
             if connection.over or connection.requests.pop(request_id, None) is None:
                 return
@@ -325,11 +325,19 @@ class Responder:
             self._work.notify_all()
 
 
+def _text(message):
+    """What protobuf takes as a text, whatever the message of an error is."""
+    try:
+        return str(message).encode("utf-8", "replace").decode()
+    except Exception as error:
+        return f"({type(error).__name__} in __str__)"
+
+
 def _to_json(result, dumps):
     if result is None:
         return b"{}"
     if isinstance(result, dict):
-        return dumps(result)
+        result = dumps(result)
     if isinstance(result, (bytes, str)):
         return result if isinstance(result, bytes) else result.encode()
     raise TypeError(f"the handler returned {type(result).__qualname__}; expected a dict, a JSON "
