@@ -1,4 +1,5 @@
 """The helpers of the earlier services: names, arguments, results, and what they publish."""
+import dataclasses
 import inspect
 import json
 import os
@@ -215,6 +216,17 @@ class Events(Case):
         fake.broadcast_workflow_started.assert_awaited_once_with("wf", {"a": 1})
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    event: str
+    data: dict
+
+
+class Broken:
+    def model_dump(self, mode):
+        raise OSError("the model's database is away")
+
+
 class Failing(Case):
     async def test_helpers_return_false_and_do_not_raise(self):
         server = await self.start()
@@ -225,6 +237,12 @@ class Failing(Case):
             self.assertIs(await server.broadcast_workflow_completed("wf", object()), False)
             self.assertIs(await server.broadcast_workflow_failed("wf", "x" * 1_000_000), False)
             self.assertIs(await server.broadcast_workflow_started("wf", ["no", "dict"]), False)
+            deep = {}
+            for _ in range(100_000):
+                deep = {"a": deep}
+            self.assertIs(await server.broadcast_workflow_started("wf", deep), False)
+            self.assertIs(await server.broadcast_workflow_completed("wf", {"a": Broken()}), False)
+            self.assertIs(await server.broadcast_to_room("r", "no message"), False)
             self.assertIs(await server.broadcast_pool_closed(5), True)
             self.assertIs(await server.broadcast_team_parsed("g", "i", [], None), True)
         await stop_websocket_server(server)
@@ -233,6 +251,11 @@ class Failing(Case):
         self.assertIs(await server.broadcast_workflow_failed("wf", "why"), False)
         self.assertEqual([event.channel for event in self.control.accepted],
                          ["pool:5", "goal-teams"])
+
+    async def test_a_message_that_cannot_be_changed_is_published(self):
+        server = await self.start()
+        self.assertIs(await server.broadcast_to_room("r", Frozen("e", {"a": 1})), True)
+        self.assertEqual(await self.published(server), [("r", "e", {"a": 1})])
 
     async def test_they_raise_if_asked_to(self):
         server = await self.start(None, SETTINGS, raise_errors=True)

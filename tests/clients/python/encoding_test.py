@@ -9,6 +9,7 @@ import pathlib
 import types
 import unittest
 import uuid
+from unittest import mock
 
 from fanwire import encoding, messages
 
@@ -104,6 +105,27 @@ class Data(unittest.TestCase):
 
     def test_half_a_surrogate_pair_becomes_the_replacement_character(self):
         self.check({"a": "x\ud800y", "b": "😀"}, {"a": "x\ufffdy", "b": "😀"})
+
+    def test_keys_become_texts_too(self):
+        Color = enum.Enum("Color", {"RED": "red"})
+        self.check({uuid.UUID(int=5): 1, Color.RED: {datetime.date(2026, 2, 10): float("nan")},
+                    "a": 2, 3: 4, None: 5, float("inf"): 6, pathlib.PurePosixPath("/a"): 7},
+                   {str(uuid.UUID(int=5)): 1, "red": {"2026-02-10": None}, "a": 2, "3": 4,
+                    "null": 5, "inf": 6, "/a": 7})
+        with self.assertRaisesRegex(TypeError, "key is frozenset"):
+            encoding.to_json({frozenset([1]): 1})
+        with self.assertRaisesRegex(TypeError, "tuple"):
+            encoding.to_json({(1, 2): 1})
+
+    def test_what_cannot_be_written_is_an_error_soon(self):
+        deep = {}
+        for _ in range(100_000):
+            deep = {"a": deep}
+        for data in (deep, {"nan": float("nan"), "deep": deep}):
+            with self.assertRaisesRegex(ValueError, "nested too deep"):
+                encoding.to_json(data)
+        with self.assertRaisesRegex(TypeError, "MagicMock cannot be written as JSON"):
+            encoding.to_json({"a": mock.MagicMock()})
 
     def test_other_values_are_errors_that_name_the_type(self):
         with self.assertRaisesRegex(TypeError, "types.SimpleNamespace cannot be written as JSON"):

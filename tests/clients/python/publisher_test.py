@@ -1,4 +1,5 @@
 """Publisher against a control that delays, refuses, loses streams and goes away."""
+import json
 import os
 import queue
 import random
@@ -118,6 +119,12 @@ class Publishing(Case):
             publisher.publish("s", "c", "e", {"a": "x" * 900_000})
         publisher.flush(PATIENCE)
         self.assertEqual(max(self.control.messages), 1)
+
+    def test_dumps_may_return_a_text_and_an_id_may_be_a_uuid(self):
+        publisher = self.publisher(dumps=json.dumps)
+        receipt = publisher.publish("s", "c", "e", {"a": 1}, id=uuid.UUID(int=5)).result(PATIENCE)
+        self.assertEqual((receipt.id, self.control.accepted[0].json),
+                         (str(uuid.UUID(int=5)), b'{"a": 1}'))
 
     def test_json_that_is_ready_goes_as_it_is(self):
         publisher = self.publisher()

@@ -58,14 +58,18 @@ def to_json(data):
     """Returns data, a dict, as JSON in UTF-8.
 
     As in the earlier services, numbers that JSON does not have become null, and times, dates,
-    UUIDs, paths, enums, decimals, sets, dataclasses and pydantic models what one expects.
+    UUIDs, paths, enums, decimals, sets, dataclasses and pydantic models what one expects; so do
+    keys.  Raises TypeError or ValueError if data cannot be JSON.
     """
     try:
-        text = _encode(data)
-    except ValueError as error:
-        if "Circular" in str(error):
-            raise
-        text = _encode(_without_nan(data))
+        try:
+            text = _encode(data)
+        except (TypeError, ValueError) as error:  # a key that is no text, or NaN
+            if "Circular" in str(error):
+                raise
+            text = _encode(_clean(data))
+    except RecursionError:
+        raise ValueError("data: nested too deep to be written as JSON") from None
     try:
         return text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair
@@ -86,7 +90,7 @@ def _plain(value):
         return float(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if hasattr(value, "model_dump"):  # pydantic 2
+    if hasattr(type(value), "model_dump"):  # pydantic 2; a mock object has any attribute
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
@@ -94,16 +98,28 @@ def _plain(value):
                     "written as JSON")
 
 
-def _without_nan(value):
+def _clean(value):
+    """Returns a value without NaN, whose keys json takes."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
+        return {_clean_key(key): _clean(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_without_nan(each) for each in value]
+        return [_clean(each) for each in value]
     if value is None or isinstance(value, (str, int)):
         return value
-    return _without_nan(_plain(value))
+    return _clean(_plain(value))
+
+
+def _clean_key(key):
+    if isinstance(key, float):
+        return key if math.isfinite(key) else str(key)
+    if key is None or isinstance(key, (str, int)):
+        return key
+    plain = _plain(key)
+    if not isinstance(plain, (str, int, float)):
+        raise TypeError(f"data: a key is {type(key).__qualname__}, which JSON does not have")
+    return plain
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False,

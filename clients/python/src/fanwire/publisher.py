@@ -56,7 +56,8 @@ class _Base:
                  once even if control forgets the publisher.
     on_refused   called with the EventRefused of each refused event, on a thread of the library.
                  Default: refused events are logged, at most every 10 s.
-    dumps        writes data as JSON: a function like orjson.dumps.  Default: Python's json.
+    dumps        writes data as JSON: a function like orjson.dumps, which returns bytes or str.
+                 Default: Python's json.
     close_timeout   how long close() waits for receipts, in seconds.
     """
 
@@ -184,6 +185,8 @@ class _Base:
             payload = b""
         elif type(data) is dict or isinstance(data, collections.abc.Mapping):
             payload = self._dumps(data)
+            if isinstance(payload, str):  # json.dumps
+                payload = payload.encode()
         elif isinstance(data, bytes):
             payload = data
         elif isinstance(data, str):
@@ -199,7 +202,7 @@ class _Base:
             rare = encoding.rare_fields(idempotency_key, ttl, skip_history, exclude_connection,
                                         occurred_at, typed)
         return self._stream.put((service, channel, event), payload,
-                                None if id is None else id.encode(), rare, block_for,
+                                None if id is None else str(id).encode(), rare, block_for,
                                 idempotency_key)
 
 
@@ -217,8 +220,8 @@ class Publisher(_Base):
         publish(message), or publish(typed=message), is for messages of fanwire.catalog: control
         computes channel and name.
 
-        Raises TypeError if data cannot be JSON, EventRefused if it is too large, BufferFull as
-        `when_full` says, and PublisherClosed.
+        Raises TypeError or ValueError if data cannot be JSON, EventRefused if it is too large,
+        BufferFull as `when_full` says, and PublisherClosed.
         """
         return self._put(self._block_timeout, service, channel, event, data, **fields)
 

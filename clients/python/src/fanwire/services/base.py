@@ -6,6 +6,7 @@ clients raises NotImplementedError and says why.
 """
 import asyncio
 import collections.abc
+import contextlib
 import datetime
 import inspect
 import json
@@ -42,8 +43,8 @@ class WebSocketServer:
     publisher        an AsyncPublisher to use, which stop() leaves open.  Default: one of its own,
                      which drops the oldest events if too many wait, so that a broadcast never waits
     service          the name in control's configuration.  Default: the class's
-    raise_errors     broadcasts raise PublisherError, TypeError or ValueError; otherwise they log
-                     the error and return False
+    raise_errors     broadcasts raise what is wrong (PublisherError, TypeError, ValueError);
+                     otherwise they log the error and return False
     connect_timeout  how long start() waits for control, in seconds.  Events wait if it is away
     """
 
@@ -153,17 +154,19 @@ class WebSocketServer:
 
         Returns whether it was taken; that is before control has it.
         """
-        if isinstance(message, collections.abc.Mapping):
-            event, data = message.get("event"), message.get("data")
-        else:
-            event, data = message.event, message.data
-            message.room = room_id
+        event = None
         try:
+            if isinstance(message, collections.abc.Mapping):
+                event, data = message.get("event"), message.get("data")
+            else:
+                event, data = message.event, message.data
+                with contextlib.suppress(Exception):  # an object may not let itself be changed
+                    message.room = room_id
             if not self.is_running:
                 raise PublisherClosed(f"{self.service}: not started, or stopped")
             self._publisher.enqueue_nowait(self.service, room_id, event, data)
             return True
-        except (PublisherError, TypeError, ValueError) as error:
+        except Exception as error:  # data may have objects of any kind
             return self._not_published(room_id, event, error)
 
     def _not_published(self, room, event, error):
