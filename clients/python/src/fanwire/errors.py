@@ -1,8 +1,8 @@
-"""What can go wrong while publishing."""
+"""What can go wrong while publishing and subscribing."""
 
 
 class PublisherError(Exception):
-    """The base of all errors of this package."""
+    """The base of all errors of publishing."""
 
 
 class EventRefused(PublisherError):
@@ -59,3 +59,59 @@ class PublisherClosed(PublisherError):
 
 class ReceiptTimeout(PublisherError, TimeoutError):
     """An event had no receipt in time.  It stays in the buffer and may still be accepted."""
+
+
+class SubscriberError(Exception):
+    """The base of all errors of subscribing."""
+
+
+class RequestFailed(SubscriberError):
+    """The server answered a request with an error.
+
+    code     such as "FORBIDDEN", "INVALID_REQUEST" or "UNAVAILABLE": docs/protocol.md
+    message  what was wrong, in the server's words
+    """
+
+    def __init__(self, code, message=""):
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self):
+        return f"{self.code}: {self.message}"
+
+
+class TokenRefused(RequestFailed):
+    """The server refused the token, or wants one and there is none."""
+
+
+class SubscriptionEnded(RequestFailed):
+    """The server refused the subscription, or has ended it.
+
+    code  the error code of the refusal, or the reason: "permissions_changed"
+    """
+
+
+class RequestTimeout(SubscriberError, TimeoutError):
+    """There was no answer in time.  The request may have been carried out all the same."""
+
+
+class ConnectionLost(SubscriberError, ConnectionError):
+    """The connection ended before the answer.  The client connects again; the request is not
+    repeated."""
+
+
+class Disconnected(SubscriberError):
+    """The client is closed, or the server has closed the connection for good.
+
+    code    the close code, such as 4500; 1000 after close()
+    reason  a text for people
+    """
+
+    def __init__(self, code, reason):
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self):
+        return f"{self.reason} ({self.code})"
