@@ -67,44 +67,12 @@ std::string HmacSha256(absl::string_view key, absl::string_view text) {
   return std::string(reinterpret_cast<char*>(digest), size);
 }
 
-// Finds the member whose number is beyond a double's range.  The parser refuses such JSON without
-// naming the member.
-struct OverflowFinder final : nlohmann::json_sax<Json> {
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(int64_t) override { return true; }
-  bool number_unsigned(uint64_t) override { return true; }
-  bool number_float(double, const std::string&) override { return true; }
-  bool string(std::string&) override { return true; }
-  bool binary(Json::binary_t&) override { return true; }
-  bool start_object(size_t) override { return true; }
-  bool key(std::string& name) override {
-    member = name;
-    return true;
-  }
-  bool end_object() override { return true; }
-  bool start_array(size_t) override { return true; }
-  bool end_array() override { return true; }
-  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& fault) override {
-    constexpr int kNumberOverflow = 406;
-    overflow = fault.id == kNumberOverflow;
-    return false;
-  }
-
-  std::string member;
-  bool overflow = false;
-};
-
 // Decodes a part of a token to its text, and that to a JSON object.
 absl::Status DecodeObject(absl::string_view part, absl::string_view encoded, std::string* text,
                           Json* out) {
   if (absl::Status status = DecodeBase64Url(part, encoded, text); !status.ok()) return status;
   *out = ParseJson(*text);
   if (out->is_object()) return absl::OkStatus();
-  OverflowFinder finder;
-  if (out->is_discarded() && !Json::sax_parse(*text, &finder) && finder.overflow) {
-    return Fault(absl::StrCat("claim ", Quoted(finder.member)), "the number is too large");
-  }
   return Fault(part, "not a JSON object");
 }
 

@@ -83,9 +83,7 @@ RpcLine ReadRpcLine(absl::string_view line) {
   const char first = reader.Peek();
   if (first == '\0' && line.find_first_not_of(" \t\r\n") == absl::string_view::npos) return {};
   // Checks without building values, because the text may be nested as deeply as it is long.
-  const bool is_json = line.find('\0') == absl::string_view::npos && line[0] != '\xEF' &&
-                       nlohmann::json::accept(line.begin(), line.end());
-  if (!is_json) return {.messages = {FaultyMessage(kRpcParseError, "the line is not JSON")}};
+  if (!IsJson(line)) return {.messages = {FaultyMessage(kRpcParseError, "the line is not JSON")}};
   if (first != '[') return {.messages = {ReadMessage(reader.TakeValue())}};
   RpcLine batch{.batch = true};
   reader.Skip('[');

@@ -10,11 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "common/json_parse.h"
 #include "common/mutex.h"
 #include "common/time_format.h"
 #include "common/timer_queue.h"
 #include "control/config/service_table.h"
+#include "control/events/json_document.h"
 #include "control/routing/channel_queries.h"
 #include "control/routing/router.h"
 #include "proto/policies.h"
@@ -23,16 +23,17 @@ namespace fanwire::control {
 
 namespace {
 
-// Keeps the order in which publishers wrote their keys.
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 constexpr absl::string_view kEvent = "metrics_update";
 constexpr absl::string_view kChannel = "metrics";
 constexpr size_t kListed = 10;  // skills, and anomalies
 
-// As Python's json.dumps() writes it: spaces after ':' and ',', non-ASCII escaped.
+// As Python's json.dumps() writes it: spaces after ':' and ',', non-ASCII escaped.  Numbers stay as
+// they were written.
 void AppendPythonJson(const Json& json, std::string* out) {
   const auto text = [](const Json& scalar) {
+    if (scalar.is_binary()) return ToText(scalar);
     return scalar.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
   };
   absl::string_view separator = "";
@@ -89,7 +90,7 @@ struct Numbers {
     Json data = Json::object();
     if (source) {
       const absl::string_view text = source->data();
-      data = ParseOrderedJson(text);
+      data = ExactJson(text);
       if (!data.is_object()) data = Json::object();
     }
     const Json skills = FirstObjects(data, "top_skills");

@@ -3,7 +3,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -11,12 +10,12 @@
 
 #include "absl/hash/hash.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/check.h"
 #include "common/json_depth.h"
+#include "common/json_number.h"
 #include "common/json_text.h"
 #include "common/plain_text.h"
 
@@ -49,65 +48,11 @@ bool IsBeyond64Bits(absl::string_view number) {
          !absl::SimpleAtoi(number, &as_signed) && !absl::SimpleAtoi(number, &as_unsigned);
 }
 
-bool IsNumberCharacter(char c) {
-  return absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '-' || c == '+' || c == '.' ||
-         c == 'e' || c == 'E';
-}
-
-// Whether JSON allows `number` and it is larger than every double.
-bool IsBeyondDoubles(absl::string_view number) {
-  const auto digits = [&] {
-    const size_t before = number.size();
-    while (!number.empty() && absl::ascii_isdigit(static_cast<unsigned char>(number[0]))) {
-      number.remove_prefix(1);
-    }
-    return before - number.size();
-  };
-  double value = 0;
-  if (!absl::SimpleAtod(number, &value) || std::isfinite(value)) return false;
-  absl::ConsumePrefix(&number, "-");
-  const bool zero = absl::StartsWith(number, "0");
-  const size_t whole = digits();
-  if (whole == 0 || (zero && whole > 1)) return false;
-  if (absl::ConsumePrefix(&number, ".") && digits() == 0) return false;
-  if (absl::ConsumePrefix(&number, "e") || absl::ConsumePrefix(&number, "E")) {
-    if (!absl::ConsumePrefix(&number, "+")) absl::ConsumePrefix(&number, "-");
-    if (digits() == 0) return false;
-  }
-  return number.empty();
-}
-
 // What simdjson reads instead of a number that it refuses although JSON allows it: a whole number
 // beyond 64 bits, or one beyond all doubles.  Empty if it takes the number, or JSON does not.
 std::string Readable(absl::string_view number) {
   if (IsBeyondDoubles(number)) return number[0] == '-' ? "-1e308" : "1e308";
   return IsBeyond64Bits(number) ? absl::StrCat(number, kNoExponent) : "";
-}
-
-// `json` with every number that simdjson refuses replaced by Readable().
-std::string WithReadableNumbers(absl::string_view json) {
-  std::string out;
-  out.reserve(json.size() + 64);
-  size_t copied = 0;
-  for (size_t i = 0; i < json.size();) {
-    if (json[i] == '"') {
-      for (++i; i < json.size() && json[i] != '"'; ++i) {
-        if (json[i] == '\\') ++i;
-      }
-      ++i;
-    } else if (IsNumberCharacter(json[i])) {
-      const size_t begin = i;
-      while (i < json.size() && IsNumberCharacter(json[i])) ++i;
-      const std::string readable = Readable(json.substr(begin, i - begin));
-      if (readable.empty()) continue;
-      absl::StrAppend(&out, json.substr(copied, begin - copied), readable);
-      copied = i;
-    } else {
-      ++i;
-    }
-  }
-  absl::StrAppend(&out, json.substr(copied));
-  return out;
 }
 
 // The element as a T; it is one.
@@ -286,7 +231,7 @@ absl::Status JsonDocument::Parse(absl::string_view text) {
   simdjson::error_code error = parsed.Read(text);
   if (error == simdjson::NUMBER_ERROR) {
     parsed.original = std::string(text);
-    error = parsed.Read(WithReadableNumbers(text));
+    error = parsed.Read(ReplaceJsonNumbers(text, Readable));
   }
   switch (error) {
     case simdjson::SUCCESS:

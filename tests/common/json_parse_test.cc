@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
+
+#include "absl/strings/str_cat.h"
 
 namespace fanwire {
 namespace {
@@ -30,6 +33,33 @@ TEST(JsonParseTest, ByteOrderMarkIsNoJson) {
 
 TEST(JsonParseTest, KeysKeepTheirOrderWhereThatIsAskedFor) {
   EXPECT_EQ(ParseOrderedJson(R"({"b":1,"a":2})").dump(), R"({"b":1,"a":2})");
+}
+
+TEST(JsonParseTest, NumbersBeyondAllDoublesAreTheLargestDouble) {
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  const nlohmann::json value =
+      ParseJson(absl::StrCat(R"({"a":1e400,"b":[-1E+999],"c":"1e400","d":)", std::string(400, '9'),
+                             R"(,"e":18446744073709551615})"));
+  EXPECT_EQ(value, (nlohmann::json{{"a", kLargest},
+                                   {"b", {-kLargest}},
+                                   {"c", "1e400"},
+                                   {"d", kLargest},
+                                   {"e", UINT64_MAX}}));
+  EXPECT_EQ(ParseOrderedJson("[1e400]"), nlohmann::ordered_json::array({kLargest}));
+  for (const char* malformed : {"[01e400]", "[1e400", "[1.e400]", "[1e400,]", "[.1e400]"}) {
+    EXPECT_TRUE(ParseJson(malformed).is_discarded()) << malformed;
+  }
+}
+
+TEST(JsonParseTest, AcceptingIsParsingWithoutValues) {
+  for (const char* text : {"{}", " [1e400, \"1e400\"] ", "7"}) EXPECT_TRUE(IsJson(text)) << text;
+  for (const char* text : {"", "{} {}", "\xEF\xBB\xBF{}", "[01e400]", "[1e400"}) {
+    EXPECT_FALSE(IsJson(text)) << text;
+  }
+  EXPECT_FALSE(IsJson(absl::string_view("{}\0", 3)));
+  const std::string deep(1'000'000, '[');
+  EXPECT_TRUE(IsJson(deep + std::string(1'000'000, ']')));
+  EXPECT_FALSE(IsJson(deep));
 }
 
 }  // namespace

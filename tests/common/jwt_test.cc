@@ -229,6 +229,10 @@ TEST(JwtTest, EveryRefusalNamesTheClaim) {
       {R"({"iat":99999999999999999999999})",
        "claim iat: 99999999999999999999999 is beyond the year 9999: seconds since 1970 are wanted, "
        "not milliseconds"},
+      {R"({"exp":1e400})",
+       "claim exp: 1e400 is beyond the year 9999: seconds since 1970 are wanted, not milliseconds"},
+      {R"({"sub":1e400})",
+       "claim sub: a number with a fraction or an exponent; a text or a whole number is wanted"},
       {R"({"nbf":-1e300})", "claim nbf: is before the year 1"},
       {R"({"aud":[]})", "claim aud: an empty list: the token is for nobody"},
       {R"({"aud":[5]})", "claim aud: a list without a text; a text or a list of texts is wanted"},
@@ -275,7 +279,6 @@ TEST(JwtTest, EveryRefusalNamesThePart) {
       {header + ".e30ab.AA", "token claims: base64url of 5 characters is cut off"},
       {claims("[]"), "token claims: not a JSON object"},
       {claims("{\"exp\""), "token claims: not a JSON object"},
-      {claims("{\"sub\":\"x\",\"exp\":1e400}"), "claim \"exp\": the number is too large"},
       {claims("{}"), "token signature: made with none of the keys"},
   };
   for (const auto& [token, message] : cases) {

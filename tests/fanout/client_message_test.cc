@@ -155,7 +155,8 @@ TEST(ClientMessageTest, RecoverIsAnEpochAndAnOffset) {
   for (const char* bad :
        {"true", "{}", R"({"epoch":"e"})", R"({"offset":1})", R"({"epoch":1,"offset":1})",
         R"({"epoch":"e","offset":"1"})", R"({"epoch":"e","offset":1.5})",
-        R"({"epoch":"e","offset":-1})", R"({"epoch":"e","offset":18446744073709551615})"}) {
+        R"({"epoch":"e","offset":-1})", R"({"epoch":"e","offset":18446744073709551615})",
+        R"({"epoch":"e","offset":1e400})"}) {
     EXPECT_TRUE(recover_of(bad).recover_is_bad) << bad;
     EXPECT_FALSE(recover_of(bad).recover.has_value()) << bad;
   }
@@ -271,6 +272,10 @@ TEST(ClientMessageTest, TheDataOfARequestKeepsEveryDigitAndEveryMember) {
       Parse(R"({"data":{"n":0},"type":"request","event":"x","data":{ "b":12345678901234567890123,)"
             R"( "a":[-0, 1.0], "a":"\u0041 b" } , "id":"1"})");
   EXPECT_EQ(request.data, R"({"b":12345678901234567890123,"a":[-0,1.0],"a":"\u0041 b"})");
+  const std::string large =
+      absl::StrCat(R"({"a":1e400,"b":[-1.50E+999],"c":)", std::string(400, '9'), "}");
+  EXPECT_EQ(Parse(absl::StrCat(R"({"type":"request","event":"x","data":)", large, "}")).data,
+            large);
 }
 
 TEST(ClientMessageTest, OtherRequestsKeepTheirDataAndOtherTypesAreIgnored) {

@@ -8,10 +8,12 @@
 namespace fanwire::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 using Json = nlohmann::ordered_json;
 
 Publication PublicationAt(int64_t offset, const std::string& envelope = "{}") {
@@ -114,6 +116,16 @@ TEST_F(McpToolsTest, AToolsObjectIsAsControlWroteItAndAskedOfTheDefaultService) 
   End();
   EXPECT_TRUE(control_.admin.tool_request.default_service);
   EXPECT_EQ(control_.admin.tool_request.service, "");
+}
+
+TEST_F(McpToolsTest, ANumberBeyondAllDoublesIsAnErrorOfTheArgumentThatMustUnderstandIt) {
+  EXPECT_THAT(Error("list_channels", R"({"limit":1e400})"),
+              AllOf(StartsWith("INVALID_ARGUMENT: limit: "), HasSubstr(" is more than ")));
+  EXPECT_THAT(Error("tail_events", R"({"service":"s","seconds":-1e400})"),
+              AllOf(StartsWith("INVALID_ARGUMENT: seconds: "), HasSubstr(" is less than ")));
+  EXPECT_THAT(Error("list_channels", R"({"service":1e400})"),
+              AllOf(StartsWith("INVALID_ARGUMENT: service: "), HasSubstr("wanted is")));
+  EXPECT_EQ(Call("list_channels").value("isError", true), false);
 }
 
 TEST_F(McpToolsTest, ATestEventsDataIsPassedOnByteForByte) {
@@ -324,12 +336,12 @@ TEST_F(McpWriteToolsTest, AReceiptIsTheResultOfPublishing) {
 
 TEST_F(McpWriteToolsTest, AnEventIsPublishedAsItsArgumentsSay) {
   Object("publish_event",
-         R"({"service":"s","channel":"c","event":"e","data":{"n":18446744073709551616},)"
+         R"({"service":"s","channel":"c","event":"e","data":{"n":18446744073709551616,"x":1e400},)"
          R"("id":"i","idempotency_key":"k","ttl_seconds":1.5,"skip_history":true,)"
          R"("receipt":"written"})");
   End();
   const Event& event = control_.publisher.event;
-  EXPECT_EQ(event.json, R"({"n":18446744073709551616})");
+  EXPECT_EQ(event.json, R"({"n":18446744073709551616,"x":1e400})");
   EXPECT_EQ(event.id, "i");
   EXPECT_EQ(event.idempotency_key, "k");
   EXPECT_EQ(event.ttl, absl::Milliseconds(1500));

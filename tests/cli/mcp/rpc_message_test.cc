@@ -40,7 +40,8 @@ TEST(RpcMessageTest, WithoutIdItIsANotification) {
 }
 
 TEST(RpcMessageTest, IdsKeepEveryDigitAndTheirType) {
-  for (const char* id : {"12345678901234567890123", "1.50", "1e3", "-0", R"("7")", R"("\u0061")"}) {
+  for (const char* id :
+       {"12345678901234567890123", "1.50", "1e3", "1e400", "-0", R"("7")", R"("\u0061")"}) {
     const RpcMessage message =
         Only(absl::StrCat(R"({"jsonrpc":"2.0","id":)", id, R"(,"method":"ping"})"));
     EXPECT_EQ(message.kind, Kind::kRequest) << id;
@@ -49,7 +50,7 @@ TEST(RpcMessageTest, IdsKeepEveryDigitAndTheirType) {
 }
 
 TEST(RpcMessageTest, ParamsKeepTheirDigitsAndTheirOrder) {
-  constexpr char kParams[] = R"({"z":18446744073709551616,"a":0.10})";
+  constexpr char kParams[] = R"({"z":18446744073709551616,"b":1e400,"a":0.10})";
   EXPECT_EQ(
       Only(absl::StrCat(R"({"jsonrpc":"2.0","id":1,"method":"m","params":)", kParams, "}")).params,
       kParams);

@@ -24,6 +24,7 @@ namespace fanwire::control {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
@@ -114,6 +115,17 @@ TEST_F(SessionBuddyFeedTest, TheTextIsAsPythonWritesIt) {
                   R"("data": {"top_skills": [{"skill_name": "caf\u00e9 \ud83d\ude00\n\"", )"
                   R"("total_invocations": 3, "completion_rate": 1.0, )"
                   R"("avg_duration_seconds": null, "list": [1, [], {}]}], "anomalies": []}})"));
+}
+
+TEST_F(SessionBuddyFeedTest, NumbersKeepTheirDigits) {
+  queries_.interest["buddy"] = {"metrics"};
+  Publish(
+      R"({"top_skills":[{"a":18446744073709551616,"b":0.50,"c":1e400}],"anomalies":[{"d":-0}]})");
+  Pass(kInterval);
+  ASSERT_THAT(Frames("metrics"), SizeIs(1));
+  EXPECT_THAT(Frames("metrics").front(),
+              HasSubstr(R"({"top_skills": [{"a": 18446744073709551616, "b": 0.50, "c": 1e400}], )"
+                        R"("anomalies": [{"d": -0}]})"));
 }
 
 TEST_F(SessionBuddyFeedTest, TheNewestIsRepeatedEachInterval) {

@@ -67,11 +67,14 @@ services:
   }
 
   v1::ClientReply Ask(const Json& data, const std::string& service = "mahavishnu") {
+    return AskText(data.dump(), service);
+  }
+  v1::ClientReply AskText(const std::string& data, const std::string& service = "mahavishnu") {
     v1::ClientRequest request;
     request.set_request_id(7);
     request.set_service(service);
     request.set_request("history");
-    request.set_data(data.dump());
+    request.set_data(data);
     v1::ClientReply reply;
     int replies = 0;
     handler_->Handle(request, [&](v1::ClientReply given) {
@@ -251,6 +254,8 @@ TEST_F(HistoryRequestTest, BadArgumentsAreNamed) {
   EXPECT_EQ(Ask(Json::array()).error_message(), "history: data is not an object");
   EXPECT_EQ(Ask({{"channel", 5}}).error_message(), "history: data.channel is not a text");
   EXPECT_EQ(Ask({{"channel", "a"}, {"limit", 0}}).error_message(),
+            "history: data.limit is not a whole number from 1 to 1000");
+  EXPECT_EQ(AskText(R"({"channel":"a","limit":1e400})").error_message(),
             "history: data.limit is not a whole number from 1 to 1000");
   EXPECT_EQ(Ask({{"channel", "a"}, {"since", "x"}}).error_message(),
             "history: data.since is not {\"epoch\": text, \"offset\": whole number}");
