@@ -439,7 +439,7 @@ class GrpcAdminClient : public AdminClient {
   static absl::Status Ended(const absl::Status& status, bool done, absl::string_view what) {
     if (!status.ok() || done) return status;
     return absl::UnavailableError(absl::StrCat("control stopped reporting before ", what,
-                                               " was done: see `wsctl workers list`"));
+                                               " was done: see the list of workers"));
   }
 
   const std::shared_ptr<RpcChannel> channel_;

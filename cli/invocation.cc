@@ -48,8 +48,9 @@ absl::Status Invocation::Connect() {
 }
 
 absl::StatusOr<Clients> Invocation::MakeClients() const {
-  const absl::StatusOr<ServerTarget> target = ChooseServer(options_->server, world_->environment);
+  absl::StatusOr<ServerTarget> target = ChooseServer(options_->server, world_->environment);
   if (!target.ok()) return target.status();
+  target->for_agent = true;
   return world_->connect(*target, *options_);
 }
 

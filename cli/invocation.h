@@ -77,8 +77,8 @@ class Invocation {
   absl::Status WithAdmin(const std::function<absl::Status(AdminClient&)>& use);
   absl::Status WithPublisher(const std::function<absl::Status(PublishClient&)>& use);
 
-  // Makes further clients for a command that makes several calls at the same time.  May be called
-  // from any thread.  Makes no connection yet.
+  // Makes further clients for a command that makes several calls at the same time for an agent (see
+  // ServerTarget::for_agent).  May be called from any thread.  Makes no connection yet.
   absl::StatusOr<Clients> MakeClients() const;
 
  private:

@@ -15,6 +15,7 @@
 #include "absl/strings/strip.h"
 #include "cli/server_address.h"
 #include "common/rpc_status.h"
+#include "common/version.h"
 
 namespace fanwire::cli {
 namespace {
@@ -146,20 +147,25 @@ absl::Status RpcChannel::ToStatus(const grpc::Status& status) const {
   absl::Status plain = FromGrpcStatus(status);
   if (absl::IsUnavailable(plain) && IsConnectionFailure(status.error_message())) {
     return absl::UnavailableError(absl::StrCat(
-        "control is not reachable at ", target_.address, " (", target_.source,
-        "): is fanwire-control running? Try `fanwire-control --config FILE`, or name another with "
-        "--server ADDR [",
-        Cause(status.error_message()), "]"));
+        "control is not reachable at ", target_.address, " (", target_.source, "): ",
+        target_.for_agent
+            ? "ask the user whether fanwire-control runs; `wsctl mcp --server ADDR` names another"
+            : "is fanwire-control running? Try `fanwire-control --config FILE`, or name another "
+              "with --server ADDR",
+        " [", Cause(status.error_message()), "]"));
   }
   if (absl::IsDeadlineExceeded(plain)) {
-    return absl::DeadlineExceededError(absl::StrCat("no answer in time from control at ",
-                                                    target_.address, ": try a longer --timeout [",
-                                                    status.error_message(), "]"));
+    return absl::DeadlineExceededError(
+        absl::StrCat("no answer in time from control at ", target_.address, ": ",
+                     target_.for_agent ? "ask for less, or call again" : "try a longer --timeout",
+                     " [", status.error_message(), "]"));
   }
   if (absl::IsUnimplemented(plain)) {
     return absl::UnimplementedError(absl::StrCat(
-        "control at ", target_.address, " does not know this call: compare `wsctl version` [",
-        status.error_message(), "]"));
+        "control at ", target_.address, " does not know this call: ",
+        target_.for_agent ? absl::StrCat("it is of another version than this wsctl, ", kVersion)
+                          : "compare `wsctl version`",
+        " [", status.error_message(), "]"));
   }
   return plain;
 }

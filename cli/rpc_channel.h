@@ -30,6 +30,8 @@ struct ServerTarget {
   std::string ca_file = {};    // PEM; empty: the system's authorities
   std::string cert_file = {};  // PEM, with key_file: mutual TLS
   std::string key_file = {};
+  // Whether messages advise an agent, which has no command line, and not who runs wsctl.
+  bool for_agent = false;
 };
 
 class RpcChannel {

@@ -144,6 +144,12 @@ absl::Status RunDrain(const DrainOptions& options, AdminClient& admin, Output& o
     sessions = std::max(sessions, remaining);
     out.Progress(absl::StrCat(id, ": ", remaining, " sessions left"));
   });
+  if (absl::IsFailedPrecondition(status) && request.unless_last) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(status.message(), "; ",
+                     local ? absl::StrCat("`wsctl workers restart ", id, "` replaces it, ") : "",
+                     "--force drains it all the same"));
+  }
   if (!status.ok()) return status;
   if (out.json()) {
     out.Json({{"id", id}, {"drained", true}, {"sessions", sessions}});

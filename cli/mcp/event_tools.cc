@@ -98,8 +98,8 @@ absl::StatusOr<std::string> RunGetHistory(const ToolArguments& arguments, McpCal
   if (cut && last == nullptr) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the publication at offset ", history->publications.front().position.offset,
-                     " alone is larger than a result may be (wsctl mcp --max-result-bytes ",
-                     call.settings().max_result_bytes, ")"));
+                     " alone is larger than the ", call.settings().max_result_bytes,
+                     " bytes of a result; `wsctl mcp --max-result-bytes N` allows more"));
   }
   if (query.reverse) publications.Reverse();
   const bool more = cut || history->more;

@@ -153,8 +153,8 @@ void McpServer::OnTooLongLine() {
   Write(RpcFailure("",
                    {.code = kRpcInvalidRequest,
                     .message = absl::StrCat("a message of more than ", settings_.max_message_bytes,
-                                            " bytes was skipped: see wsctl mcp "
-                                            "--max-message-bytes")}));
+                                            " bytes was skipped: send less at a time; `wsctl mcp "
+                                            "--max-message-bytes N` allows more")}));
 }
 
 void McpServer::OnLine(absl::string_view line) {
@@ -402,8 +402,8 @@ absl::StatusOr<std::string> McpServer::Checked(std::string object) const {
   if (object.size() <= settings_.max_result_bytes) return object;
   return absl::ResourceExhaustedError(absl::StrCat(
       "the result has ", object.size(), " bytes, more than ", settings_.max_result_bytes,
-      ": ask for less, such as one service or a smaller limit, or see wsctl mcp "
-      "--max-result-bytes"));
+      ": ask for less, such as one service or a smaller limit; `wsctl mcp --max-result-bytes N` "
+      "allows more"));
 }
 
 void McpServer::Start(const Request& request, const Answer& answer, Work work, ToLine to_line) {
@@ -416,9 +416,9 @@ void McpServer::Start(const Request& request, const Answer& answer, Work work, T
     pending->answer(pending->call.cancelled() ? "" : std::move(line));
   });
   if (runs || !End(pending->key)) return;
-  answer(to_line(absl::ResourceExhaustedError(
-      absl::StrCat(settings_.max_calls, " calls run and ", 4 * settings_.max_calls,
-                   " wait: call again when some have ended, or see wsctl mcp --max-calls"))));
+  answer(to_line(absl::ResourceExhaustedError(absl::StrCat(
+      settings_.max_calls, " calls run and ", 4 * settings_.max_calls,
+      " wait: call again when some have ended; `wsctl mcp --max-calls N` allows more"))));
 }
 
 absl::StatusOr<std::string> McpServer::RunWork(const Work& work, McpCall& call) {

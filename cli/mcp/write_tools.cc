@@ -51,6 +51,10 @@ absl::StatusOr<std::string> DrainWorker(const ToolArguments& arguments, McpCall&
         call.Progress(static_cast<double>(most - remaining), static_cast<double>(most),
                       absl::StrCat(remaining, " sessions left"));
       });
+  if (absl::IsFailedPrecondition(status) && !arguments.Flag("force")) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(status.message(), "; with \"force\": true it is drained all the same"));
+  }
   if (!status.ok()) return status;
   return CompactJson({{"id", id}, {"drained", true}, {"sessions", most}});
 }
@@ -116,7 +120,8 @@ void AddWriteTools(std::vector<McpTool>* tools) {
       {.name = "drain_worker",
        .title = "Drain a worker",
        .description = "Close a worker's connections gradually, then stop it. It stays stopped "
-                      "until `wsctl workers restart`. Returns when the worker has ended; a drain "
+                      "until a person runs `wsctl workers restart`. Returns when the worker has "
+                      "ended; a drain "
                       "that was begun goes on if the call is cancelled.",
        .input_schema = InputSchema(
            {{"worker", RequiredText("Id of the worker, such as worker-0")},

@@ -38,9 +38,9 @@ ServiceReach ServiceReach::Of(absl::string_view service,
     }
   }
   if (serving == 0)
-    return {.open = false, .error = "no worker serves clients; see `wsctl workers list`"};
+    return {.open = false, .error = "no worker serves clients; see the list of workers"};
   if (ports.empty())
-    return {.open = false, .error = "no worker has opened its ports; see `wsctl workers list`"};
+    return {.open = false, .error = "no worker has opened its ports; see the list of workers"};
   for (const auto& [port, error] : ports) {
     if (!error.empty()) return {.open = false, .error = error};
   }

@@ -78,10 +78,7 @@ absl::Status WorkerTable::BeginDrain(absl::string_view id, bool unless_last, int
   if (worker == nullptr || !worker->serving()) return absl::OkStatus();
   if (unless_last && serving_count() == 1) {
     return absl::FailedPreconditionError(absl::StrCat(
-        id, " is the last worker that serves clients: drained, it leaves nobody to connect to; ",
-        worker->hello->supervised() ? absl::StrCat("`wsctl workers restart ", id, "` replaces it, ")
-                                    : "",
-        "--force drains it all the same"));
+        id, " is the last worker that serves clients: drained, it leaves nobody to connect to"));
   }
   worker->draining = true;
   worker->drain_remaining = sessions;

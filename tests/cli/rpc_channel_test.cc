@@ -20,6 +20,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 // Makes one call to `target` and returns its status.
@@ -162,6 +163,23 @@ TEST_F(RpcChannelTest, AnOlderControlIsSuspectedWhenACallIsUnknown) {
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("compare `wsctl version`")));
 }
 
+TEST_F(RpcChannelTest, AnAgentIsAdvisedWhatItCanDo) {
+  FakeControl control;
+  const ServerTarget target = {
+      .address = control.address(), .source = "--server", .for_agent = true};
+  control.Fail({grpc::StatusCode::UNIMPLEMENTED, ""});
+  EXPECT_THAT(Ask(target), StatusIs(absl::StatusCode::kUnimplemented,
+                                    HasSubstr("another version than this wsctl, ")));
+  control.Hang();
+  EXPECT_THAT(Ask(target, absl::Milliseconds(50)),
+              StatusIs(absl::StatusCode::kDeadlineExceeded,
+                       AllOf(HasSubstr("ask for less"), Not(HasSubstr("--timeout")))));
+  control.Stop();
+  EXPECT_THAT(Ask(target), StatusIs(absl::StatusCode::kUnavailable,
+                                    AllOf(HasSubstr("ask the user whether fanwire-control runs"),
+                                          HasSubstr("`wsctl mcp --server ADDR`"))));
+}
+
 TEST_F(RpcChannelTest, ABadAddressSaysWhereItCameFrom) {
   EXPECT_THAT(Ask({.address = "http://localhost", .source = "context production"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
@@ -177,9 +195,9 @@ TEST_F(RpcChannelTest, TheTokenIsSentToThisMachine) {
 TEST_F(RpcChannelTest, TheTokenIsNotSentInTheClearToAnother) {
   EXPECT_THAT(
       Ask({.address = "control.example.org:8701", .source = "context production", .token = "abc"}),
-      StatusIs(absl::StatusCode::kFailedPrecondition,
-               AllOf(HasSubstr("in the clear to control.example.org:8701"),
-                     testing::Not(HasSubstr("abc")))));
+      StatusIs(
+          absl::StatusCode::kFailedPrecondition,
+          AllOf(HasSubstr("in the clear to control.example.org:8701"), Not(HasSubstr("abc")))));
 }
 
 TEST_F(RpcChannelTest, TlsWithAnAuthorityOfOnesOwn) {

@@ -64,6 +64,14 @@ TEST(McpTest, AServerThatCannotBeChosenIsToldAtOnce) {
   EXPECT_THAT(outcome.err, HasSubstr("wsctl.yaml"));
 }
 
+TEST(McpTest, ErrorsOfTheConnectionAdviseAnAgent) {
+  CliRunner run;
+  EXPECT_EQ(run.RunWithInput({"mcp"}, kBegin).code, 0);
+  EXPECT_TRUE(run.server.for_agent);
+  EXPECT_EQ(run.Run({"workers", "list"}).code, 0);
+  EXPECT_FALSE(run.server.for_agent);
+}
+
 TEST(McpTest, MessagesOverTheLimitAreSkipped) {
   CliRunner run;
   const Outcome outcome = run.RunWithInput({"mcp", "--max-message-bytes", "4096"},

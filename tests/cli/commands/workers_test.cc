@@ -140,14 +140,19 @@ TEST_F(WorkersTest, ControlDecidesWhetherAWorkerIsTheLastOneUnlessItIsForced) {
   EXPECT_EQ(wsctl_.Run({"workers", "drain", "worker-0", "--force"}).code, 0);
   EXPECT_EQ(wsctl_.admin.drain_request.worker, "worker-0");
   EXPECT_FALSE(wsctl_.admin.drain_request.unless_last);
-  const std::string refusal =
-      "worker-0 is the last worker that serves clients; --force drains it all the same";
+  const std::string refusal = "worker-0 is the last worker that serves clients";
   wsctl_.admin.drain_failure = absl::FailedPreconditionError(refusal);
   const Outcome refused = wsctl_.Run({"workers", "drain", "worker-0"});
   EXPECT_TRUE(wsctl_.admin.drain_request.unless_last);
   EXPECT_EQ(refused.code, 73);
   EXPECT_EQ(refused.out, "");
-  EXPECT_THAT(refused.err, HasSubstr(refusal));
+  EXPECT_THAT(refused.err,
+              HasSubstr(refusal + "; `wsctl workers restart worker-0` replaces it, --force drains "
+                                  "it all the same"));
+  // Only control's own workers can be replaced by it.
+  wsctl_.admin.workers.workers[0].supervised = false;
+  EXPECT_THAT(wsctl_.Run({"workers", "drain", "worker-0"}).err,
+              HasSubstr(refusal + "; --force drains it all the same"));
 }
 
 TEST_F(WorkersTest, ADrainShowsItsProgressAndWhatComesThen) {

@@ -317,7 +317,7 @@ TEST_F(McpSmallResultsTest, OnePublicationThatIsTooLargeIsAnError) {
   control_.admin.history.publications = {
       PublicationAt(9, absl::StrCat("\"", std::string(5000, 'x'), "\""))};
   EXPECT_THAT(Error("get_history", R"({"service":"s","channel":"c"})"),
-              HasSubstr("the publication at offset 9 alone is larger than a result may be"));
+              HasSubstr("the publication at offset 9 alone is larger than the"));
 }
 
 TEST_F(McpToolsTest, WithoutAllowWriteNothingIsWritten) {
@@ -366,6 +366,13 @@ TEST_F(McpWriteToolsTest, TheLastWorkerIsDrainedOnlyIfForced) {
     EXPECT_EQ(control_.admin.drain_request.window, absl::Milliseconds(2500));
     EXPECT_EQ(control_.admin.drain_request.deadline, std::nullopt);
   }
+}
+
+TEST_F(McpWriteToolsTest, TheRefusalToDrainTheLastWorkerNamesTheArgument) {
+  control_.admin.drain_failure = absl::FailedPreconditionError("worker-0 is the last worker");
+  EXPECT_EQ(Error("drain_worker", R"({"worker":"worker-0"})"),
+            "FAILED_PRECONDITION: worker-0 is the last worker; with \"force\": true it is drained "
+            "all the same");
 }
 
 TEST_F(McpWriteToolsTest, DisconnectingNeedsAFilter) {

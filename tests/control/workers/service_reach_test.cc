@@ -60,9 +60,9 @@ TEST_F(ServiceReachTest, EveryPortOfAServiceMustBeOpen) {
 TEST_F(ServiceReachTest, WorkersThatDoNotServeDoNotCount) {
   Port(&Worker("worker-0", v1::WORKER_STATE_DRAINING), "a", 1);
   Port(&Worker("worker-1", v1::WORKER_STATE_DEAD), "a", 1);
-  EXPECT_EQ(Of("a").error, "no worker serves clients; see `wsctl workers list`");
+  EXPECT_EQ(Of("a").error, "no worker serves clients; see the list of workers");
   Worker("worker-2", v1::WORKER_STATE_CATCHING_UP);
-  EXPECT_EQ(Of("a").error, "no worker has opened its ports; see `wsctl workers list`");
+  EXPECT_EQ(Of("a").error, "no worker has opened its ports; see the list of workers");
 }
 
 }  // namespace
