@@ -1,0 +1,255 @@
+import type {Envelope, Json, JsonObject, Services} from './events.js';
+
+export * from './events.js';
+
+/**
+ * The events of your own services:
+ *
+ *     declare module 'fanwire-client' {
+ *       interface CustomEvents { 'invoice.sent': { invoice_id: string; cents: number } }
+ *     }
+ */
+export interface CustomEvents {}
+
+type CatalogName = { [S in keyof Services]: keyof Services[S] & string }[keyof Services];
+type CatalogData<Name extends string> = {
+  [S in keyof Services]: Name extends keyof Services[S] ? Services[S][Name] : never;
+}[keyof Services];
+
+/** The name of an event of the catalog, or of CustomEvents. */
+export type EventName = CatalogName | (keyof CustomEvents & string);
+
+/** The data of an event: a union if several services have one of this name. */
+export type EventData<Name extends EventName> = Name extends keyof CustomEvents
+  ? CustomEvents[Name]
+  : CatalogData<Name>;
+
+/** An event as handlers get it; `event.event` tells which one it is. */
+export type FanwireEvent<Name extends EventName = EventName> = Name extends EventName
+  ? Envelope<Name, EventData<Name>>
+  : never;
+
+/** A place in a channel: the event with this offset, and all before it, are done. */
+export interface Position {
+  epoch: string;
+  offset: number;
+}
+
+/** What is used of a WebSocket class: that of browsers and of the package ws have it. */
+export interface WebSocketLike {
+  readonly readyState: number;
+  onopen: any;
+  onmessage: any;
+  onclose: any;
+  onerror: any;
+  send(data: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+export interface ClientOptions {
+  /**
+   * Returns a token.  It is called before each connection is opened, and when a token expires.
+   * Nothing is sent if it returns null.
+   */
+  getToken?: () => string | null | undefined | Promise<string | null | undefined>;
+  /** Attempt n (0, 1 …) begins after a random time up to this times 2ⁿ.  Default 500 ms. */
+  minReconnectDelay?: number;
+  /** No wait is longer.  Default 20,000 ms. */
+  maxReconnectDelay?: number;
+  /** For the welcome, each answer, each pong and getToken.  Default 10,000 ms. */
+  timeout?: number;
+  /** A silent server is asked whether it is there after this time.  Default 25,000 ms; 0: never. */
+  pingInterval?: number;
+  /** How many events may wait for the handlers of one subscription.  Default 1000. */
+  maxQueuedEvents?: number;
+  /** How long the texts of these events may be together.  Default 8,388,608. */
+  maxQueuedBytes?: number;
+  /** The class of the package ws, where there is no global one. */
+  WebSocket?: new (url: string) => WebSocketLike;
+}
+
+export interface SubscribeOptions<Name extends EventName = EventName> {
+  /** Only these events.  Default: all. */
+  events?: readonly Name[];
+  /** Begin behind this position, with the events that were missed. */
+  recover?: Position;
+  /** Unsubscribes when it aborts. */
+  signal?: AbortSignal;
+  /** As in ClientOptions, for this subscription. */
+  maxQueuedEvents?: number;
+  maxQueuedBytes?: number;
+}
+
+export interface RequestOptions {
+  signal?: AbortSignal;
+  /** As in ClientOptions, for this request. */
+  timeout?: number;
+}
+
+export interface HistoryOptions extends RequestOptions {
+  /** How many events, up to 1000. */
+  limit?: number;
+  /** Only events behind this position. */
+  since?: Position;
+  /** The newest first. */
+  reverse?: boolean;
+}
+
+export interface History {
+  channel: string;
+  epoch: string;
+  /** The last offset of the channel. */
+  offset: number;
+  events: Envelope[];
+  /** There are more than `limit`. */
+  more?: boolean;
+  /** False if events behind `since` are not kept any more; `reason` says why. */
+  complete?: boolean;
+  reason?: string;
+}
+
+/** The server's welcome. */
+export interface Welcome {
+  connection_id: string;
+  server: string;
+  message: string;
+  authenticated: boolean;
+  session_expires_at: string | null;
+  recoverable: boolean;
+  limits: { [name: string]: number };
+  [key: string]: unknown;
+}
+
+export interface Connecting {
+  /** 0: the first, at once; then how many attempts have begun since the last one that lasted. */
+  attempt: number;
+  /** Milliseconds until it begins. */
+  delay: number;
+  /** Why: the close code, and its reason or what was wrong. */
+  code: number | null;
+  reason: string | null;
+}
+
+export interface Disconnected {
+  /** The close code. */
+  code: number;
+  reason: string;
+  /** Null after disconnect(). */
+  error: FanwireError | null;
+}
+
+export interface ClientEvents {
+  connecting: Connecting;
+  connected: Welcome;
+  disconnected: Disconnected;
+  /** What a handler or getToken threw, or the server refused.  By default to console.error. */
+  error: unknown;
+}
+
+export interface Subscribing {
+  channel: string;
+  reason: string;
+}
+
+export interface Subscribed {
+  channel: string;
+  /** The position of the confirmation; null for patterns. */
+  epoch: string | null;
+  offset: number | null;
+  /** It was subscribed before, or began with `recover`. */
+  wasRecovering: boolean;
+  /** Every missed event follows. */
+  recovered: boolean;
+  /** Why not, if it was recovering.  The event `gap` follows. */
+  reason: string | null;
+}
+
+export interface Unsubscribed {
+  channel: string;
+  reason: string;
+  error: FanwireError | null;
+}
+
+/** Events of the channel were lost.  Get the state that you need anew. */
+export interface Gap {
+  channel: string;
+  reason: string;
+  /** The offsets in `epoch` that are missing; null if it is not known which. */
+  from: number | null;
+  to: number | null;
+  epoch: string | null;
+}
+
+export interface SubscriptionEvents<Name extends EventName = EventName> {
+  subscribing: Subscribing;
+  subscribed: Subscribed;
+  unsubscribed: Unsubscribed;
+  event: FanwireEvent<Name>;
+  gap: Gap;
+}
+
+/** A channel, or the channels of a pattern.  Made by Client.subscribe(). */
+export class Subscription<Name extends EventName = EventName>
+  implements AsyncIterable<FanwireEvent<Name>>
+{
+  private constructor();
+  readonly channel: string;
+  readonly state: 'subscribing' | 'subscribed' | 'unsubscribed';
+  /** Of the last event whose handlers have finished; null for patterns, and at first. */
+  readonly position: Position | null;
+
+  /**
+   * Adds a handler; returns the function that removes it.  Handlers of `event` and `gap` are called
+   * one after the other: if one returns a promise, everything behind it waits.
+   */
+  on<Kind extends keyof SubscriptionEvents>(
+    kind: Kind,
+    handler: (value: SubscriptionEvents<Name>[Kind]) => unknown,
+  ): () => void;
+  /** Resolves when subscribed; rejects if the subscription ends before. */
+  ready(): Promise<this>;
+  unsubscribe(): void;
+  /** Each event in turn.  Leaving the loop unsubscribes unless there are other handlers. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<FanwireEvent<Name>>;
+}
+
+/** One WebSocket to one service's port, for all its subscriptions and requests. */
+export class Client {
+  /** Connects with the first use. */
+  constructor(url: string, options?: ClientOptions);
+  readonly url: string;
+  readonly state: 'connecting' | 'connected' | 'disconnected';
+
+  /** Adds a handler; returns the function that removes it. */
+  on<Kind extends keyof ClientEvents>(
+    kind: Kind,
+    handler: (value: ClientEvents[Kind]) => unknown,
+  ): () => void;
+  connect(): void;
+  /** Closes the connection and ends every subscription. */
+  disconnect(): void;
+  /** Resolves when connected; rejects when disconnected. */
+  ready(): Promise<void>;
+  /** `channel` may be a pattern.  Throws if there is a subscription to it already. */
+  subscribe<Name extends EventName = EventName>(
+    channel: string,
+    options?: SubscribeOptions<Name>,
+  ): Subscription<Name>;
+  getSubscription(channel: string): Subscription | undefined;
+  /** Asks the service; resolves to the answer's data, rejects with FanwireError. */
+  request<Answer = JsonObject>(
+    name: string,
+    data?: { readonly [key: string]: Json },
+    options?: RequestOptions,
+  ): Promise<Answer>;
+  history(channel: string, options?: HistoryOptions): Promise<History>;
+}
+
+/** What the server refused, or what could not be done. */
+export class FanwireError extends Error {
+  private constructor();
+  /** One of the server's error codes, TIMEOUT or DISCONNECTED. */
+  readonly code: string;
+  /** Of DISCONNECTED, if a connection has ended. */
+  readonly closeCode?: number;
+}

@@ -1,0 +1,188 @@
+// Handlers that are slower than the events: bounded memory, and nothing lost where history has it.
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+import {clock, connected, deferred, follow, sent, server, settle, upTo} from './fixture.mjs';
+
+/** Handlers that finish one event for each call of step(). */
+function stepper() {
+  const gates = [];
+  return {
+    handle: () => {
+      const gate = deferred();
+      gates.push(gate);
+      return gate.promise;
+    },
+    step: async (count = 1) => {
+      for (let i = 0; i < count; ++i) {
+        gates.shift()?.resolve();
+        await settle();
+      }
+    },
+  };
+}
+
+test('a full queue unsubscribes; when half is handled the rest is recovered', async () => {
+  const client = await connected({maxQueuedEvents: 10});
+  const {handle, step} = stepper();
+  const seen = follow(client, 'a', {}, handle);
+  await settle();
+  server.publish('a', 11);  // one is with the handler
+  await settle();
+  assert.equal(seen.subscription.state, 'subscribed');
+  server.publish('a', 9);
+  await settle();
+  assert.equal(seen.subscription.state, 'subscribing');
+  assert.deepEqual(seen.subscribing, [{channel: 'a', reason: 'slow_handler'}]);
+  assert.deepEqual(sent('unsubscribe'), [{channels: ['a']}]);
+  server.publish('a', 5);
+  await step(5);
+  assert.equal(sent('subscribe').length, 1);
+  await step();
+  assert.deepEqual(sent('subscribe')[1].channels,
+      [{channel: 'a', recover: {epoch: 'e1', offset: 11}}]);
+  await step(40);
+  assert.deepEqual(seen.numbers, upTo(25));
+  assert.deepEqual(seen.gaps, []);
+  assert.equal(seen.subscription.state, 'subscribed');
+  assert.equal(server.sockets.length, 1);
+});
+
+test('the texts of the events have a bound of their own', async () => {
+  const client = await connected();
+  const {handle, step} = stepper();
+  const seen = follow(client, 'a', {maxQueuedBytes: 10_000}, handle);
+  await settle();
+  server.publish('a', 20, 'test.event', {text: 'x'.repeat(3000)});
+  await settle();
+  assert.equal(seen.subscription.state, 'subscribing');
+  assert.deepEqual(sent('unsubscribe'), [{channels: ['a']}]);
+  await step(40);
+  assert.deepEqual(seen.numbers, upTo(20));
+});
+
+test('one slow subscription does not hold the others', async () => {
+  const client = await connected({maxQueuedEvents: 5});
+  const {handle} = stepper();
+  const slow = follow(client, 'slow', {}, handle);
+  const quick = follow(client, 'quick');
+  await settle();
+  for (const unused of upTo(30)) {
+    server.publish('slow');
+    server.publish('quick');
+    await settle();
+  }
+  assert.deepEqual(slow.numbers, [1]);
+  assert.deepEqual(quick.numbers, upTo(30));
+});
+
+test('without a handler no more waits either', async () => {
+  const client = await connected({maxQueuedEvents: 5});
+  const subscription = client.subscribe('a');
+  await settle();
+  server.publish('a', 30);
+  await settle();
+  assert.equal(subscription.state, 'subscribing');
+  const numbers = [];
+  for await (const {data} of subscription) {
+    numbers.push(data.n);
+    if (data.n === 30) break;
+  }
+  assert.deepEqual(numbers, upTo(30));
+});
+
+test('a lost connection does not end the pause', async () => {
+  const client = await connected({maxQueuedEvents: 4});
+  const {handle, step} = stepper();
+  const {numbers, subscription, gaps} = follow(client, 'a', {}, handle);
+  await settle();
+  server.publish('a', 8);
+  server.socket.drop();
+  await clock.advance(1000);
+  assert.equal(client.state, 'connected');
+  assert.deepEqual(sent('subscribe'), []);
+  await step(3);
+  assert.deepEqual(sent('subscribe')[0].channels,
+      [{channel: 'a', recover: {epoch: 'e1', offset: 5}}]);
+  await step(20);
+  assert.deepEqual([numbers, gaps, subscription.state], [upTo(8), [], 'subscribed']);
+});
+
+test('half is handled while there is no connection', async () => {
+  const client = await connected({maxQueuedEvents: 4});
+  const {handle, step} = stepper();
+  const {numbers, gaps} = follow(client, 'a', {}, handle);
+  await settle();
+  server.publish('a', 8);
+  server.socket.drop();
+  await step(5);
+  await clock.advance(1000);
+  await step(20);
+  assert.deepEqual([numbers, gaps], [upTo(8), []]);
+});
+
+test('slower than the history: one gap', async () => {
+  server.historySize = 10;
+  const client = await connected({maxQueuedEvents: 4});
+  const {handle, step} = stepper();
+  const {numbers, gaps, subscription} = follow(client, 'a', {}, handle);
+  await settle();
+  server.publish('a', 100);
+  await step(10);
+  server.publish('a');
+  await step(10);
+  assert.deepEqual(numbers, [...upTo(5), 101]);
+  assert.deepEqual(gaps,
+      [{channel: 'a', reason: 'history_expired', from: 6, to: 100, epoch: 'e1'}]);
+  assert.deepEqual(subscription.position, {epoch: 'e1', offset: 101});
+});
+
+test("a full queue takes no notice of skipped events either; they are told when it recovers",
+    async () => {
+      server.historySize = 1;
+      const client = await connected({maxQueuedEvents: 2});
+      const {handle, step} = stepper();
+      const {numbers, gaps} = follow(client, 'a', {}, handle);
+      await settle();
+      server.publish('a', 3);
+      server.socket.notice('channel.skipped', {channel: 'a', from: 4, to: 9, reason: 'slow'});
+      Object.assign(server.channel('a'), {offset: 9, history: []});
+      await step(10);
+      assert.deepEqual(numbers, upTo(3));
+      assert.deepEqual(gaps.map(({from, to}) => [from, to]), [[4, 9]]);
+    });
+
+test('a pattern drops what does not fit, until half is handled, and tells one gap', async () => {
+  const client = await connected({maxQueuedEvents: 6});
+  const {handle, step} = stepper();
+  const seen = follow(client, 'a:*', {}, handle);
+  const order = [];
+  seen.subscription.on('gap', () => order.push(`gap after ${seen.numbers.length}`));
+  await settle();
+  server.publish('a:1', 20);
+  await settle();
+  assert.equal(seen.subscription.state, 'subscribed');
+  await step();
+  server.publish('a:1', 5);  // still too much waits
+  await step(20);
+  server.publish('a:1', 2);
+  await step(20);
+  assert.deepEqual(seen.numbers, [...upTo(7), 26, 27]);
+  assert.deepEqual(seen.gaps,
+      [{channel: 'a:*', reason: 'slow_handler', from: null, to: null, epoch: null}]);
+  assert.deepEqual(order, ['gap after 7']);
+  assert.deepEqual(sent('unsubscribe'), []);
+});
+
+test('ending a subscription that pauses sends nothing more for it', async () => {
+  const client = await connected({maxQueuedEvents: 2});
+  const {handle, step} = stepper();
+  const {subscription, numbers} = follow(client, 'a', {}, handle);
+  await settle();
+  server.publish('a', 9);
+  await settle();
+  subscription.unsubscribe();
+  await step(9);
+  assert.deepEqual(numbers, [1]);
+  assert.equal(sent('unsubscribe').length, 1);
+  assert.equal(sent('subscribe').length, 1);
+});

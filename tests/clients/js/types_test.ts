@@ -1,0 +1,95 @@
+// Compiled, never run: what the types allow and what they do not.
+import {
+  Client, FanwireError, Subscription, type EventData, type EventName, type FanwireEvent, type Gap,
+  type History, type Position, type Services, type mahavishnu,
+} from 'fanwire-client';
+import WebSocket from 'ws';
+
+declare module 'fanwire-client' {
+  interface CustomEvents {
+    'invoice.sent': { invoice_id: string; cents: number };
+  }
+}
+
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
+const same = <A, B>(equal: Equal<A, B>) => equal;
+
+const client = new Client('ws://127.0.0.1:8690', {WebSocket, getToken: async () => 'token'});
+new Client('ws://127.0.0.1:8690', {getToken: () => null, timeout: 1, pingInterval: 0});
+// @ts-expect-error there is no such option
+new Client('ws://127.0.0.1:8690', {maxDelay: 1});
+// @ts-expect-error the address is missing
+new Client();
+// @ts-expect-error a token is a text
+new Client('ws://127.0.0.1:8690', {getToken: () => 5});
+
+same<typeof client.state, 'connecting' | 'connected' | 'disconnected'>(true);
+// @ts-expect-error it is only read
+client.state = 'connected';
+const off: () => void = client.on('connected',
+    ({connection_id, limits}) => connection_id + limits.burst);
+client.on('connecting', ({delay, code}) => delay + (code ?? 0));
+client.on('disconnected', ({error}) => error?.closeCode);
+// @ts-expect-error there is no such event
+client.on('open', () => {});
+
+async function subscriptions() {
+  const all = client.subscribe('workflow:*');
+  const one = client.subscribe('workflow:wf_1', {events: ['workflow.started', 'workflow.failed']});
+  same<typeof one, Subscription<'workflow.started' | 'workflow.failed'>>(true);
+  one.on('event', (event) => {
+    same<typeof event.event, 'workflow.started' | 'workflow.failed'>(true);
+    if (event.event === 'workflow.started') {
+      same<typeof event.data, mahavishnu.WorkflowStarted>(true);
+      event.data.workflow_id.toUpperCase();
+    } else {
+      event.data.error.toUpperCase();
+    }
+    // @ts-expect-error not of these
+    if (event.event === 'pool.scaled') return;
+  });
+  for await (const event of all) {
+    same<typeof event, FanwireEvent>(true);
+    if (event.event === 'invoice.sent') event.data.cents.toFixed();
+    event.offset?.toFixed();
+    event.room.toUpperCase();
+  }
+  // @ts-expect-error a name that no event has
+  client.subscribe('a', {events: ['workflow.begun']});
+  // @ts-expect-error a position has both
+  client.subscribe('a', {recover: {offset: 1}});
+  // @ts-expect-error not made by applications
+  new Subscription();
+  one.on('gap', (gap: Gap) => gap.from ?? 0 - (gap.to ?? 0));
+  one.on('subscribed', ({wasRecovering, recovered, reason}) => [wasRecovering, recovered, reason]);
+  one.on('event', async () => {});
+  // @ts-expect-error there is no such event
+  one.on('message', () => {});
+  const position: Position | null = (await one.ready()).position;
+  client.subscribe('b', {recover: position ?? undefined, signal: new AbortController().signal});
+  one.unsubscribe();
+  client.getSubscription('a')?.unsubscribe();
+}
+
+async function requests() {
+  const answer = await client.request('get_workflow_status', {workflow_id: 'wf_1'});
+  const status: unknown = answer.status;
+  const typed = await client.request<{ status: string }>('get_pool_status', {pool_id: 'local'});
+  typed.status.toUpperCase();
+  const history: History = await client.history('a', {limit: 5, since: {epoch: 'e', offset: 1}});
+  history.events[0]?.event.toUpperCase();
+  // @ts-expect-error data is an object
+  client.request('a', 5);
+  try {
+    await client.request('a', {}, {timeout: 5});
+  } catch (error) {
+    if (error instanceof FanwireError) error.code.toUpperCase();
+  }
+  return status;
+}
+
+same<EventData<'invoice.sent'>, { invoice_id: string; cents: number }>(true);
+same<keyof Services & 'mahavishnu', 'mahavishnu'>(true);
+const name: EventName = 'pool.scaled';
+export {name, off, requests, subscriptions};
