@@ -10,10 +10,12 @@ import threading
 import time
 import unittest
 import uuid
+from unittest import mock
 
 import grpc
 
 from fake_control import PATIENCE, FakeControl
+from fanwire import target
 from fanwire.publisher import (BufferFull, EventDropped, EventRefused, Publisher, PublisherClosed,
                                ReceiptTimeout)
 from fanwire.stream import Connection
@@ -559,6 +561,15 @@ class Closing(Case):
         self.assertIn("PublisherClosed: this process was forked", text)
         self.control.release()
         publisher.flush(PATIENCE)  # the parent's is not disturbed
+
+    def test_a_publisher_of_a_forked_child_says_why_it_does_not_connect(self):
+        self.publisher().publish("s", "c", "e", {"n": 0}).result(PATIENCE)
+        other = self.publisher()
+        self.assertEqual(other.state(), "not connected to : connecting")
+        with mock.patch.object(target, "_inherited", False):
+            target._after_fork()  # as in the child
+            self.assertIn("connect after the fork only, or start processes by `spawn`",
+                          other.state())
 
 
 if __name__ == "__main__":

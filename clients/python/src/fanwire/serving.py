@@ -18,6 +18,7 @@ from fanwire import messages
 from fanwire.backoff import Backoff
 from fanwire.errors import RequestError
 from fanwire.safe_log import SafeLog
+from fanwire.target import fork_hint
 
 log = SafeLog("fanwire.serving")
 
@@ -140,7 +141,7 @@ class Responder:
         address = connection.address if connection is not None else ""
         if self.serving():
             return f"serving at {address}"
-        return f"not serving at {address}: {self._last_error or 'connecting'}"
+        return f"not serving at {address}: {self._last_error or fork_hint() or 'connecting'}"
 
     def stop(self, timeout):
         """Takes no more requests, waits for the answers of those that it has, and ends."""

@@ -21,6 +21,7 @@ from fanwire import encoding, messages
 from fanwire.backoff import Backoff
 from fanwire.buffer import Buffer, log
 from fanwire.errors import EventRefused, PublisherClosed, PublisherError, ReceiptTimeout
+from fanwire.target import fork_hint
 
 METHOD = "/fanwire.v1.Publisher/PublishStream"
 
@@ -98,7 +99,7 @@ class Stream(Buffer):
         address = connection.address if connection is not None else ""
         if self.connected():
             return f"connected to {address}"
-        return f"not connected to {address}: {self._last_error or 'connecting'}"
+        return f"not connected to {address}: {self._last_error or fork_hint() or 'connecting'}"
 
     def state(self):
         with self._lock:
@@ -133,7 +134,7 @@ class Stream(Buffer):
                 self._start()
 
     def _start(self):
-        self._thread = threading.Thread(target=self._run, name="fanwire-publisher", daemon=True)
+        self._thread = threading.Thread(target=self._begin, name="fanwire-publisher", daemon=True)
         self._thread.start()
 
     def begin_close(self):
@@ -197,6 +198,11 @@ class Stream(Buffer):
         self._pending = self._pending_bytes = self._watchers = 0
 
     # ------------------------------------------------------------------------- the connection
+
+    def _begin(self):
+        if fork_hint():
+            log.warning("%s", fork_hint())
+        self._run()
 
     def _run(self):
         tell = True

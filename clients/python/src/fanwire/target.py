@@ -22,6 +22,27 @@ CHANNEL_OPTIONS = (
 )
 
 
+# gRPC's threads are not copied by a fork: where it has connected before, the child's connections
+# hang.
+_has_connected = False
+_inherited = False
+FORKED = ("this process was forked from one that had connected already, which gRPC does not "
+          "support: connect after the fork only, or start processes by `spawn`")
+
+
+def _after_fork():
+    global _inherited
+    _inherited = _has_connected
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def fork_hint():
+    """Returns why connections hang in this process; "" if nothing is known."""
+    return FORKED if _inherited else ""
+
+
 class Target:
     """Opens connections to control.  The arguments are those of fanwire.publisher.Publisher."""
 
@@ -43,6 +64,8 @@ class Target:
 
     def open(self):
         """Returns (address, a grpc.Channel to it)."""
+        global _has_connected
+        _has_connected = True
         address = self.address()
         if self._credentials is None:
             return address, grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
