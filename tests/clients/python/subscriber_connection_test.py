@@ -56,10 +56,12 @@ class Connecting(Case):
         self.worker.fail_open.extend([OSError("refused")] * 8)
         with mock.patch.object(random, "uniform", side_effect=longest) as uniform:
             async with Client(URL, min_reconnect_delay=0.5, max_reconnect_delay=20) as client:
-                await client.connect(200)
+                with self.assertLogs("fanwire.subscriber", "WARNING") as logs:
+                    await client.connect(200)
         self.assertEqual([call.args for call in uniform.call_args_list],
                          [(0, bound) for bound in (0.5, 1, 2, 4, 8, 16, 20, 20)])
         times = self.times()
+        self.assertIsNone(logs.records[0].exc_info)
         self.assertEqual([round(b - a, 6) for a, b in zip(times, times[1:])],
                          [0.5, 1, 2, 4, 8, 16, 20, 20])
 
@@ -267,6 +269,7 @@ class Tokens(Case):
                 await client.connect(60)
             self.assertEqual(results, [])
             self.assertIn("no vault", logs.output[0])
+            self.assertIsNotNone(logs.records[0].exc_info)
             self.assertEqual(len(logs.output), 1)  # the second failure is of the same outage
 
     async def test_an_expiring_token_is_replaced_in_the_session(self):
@@ -366,7 +369,7 @@ class Requests(Case):
             await settle()
             asked.cancel()
             await settle()
-            self.assertEqual((client._session.waits, client._requests), (False, 0))
+            self.assertFalse(client._session.waits)
 
     async def test_requests_keep_to_the_servers_rate(self):
         self.worker.limits.update(rate_limit=10, burst=20)
@@ -378,6 +381,10 @@ class Requests(Case):
             self.assertAlmostEqual(self.loop.time() - begin, 10, places=3)
             self.assertEqual([data["n"] for data in self.worker.socket.asked("echo")],
                              list(range(108)))
+            await asyncio.sleep(1000)  # not more than the burst is saved up
+            begin = self.loop.time()
+            await asyncio.gather(*(client.request("echo", {"n": n}) for n in range(27)))
+            self.assertAlmostEqual(self.loop.time() - begin, 1, places=3)
 
     async def test_a_long_subscribe_that_is_refused_without_its_id_is_repeated(self):
         async with Client(URL) as client:

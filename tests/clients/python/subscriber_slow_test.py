@@ -64,6 +64,19 @@ class Slow(Case):
             await asyncio.sleep(100)
             self.assertEqual(answers, [{"n": 1}, *range(9)])
 
+    async def test_a_handler_that_is_behind_may_subscribe(self):
+        confirmed = []
+
+        async def handler(publication):
+            if publication.data["n"] == 0:
+                await asyncio.sleep(50)
+                confirmed.append(await client.subscribe("b:1").ready(5))
+        async with Client(URL, max_pending=5) as client:
+            await client.subscribe("a:1", handler).ready()
+            self.worker.publish("a:1", *range(9))
+            await asyncio.sleep(100)
+            self.assertEqual(len(confirmed), 1)
+
     async def test_what_waits_for_an_answer_is_bounded_as_well(self):
         async def handler(publication):
             if publication.data["n"] == 0:

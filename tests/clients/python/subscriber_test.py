@@ -140,6 +140,28 @@ class Subscribing(Case):
             self.worker.publish("a:1", 2)
             self.assertEqual(numbers(await take(new, 1)), [2])
 
+    async def test_what_is_ended_at_once_is_not_subscribed(self):
+        async with Client(URL) as client:
+            await client.connect()
+            client.subscribe("a:1").unsubscribe()
+            await settle()
+            self.assertEqual(self.worker.socket.asked("subscribe"), [])
+
+    async def test_what_was_to_be_asked_again_is_asked_once_after_a_reconnect(self):
+        self.worker.refuse["a:1"] = ("UNAVAILABLE", "later")
+        async with Client(URL, min_reconnect_delay=20, max_reconnect_delay=20) as client:
+            client.subscribe("a:1")
+            await client.connect()
+            await settle()
+            del self.worker.refuse["a:1"]
+            self.worker.socket.event("server.draining", {"reconnect_after_ms": [0, 1],
+                                                         "reason": "restart"})
+            self.worker.socket.close_with(1012)
+            await settle()
+            await asyncio.sleep(100)
+            self.assertEqual(len(self.worker.sockets), 2)
+            self.assertEqual(len(self.worker.socket.asked("subscribe")), 1)
+
     async def test_refused(self):
         self.worker.refuse["a:1"] = ("FORBIDDEN", "Not authorized to subscribe to a:1")
         async with Client(URL) as client:
@@ -341,6 +363,7 @@ class Recovery(Case):
     async def test_recover_false_goes_on_live_and_tells_no_gap(self):
         async with Client(URL) as client:
             subscription = await self.subscribed(client, recover=False)
+            pattern = await self.subscribed(client, "a:*", recover=False)
             self.worker.publish("a:1", 1)
             await self.cut()
             self.worker.publish("a:1", 2)
@@ -350,6 +373,7 @@ class Recovery(Case):
             self.worker.restart_control()
             self.worker.publish("a:1", 4)
             self.assertEqual(numbers(await take(subscription, 3)), [1, 3, 4])
+            self.assertEqual(numbers(await take(pattern, 3)), [1, 3, 4])
             self.assertNotIn("recover", str(self.worker.socket.received))
 
 
@@ -371,6 +395,18 @@ class Gaps(Case):
             self.assertEqual(self.worker.socket.asked("subscribe")[1:], [{"channels": [
                 {"channel": "a:1", "recover": {"epoch": "e1", "offset": 1}}]}])
             self.assertEqual((client.stats()["repairs"], client.stats()["gaps"]), (1, 0))
+
+    async def test_a_notice_before_the_confirmation_says_nothing_that_this_does_not(self):
+        async with Client(URL) as client:
+            subscription = await self.subscribed(client)
+            self.worker.publish("a:1", 1, 2, send=False)
+            self.worker.hold = True
+            self.worker.publish("a:1", 3)
+            await settle()
+            self.worker.socket.event("channel.skipped", {
+                "channel": "a:1", "from": 1, "to": 2, "reason": "recovery_ended"}, room="a:1")
+            self.worker.release()
+            self.assertEqual(numbers(await take(subscription, 3)), [1, 2, 3])
 
     async def test_a_gap_that_history_no_longer_has_is_told(self):
         async with Client(URL) as client:
@@ -421,7 +457,7 @@ class Gaps(Case):
             subscription = await self.subscribed(client)
             self.worker.publish("a:1", 1)
             envelope = self.worker.channels["a:1"].history[0]
-            self.worker.socket.push({**envelope, "epoch": "stray", "offset": 9})
+            self.worker.socket.push({**envelope, "epoch": "stray", "offset": 2})
             self.worker.publish("a:1", 2)
             self.assertEqual(numbers(await take(subscription, 2)), [1, 2])
             self.assertEqual(self.worker.socket.asked("subscribe")[-1]["channels"][0]["recover"],
@@ -474,6 +510,21 @@ class Gaps(Case):
             gap, other = await take(subscription, 2)
             self.assertEqual((gap.reason, {gap.channel, other.channel}),
                              ("epoch_changed", {"a:1", "a:2"}))
+
+    async def test_a_gap_that_is_being_told_is_not_the_next_one(self):
+        told, go_on = [], asyncio.Event()
+
+        async def on_gap(gap):
+            told.append(gap.reason)
+            await go_on.wait()
+        async with Client(URL) as client:
+            await self.subscribed(client, "a:*", handler=print, on_gap=on_gap)
+            for _ in range(3):
+                self.worker.socket.close_with(1006)
+                await asyncio.sleep(30)
+            go_on.set()
+            await settle()
+            self.assertEqual(told, ["pattern", "pattern"])
 
     async def test_what_a_name_recovers_does_not_come_to_a_pattern_again(self):
         async with Client(URL) as client:

@@ -125,7 +125,7 @@ class Session:
 
     def on_reply(self, message):
         """Takes a response or an error."""
-        request_id = message.get("request_id") or message.get("correlation_id")
+        request_id = message.get("request_id")
         if request_id is None and message.get("error_code") == "RATE_LIMIT_EXCEEDED":
             # The server has not looked for the id in a long message.  Only subscribes are repeated.
             request_id = next((each for each, (_, size, subscribes) in self._waiting.items()

@@ -116,7 +116,6 @@ class Client:
         self._closer = None           # the task that closes; it may be a handler
         self._refused = 0             # tokens, in a row
         self._pending = self._pending_bytes = 0
-        self._requests = 0            # that somebody waits for
         self._changed = Signal()      # connected, or ended
         self._room = Signal()         # reading may go on
         self._counts = dict.fromkeys(("connections", "received", "gaps", "repairs",
@@ -160,15 +159,11 @@ class Client:
         """
         self._start()
         timeout = self._timeout if timeout is None else timeout
-        self._requests += 1
-        self._room.notify()
         try:
             return await asyncio.wait_for(self._ask(name, {} if data is None else data), timeout)
         except asyncio.TimeoutError:
             raise RequestTimeout(
                 f"{name}: no answer after {timeout} s; {self.describe()}") from None
-        finally:
-            self._requests -= 1
 
     async def history(self, channel, *, limit=100, since=None, reverse=False, timeout=None):
         """Returns the History of a channel: its last events, or those after the Position `since`.
@@ -286,8 +281,6 @@ class Client:
                 log.warning("%s: %s; connecting again", self.url, self.error,
                             exc_info=None if known else self.error)
             await asyncio.sleep(self._backoff.next() if delay is None else delay)
-            while not self._may_read():
-                await self._room.wait()
 
     async def _open(self):
         """Returns a Session that has its welcome."""
@@ -434,8 +427,7 @@ class Client:
 
     def _may_read(self):
         """Whether the application keeps up, or waits for an answer that is still to be read."""
-        waits = self._requests > 0 or (self._session is not None and self._session.waits)
-        factor = 2 if waits else 1
+        factor = 2 if self._session.waits else 1
         return (self._pending < factor * self._max_pending
                 and self._pending_bytes < factor * self._max_pending_bytes)
 

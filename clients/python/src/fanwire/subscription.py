@@ -70,8 +70,8 @@ class Subscription:
         else:
             self._track = ChannelTrack(self.position, self.events is not None)
         self._subscribed = None       # what was confirmed last
-        self._asked = None            # the position of the subscribe that has no answer yet
-        self._ask = None              # that subscribe
+        self._ask = None              # the last subscribe
+        self._asked = None            # the position in it
         self._queue = collections.deque()  # (item, bytes); the first may be in work
         self._in_work = False
         self._iterating = False
@@ -217,15 +217,12 @@ class Subscription:
 
     def _lost(self):
         """The connection ended."""
-        self._ask = None
-        self._track.on_lost()
         if self.state == "subscribed":
             self.state = "subscribing"
             self._changed.notify()
 
     def _confirm(self, result):
         """Takes the answer to the last subscribe."""
-        self._ask = None
         again = self._subscribed is not None
         position = None
         if result.get("epoch") and not self._is_pattern:

@@ -76,7 +76,6 @@ class SubscriptionTable:
         for subscription in self:
             subscription._lost()
         self._forget_retries()
-        self._wanted.clear()
         self._left.clear()
 
     def on_unsubscribed(self, channel, reason):

@@ -29,10 +29,6 @@ class ChannelTrack:
         # every offset: publishers may exclude this connection from some events.
         self._covered = 0
 
-    def on_lost(self):
-        """The connection ended: what was about to come does not."""
-        self._covered = 0
-
     def on_confirmed(self, channel, subscribed):
         """Returns the Gap if events are lost."""
         before, now = self.position, subscribed.position
@@ -93,9 +89,6 @@ class PatternTrack:
 
     def __init__(self):
         self._delivered = collections.OrderedDict()  # channel -> Position
-
-    def on_lost(self):
-        pass
 
     def on_event(self, channel, position):
         before = self._delivered.get(channel)
