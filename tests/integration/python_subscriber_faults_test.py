@@ -40,6 +40,24 @@ class Faults(SubscriberCase):
         self.assertEqual(stats["gaps"], 0)
         await in_thread(self.server.wait_ready)
 
+    async def test_names_beside_a_pattern_recover_for_it_as_well(self):
+        channels = [f"beside:{n}" for n in range(3)]
+        by_pattern, told = collections.defaultdict(list), []
+        async with Proxy(self.server.port(), cut_after=30_001) as proxy:
+            client = await self.make(proxy.url)
+            collectors = await self.collect(client, *channels)
+            await client.subscribe(
+                "beside:*", lambda item: by_pattern[item.channel].append(item.data["n"]),
+                on_gap=told.append).ready(PATIENCE)
+            await self.publish_many(channels, 300)
+            await self.assert_all(collectors, list(range(1, 301)))
+            await eventually(lambda: sum(map(len, by_pattern.values())) >= 900, "the pattern's")
+            self.assertEqual(by_pattern, {name: list(range(1, 301)) for name in channels})
+            self.assertEqual({(gap.channel, gap.reason) for gap in told},
+                             {("beside:*", "pattern")})
+            self.assertLess(len(told), client.stats()["connections"])
+            await client.close()
+
     async def test_drained_workers(self):
         clients = [await self.make() for _ in range(8)]
         channels = ["drain:a", "drain:b"]
