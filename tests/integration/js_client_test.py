@@ -1,107 +1,12 @@
 """The JavaScript library in Node against the real programs: no event is lost or comes twice, and
 what cannot be had is told as one gap."""
 import asyncio
-import json
-import os
-import pathlib
 import time
 
-from harness import Case, eventually, main, service, small_config
+from harness import eventually, main, service, small_config
+from harness.js_clients import JsCase, subscription
 from harness.proxy import Proxy
-from harness.server import PATIENCE
 from harness.token import SECRET
-
-NODE = pathlib.Path(__file__).parent / "node"
-QUICK = {"minReconnectDelay": 50, "maxReconnectDelay": 500, "timeout": PATIENCE * 1000}
-
-
-class Clients:
-    """A Node process with clients of fanwire-client; see node/js_client.mjs."""
-
-    def __init__(self, process):
-        self._process = process
-
-    @classmethod
-    async def start(cls, *clients):
-        return cls(await asyncio.create_subprocess_exec(
-            "node", "js_client.mjs", json.dumps({"clients": clients}), cwd=NODE, env=os.environ,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=1 << 26))
-
-    async def command(self, text):
-        self._process.stdin.write(text.encode() + b"\n")
-        await self._process.stdin.drain()
-
-    async def report(self):
-        """What each client has seen."""
-        await self.command("report")
-        return json.loads(await asyncio.wait_for(self._process.stdout.readline(), PATIENCE))
-
-    async def until_each(self, condition, what):
-        """Waits until the condition holds of every client; returns the report."""
-        deadline = time.monotonic() + PATIENCE * 2
-        while True:
-            report = await self.report()
-            if all(condition(client) for client in report):
-                return report
-            if time.monotonic() > deadline:
-                raise AssertionError(f"timed out waiting for {what}: {brief(report)}")
-            await asyncio.sleep(0.05)
-
-    async def until(self, condition, what):
-        """Waits until the condition holds of every subscription; returns the report."""
-        return await self.until_each(
-            lambda client: all(condition(one) for one in client["subscriptions"]), what)
-
-    async def subscribed(self):
-        return await self.until(lambda one: one["state"] == "subscribed", "subscriptions")
-
-    async def seen(self, count):
-        return await self.until(lambda one: len(one["numbers"]) >= count, f"{count} events")
-
-    async def end(self):
-        await self.command("end")
-        return await asyncio.wait_for(self._process.wait(), PATIENCE)
-
-    async def kill(self):
-        if self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
-
-
-def brief(report):
-    for client in report:
-        for one in client["subscriptions"]:
-            one["numbers"] = one["numbers"][-3:] + [f"of {len(one['numbers'])}"]
-    return json.dumps(report)
-
-
-def subscription(channel, *, options=None, **handling):
-    return {"channel": channel, "options": options or {}, **handling}
-
-
-class JsCase(Case):
-    async def clients(self, *clients):
-        started = await Clients.start(*clients)
-        self.addAsyncCleanup(started.kill)
-        return started
-
-    def client(self, *subscriptions, url=None, options=None, **more):
-        return {"url": url or self.server.url(), "options": {**QUICK, **(options or {})},
-                "subscriptions": subscriptions, **more}
-
-    async def publish_to(self, channels, first, last, step=50):
-        for start in range(first, last + 1, step):
-            for channel in channels:
-                await asyncio.to_thread(self.publisher.publish_many, channel,
-                                        min(step, last + 1 - start), start)
-
-    def assert_complete(self, report, count):
-        """Every subscription has seen the events 1 to `count`, and no gap."""
-        for client in report:
-            for one in client["subscriptions"]:
-                self.assertEqual(one["numbers"], list(range(1, count + 1)), one["channel"])
-                self.assertEqual(one["gaps"], [], one["channel"])
-                self.assertEqual(one["position"]["offset"], count)
 
 
 class Faults(JsCase):
@@ -145,14 +50,20 @@ class Faults(JsCase):
                 self.client(*(subscription(channel) for channel in channels), url=link.url,
                             options={"pingInterval": 200, "timeout": 2000})
                 for _ in range(4)))
-            for number in range(6):
-                await clients.subscribed()
-                await self.publish_to(channels, number * 200 + 1, number * 200 + 100)
-                if number < 5:
-                    link.cut()
-                else:
-                    link.stalled = True  # only a ping that is not answered tells
-                await self.publish_to(channels, number * 200 + 101, number * 200 + 200)
+            await clients.subscribed()
+            for first in range(1, 1000, 100):
+                await self.publish_to(channels, first, first + 99)
+                link.cut()
+            await clients.seen(1000)
+            link.cut_after = None
+
+            async def cut():
+                link.cut()
+            await clients.reconnected(cut)
+            await self.publish_to(channels, 1001, 1100)
+            await clients.seen(1100)
+            link.stalled = True  # only a ping that is not answered tells
+            await self.publish_to(channels, 1101, count)
             await clients.until_each(
                 lambda client: any("no answer to a ping" in reason
                                    for _, reason in client["closes"][1:]), "the pings' end")

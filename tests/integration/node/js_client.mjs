@@ -2,13 +2,14 @@
 //
 //   node js_client.mjs '{"clients": [{"url": …, "options": {…}, "token": …, "subscriptions": […]}]}'
 //
-// A client's `token` {secret, lifetime, keep}: getToken makes one of `lifetime` seconds, or, with
-// `keep`, returns the last one until it has expired.  A subscription has `channel`, `options`, and
+// A client's `token` {secret, lifetime, permissions, keep}: getToken makes one of `lifetime` seconds,
+// or, with `keep`, returns the last one until it has expired.  A subscription has `channel`, `options`, and
 // how it handles events: `loop` (by for await), `delay` (ms that each event takes), `hold` (the
 // first event takes until the command "release").
 //
 // Reads a command a line: "report" prints one line of JSON, what each client has seen; "release"
-// ends the wait of `hold`; "end" disconnects all, and the process ends by itself.
+// ends the wait of `hold`; "ask [CLIENT, METHOD, ARGUMENT…]" calls request() or history() and prints
+// the answer or the error; "end" disconnects all, and the process ends by itself.
 import {createHmac} from 'node:crypto';
 import {createInterface} from 'node:readline';
 import {Client} from 'fanwire-client';
@@ -19,11 +20,11 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 let release;
 const released = new Promise((resolve) => release = resolve);
 
-function mint({secret, lifetime}) {
+function mint({secret, lifetime, permissions = ['admin']}) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const exp = Date.now() / 1000 + lifetime;
   const text = `${part({alg: 'HS256', typ: 'JWT'})}.${
-      part({user_id: 'ana', permissions: ['admin'], exp})}`;
+      part({user_id: 'ana', permissions, exp})}`;
   return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
 }
 
@@ -39,11 +40,11 @@ function follow(client, {channel, options, delay, loop, hold}) {
   for (const name of ['subscribed', 'subscribing']) {
     subscription.on(name, (info) => seen[name].push(info));
   }
-  subscription.on('unsubscribed', ({reason}) => seen.ended = reason);
+  subscription.on('unsubscribed', ({reason, error}) => seen.ended = [reason, error?.message]);
   if (loop) {
     (async () => {
       for await (const event of subscription) await handle(event);
-    })();
+    })().catch((error) => seen.thrown = error.code);
   } else {
     subscription.on('event', handle);
   }
@@ -65,6 +66,8 @@ function start({url, options, token, subscriptions}) {
   client.on('connecting', ({code, reason}) => seen.closes.push([code, reason]));
   client.on('error', (error) => seen.errors.push(String(error)));
   const reports = subscriptions.map((one) => follow(client, one));
+  client.on('connected', (welcome) => seen.welcome = welcome);
+  client.on('disconnected', ({code, reason}) => seen.disconnected = [code, reason]);
   const report = () =>
       ({...seen, state: client.state, subscriptions: reports.map((one) => one())});
   return {client, report};
@@ -74,6 +77,12 @@ const started = clients.map(start);
 for await (const command of createInterface({input: process.stdin})) {
   if (command === 'report') console.log(JSON.stringify(started.map(({report}) => report())));
   if (command === 'release') release();
+  if (command.startsWith('ask ')) {
+    const [number, method, ...more] = JSON.parse(command.slice(4));
+    const answer = await started[number].client[method](...more).catch(
+        ({code, message}) => ({code, message}));
+    console.log(JSON.stringify(answer));
+  }
   if (command === 'end') break;
 }
 for (const {client} of started) client.disconnect();
