@@ -13,6 +13,9 @@ import unittest
 from unittest import mock
 
 from fanwire import websocket
+from fanwire.publication import Gap
+
+URL = "ws://127.0.0.1:1"  # nobody connects there
 
 logging.getLogger("fanwire").addHandler(logging.NullHandler())  # not to stderr
 
@@ -73,6 +76,15 @@ async def settle():
     """Lets everything happen that happens without time passing."""
     for _ in range(100):
         await asyncio.sleep(0)
+
+
+def numbers(items):
+    """The numbers of publications; a gap is its reason."""
+    return [item.reason if isinstance(item, Gap) else item.data["n"] for item in items]
+
+
+async def take(subscription, count):
+    return [await subscription.__anext__() for _ in range(count)]
 
 
 class FakeChannel:

@@ -5,7 +5,7 @@ import random
 import unittest
 from unittest import mock
 
-from fake_worker import Case, settle
+from fake_worker import URL, Case, settle
 from fanwire.subscriber import (
     Client,
     ConnectionLost,
@@ -15,9 +15,6 @@ from fanwire.subscriber import (
     RequestTimeout,
     TokenRefused,
 )
-
-URL = "ws://127.0.0.1:1"
-
 
 def longest(low, high):
     return high
@@ -404,9 +401,15 @@ class Requests(Case):
     async def test_a_request_that_is_too_long_is_not_sent(self):
         self.worker.limits["max_message_bytes"] = 1000
         async with Client(URL) as client:
-            with self.assertRaisesRegex(ValueError, "1000 bytes"):
+            with self.assertRaisesRegex(ValueError, "echo: 10.. bytes; the server takes 1000"):
                 await client.request("echo", {"text": "x" * 1000})
+            for data, error in (({"n": float("nan")}, ValueError), ({"n": {1}}, TypeError),
+                                ({"text": "\ud800"}, ValueError)):
+                with self.assertRaises(error):
+                    await client.request("echo", data)
             self.assertEqual(self.worker.socket.received, [])
+            self.assertEqual(await client.request("echo", {"text": "ä" * 400}),
+                             {"text": "ä" * 400})
 
     async def test_history(self):
         self.worker.publish("a:1", 1, 2, 3, 4)

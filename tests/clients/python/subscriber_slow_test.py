@@ -2,14 +2,8 @@
 import asyncio
 import unittest
 
-from fake_worker import Case, settle
+from fake_worker import URL, Case, numbers, settle
 from fanwire.subscriber import Client, ConnectionLost, Disconnected, Position, RequestTimeout
-
-URL = "ws://127.0.0.1:1"
-
-
-def numbers(items):
-    return [item.data["n"] for item in items]
 
 
 class Slow(Case):

@@ -41,6 +41,7 @@ class Session:
 
     welcome          the data of the server's welcome
     on_request       is called when a request is made
+    max_message_bytes   of a message to the server
     token_since      when its token was put in force, by the loop's clock
     drain_delay      the shortest and the longest time in seconds after which a client of a drained
                      worker connects again; None before the server has said that it drains
@@ -49,6 +50,7 @@ class Session:
     def __init__(self, socket, loads):
         self.welcome = {}
         self.drain_delay = None
+        self.max_message_bytes = 1 << 20
         self.on_request = lambda: None
         self.token_since = asyncio.get_running_loop().time()
         self._socket = socket
@@ -83,14 +85,11 @@ class Session:
             elif message.get("event") == "session.created" and "connection_id" in data:
                 session.welcome = data
         limits = session.welcome.get("limits") or {}
+        session.max_message_bytes = limits.get("max_message_bytes") or session.max_message_bytes
         session._rate = RATE_SHARE * (limits.get("rate_limit") or 0)
         session._burst = max(1.0, RATE_SHARE * (limits.get("burst") or 1))
         session._sender = asyncio.get_running_loop().create_task(session._send())
         return session
-
-    def limit(self, name, default):
-        """Returns one of the welcome's `limits`."""
-        return (self.welcome.get("limits") or {}).get(name) or default
 
     @property
     def waits(self):
@@ -106,14 +105,18 @@ class Session:
         """Sends a request; returns its id.
 
         callback(reply, error) is called once: with the reply, or with ConnectionLost.  It is called
-        before the next message is looked at.
+        before the next message is looked at.  Raises TypeError or ValueError if the request cannot
+        be sent.
         """
         request_id = next(self._ids)
         if self._lost is not None:
             callback(None, ConnectionLost(f"{name}: {self._lost}"))
             return request_id
         text = _text(request_id, name, data)
-        self._waiting[request_id] = callback, len(text.encode()), name == "subscribe"
+        size = len(text.encode())
+        if size > self.max_message_bytes:
+            raise ValueError(f"{name}: {size} bytes; the server takes {self.max_message_bytes}")
+        self._waiting[request_id] = callback, size, name == "subscribe"
         self._outbox.append(text)
         self._work.notify()
         self.on_request()
@@ -166,6 +169,10 @@ class Session:
                 return  # who reads learns it, too
 
 
+def to_json(value):
+    """Raises TypeError, or ValueError for numbers that JSON does not have."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def _text(request_id, name, data):
-    return json.dumps({"type": "request", "id": request_id, "event": name, "data": data},
-                      ensure_ascii=False, separators=(",", ":"))
+    return to_json({"type": "request", "id": request_id, "event": name, "data": data})

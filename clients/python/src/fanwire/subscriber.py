@@ -143,8 +143,10 @@ class Client:
             raise self._ended
         if channel in self._subscriptions:
             raise ValueError(f"{channel}: this client has a subscription to it already")
-        if isinstance(events, str):
-            raise TypeError("events: expected a list of names")
+        if not isinstance(channel, str) or isinstance(events, str):
+            raise TypeError("expected the name of a channel, and a list of names of events")
+        for name in (channel, *(events or ())):
+            name.encode()  # half of a surrogate pair is no text that can be sent
         self._start()
         subscription = Subscription(self, channel, events, recover, handler, on_gap,
                                     on_subscribed)
@@ -155,7 +157,8 @@ class Client:
         """Asks the service, and returns the `data` of the answer.
 
         Waits for a connection if there is none.  Raises RequestFailed, RequestTimeout after
-        `timeout` seconds (default: the client's), ConnectionLost and Disconnected.
+        `timeout` seconds (default: the client's), ConnectionLost and Disconnected; TypeError or
+        ValueError if the request cannot be JSON, or is longer than the server takes.
         """
         self._start()
         timeout = self._timeout if timeout is None else timeout
@@ -402,9 +405,6 @@ class Client:
                 raise self._ended
             await self._changed.wait()
         session = self._session
-        limit = session.limit("max_message_bytes", 1 << 20)
-        if len(json.dumps(data)) > limit:
-            raise ValueError(f"{name}: the request is longer than the server takes ({limit} bytes)")
         future = asyncio.get_running_loop().create_future()
 
         def callback(reply, error):

@@ -70,7 +70,7 @@ class Subscription:
         else:
             self._track = ChannelTrack(self.position, self.events is not None)
         self._subscribed = None       # what was confirmed last
-        self._ask = None              # the last subscribe
+        self._ask = None              # the last subscribe: SubscriptionTable's
         self._asked = None            # the position in it
         self._queue = collections.deque()  # (item, bytes); the first may be in work
         self._in_work = False
@@ -204,9 +204,8 @@ class Subscription:
 
     # ------------------------------------------------------------------------- for the client
 
-    def _entry(self, ask):
+    def _entry(self):
         """Returns what a subscribe says of this channel."""
-        self._ask = ask
         self._asked = self._track.position if self._recovers else None
         entry = {"channel": self.channel}
         if self.events is not None:

@@ -10,12 +10,32 @@ import logging
 
 from fanwire.backoff import FullJitter
 from fanwire.errors import SubscriptionEnded
+from fanwire.session import to_json
 
 log = logging.getLogger("fanwire.subscriber")
 
-CHANNELS_PER_MESSAGE = 1000
-SUBSCRIBE_BYTES = 512 << 10
+CHANNELS_PER_MESSAGE = 10_000  # the server takes no more
+ENVELOPE_BYTES = 150           # of a message around its channels, at most
 TRY_AGAIN = frozenset(("UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "INTERNAL_ERROR"))
+
+
+def _size(value):
+    return len(to_json(value).encode())
+
+
+def _messages(pairs, limit):
+    """Yields lists of keys and of values, the values as many as one message takes."""
+    keys, values, size = [], [], 0
+    for key, value in pairs:
+        more = _size(value) + 1
+        if values and (size + more > limit or len(values) == CHANNELS_PER_MESSAGE):
+            yield keys, values
+            keys, values, size = [], [], 0
+        keys.append(key)
+        values.append(value)
+        size += more
+    if values:
+        yield keys, values
 
 
 class SubscriptionTable:
@@ -118,28 +138,23 @@ class SubscriptionTable:
         session = self._session
         if session is None:
             return  # the next connection subscribes to everything
+        limit = session.max_message_bytes - ENVELOPE_BYTES
         left, self._left = self._left, []
-        for start in range(0, len(left), CHANNELS_PER_MESSAGE):
-            session.request("unsubscribe", {"channels": left[start:start + CHANNELS_PER_MESSAGE]},
-                            lambda reply, error: None)
+        for _, names in _messages([(name, name) for name in left], limit):
+            session.request("unsubscribe", {"channels": names}, lambda reply, error: None)
         wanted, self._wanted = self._wanted, {}
-        limit = min(SUBSCRIBE_BYTES, session.limit("max_message_bytes", 1 << 20)) - 200
-        some, size = [], 0
-        for subscription in wanted:
-            # The longest form of a name in JSON, and of what stands around it.
-            more = 6 * len(subscription.channel) + 150 + sum(
-                6 * len(event) + 3 for event in subscription.events or ())
-            if some and (size + more > limit or len(some) == CHANNELS_PER_MESSAGE):
-                self._send(session, some)
-                some, size = [], 0
-            some.append(subscription)
-            size += more
-        if some:
-            self._send(session, some)
+        entries = [(subscription, subscription._entry()) for subscription in wanted]
+        for subscriptions, channels in _messages(entries, limit):
+            if len(channels) == 1 and _size(channels[0]) > limit:
+                self._drop(subscriptions[0], SubscriptionEnded(
+                    "INVALID_REQUEST", f"the server takes {session.max_message_bytes} bytes"))
+            else:
+                self._send(session, subscriptions, channels)
 
-    def _send(self, session, subscriptions):
+    def _send(self, session, subscriptions, entries):
         ask = object()
-        entries = [each._entry(ask) for each in subscriptions]
+        for subscription in subscriptions:
+            subscription._ask = ask
         session.request("subscribe", {"channels": entries},
                         functools.partial(self._on_reply, ask, subscriptions))
 
