@@ -1,5 +1,6 @@
 """The JavaScript of docs/clients.md as it stands there: the loop in Node, and the page in headless
-Chromium, which shows every event over kill -9 of its worker, and a gap after a restart of control.
+Chromium, which shows every event over kill -9 of its worker and over a sleep, and a gap after a
+restart of control.
 """
 import asyncio
 import http.server
@@ -9,6 +10,7 @@ import pathlib
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -104,7 +106,8 @@ def line(number):
 class QuickStart(Case):
     @classmethod
     def config(cls):
-        return small_config(service(), workers=2, control={"adopt_window": "3s"})
+        return small_config(service(), workers=2, control={"adopt_window": "3s"},
+                            limits={"ping_interval": "1s", "pong_timeout": "2s"})
 
     async def publish_numbers(self, first, last):
         for number in range(first, last + 1):
@@ -149,7 +152,8 @@ class QuickStart(Case):
                          [line(1), line(2), line(3), 'workflow.completed {"workflow_id":"wf_1"}'])
         self.assertEqual(process.returncode, 0)
 
-    async def test_the_page(self):
+    def open_page(self):
+        """Opens the document's page in a browser; returns (site, the browser's process)."""
         site = Site(block(self.server, "html", "fanwire-client") + REPORT)
         self.addCleanup(site.close)
         profile = tempfile.mkdtemp(prefix="fanwire-chromium-")
@@ -158,25 +162,44 @@ class QuickStart(Case):
             ["chromium", *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0",
              site.url],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        try:
-            await self.subscribed()
-            await self.publish_numbers(1, 50)
-            await asyncio.to_thread(site.until_shown, f"{line(50)}\n")
-            self.server.kill(self.worker_of_the_session())
-            await self.publish_numbers(51, 100)
-            shown = await asyncio.to_thread(site.until_shown, f"{line(100)}\n")
-            self.assertEqual(shown, [line(number) for number in range(1, 101)])
-            await asyncio.to_thread(self.server.wait_ready)
-            self.server.kill()
-            await asyncio.to_thread(self.server.start)
-            await asyncio.to_thread(site.until_shown, "events are missing: epoch_changed\n")
-            await self.publish_numbers(101, 103)
-            shown = await asyncio.to_thread(site.until_shown, f"{line(103)}\n")
-        finally:
-            browser.terminate()
-            browser.wait(PATIENCE)
+        self.addCleanup(browser.wait, PATIENCE)
+        self.addCleanup(browser.terminate)
+        return site, browser
+
+    async def test_the_page(self):
+        site, _ = self.open_page()
+        await self.subscribed()
+        await self.publish_numbers(1, 50)
+        await asyncio.to_thread(site.until_shown, f"{line(50)}\n")
+        self.server.kill(self.worker_of_the_session())
+        await self.publish_numbers(51, 100)
+        shown = await asyncio.to_thread(site.until_shown, f"{line(100)}\n")
+        self.assertEqual(shown, [line(number) for number in range(1, 101)])
+        await asyncio.to_thread(self.server.wait_ready)
+        self.server.kill()
+        await asyncio.to_thread(self.server.start)
+        await asyncio.to_thread(site.until_shown, "events are missing: epoch_changed\n")
+        await self.publish_numbers(101, 103)
+        shown = await asyncio.to_thread(site.until_shown, f"{line(103)}\n")
         self.assertEqual(shown[100:], ["events are missing: epoch_changed",
                                        line(101), line(102), line(103)])
+
+    async def test_the_page_sleeps(self):
+        """All processes of the browser stand still until the server has given it up."""
+        site, browser = self.open_page()
+        await self.subscribed()
+        await self.publish_numbers(1, 10)
+        await asyncio.to_thread(site.until_shown, f"{line(10)}\n")
+        os.killpg(browser.pid, signal.SIGSTOP)
+        try:
+            await self.publish_numbers(11, 20)
+            await asyncio.to_thread(self.server.wait, lambda: not self.rooms(),
+                                    "the server to give the page up")
+            await self.publish_numbers(21, 30)
+        finally:
+            os.killpg(browser.pid, signal.SIGCONT)
+        shown = await asyncio.to_thread(site.until_shown, f"{line(30)}\n")
+        self.assertEqual(shown, [line(number) for number in range(1, 31)])
 
 
 if __name__ == "__main__":
