@@ -34,6 +34,7 @@ class Subscribing(SubscriberCase):
         code = re.search(r"## Python\n.*?```python\n(.*?)```", text, re.S)[1]
         self.assertLessEqual(len(code.strip().splitlines()), 10)
         self.assertIn("ws://127.0.0.1:8690", code)
+        self.assertIn(code, (ROOT / "clients/python/README.md").read_text())
         process = subprocess.Popen(
             [sys.executable, "-c", code.replace("ws://127.0.0.1:8690", self.server.url())],
             stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})

@@ -46,7 +46,7 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
 
 
 class Case(unittest.TestCase):
-    """Coroutine functions are tests that run in a FakeTimeLoop, with a FakeWorker in self.worker."""
+    """Tests that are coroutine functions run in a FakeTimeLoop, with a FakeWorker: self.worker."""
 
     def __init_subclass__(cls, **keys):
         super().__init_subclass__(**keys)
@@ -103,7 +103,7 @@ class FakeChannel:
 
 
 class FakeSocket:
-    """The client's end: stands for fanwire.websocket.Socket.  The tests use push() and close_with()."""
+    """Stands for fanwire.websocket.Socket.  The tests use push() and close_with()."""
 
     def __init__(self, worker):
         self._worker = worker

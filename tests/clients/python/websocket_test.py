@@ -1,5 +1,4 @@
 """The two forms of the package `websockets`, and what there is without it or without grpc."""
-import asyncio
 import os
 import subprocess
 import sys

@@ -382,7 +382,7 @@ class Client:
                 subscription._take(publication, size)
 
     async def _refresh(self, session, expires_at):
-        """Puts another token in force.  If that fails until the end, the next connection has one."""
+        """Puts another token in force.  If none can be had, the next connection gets one."""
         loop = asyncio.get_running_loop()
         if loop.time() - session.token_since < FRESH_TOKEN:
             # The token lives for a shorter time than the server warns of its end.
