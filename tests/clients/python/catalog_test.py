@@ -67,6 +67,38 @@ class Messages(unittest.TestCase):
         self.assertEqual((found["mine.Seen"].event, found["mine.Seen"](number=2**60).number),
                          ("thing.seen", 2**60))
 
+    def test_a_catalog_as_the_documentation_writes_it_and_one_of_another_version(self):
+        text = '''syntax = "proto3"; package NAME;
+            import "fanwire/catalog/v1/options.proto";
+            // A thing was seen.
+            message Seen {
+              option (fanwire.catalog.v1.event) = {name: "thing.seen", channels: "things"};
+              string name = 1;
+            }'''
+        options = (ROOT / "proto/fanwire/catalog/v1/options.proto").read_text()
+        newer = options.replace("bool closed = 5;", "bool closed = 5; string more = 6;")
+        self.assertNotEqual(newer, options)
+        for name, options, flags in (("documented", options, ["--include_source_info"]),
+                                     ("newer", newer, [])):
+            with tempfile.TemporaryDirectory() as folder:
+                pathlib.Path(folder, "fanwire/catalog/v1").mkdir(parents=True)
+                pathlib.Path(folder, "fanwire/catalog/v1/options.proto").write_text(options)
+                path = pathlib.Path(folder, f"{name}.proto")
+                path.write_text(text.replace("NAME", name))
+                subprocess.run(["protoc", "-I", folder, "--include_imports", *flags,
+                                f"--descriptor_set_out={folder}/mine.binpb", path], check=True)
+                for _ in range(2):
+                    found = catalog.load(f"{folder}/mine.binpb")
+                    self.assertEqual(found[f"{name}.Seen"](name="a").name, "a")
+                path.write_text(text.replace("NAME", name).replace("= 1", "= 2"))
+                subprocess.run(["protoc", "-I", folder, "--include_imports",
+                                f"--descriptor_set_out={folder}/other.binpb", path], check=True)
+                with self.assertRaisesRegex(ValueError, f"other.binpb: {name}.proto: "):
+                    catalog.load(f"{folder}/other.binpb")
+                path.write_bytes(b"\xff")
+                with self.assertRaisesRegex(ValueError, "not a set of descriptors"):
+                    catalog.load(path)
+
 
 class Publishing(unittest.TestCase):
     def publish(self, *arguments, **fields):

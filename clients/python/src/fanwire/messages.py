@@ -6,6 +6,7 @@ code that protoc generates works only with some versions of it.
 import pathlib
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 # The descriptors have a pool of their own, so that a program may have generated code for the same
 # messages beside them.
@@ -13,11 +14,31 @@ pool = descriptor_pool.DescriptorPool()
 
 
 def load(path):
-    """Adds the files of a descriptor set (`protoc --descriptor_set_out --include_imports`)."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(pathlib.Path(path).read_bytes())
+    """Adds the files of a descriptor set (`protoc --descriptor_set_out --include_imports`).
+
+    Of the files of protobuf and Fanwire that a set brings with it, the package's own hold.
+    """
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(pathlib.Path(path).read_bytes())
+    except DecodeError as error:
+        raise ValueError(f"{path}: not a set of descriptors, as `protoc --include_imports "
+                         f"--descriptor_set_out` writes it: {error}") from None
     for file in files.file:  # protoc writes a file after those that it imports
-        pool.AddSerializedFile(file.SerializeToString())
+        if file.name.startswith(("google/protobuf/", "fanwire/")) and _is_loaded(file.name):
+            continue
+        file.ClearField("source_code_info")  # comments, which no message class needs
+        try:
+            pool.AddSerializedFile(file.SerializeToString())
+        except TypeError as error:
+            raise ValueError(f"{path}: {file.name}: {error}") from None
     return [file.name for file in files.file]
+
+
+def _is_loaded(name):
+    try:
+        return bool(pool.FindFileByName(name))
+    except KeyError:
+        return False
 
 
 def message_class(name):
