@@ -252,6 +252,21 @@ class Failing(Case):
         self.assertEqual([event.channel for event in self.control.accepted],
                          ["pool:5", "goal-teams"])
 
+    async def test_an_id_that_brings_its_kind_is_not_given_it_twice(self):
+        server = await self.start()
+        tells = pools_broadcaster.create_broadcaster(server)
+        await server.broadcast_workflow_failed("workflow:wf", "why")
+        await server.broadcast_workflow_failed("workflows", "why")
+        await server.broadcast_team_error("t", "E", "m", user_id="goal-teams:u")
+        await tells.broadcast_pool_closed("pool:local")
+        await tells.broadcast_pool_closed("local:pool:local")
+        self.assertEqual(
+            [(channel, data.get("workflow_id") or data.get("pool_id"))
+             for channel, _, data in await self.published(server)],
+            [("workflow:wf", "workflow:wf"), ("workflow:workflows", "workflows"),
+             ("goal-teams", None), ("goal-teams:u", None), ("pool:local", "pool:local"),
+             ("pool:local:pool:local", "local:pool:local")])
+
     async def test_a_message_that_cannot_be_changed_is_published(self):
         server = await self.start()
         self.assertIs(await server.broadcast_to_room("r", Frozen("e", {"a": 1})), True)

@@ -9,7 +9,7 @@ Its server is what fanwire.broadcaster.start_websocket_server() returns, or anyt
 import collections
 import datetime
 
-from fanwire.services.base import Message, log, rounded
+from fanwire.services.base import Message, log, rounded, without_double_kind
 
 __all__ = ["WebSocketBroadcaster", "create_broadcaster"]
 
@@ -104,7 +104,7 @@ class WebSocketBroadcaster:
     # ------------------------------------------------------------------------- inside
 
     async def _say_to_pool(self, event, **data):
-        return await self._say(f"pool:{data['pool_id']}", event, data)
+        return await self._say(without_double_kind(f"pool:{data['pool_id']}"), event, data)
 
     async def _say(self, room, event, data):
         data["timestamp"] = self._get_timestamp()

@@ -36,6 +36,12 @@ def rounded(value, digits):
     return round(value, digits) if isinstance(value, float) else value
 
 
+def without_double_kind(room):
+    """Returns "pool:local" for "pool:pool:local": an id may bring the kind of its channel."""
+    kind = room[:room.find(":") + 1]
+    return room[len(kind):] if kind and room.startswith(kind, len(kind)) else room
+
+
 class WebSocketServer:
     """The arguments before the star are the earlier ones; of them only host and port are used, and
     only until control has said where the service listens.  Those after it are Fanwire's:
@@ -184,6 +190,7 @@ class WebSocketServer:
                 return self._not_published(room, event, TypeError(
                     f"{type(spread).__qualname__}; expected a dict of further keys"))
             data.update(spread)
+        room = without_double_kind(room)
         return await self.broadcast_to_room(room, Message(event, data, room))
 
     async def _say_given(self, room, event, /, **data):
