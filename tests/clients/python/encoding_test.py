@@ -97,14 +97,20 @@ class Data(unittest.TestCase):
              "date": datetime.date(2026, 2, 10), "id": uuid.UUID(int=5),
              "path": pathlib.PurePosixPath("/a"), "color": Color.RED, "set": {1},
              "decimal": decimal.Decimal("1.5"), "bytes": b"a\xff", "point": Point(3),
+             "queue": collections.deque([2]), "chain": collections.ChainMap({"a": Color.RED}),
+             "proxy": types.MappingProxyType({"a": float("nan")}),
              "model": Model(), "counter": collections.Counter("a"), "tuple": (1,), "true": True},
             {"time": "2026-02-10T00:00:00+00:00", "date": "2026-02-10",
              "id": str(uuid.UUID(int=5)), "path": "/a", "color": "red", "set": [1], "decimal": 1.5,
+             "queue": [2], "chain": {"a": "red"}, "proxy": {"a": None},
              "bytes": "a\ufffd", "point": {"x": 3}, "model": {"n": 1}, "counter": {"a": 1},
              "tuple": [1], "true": True})
 
     def test_half_a_surrogate_pair_becomes_the_replacement_character(self):
         self.check({"a": "x\ud800y", "b": "😀"}, {"a": "x\ufffdy", "b": "😀"})
+
+    def test_the_data_itself_may_be_any_mapping(self):
+        self.assertEqual(encoding.to_json(types.MappingProxyType({"a": 1})), b'{"a":1}')
 
     def test_keys_become_texts_too(self):
         Color = enum.Enum("Color", {"RED": "red"})

@@ -5,6 +5,7 @@ because filling a protobuf message from Python takes ten times as long.  The byt
 channel and event name are kept from one event to the next.  Fields that are rare go through
 protobuf; in Protobuf's encoding the bytes of two parts of a message may simply be joined.
 """
+import collections.abc
 import dataclasses
 import datetime
 import decimal
@@ -84,8 +85,10 @@ def _plain(value):
         return str(value)
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (set, frozenset)):
+    if isinstance(value, (set, frozenset, collections.deque)):
         return list(value)
+    if isinstance(value, collections.abc.Mapping):
+        return dict(value)
     if isinstance(value, decimal.Decimal):
         return float(value)
     if isinstance(value, bytes):
