@@ -211,8 +211,8 @@ export class Client {
       });
     } catch (error) {
       if (this.#opening !== attempt) return;
-      this.#report(error);
       this.#retry(null, error.message);
+      this.#report(error);
     }
   }
 
@@ -221,6 +221,7 @@ export class Client {
     this.#authRefusals = 0;
     for (const feed of this.#feeds.values()) if (feed.phase === 'idle') this.#want(feed);
     this.#setState('connected', welcome);
+    if (this.#state !== 'connected') return;  // a handler called disconnect()
     this.#schedule();
     for (const {resolve} of this.#waiting.splice(0)) resolve();
   }
@@ -311,8 +312,8 @@ export class Client {
           (error) => error ? reject(error) : resolve()));
     } catch (error) {
       if (connection !== this.#connection) return;
-      this.#report(error);
       this.#refreshLater(REFRESH_PAUSE);
+      this.#report(error);
     }
   }
 

@@ -101,7 +101,6 @@ export class Connection {
 
   #authenticate(token) {
     this.#pending.set('auth', {length: 0, done: (error) => {
-      if (error?.code === 'DISCONNECTED') return;
       if (error) {
         this.#refusal = error;
         // Where no token is demanded, the server lets the session go on without one.

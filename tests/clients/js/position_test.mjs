@@ -314,6 +314,7 @@ test('events without a position are handed over and leave it', async () => {
   await subscription.ready();
   server.publish('a');
   server.socket.deliver({event: 'cursor.moved', data: {n: 'x'}, room: 'a'});
+  assert.deepEqual(subscription.position, at(1));
   server.publish('a');
   assert.deepEqual(numbers, [1, 'x', 2]);
   assert.deepEqual(subscription.position, at(2));

@@ -1,5 +1,6 @@
 // Subscribing, unsubscribing, and what a subscription tells of itself.
 import assert from 'node:assert/strict';
+import {getEventListeners} from 'node:events';
 import {test} from 'node:test';
 import {clock, connected, follow, makeClient, sent, server, settle, upTo} from './fixture.mjs';
 
@@ -125,7 +126,19 @@ test('subscribing anew gets only what comes behind its own confirmation', async 
   server.socket.answer(three);
   server.publish('a');
   assert.deepEqual([first.numbers, second.numbers], [[], [2]]);
+  assert.equal(first.subscription.state, 'unsubscribed');
   assert.equal(second.subscription.state, 'subscribed');
+});
+
+test('what ends with its connection is not unsubscribed from the next', async () => {
+  const client = await connected();
+  const subscription = client.subscribe('a');
+  await subscription.ready();
+  subscription.unsubscribe();
+  server.socket.drop();
+  await clock.advance(1000);
+  assert.equal(client.state, 'connected');
+  assert.deepEqual(server.socket.sent.map(({type}) => type), ['ping']);
 });
 
 test('a refusal ends the subscription and nothing else', async () => {
@@ -236,6 +249,7 @@ test('an AbortSignal ends it', async () => {
   abort.abort();
   await loop;  // without an error
   assert.equal(unsubscribed[0].reason, 'aborted');
+  assert.equal(getEventListeners(abort.signal, 'abort').length, 0);
   const late = client.subscribe('b', {signal: abort.signal});
   assert.equal(late.state, 'unsubscribed');
   await settle();
@@ -286,6 +300,27 @@ test('next() may be called ahead', async () => {
   subscription.unsubscribe();
   assert.deepEqual(await ahead[2], {value: undefined, done: true});
   assert.deepEqual(await iterator.next(), {value: undefined, done: true});
+});
+
+test('an event that was not taken before the end is not handed over', async () => {
+  const client = await connected();
+  const subscription = client.subscribe('a');
+  const iterator = subscription[Symbol.asyncIterator]();
+  await subscription.ready();
+  server.publish('a', 2);
+  subscription.unsubscribe();
+  assert.deepEqual(await iterator.next(), {value: undefined, done: true});
+});
+
+test('a handler that another one has removed is not called', async () => {
+  const client = await connected();
+  const subscription = client.subscribe('a');
+  let calls = 0;
+  subscription.on('event', () => off());
+  const off = subscription.on('event', () => ++calls);
+  await subscription.ready();
+  server.publish('a', 2);
+  assert.equal(calls, 0);
 });
 
 test('a loop ends with the client', async () => {

@@ -1,7 +1,9 @@
 // Tokens, wake-ups and pings.
 import assert from 'node:assert/strict';
+import {getEventListeners} from 'node:events';
 import {afterEach, beforeEach, test} from 'node:test';
-import {chance, clock, connected, follow, makeClient, sent, server, upTo} from './fixture.mjs';
+import {chance, clock, connected, deferred, follow, makeClient, sent, server, upTo} from
+    './fixture.mjs';
 
 const events = {};
 
@@ -105,6 +107,25 @@ test('a refresh that fails is repeated while the session lasts', async () => {
   assert.equal(client.state, 'connected');
 });
 
+test('disconnect() in an error handler is final', async () => {
+  let good = false;
+  const client = makeClient({getToken: () => {
+    if (!good) throw new Error('no network');
+    return 't';
+  }});
+  client.on('error', () => client.disconnect());
+  client.connect();
+  await clock.advance(60_000);
+  assert.deepEqual([client.state, server.sockets.length, clock.timers], ['disconnected', 0, 0]);
+  good = true;
+  client.connect();
+  await clock.advance(10_000);
+  good = false;
+  expiring(30_000);
+  await clock.advance(60_000);
+  assert.deepEqual([client.state, server.sockets.length, clock.timers], ['disconnected', 1, 0]);
+});
+
 test('a refresh ends with its connection', async () => {
   const source = tokens();
   await connected(source);
@@ -117,6 +138,28 @@ test('a refresh ends with its connection', async () => {
   await clock.advance(60_000);
   assert.deepEqual(sent('refresh_token'), []);
   assert.equal(source.calls, 3);
+});
+
+test('a token that comes when its connection has ended is not used', async () => {
+  const late = [deferred(), deferred()];
+  let calls = 0;
+  const client = await connected({getToken: () => {
+    ++calls;
+    return calls % 2 === 1 ? `t${calls}` : late[calls / 2 - 1].promise;
+  }});
+  for (const settleLate of [() => late[0].resolve('late'), () => late[1].reject(new Error('late'))]) {
+    await clock.advance(60_000);
+    expiring(30_000);
+    await clock.advance(0);
+    server.socket.drop();
+    await clock.advance(1000);
+    assert.equal(client.state, 'connected');
+    settleLate();
+    await clock.advance(20_000);
+  }
+  assert.equal(calls, 5);
+  assert.equal(server.sockets.flatMap((socket) => sent('refresh_token', socket)).length, 0);
+  assert.equal(client.log.filter(([name]) => name === 'error').length, 0);
 });
 
 test('tokens that are short-lived or not renewed make no loop', async () => {
@@ -212,9 +255,23 @@ test('after a sleep a connection that lives stays', async () => {
   assert.equal(server.sockets.length, 1);
 });
 
+test('waking again does not lengthen the wait for the answer', async () => {
+  const client = await connected({timeout: 2000});
+  server.answers = false;
+  visible();
+  await clock.advance(1500);
+  online();
+  await clock.advance(499);
+  assert.equal(client.state, 'connected');
+  await clock.advance(1);
+  assert.match(client.log[2][1].reason, /no answer to a ping/);
+});
+
 test('after disconnect() nothing wakes it', async () => {
   const client = await connected();
   client.disconnect();
+  assert.equal(getEventListeners(events.window, 'online').length, 0);
+  assert.equal(getEventListeners(events.document, 'visibilitychange').length, 0);
   online();
   visible();
   await clock.advance(60_000);
