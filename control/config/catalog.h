@@ -65,6 +65,8 @@ class Catalog {
     const CatalogEvent* event = nullptr;
     const google::protobuf::Message* prototype = nullptr;
     std::vector<Field> fields = {};
+    // Objects whose keys are written beside them too.
+    std::vector<const google::protobuf::FieldDescriptor*> repeated = {};
   };
 
   Catalog() = default;

@@ -55,12 +55,17 @@ std::string ShownPath(const std::string& path) {
   return TextFault(path).empty() ? path : QuotedText(path);
 }
 
-// Tells which descriptions of events are not used.
-void WarnOfReplacedEvents(const ConfigSource& source, LoadedConfig* loaded) {
+// Tells which descriptions of events are not used, and which `repeat_keys` name no object.
+void CheckCatalogs(const ConfigSource& source, LoadedConfig* loaded) {
   for (int i = 0; i < loaded->config->services_size(); ++i) {
     const v1::ServiceConfig& service = loaded->config->services(i);
-    std::vector<std::string> replaced;
-    MakeCatalog(service, *loaded->catalog_files, &replaced);
+    CatalogNotes notes;
+    MakeCatalog(service, *loaded->catalog_files, &notes);
+    for (const auto& [index, fault] : notes.repeat_faults) {
+      loaded->errors.push_back(
+          source.Message(absl::StrCat("services[", i, "].repeat_keys[", index, "]"), fault));
+    }
+    const std::vector<std::string>& replaced = notes.replaced;
     if (replaced.empty()) continue;
     loaded->warnings.push_back(source.Message(
         absl::StrCat("services[", i, "].events"),
@@ -134,7 +139,7 @@ LoadedConfig LoadConfig(absl::string_view text, const std::string& file_name,
   CheckRules(*loaded.config, source, &loaded.errors);
   loaded.catalog_files = ReadCatalogFiles(
       *loaded.config, overrides.folder.value_or(FolderOf(file_name)), source, &loaded.errors);
-  if (loaded.ok()) WarnOfReplacedEvents(source, &loaded);
+  if (loaded.ok()) CheckCatalogs(source, &loaded);
   return loaded;
 }
 

@@ -101,6 +101,50 @@ Catalog::Check CheckOf(v1::CatalogCheck check) {
   }
 }
 
+// The object of the message that has this key; null if there is none.
+const google::protobuf::FieldDescriptor* FindObject(const Catalog::Message& message,
+                                                    absl::string_view key) {
+  for (const auto& [field, rules] : message.fields) {
+    if (rules.key != key || rules.routing_only || rules.spread || field->is_repeated() ||
+        field->message_type() == nullptr) {
+      continue;
+    }
+    const google::protobuf::Descriptor& type = *field->message_type();
+    const bool is_object =
+        type.file()->package() != "google.protobuf" || type.full_name() == "google.protobuf.Struct";
+    return is_object ? field : nullptr;
+  }
+  return nullptr;
+}
+
+// Marks the object in the messages of the event.  Returns what is wrong; empty: nothing.
+std::string Repeat(const v1::RepeatedKeys& entry, std::vector<Catalog::Message>* messages) {
+  bool known = false, closed = false, marked = false;
+  for (Catalog::Message& message : *messages) {
+    if (message.event->name != entry.event()) continue;
+    known = true;
+    const google::protobuf::FieldDescriptor* const object = FindObject(message, entry.field());
+    if (object == nullptr) continue;
+    if (message.event->closed) {
+      closed = true;
+      continue;
+    }
+    message.repeated.push_back(object);
+    marked = true;
+  }
+  if (marked) return "";
+  if (!known) {
+    return absl::StrCat("the service's catalog has no message for event ",
+                        QuotedText(entry.event()));
+  }
+  if (closed) {
+    return absl::StrCat("event ", QuotedText(entry.event()),
+                        " is closed: its data has no keys but its own");
+  }
+  return absl::StrCat("event ", QuotedText(entry.event()), " has no object ",
+                      QuotedText(entry.field()));
+}
+
 }  // namespace
 
 const CatalogFiles::File* CatalogFiles::Find(absl::string_view path) const {
@@ -165,7 +209,7 @@ std::shared_ptr<const CatalogFiles> ReadCatalogFiles(const v1::Config& config,
 }
 
 Catalog MakeCatalog(const v1::ServiceConfig& service, const CatalogFiles& files,
-                    std::vector<std::string>* replaced) {
+                    CatalogNotes* notes) {
   std::vector<std::shared_ptr<const CatalogDescriptors>> descriptors;
   std::vector<Catalog::Message> messages;
   std::vector<CatalogEvent> events;
@@ -206,16 +250,22 @@ Catalog MakeCatalog(const v1::ServiceConfig& service, const CatalogFiles& files,
   }
   std::set<std::string> names;
   for (const v1::CatalogEvent& event : service.events()) names.insert(event.name());
-  if (replaced != nullptr) {
+  if (notes != nullptr) {
     for (const std::string& name : names) {
       if (std::any_of(events.begin(), events.end(),
                       [&](const CatalogEvent& event) { return event.name == name; })) {
-        replaced->push_back(name);
+        notes->replaced.push_back(name);
       }
     }
   }
   drop(names);
   for (const v1::CatalogEvent& event : service.events()) events.push_back(EventOf(event, service));
+  for (int i = 0; i < service.repeat_keys_size(); ++i) {
+    std::string fault = Repeat(service.repeat_keys(i), &messages);
+    if (!fault.empty() && notes != nullptr) {
+      notes->repeat_faults.emplace_back(i, std::move(fault));
+    }
+  }
   return Catalog(std::move(events), CheckOf(service.catalog_check()), messages,
                  std::move(descriptors));
 }

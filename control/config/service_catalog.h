@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -60,10 +61,17 @@ std::shared_ptr<const CatalogFiles> ReadCatalogFiles(const v1::Config& config,
                                                      const ConfigSource& source,
                                                      std::vector<std::string>* faults);
 
+// What MakeCatalog() has to say of a service's configuration.
+struct CatalogNotes {
+  // Names of events that the configuration describes instead of the built-in catalog or a file.
+  std::vector<std::string> replaced;
+  // What is wrong with an entry of `repeat_keys`, by its index.
+  std::vector<std::pair<int, std::string>> repeat_faults;
+};
+
 // The catalog of a service whose configuration is resolved.  A file that `files` does not have
-// describes nothing.  If `replaced` is given it takes the names of events that the configuration
-// describes instead of the built-in catalog or a file.
+// describes nothing; a faulty entry of `repeat_keys` repeats nothing.
 Catalog MakeCatalog(const v1::ServiceConfig& service, const CatalogFiles& files,
-                    std::vector<std::string>* replaced = nullptr);
+                    CatalogNotes* notes = nullptr);
 
 }  // namespace fanwire::control

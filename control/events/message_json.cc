@@ -178,8 +178,12 @@ void MessageJson::BeginMember(absl::string_view key, bool* first) {
 void MessageJson::NoteUnknown(const Message& message) {
   const auto& unknown = message.GetReflection()->GetUnknownFields(message);
   for (int i = 0; i < unknown.field_count() && left_out_.size() < 8; ++i) {
-    left_out_.push_back(
-        absl::StrCat(unknown.field(i).number(), " of ", message.GetDescriptor()->full_name()));
+    std::string field =
+        absl::StrCat(unknown.field(i).number(), " of ", message.GetDescriptor()->full_name());
+    // An object may be written twice.
+    if (std::find(left_out_.begin(), left_out_.end(), field) == left_out_.end()) {
+      left_out_.push_back(std::move(field));
+    }
   }
 }
 
@@ -222,6 +226,15 @@ bool MessageJson::WriteEvent(const Message& message, const Catalog::Message& typ
     }
     BeginMember(rules.key, &first);
     if (!WriteField(message, *field)) return false;
+  }
+  if (!type.repeated.empty()) {
+    // A field's key means the field, also where the message leaves it out.
+    for (const auto& [field, rules] : type.fields) {
+      if (!rules.routing_only && !rules.spread) keys.insert(rules.key);
+    }
+  }
+  for (const FieldDescriptor* const field : type.repeated) {
+    if (!WriteSpread(message, *field, &keys, &first)) return false;
   }
   out_->push_back('}');
   return true;

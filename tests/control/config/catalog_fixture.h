@@ -14,8 +14,21 @@
 
 namespace fanwire::control {
 
+// An object of an event, whose keys are repeated; without an event there is none.
+struct RepeatedObject {
+  std::string event = {};
+  std::string field = {};
+};
+
+inline void Repeat(const RepeatedObject& object, v1::ServiceConfig* service) {
+  if (object.event.empty()) return;
+  v1::RepeatedKeys* const keys = service->add_repeat_keys();
+  keys->set_event(object.event);
+  keys->set_field(object.field);
+}
+
 // The catalog of service "s" with the messages of a file (tests/testing/descriptor_set.h).
-inline Catalog CatalogOf(absl::string_view text) {
+inline Catalog CatalogOf(absl::string_view text, const RepeatedObject& repeated = {}) {
   const std::string bytes = DescriptorSetOf(text);
   auto descriptors = CatalogDescriptors::Read(bytes);
   EXPECT_TRUE(descriptors.ok()) << descriptors.status();
@@ -24,16 +37,18 @@ inline Catalog CatalogOf(absl::string_view text) {
   service.set_catalog("none");
   service.set_catalog_check(v1::CATALOG_CHECK_ENFORCE);
   service.add_catalog_files("file");
+  Repeat(repeated, &service);
   CatalogFiles files;
   if (descriptors.ok()) files.Add("file", {.bytes = bytes, .descriptors = *descriptors});
   return MakeCatalog(service, files);
 }
 
 // The built-in catalog of a service.
-inline Catalog BuiltInCatalogOf(const std::string& name) {
+inline Catalog BuiltInCatalogOf(const std::string& name, const RepeatedObject& repeated = {}) {
   v1::ServiceConfig service;
   service.set_name(name);
   service.set_catalog(name);
+  Repeat(repeated, &service);
   return MakeCatalog(service, {});
 }
 

@@ -221,7 +221,8 @@ TEST(ConfigRulesTest, AServiceIsChecked) {
         "  served_requests: [{request: r}, {request: r}]\n",
         "  served_requests: [{request: r, any_of: ['']}]\n",
         "  served_requests: [{request: r, timeout: 0s}]\n",
-        "  served_requests: [{request: r, timeout: 61m}]\n"}) {
+        "  served_requests: [{request: r, timeout: 61m}]\n",
+        "  repeat_keys: [{event: pool.status_changed, field: status}]\n"}) {
     EXPECT_THAT(ServiceFaults(lines), SizeIs(1)) << lines;
   }
 }

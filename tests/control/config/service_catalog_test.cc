@@ -17,6 +17,7 @@ namespace fanwire::control {
 
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -51,6 +52,30 @@ class ServiceCatalogTest : public ::testing::Test {
 
   std::string folder_;
 };
+
+TEST_F(ServiceCatalogTest, KeysAreRepeatedOnlyOfAnObjectOfAMessage) {
+  Write("orders.binpb", DescriptorSetOf(absl::StrCat(kOrders, R"(
+message OrderClosed {
+  option (fanwire.catalog.v1.event) = { name: "order.closed" channels: "orders" closed: true };
+  OrderPlaced order = 1;
+  repeated OrderPlaced others = 2;
+})")));
+  const std::string file = "  catalog: mahavishnu\n  catalog_files: [orders.binpb]\n";
+  const auto faults = [&](const std::string& event, const std::string& field) {
+    return Load("shop", absl::StrCat(file, "  repeat_keys:\n  - {event: ", event,
+                                     ", field: ", field, "}\n"))
+        .errors;
+  };
+  EXPECT_THAT(faults("pool.status_changed", "status"), IsEmpty());
+  EXPECT_THAT(
+      faults("pool.status_changed", "pool_id"),
+      ElementsAre(AllOf(HasSubstr("repeat_keys[0]"), HasSubstr("has no object \"pool_id\""))));
+  EXPECT_THAT(faults("pool.status_changed", "none"), ElementsAre(HasSubstr("has no object")));
+  EXPECT_THAT(faults("order.closed", "order"), ElementsAre(HasSubstr("is closed")));
+  EXPECT_THAT(faults("order.closed", "others"), ElementsAre(HasSubstr("has no object")));
+  EXPECT_THAT(faults("order.lost", "order"),
+              ElementsAre(HasSubstr("no message for event \"order.lost\"")));
+}
 
 TEST_F(ServiceCatalogTest, AServiceHasTheBuiltInCatalogOfItsNameUnlessItSaysOtherwise) {
   LoadedConfig loaded = Load("akosha");

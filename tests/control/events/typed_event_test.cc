@@ -23,6 +23,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 constexpr char kTime[] = "2026-02-10T20:00:00.123456+00:00";
 constexpr char kMahavishnu[] = "fanwire.catalog.v1.mahavishnu.";
@@ -71,6 +72,45 @@ TEST_F(TypedEventTest, NameChannelAndKeysComeFromTheMessage) {
   EXPECT_EQ(out_.json,
             absl::StrCat(R"({"workflow_id":"wf_1","total_stages":9007199254740993,"timestamp":")",
                          kTime, R"("})"));
+}
+
+TEST_F(TypedEventTest, TheKeysOfAnObjectAreWrittenBesideItIfTheConfigurationSaysSo) {
+  const std::string pool = absl::StrCat(kMahavishnu, "PoolStatusChanged");
+  const std::string text =
+      "pool_id: 'p' timestamp: 'then' status { "
+      "fields { key: 'worker_count' value { number_value: 3 } } "
+      "fields { key: 'queue_size' value { number_value: 0 } } "
+      "fields { key: 'pool_id' value { string_value: 'another' } } "
+      "fields { key: 'timestamp' value { null_value: NULL_VALUE } } }";
+  const std::string plain =
+      R"({"pool_id":"p","status":{"pool_id":"another","queue_size":0,"timestamp":null,)"
+      R"("worker_count":3},"timestamp":"then")";
+  ASSERT_OK(Make(pool, text));
+  EXPECT_EQ(out_.json, plain + "}");
+  catalog_ = BuiltInCatalogOf("mahavishnu", {.event = "pool.status_changed", .field = "status"});
+  ASSERT_OK(Make(pool, text));
+  EXPECT_EQ(out_.json, plain + R"(,"queue_size":0,"worker_count":3})");
+  // Without the object there is nothing to repeat; other events are as before.
+  ASSERT_OK(Make(pool, "pool_id: 'p' timestamp: 'then'"));
+  EXPECT_EQ(out_.json, R"({"pool_id":"p","status":{},"timestamp":"then"})");
+  ASSERT_OK(Make(absl::StrCat(kMahavishnu, "PoolClosed"), "pool_id: 'p' timestamp: 'then'"));
+  EXPECT_EQ(out_.json, R"({"pool_id":"p","timestamp":"then"})");
+}
+
+TEST_F(TypedEventTest, OfARepeatedObjectAFieldsKeyIsNeverTaken) {
+  catalog_ = CatalogOf(R"(
+message Inner { int64 a = 1; int64 b = 2; optional string c = 3; }
+message Outer {
+  option (fanwire.catalog.v1.event) = { name: "outer" channels: "x" };
+  Inner inner = 1;
+  optional string a = 2;
+})",
+                       {.event = "outer", .field = "inner"});
+  ASSERT_OK(Make("test.Outer", "inner { a: 1 b: 9007199254740993 }"));
+  EXPECT_EQ(out_.json, R"({"inner":{"a":1,"b":9007199254740993},"b":9007199254740993})");
+  // A field that is not known is told once.
+  ASSERT_OK(MakeOf("test.Outer", "\x0a\x04\x08\x01\x48\x07"));
+  EXPECT_THAT(out_.warnings, SizeIs(1));
 }
 
 TEST_F(TypedEventTest, ATimestampThatIsSetStays) {

@@ -347,6 +347,36 @@ TEST_F(RouterTest, ATypedEventGoesToItsMessagesChannels) {
   EXPECT_THAT(History("goal-teams:ana"), SizeIs(1));
 }
 
+TEST_F(RouterTest, KeysOfAnObjectAreRepeatedInTypedEventsAloneAndTheCatalogTakesThem) {
+  Use("  catalog: mahavishnu\n  catalog_check: enforce\n"
+      "  repeat_keys: [{event: pool.status_changed, field: status}]\n");
+  std::string bytes, status, entry, value;
+  AppendWireBytes(3, "busy", &value);   // string_value
+  AppendWireBytes(1, "state", &entry);  // key
+  AppendWireBytes(2, value, &entry);    // value
+  AppendWireBytes(1, entry, &status);   // fields
+  AppendWireBytes(1, "p", &bytes);      // pool_id
+  AppendWireBytes(2, status, &bytes);   // status
+  Event event;
+  event.service = "s";
+  event.typed_url = "type.googleapis.com/fanwire.catalog.v1.mahavishnu.PoolStatusChanged";
+  event.typed_bytes = bytes;
+  event.typed_hash = MessageFingerprint(bytes);
+  event.typed_message = true;
+  EXPECT_OK(Publish(event).outcome.status);
+  Event untyped;
+  untyped.service = "s";
+  untyped.channel = "pool:p";
+  untyped.event = "pool.status_changed";
+  untyped.json = R"({"pool_id":"p","status":{"state":"idle"},"timestamp":"t"})";
+  EXPECT_OK(Publish(untyped).outcome.status);
+  ASSERT_THAT(History("pool:p"), SizeIs(2));
+  const Json typed_data = History("pool:p")[0]["data"];
+  EXPECT_EQ(typed_data["state"], "busy");
+  EXPECT_EQ(typed_data["status"], (Json{{"state", "busy"}}));
+  EXPECT_FALSE(History("pool:p")[1]["data"].contains("state"));
+}
+
 TEST_F(RouterTest, ATypedRetryIsADuplicateThoughItsTimestampWasFilledIn) {
   Use("  catalog: mahavishnu\n");
   TypedError typed("");
