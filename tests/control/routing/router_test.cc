@@ -717,10 +717,19 @@ class IgnoringSink final : public ReceiptSink {
   }
 };
 
+// 64 MiB, 50,000 channels and then a million new ones, as it was reported; where what is tested is
+// not optimised, a quarter of it.
+#ifdef NDEBUG
+constexpr int kBudgetScale = 4;
+#else
+constexpr int kBudgetScale = 1;
+#endif
+
 TEST_F(RouterTest, OverTheBudgetTheOldestOfAllChannelsGoAndNotThoseOfTheBusyOne) {
-  constexpr int64_t kBudget = 16 << 20;
-  constexpr int kChannels = 12'500, kPerSecond = 3'750, kBusyPerSecond = 100;
-  Use("", kBudget);
+  constexpr int64_t kBudget = int64_t{kBudgetScale} * (16 << 20);
+  constexpr int kChannels = kBudgetScale * 12'500, kPerSecond = kBudgetScale * 3'750;
+  constexpr int kBusyPerSecond = 100, kNewChannels = kBudgetScale * 250'000;
+  Use("  max_channels: 2000000\n", kBudget);
   const std::string data = absl::StrCat(R"({"x":")", std::string(400, 'x'), "\"}");
   const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
   IgnoringSink sink;
@@ -752,13 +761,14 @@ TEST_F(RouterTest, OverTheBudgetTheOldestOfAllChannelsGoAndNotThoseOfTheBusyOne)
   EXPECT_GE(busy, kept * kBusyPerSecond / (kPerSecond + kBusyPerSecond) / 2);
   EXPECT_GE(busy, 100);
 
-  // A quarter of a million new channels.
-  for (int i = 0; i < 250'000; ++i) {
+  for (int i = 0; i < kNewChannels; ++i) {
     publish(absl::StrCat("new", i));
     clock_.Advance(absl::Microseconds(10));
   }
   EXPECT_LE(most, kBudget + kBudget / 10);
-  EXPECT_EQ(routing_->queries->GetChannel("s", "new249999")->history.publications, 1);
+  EXPECT_EQ(routing_->queries->GetChannel("s", absl::StrCat("new", kNewChannels - 1))
+                ->history.publications,
+            1);
   EXPECT_EQ(routing_->queries->GetChannel("s", "new0")->history.publications, 0);
   EXPECT_EQ(routing_->queries->GetChannel("s", "busy")->history.publications, 0);
   // Order is kept without a sweep, and with one.
