@@ -36,6 +36,10 @@ constexpr int kMaxChannels = 16;
 // Messages in messages in messages … deeper than this become objects of any keys.
 constexpr size_t kMaxDepth = 16;
 
+// An event's keys, with those of the messages in it; further messages become objects of any keys.
+// Messages that hold others several times would be more in number than memory has bytes.
+constexpr size_t kMaxKeys = 10'000;
+
 // Keeps the first error of a file that cannot be built.
 class FirstError final : public DescriptorPool::ErrorCollector {
  public:
@@ -98,6 +102,10 @@ class Reader {
     if (const absl::Status status = CheckEventName(options.name()); !status.ok()) {
       return Fail(message, absl::StrCat("name: ", status.message()));
     }
+    if (IsReservedEventName(options.name())) {
+      return Fail(message, absl::StrCat("name: \"", options.name(),
+                                        "\" is reserved: only Fanwire itself sends it"));
+    }
     if (options.channels_size() > kMaxChannels) {
       return Fail(message, absl::StrCat("channels: ", options.channels_size(), ", at most ",
                                         kMaxChannels, " allowed"));
@@ -157,6 +165,7 @@ class Reader {
   }
 
   bool ReadField(const FieldDescriptor& field, const CatalogFieldRules& rules, CatalogKey* key) {
+    ++keys_;
     key->name = rules.key;
     key->comment = CommentOf(field);
     key->optional = rules.optional;
@@ -232,7 +241,7 @@ class Reader {
     }
     key->message = message.full_name();
     // A message may hold itself: then the inner one is any object.
-    if (within_.size() >= kMaxDepth ||
+    if (within_.size() >= kMaxDepth || keys_ >= kMaxKeys ||
         std::find(within_.begin(), within_.end(), &message) != within_.end()) {
       return true;
     }
@@ -273,6 +282,7 @@ class Reader {
   }
 
   std::vector<const Descriptor*> within_;  // the messages that are being read
+  size_t keys_ = 0;                        // that were read
   std::string error_;
 };
 

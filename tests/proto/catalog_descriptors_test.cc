@@ -140,6 +140,28 @@ message Grown { option (fanwire.catalog.v1.event) = { name: "grown" }; Tree tree
   EXPECT_THAT(tree.keys[1].keys[0].keys, IsEmpty());
 }
 
+size_t CountKeys(const std::vector<CatalogKey>& keys) {
+  size_t count = keys.size();
+  for (const CatalogKey& key : keys) count += CountKeys(key.keys);
+  return count;
+}
+
+TEST(CatalogDescriptorsTest, MessagesThatHoldOthersManyTimesDoNotFillTheMemory) {
+  std::string text = "message M15 { string a = 1; }\n";
+  for (int i = 14; i > 0; --i) {
+    absl::StrAppend(&text, "message M", i, " { ");
+    for (int field = 1; field <= 9; ++field) {
+      absl::StrAppend(&text, "M", i + 1, " f", field, " = ", field, "; ");
+    }
+    absl::StrAppend(&text, "}\n");
+  }
+  const CatalogEvent event =
+      Only(text + "message E { option (fanwire.catalog.v1.event) = { name: \"e\" }; M1 m = 1; }");
+  const size_t keys = CountKeys(event.keys);
+  EXPECT_GE(keys, 10'000);
+  EXPECT_LT(keys, 11'000);
+}
+
 TEST(CatalogDescriptorsTest, NestedMessagesDescribeEventsToo) {
   EXPECT_EQ(Only("message M { message N { option (fanwire.catalog.v1.event) = { name: \"n\" }; } }")
                 .message,
@@ -152,6 +174,8 @@ TEST(CatalogDescriptorsTest, EachMistakeIsNamed) {
                               " };\n", fields, "}"));
   };
   EXPECT_THAT(fault("", ""), StatusIs(kBad, HasSubstr("test.M: name: ")));
+  EXPECT_THAT(fault("name: \"channel.skipped\"", ""),
+              StatusIs(kBad, HasSubstr("\"channel.skipped\" is reserved")));
   EXPECT_THAT(fault("name: \"e\" channels: \"a:{b}\"", ""),
               StatusIs(kBad, HasSubstr("\"a:{b}\": no field \"b\"")));
   EXPECT_THAT(fault("name: \"e\" channels: \"a:{b}\"", "double b = 1;"),
