@@ -112,9 +112,9 @@ class Walk {
       }
       uint64_t& word = seen[index / 64];
       const uint64_t bit = uint64_t{1} << (index % 64);
-      if ((word & bit) != 0) continue;  // of several with one name the first one counts
+      // Of several with one name, most readers take the last, some the first: each must be right.
+      if ((word & bit) == 0) --left;
       word |= bit;
-      --left;
       const Catalog::Key& key = catalog_.key(object.first + index);
       if (key.optional && member.value.is_null()) continue;
       CheckValue(member.value, key, &step);

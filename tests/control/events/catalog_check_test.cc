@@ -152,10 +152,12 @@ TEST(CatalogFaultsTest, ATextMayHaveFewValuesAndTheOtherOneIsNotRepeated) {
               ElementsAre(EndsWith("data.k: expected one of LOW, HIGH, found another text")));
 }
 
-TEST(CatalogFaultsTest, OfKeysWithOneNameTheFirstCounts) {
+TEST(CatalogFaultsTest, EachOfTheKeysWithOneNameMustBeRight) {
   const Catalog catalog = WithKey({.type = CatalogType::kInt64});
-  EXPECT_THAT(Faults(catalog, "e", "c", R"({"k":1,"k":"x"})"), IsEmpty());
+  EXPECT_THAT(Faults(catalog, "e", "c", R"({"k":1,"k":2})"), IsEmpty());
+  EXPECT_THAT(Faults(catalog, "e", "c", R"({"k":1,"k":"x"})"), SizeIs(1));
   EXPECT_THAT(Faults(catalog, "e", "c", R"({"k":"x","k":1})"), SizeIs(1));
+  EXPECT_THAT(Faults(catalog, "e", "c", R"({"k":1,"k":"x","k":2,"k":null})"), SizeIs(2));
 }
 
 TEST(CatalogFaultsTest, KeysMayComeInAnyOrderAndBeMany) {
