@@ -1,5 +1,6 @@
 #include "clients/cpp/src/request_wire.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "clients/cpp/src/publish_fields.h"
@@ -41,8 +42,34 @@ struct RefusedField {
 
 absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
 
+// How many bytes the UTF-8 character at the beginning of `text` has; 0: there is none.
+size_t CharacterBytes(std::string_view text) {
+  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  const size_t size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  if (text.size() < size) return 0;
+  for (size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  // Too long for the character, half of a surrogate pair, or beyond U+10FFFF.
+  const unsigned char second = byte(1);
+  const bool bad = (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+                   (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f);
+  return bad ? 0 : size;
+}
+
+// Control ends a stream on which a text is not UTF-8.  Those of exceptions may be anything: what is
+// wrong in them becomes U+FFFD.
 void AppendText(int field, std::string_view text, std::string* out) {
-  if (!text.empty()) AppendWireBytes(field, ToAbsl(text), out);
+  std::string good;
+  while (!text.empty()) {
+    const size_t size = CharacterBytes(text);
+    good += size == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, size);
+    text.remove_prefix(std::max<size_t>(size, 1));
+  }
+  if (!good.empty()) AppendWireBytes(field, good, out);
 }
 
 void AppendNumber(int field, uint64_t number, std::string* out) {

@@ -44,6 +44,8 @@ class Responder::Core final : public StreamHandler {
       : service_(std::move(service)), options_(std::move(options)) {}
 
   const ResponderOptions& options() const { return options_; }
+  // Whether this is a thread that Stop() waits for.
+  bool OnThread() const { return running == this || (link_ != nullptr && link_->OnThread()); }
 
   void Serve(std::string name, RequestHandler handler) {
     FANWIRE_CHECK(link_ == nullptr, "Serve() comes before Start()");
@@ -66,6 +68,9 @@ class Responder::Core final : public StreamHandler {
     uint64_t id = 0;
     Request request = {};
   };
+
+  // Whose handlers this thread runs.
+  static thread_local const Core* running;
 
   void Run();
   Response Handle(const Request& request) const;
@@ -92,6 +97,8 @@ class Responder::Core final : public StreamHandler {
   bool over_ ABSL_GUARDED_BY(mu_) = false;       // threads end
   Status last_error_ ABSL_GUARDED_BY(mu_);
 };
+
+thread_local const Responder::Core* Responder::Core::running = nullptr;
 
 Status Responder::Core::Start() {
   if (link_ != nullptr) return {Code::kFailedPrecondition, "Start() was called before"};
@@ -137,6 +144,10 @@ Status Responder::Core::WaitUntilServing(milliseconds timeout) {
 
 Status Responder::Core::Stop(milliseconds timeout) {
   if (link_ == nullptr) return {};
+  if (OnThread()) {
+    return {Code::kFailedPrecondition,
+            "Stop() was called in a handler or a callback, which it waits for"};
+  }
   Status status;
   {
     MutexLock lock(&mu_);
@@ -259,6 +270,7 @@ void Responder::Core::OnEnd(const Status& status) {
 }
 
 void Responder::Core::Run() {
+  running = this;
   while (true) {
     Task task;
     {
@@ -306,7 +318,10 @@ const RequestHandler* Responder::Core::FindHandler(const std::string& name) cons
 Responder::Responder(std::string service, ResponderOptions options)
     : core_(std::make_unique<Core>(std::move(service), std::move(options))) {}
 
-Responder::~Responder() { core_->Stop(core_->options().stop_timeout); }
+Responder::~Responder() {
+  FANWIRE_CHECK(!core_->OnThread(), "a responder's handler or callback must not destroy it");
+  core_->Stop(core_->options().stop_timeout);
+}
 
 void Responder::Serve(std::string name, RequestHandler handler) {
   core_->Serve(std::move(name), std::move(handler));

@@ -86,6 +86,8 @@ TEST_F(ResponderTest, ErrorsAndExceptions) {
     return Response::Error(RequestError::kNotFound, "no workflow wf_1");
   });
   responder.Serve("throws", [](const Request&) -> Response { throw std::runtime_error("why"); });
+  responder.Serve("binary",
+                  [](const Request&) -> Response { throw std::runtime_error("no file \xff\xfe"); });
   responder.Serve("odd", [](const Request&) -> Response { throw 7; });
   ASSERT_EQ(responder.Start(), Status());
   const v1::RequestAnswer missing = asker_.Answer(asker_.Ask("missing"));
@@ -94,6 +96,8 @@ TEST_F(ResponderTest, ErrorsAndExceptions) {
   const v1::RequestAnswer thrown = asker_.Answer(asker_.Ask("throws"));
   EXPECT_EQ(thrown.error().code(), v1::REQUEST_ERROR_CODE_INTERNAL_ERROR);
   EXPECT_EQ(thrown.error().message(), "why");
+  EXPECT_EQ(asker_.Answer(asker_.Ask("binary")).error().message(),
+            "no file \xef\xbf\xbd\xef\xbf\xbd");
   EXPECT_EQ(asker_.Answer(asker_.Ask("odd")).error().code(), v1::REQUEST_ERROR_CODE_INTERNAL_ERROR);
   EXPECT_EQ(asker_.Answer(asker_.Ask("other")).error().code(), v1::REQUEST_ERROR_CODE_UNAVAILABLE);
 }
@@ -158,6 +162,25 @@ TEST_F(ResponderTest, StoppingAnswersWhatIsHere) {
   for (const uint64_t id : ids) EXPECT_EQ(asker_.Answer(id).json(), "{\"by\":\"slow\"}");
   EXPECT_EQ(responder.Stop(kForever), Status());
   EXPECT_EQ(asker_.hellos().size(), 1U);  // it does not come back
+}
+
+TEST_F(ResponderTest, StoppingInAHandlerOrCallbackIsAnError) {
+  Responder* self = nullptr;
+  Status in_callback;
+  ResponderOptions options = Options();
+  options.on_connection = [&](const Status& status) {
+    if (status.ok()) in_callback = self->Stop(kForever);
+  };
+  Responder responder("s", options);
+  self = &responder;
+  responder.Serve("stop", [&](const Request&) {
+    return Response::Error(RequestError::kNotFound, responder.Stop(kForever).message());
+  });
+  ASSERT_EQ(responder.Start(), Status());
+  EXPECT_THAT(asker_.Answer(asker_.Ask("stop")).error().message(),
+              HasSubstr("called in a handler or a callback"));
+  EXPECT_EQ(responder.Stop(kForever), Status());
+  EXPECT_EQ(in_callback.code(), Code::kFailedPrecondition);
 }
 
 TEST_F(ResponderTest, StoppingEndsWithItsTimeout) {
@@ -266,6 +289,24 @@ TEST_F(ResponderTest, WhatStartRefuses) {
   responder.Serve("x", [](const Request&) { return Named("x"); });
   EXPECT_EQ(responder.Start().code(), Code::kInvalidArgument);
   EXPECT_EQ(responder.Stop(kForever), Status());
+}
+
+TEST(RequestWireTest, TextsThatAreNotUtf8AreMadeSo) {
+  const std::string bad = "\xef\xbf\xbd";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+      {"\xc0\x80", bad + bad},
+      {"\xe2\x82", bad + bad},
+      {"\xed\xa0\x80", bad + bad + bad},
+      {"\xe0\x80\x80", bad + bad + bad},
+      {"\xf4\x90\x80\x80", bad + bad + bad + bad},
+      {"\xf0\x80\x80\x80", bad + bad + bad + bad},
+      {"\xf5z", bad + "z"}};
+  for (const auto& [text, expected] : cases) {
+    v1::ServeRequestsRequest message;
+    ASSERT_TRUE(message.ParseFromString(WriteResponderGoAway(text)));
+    EXPECT_EQ(message.go_away().reason(), expected);
+  }
 }
 
 TEST(RequestWireTest, ACutMessageIsMalformed) {

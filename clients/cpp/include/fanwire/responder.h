@@ -145,7 +145,8 @@ class Responder {
 
   // Takes no more requests, waits until those that are here are answered, at most `timeout`, and
   // ends.  Handlers that run are always waited for.
-  //   DEADLINE_EXCEEDED  some were not answered; control gives them to another responder
+  //   DEADLINE_EXCEEDED    some were not answered; control gives them to another responder
+  //   FAILED_PRECONDITION  it was called in a handler or a callback
   Status Stop(std::chrono::milliseconds timeout);
 
  private:
