@@ -208,7 +208,12 @@ void BroadcastMessage::AddChannel(std::initializer_list<std::string_view> parts,
                                   std::initializer_list<std::string_view> fields) {
   Channel& channel = channels_.emplace_back();
   size_t at = 0;
-  for (const std::string_view part : parts) {
+  for (std::string_view part : parts) {
+    // The field behind "pool:" may bring the kind itself, "pool:local", as with typed events.
+    if (at == 1 && channel.name.find(':') + 1 == channel.name.size() &&
+        part.substr(0, channel.name.size()) == channel.name) {
+      part.remove_prefix(channel.name.size());
+    }
     channel.name += part;
     if (at % 2 == 1 && part.empty()) channel.empty = fields.begin()[at / 2];
     ++at;

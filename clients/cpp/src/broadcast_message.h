@@ -81,7 +81,8 @@ class JsonObject {
 
 class BroadcastMessage : public JsonObject {
  public:
-  // Adds a channel: the parts in a row.  Those at odd places are the values of `fields`.
+  // Adds a channel: the parts in a row.  Those at odd places are the values of `fields`.  A value
+  // that brings the kind with it is not given it twice: "pool:", "pool:local" make "pool:local".
   void AddChannel(std::initializer_list<std::string_view> parts,
                   std::initializer_list<std::string_view> fields);
   // Adds the time, now if there is none.

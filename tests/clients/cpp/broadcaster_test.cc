@@ -82,6 +82,18 @@ TEST_F(BroadcasterTest, WhatNamesTheChannelIsNotEmpty) {
                            "workflow.started: workflow_id is empty, but names the channel"));
 }
 
+TEST_F(BroadcasterTest, AnIdThatBringsItsKindIsNotGivenItTwice) {
+  MahavishnuBroadcaster broadcaster(&publisher_);
+  ASSERT_EQ(broadcaster.PoolScaled("pool:local", 3), Status());
+  ASSERT_EQ(broadcaster.PoolScaled("pools", 3), Status());
+  EXPECT_THAT(broadcaster.PoolScaled("pool:", 3).message(), HasSubstr("pool_id is empty"));
+  const std::vector<v1::Event> events = Published();
+  ASSERT_THAT(events, SizeIs(2));
+  EXPECT_EQ(events[0].channel(), "pool:local");
+  EXPECT_THAT(events[0].json(), HasSubstr("\"pool_id\":\"pool:local\""));
+  EXPECT_EQ(events[1].channel(), "pool:pools");
+}
+
 TEST_F(BroadcasterTest, ASecondChannelGetsACopyIfItsFieldIsThere) {
   MahavishnuBroadcaster broadcaster(&publisher_);
   int receipts = 0;
