@@ -1,15 +1,15 @@
 // Clients of fanwire-client, for the fault tests:
 //
-//   node js_client.mjs '{"clients": [{"url": …, "options": {…}, "token": …, "subscriptions": […]}]}'
+//   node js_client.mjs '{"clients": [{"url", "options", "token", "subscriptions": [{…}]}]}'
 //
-// A client's `token` {secret, lifetime, permissions, keep}: getToken makes one of `lifetime` seconds,
-// or, with `keep`, returns the last one until it has expired.  A subscription has `channel`, `options`, and
-// how it handles events: `loop` (by for await), `delay` (ms that each event takes), `hold` (the
-// first event takes until the command "release").
+// A client's `token` {secret, lifetime, permissions, keep}: getToken makes one of `lifetime`
+// seconds, or, with `keep`, returns the last one until it has expired.  A subscription has
+// `channel`, `options`, and how it handles events: `loop` (by for await), `delay` (ms that each
+// event takes), `hold` (the first event takes until the command "release").
 //
 // Reads a command a line: "report" prints one line of JSON, what each client has seen; "release"
-// ends the wait of `hold`; "ask [CLIENT, METHOD, ARGUMENT…]" calls request() or history() and prints
-// the answer or the error; "end" disconnects all, and the process ends by itself.
+// ends the wait of `hold`; "ask [CLIENT, METHOD, ARGUMENT…]" calls request() or history() and
+// prints the answer or the error; "end" disconnects all, and the process ends by itself.
 import {createHmac} from 'node:crypto';
 import {createInterface} from 'node:readline';
 import {Client} from 'fanwire-client';
