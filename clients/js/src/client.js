@@ -63,6 +63,10 @@ export class Client {
       this.#unwanted.add(feed.channel);
       this.#schedule();
     },
+    history: (data, done) => {
+      if (this.#state === 'connected') return this.#connection.ask('history', data, done);
+      done(new FanwireError('DISCONNECTED', 'disconnected'));
+    },
     ended: (feed) => {
       if (this.#feeds.get(feed.channel) === feed) this.#feeds.delete(feed.channel);
       this.#patterns.delete(feed);

@@ -54,7 +54,8 @@ export class Connection {
   }
 
   /**
-   * Sends a request.  done(error, data) is called with its answer, or with DISCONNECTED.
+   * Sends a request.  done(error, data, length) is called with the data and the length of its
+   * answer, or with DISCONNECTED.
    * Returns a function that forgets the request.
    */
   ask(event, data, done) {
@@ -144,7 +145,7 @@ export class Connection {
         return this.#maybeUp();
       case 'response':
       case 'pong':
-        return this.#answer(message.correlation_id, null, message.data);
+        return this.#answer(message.correlation_id, null, message.data, text.length);
       case 'error':
         return this.#error(message);
       case 'connected':
@@ -168,11 +169,11 @@ export class Connection {
     }
   }
 
-  #answer(id, error, data) {
+  #answer(id, error, data, length) {
     const pending = this.#pending.get(id);
     if (!pending) return false;
     this.#pending.delete(id);
-    pending.done(error, data);
+    pending.done(error, data, length);
     return true;
   }
 

@@ -1,6 +1,7 @@
 import {Emitter} from './emitter.js';
 import {Subscription} from './subscription.js';
 
+const MAX_PAGE = 1000;  // events; the server's limit
 // A pattern's feed remembers the last offset of this many channels.
 const MAX_SEEN = 10_000;
 
@@ -25,10 +26,10 @@ function matcher(pattern) {
  *   received   where a recovery begins: the last event that came without a gap before it
  *   position   the last event whose handlers have finished
  *
- * Phases: idle (to be subscribed), asked (the request is under way), live, slow (unsubscribed until
- * the handlers are through with half of what waits), ended.  Only a live feed takes events.
+ * Phases: idle (to be subscribed), asked (the request is under way), live, slow (unsubscribed, with
+ * pages of history as fast as the handlers work), ended.  Only a live feed takes events.
  *
- * `host` has subscribe(feed), unsubscribe(feed), ended(feed) and report(error).
+ * `host` has subscribe(feed), unsubscribe(feed), history(data, done), ended(feed), report(error).
  */
 export class Feed {
   phase = 'idle';
@@ -44,6 +45,7 @@ export class Feed {
   #queue = [];  // {kind: 'event' | 'gap', value, position, size}
   #queued = 0;  // the sum of the sizes
   #busy = false;  // a handler is at work
+  #paging = false;  // a page of history is on its way
   #received = null;
   #last = 0;  // the offset of the last event that was taken
   #head = 0;  // what the confirmation promised to recover ends here: until then, jumps are no gaps
@@ -193,6 +195,41 @@ export class Feed {
     return false;
   }
 
+  /** Asks for the next page of history. */
+  #page() {
+    this.#paging = true;
+    const limit = Math.min(MAX_PAGE, Math.ceil(this.#limits.events / 2));
+    this.#host.history({channel: this.channel, limit, since: this.#received},
+        (error, page, length) => this.#onPage(error ? {} : page, length));
+  }
+
+  #onPage({events = [], more = false, complete = true}, length) {
+    if (this.phase !== 'slow') return;
+    if (complete) {
+      for (const message of events) this.#takeFromPage(message, length / events.length);
+    }
+    this.#paging = false;
+    if (this.phase !== 'slow') return;
+    if (complete && more && events.length > 0) return this.#catchUp();
+    // Subscribing brings what is newer, and tells what history does not hold any more.
+    this.phase = 'idle';
+    this.#host.subscribe(this);
+  }
+
+  #takeFromPage(message, size) {
+    const {event, epoch, offset} = message;
+    const before = this.#received.offset;
+    this.#last = offset;
+    this.#received = {epoch, offset};
+    if (this.#filter) {
+      if (!this.#filter.has(event)) return;
+    } else if (offset > before + 1) {
+      const gap = {reason: 'expired', from: before + 1, to: offset - 1};
+      this.#gap(gap, {epoch, offset: offset - 1});
+    }
+    this.#add('event', message, this.#received, size);
+  }
+
   /** Subscribes again from what was received. */
   #resume(reason) {
     this.interrupt(reason);
@@ -256,11 +293,14 @@ export class Feed {
   #done({position}) {
     this.#busy = false;
     if (position) this.position = position;
+    this.#catchUp();
+  }
+
+  /** Goes on if no more than half of what may wait does. */
+  #catchUp() {
     const {events, bytes} = this.#limits;
     if (this.#queue.length > events / 2 || this.#queued > bytes / 2) return;
     this.#dropping = false;
-    if (this.phase !== 'slow') return;
-    this.phase = 'idle';
-    this.#host.subscribe(this);
+    if (this.phase === 'slow' && !this.#paging) this.#page();
   }
 }

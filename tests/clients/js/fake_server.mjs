@@ -75,6 +75,18 @@ export class FakeServer {
     Object.assign(channel, {epoch, offset: 0, history: []});
   }
 
+  history({channel: name, limit = 1000, since}) {
+    const {epoch, offset, history} = this.channel(name);
+    const kept = history.length > 0 ? history[0].offset : offset + 1;
+    const result = {channel: name, epoch, offset};
+    if (since && (since.epoch !== epoch || since.offset + 1 < kept)) {
+      const reason = since.epoch !== epoch ? 'epoch_changed' : 'history_expired';
+      return {...result, events: history.slice(0, limit), complete: false, reason};
+    }
+    const events = history.filter((one) => one.offset > (since?.offset ?? 0));
+    return {...result, events: events.slice(0, limit), ...(events.length > limit && {more: true})};
+  }
+
   subscribe(socket, {channel: name, events, recover}) {
     if (this.refuses.has(name)) {
       const code = this.refuses.get(name);
@@ -219,6 +231,8 @@ class FakeSocket {
         for (const name of data.channels) this.subscriptions.delete(name);
         return this.respond(request, {results: data.channels.map(
             (channel) => ({status: 'unsubscribed', channel}))});
+      case 'history':
+        return this.respond(request, this.#server.history(data));
       case 'refresh_token':
         if (!this.#server.token(data.token)) {
           return this.refuse(request, 'AUTH_FAILED', 'Invalid or expired token');

@@ -125,7 +125,7 @@ test("the documents' code is right by the types", () => {
     for (const [, language, code] of text.matchAll(/^```(js|ts)\n(.*?)^```$/gms)) {
       // A block without a client of its own goes on from another.
       const begin = !code.includes('client.') || code.includes('new Client') ? '' :
-          "import {Client} from 'fanwire-client';\nconst client = new Client('ws://localhost:1');\n";
+          "import {Client} from 'fanwire-client';\nconst client = new Client('ws://x');\n";
       const name = `block${blocks.length}.${language === 'ts' ? 'mts' : 'mjs'}`;
       writeFileSync(join(folder, name), `${begin}${code}\nexport {};\n`);
       blocks.push(name);

@@ -21,7 +21,7 @@ function stepper() {
   };
 }
 
-test('a full queue unsubscribes; when half is handled the rest is recovered', async () => {
+test('a full queue unsubscribes; when half is handled, pages of history follow', async () => {
   const client = await connected({maxQueuedEvents: 10});
   const {handle, step} = stepper();
   const seen = follow(client, 'a', {}, handle);
@@ -36,11 +36,17 @@ test('a full queue unsubscribes; when half is handled the rest is recovered', as
   assert.deepEqual(sent('unsubscribe'), [{channels: ['a']}]);
   server.publish('a', 5);
   await step(5);
-  assert.equal(sent('subscribe').length, 1);
+  assert.equal(sent('history').length, 0);
   await step();
-  assert.deepEqual(sent('subscribe')[1].channels,
-      [{channel: 'a', recover: {epoch: 'e1', offset: 11}}]);
+  const since = (offset) => ({channel: 'a', limit: 5, since: {epoch: 'e1', offset}});
+  assert.deepEqual(sent('history'), [since(11)]);
+  await step(5);
+  assert.deepEqual(sent('history'), [since(11), since(16)]);
+  assert.equal(seen.subscription.state, 'subscribing');
   await step(40);
+  assert.deepEqual(sent('history'), [since(11), since(16), since(21)]);
+  assert.deepEqual(sent('subscribe').slice(1),
+      [{channels: [{channel: 'a', recover: {epoch: 'e1', offset: 25}}]}]);
   assert.deepEqual(seen.numbers, upTo(25));
   assert.deepEqual(seen.gaps, []);
   assert.equal(seen.subscription.state, 'subscribed');
@@ -101,8 +107,7 @@ test('a lost connection does not end the pause', async () => {
   assert.equal(client.state, 'connected');
   assert.deepEqual(sent('subscribe'), []);
   await step(3);
-  assert.deepEqual(sent('subscribe')[0].channels,
-      [{channel: 'a', recover: {epoch: 'e1', offset: 5}}]);
+  assert.deepEqual(sent('history')[0].since, {epoch: 'e1', offset: 5});
   await step(20);
   assert.deepEqual([numbers, gaps, subscription.state], [upTo(8), [], 'subscribed']);
 });
@@ -118,6 +123,78 @@ test('half is handled while there is no connection', async () => {
   await clock.advance(1000);
   await step(20);
   assert.deepEqual([numbers, gaps], [upTo(8), []]);
+});
+
+/** A follower whose queue of 4 has been full once, and waits for a page behind offset 5. */
+async function waitingForAPage(options) {
+  const client = await connected({maxQueuedEvents: 4});
+  const {handle, step} = stepper();
+  const seen = follow(client, 'a', options, handle);
+  await settle();
+  server.publish('a', 9, 'x');
+  await settle();
+  server.answers = false;
+  await step(3);
+  assert.deepEqual(server.socket.held.map(({event}) => event), ['history']);
+  server.answers = true;
+  return {...seen, step};
+}
+
+test('while a page is on its way no other is asked for', async () => {
+  const {numbers, step} = await waitingForAPage();
+  await step(2);
+  assert.deepEqual(sent('history').length, 1);
+  server.socket.release();
+  await step(20);
+  assert.deepEqual(numbers, upTo(9));
+});
+
+test('a connection that is lost before the page', async () => {
+  const {numbers, gaps, step} = await waitingForAPage();
+  server.socket.drop();
+  await clock.advance(1000);
+  assert.deepEqual(sent('subscribe')[0].channels[0].recover, {epoch: 'e1', offset: 5});
+  await step(20);
+  assert.deepEqual([numbers, gaps], [upTo(9), []]);
+});
+
+test('a page that is refused', async () => {
+  const {numbers, gaps, step} = await waitingForAPage();
+  server.socket.refuse(server.socket.held.pop(), 'UNAVAILABLE');
+  await settle();
+  assert.deepEqual(sent('subscribe')[1].channels[0].recover, {epoch: 'e1', offset: 5});
+  await step(20);
+  assert.deepEqual([numbers, gaps], [upTo(9), []]);
+});
+
+test('a page for a subscription that has ended', async () => {
+  const {subscription, numbers, step} = await waitingForAPage();
+  subscription.unsubscribe();
+  server.socket.release();
+  await step(20);
+  assert.deepEqual([numbers.length, subscription.state], [3 + 1, 'unsubscribed']);
+  assert.equal(sent('subscribe').length, 1);
+});
+
+test('a page with events that are not wanted, or have expired', async () => {
+  const filtered = await waitingForAPage({events: ['x']});
+  server.publish('a', 2, 'y');
+  server.publish('a', 1, 'x');
+  server.socket.release();
+  await filtered.step(20);
+  assert.deepEqual([filtered.numbers, filtered.gaps], [[...upTo(9), 12], []]);
+  filtered.subscription.unsubscribe();
+
+  server.restart('a');
+  const all = await waitingForAPage();
+  const {history} = server.channel('a');
+  history.splice(history.findIndex(({offset}) => offset === 6), 2);
+  const front = history.findIndex(({offset}) => offset === 5);
+  assert.equal(front >= 0, true);  // so that the page is complete
+  server.socket.release();
+  await all.step(20);
+  assert.deepEqual(all.numbers, [...upTo(5), 8, 9]);
+  assert.deepEqual(all.gaps, [{channel: 'a', reason: 'expired', from: 6, to: 7, epoch: 'e2'}]);
 });
 
 test('slower than the history: one gap', async () => {

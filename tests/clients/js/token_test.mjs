@@ -147,7 +147,8 @@ test('a token that comes when its connection has ended is not used', async () =>
     ++calls;
     return calls % 2 === 1 ? `t${calls}` : late[calls / 2 - 1].promise;
   }});
-  for (const settleLate of [() => late[0].resolve('late'), () => late[1].reject(new Error('late'))]) {
+  const {reject} = late[1];
+  for (const settleLate of [() => late[0].resolve('late'), () => reject(new Error('late'))]) {
     await clock.advance(60_000);
     expiring(30_000);
     await clock.advance(0);
