@@ -1,4 +1,5 @@
 """Publisher against a control that delays, refuses, loses streams and goes away."""
+import datetime
 import json
 import os
 import queue
@@ -127,6 +128,15 @@ class Publishing(Case):
         receipt = publisher.publish("s", "c", "e", {"a": 1}, id=uuid.UUID(int=5)).result(PATIENCE)
         self.assertEqual((receipt.id, self.control.accepted[0].json),
                          (str(uuid.UUID(int=5)), b'{"a": 1}'))
+
+    def test_fields_of_other_types_are_errors_that_name_them(self):
+        publisher = self.publisher()
+        for field, value in (("id", b"mine"), ("id", 5), ("occurred_at", "now"),
+                             ("occurred_at", datetime.date(2026, 2, 10))):
+            with self.assertRaisesRegex(TypeError, f"^{field}: "):
+                publisher.publish("s", "c", "e", **{field: value})
+        with self.assertRaisesRegex(ValueError, "wait -1: "):
+            self.publisher(wait=-1)
 
     def test_json_that_is_ready_goes_as_it_is(self):
         publisher = self.publisher()

@@ -37,6 +37,15 @@ def varint(number):
     return low + varint(number >> 21)
 
 
+def id_bytes(id):
+    """Returns an event's id, which is a text or a UUID, as bytes."""
+    if isinstance(id, uuid.UUID):
+        id = str(id)
+    if not isinstance(id, str):
+        raise TypeError(f"id: {type(id).__qualname__}; expected a text or a UUID")
+    return id.encode()
+
+
 def text_field(text):
     """Returns a message whose field 1 is a text."""
     content = text.encode()
@@ -164,6 +173,8 @@ def rare_fields(idempotency_key=None, ttl=None, skip_history=False, exclude_conn
     if exclude_connection:
         event.exclude_connection = exclude_connection
     if occurred_at is not None:
+        if not isinstance(occurred_at, datetime.datetime):
+            raise TypeError(f"occurred_at: {type(occurred_at).__qualname__}; expected a datetime")
         if occurred_at.tzinfo is not None:  # protobuf takes a time without zone for UTC
             occurred_at = occurred_at.astimezone(datetime.timezone.utc).replace(tzinfo=None)
         event.occurred_at.FromDatetime(occurred_at)

@@ -202,7 +202,7 @@ class _Base:
             rare = encoding.rare_fields(idempotency_key, ttl, skip_history, exclude_connection,
                                         occurred_at, typed)
         return self._stream.put((service, channel, event), payload,
-                                None if id is None else str(id).encode(), rare, block_for,
+                                None if id is None else encoding.id_bytes(id), rare, block_for,
                                 idempotency_key)
 
 

@@ -75,6 +75,8 @@ class Stream(Buffer):
         request.hello.publisher_id = self.publisher_id
         request.hello.receipt_level = messages.LEVELS[level]
         if wait is not None:
+            if wait < 0:  # control would refuse it at each connection
+                raise ValueError(f"wait {wait!r}: it is negative")
             request.hello.wait.FromMicroseconds(round(wait * 1e6))
         return request.SerializeToString()
 
