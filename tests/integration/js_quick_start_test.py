@@ -1,205 +1,60 @@
-"""The JavaScript of docs/clients.md as it stands there: the loop in Node, and the page in headless
-Chromium, which shows every event over kill -9 of its worker and over a sleep, and a gap after a
-restart of control.
-"""
+"""The JavaScript of docs/clients.md that is not a page, run in Node as it stands there."""
 import asyncio
-import http.server
-import json
 import os
 import pathlib
-import queue
-import re
-import shutil
-import signal
-import subprocess
 import tempfile
-import threading
-import time
 
-from chromium_test import FLAGS
-from harness import Case, main, service, small_config
-from harness.config import ROOT
+from harness import main
+from harness.js_clients import NODE, DocumentCase, block, line
 from harness.server import PATIENCE
 
-NODE = pathlib.Path(__file__).parent / "node"
-LIBRARY = "/fanwire-client/"
-CHANNEL = "workflow:wf_1"
-# Tells the test what the page shows.
-REPORT = """<script type="module">
-  let told;
-  setInterval(() => {
-    const text = document.getElementById('log').textContent;
-    if (text !== told) fetch('/shown', {method: 'POST', body: JSON.stringify(told = text)});
-  }, 50);
-</script>
-"""
 
-
-def block(server, language, sign):
-    """The only block of the document in this language that has `sign`, for this server."""
-    text = (ROOT / "docs/clients.md").read_text()
-    found = [code for code in re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
-             if sign in code]
-    assert len(found) == 1, f"{len(found)} blocks"
-    assert found[0].count("ws://127.0.0.1:8690") == 1
-    return found[0].replace("ws://127.0.0.1:8690", server.url())
-
-
-class Site:
-    """Serves the page and the library, and keeps what the page shows."""
-
-    def __init__(self, page):
-        self._shown = queue.Queue()
-        self._last = ""
-        site = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                if self.path == "/":
-                    return self._answer(page.encode(), "text/html")
-                file = ROOT / "clients/js" / self.path[len(LIBRARY):]
-                if not self.path.startswith(LIBRARY) or not file.is_file():
-                    return self.send_error(404)
-                return self._answer(file.read_bytes(), "text/javascript")
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                site._shown.put(json.loads(body))
-                self._answer(b"", "text/plain")
-
-            def _answer(self, body, kind):
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *unused):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
-
-    def until_shown(self, text):
-        """Waits until the page shows a text that ends so; returns its lines."""
-        deadline = time.monotonic() + PATIENCE * 3
-        while not self._last.endswith(text):
-            try:
-                self._last = self._shown.get(timeout=max(0.1, deadline - time.monotonic()))
-            except queue.Empty:
-                raise AssertionError(f"not shown: {text}; but {self._last[-500:]}") from None
-        return self._last.splitlines()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def line(number):
-    return f'workflow.started {{"workflow_id":"wf_1","n":{number}}}'
-
-
-class QuickStart(Case):
-    @classmethod
-    def config(cls):
-        return small_config(service(), workers=2, control={"adopt_window": "3s"},
-                            limits={"ping_interval": "1s", "pong_timeout": "2s"})
-
-    async def publish_numbers(self, first, last):
-        for number in range(first, last + 1):
-            await asyncio.to_thread(self.publisher.publish, CHANNEL, "workflow.started",
-                                    {"workflow_id": "wf_1", "n": number})
-
-    def rooms(self):
-        return self.server.wsctl_json("list-rooms", "--service", "mahavishnu")["rooms"]
-
-    async def asyncSetUp(self):
-        await asyncio.to_thread(self.server.wait, lambda: not self.rooms(),
-                                "the end of the test before")
-
-    async def subscribed(self):
-        await asyncio.to_thread(self.server.wait, lambda: CHANNEL in self.rooms(),
-                                "the subscription")
-
-    def worker_of_the_session(self):
-        [session] = self.server.wsctl_json("connections", "list")
-        [pid] = [one.pid for one in self.server.workers() if one.id == session["worker_id"]]
-        return pid
-
-    async def test_the_loop_in_node(self):
+class QuickStart(DocumentCase):
+    async def run_node(self, program, meanwhile=None):
+        """Runs a program, and meanwhile() beside it; returns the lines that it prints."""
         with tempfile.TemporaryDirectory(dir=NODE) as folder:
-            program = pathlib.Path(folder) / "main.mjs"
-            program.write_text(block(self.server, "js", "for await"))
+            path = pathlib.Path(folder) / "main.mjs"
+            path.write_text(program)
             process = await asyncio.create_subprocess_exec(
-                "node", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+                "node", path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
                 env=os.environ)
             try:
-                await self.subscribed()
-                await self.publish_numbers(1, 3)
-                await asyncio.to_thread(self.publisher.publish, CHANNEL, "workflow.completed",
-                                        {"workflow_id": "wf_1"})
+                if meanwhile:
+                    await meanwhile()
                 out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
             finally:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-        self.assertEqual(err.decode(), "")
-        self.assertEqual(out.decode().splitlines(),
-                         [line(1), line(2), line(3), 'workflow.completed {"workflow_id":"wf_1"}'])
-        self.assertEqual(process.returncode, 0)
+        self.assertEqual((process.returncode, err.decode()), (0, ""))
+        return out.decode().splitlines()
 
-    def open_page(self):
-        """Opens the document's page in a browser; returns (site, the browser's process)."""
-        site = Site(block(self.server, "html", "fanwire-client") + REPORT)
-        self.addCleanup(site.close)
-        profile = tempfile.mkdtemp(prefix="fanwire-chromium-")
-        self.addCleanup(shutil.rmtree, profile, True)
-        browser = subprocess.Popen(
-            ["chromium", *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0",
-             site.url],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        self.addCleanup(browser.wait, PATIENCE)
-        self.addCleanup(browser.terminate)
-        return site, browser
+    async def test_the_loop_in_node(self):
+        async def publish():
+            await self.subscribed()
+            await self.publish_numbers(1, 3)
+            await asyncio.to_thread(self.publisher.publish, self.channel, "workflow.completed",
+                                    {"workflow_id": "wf_1"})
+        shown = await self.run_node(block(self.server, "js", "for await"), publish)
+        self.assertEqual(shown, [line(1), line(2), line(3),
+                                 'workflow.completed {"workflow_id":"wf_1"}'])
 
-    async def test_the_page(self):
-        site, _ = self.open_page()
-        await self.subscribed()
-        await self.publish_numbers(1, 50)
-        await asyncio.to_thread(site.until_shown, f"{line(50)}\n")
-        self.server.kill(self.worker_of_the_session())
-        await self.publish_numbers(51, 100)
-        shown = await asyncio.to_thread(site.until_shown, f"{line(100)}\n")
-        self.assertEqual(shown, [line(number) for number in range(1, 101)])
-        await asyncio.to_thread(self.server.wait_ready)
-        self.server.kill()
-        await asyncio.to_thread(self.server.start)
-        await asyncio.to_thread(site.until_shown, "events are missing: epoch_changed\n")
-        await self.publish_numbers(101, 103)
-        shown = await asyncio.to_thread(site.until_shown, f"{line(103)}\n")
-        self.assertEqual(shown[100:], ["events are missing: epoch_changed",
-                                       line(101), line(102), line(103)])
+    async def test_the_other_blocks_in_node(self):
+        client = f"new Client('{self.server.url()}', {{WebSocket}})"
+        shown = await self.run_node(
+            "import {Client} from 'fanwire-client';\nimport WebSocket from 'ws';\n"
+            f"const client = {client};\n" + block(self.server, "js", "AbortController") +
+            "console.log(pools.state);\nclient.disconnect();\n")
+        self.assertEqual(shown, ["unsubscribed"])
 
-    async def test_the_page_sleeps(self):
-        """All processes of the browser stand still until the server has given it up."""
-        site, browser = self.open_page()
-        await self.subscribed()
-        await self.publish_numbers(1, 10)
-        await asyncio.to_thread(site.until_shown, f"{line(10)}\n")
-        os.killpg(browser.pid, signal.SIGSTOP)
-        try:
-            await self.publish_numbers(11, 20)
-            await asyncio.to_thread(self.server.wait, lambda: not self.rooms(),
-                                    "the server to give the page up")
-            await self.publish_numbers(21, 30)
-        finally:
-            os.killpg(browser.pid, signal.SIGCONT)
-        shown = await asyncio.to_thread(site.until_shown, f"{line(30)}\n")
-        self.assertEqual(shown, [line(number) for number in range(1, 31)])
+        async def publish():
+            await self.subscribed("global")
+            await asyncio.to_thread(self.publisher.publish, "global", "workflow.failed", {"n": 1})
+        shown = await self.run_node(
+            "import WebSocket from 'ws';\n" + block(self.server, "js", "socket.onmessage") +
+            "socket.addEventListener('message', ({data}) => {\n"
+            "  if (JSON.parse(data).room === 'global') socket.close();\n});\n", publish)
+        self.assertEqual(shown, ["workflow.failed { n: 1 }"])
 
 
 if __name__ == "__main__":

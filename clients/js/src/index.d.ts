@@ -52,7 +52,7 @@ export interface ClientOptions {
    * Nothing is sent if it returns null.
    */
   getToken?: () => string | null | undefined | Promise<string | null | undefined>;
-  /** Attempt n (0, 1 …) begins after a random time up to this times 2ⁿ.  Default 500 ms. */
+  /** The n-th attempt begins after a random time up to this times 2ⁿ⁻¹.  Default 500 ms. */
   minReconnectDelay?: number;
   /** No wait is longer.  Default 20,000 ms. */
   maxReconnectDelay?: number;

@@ -1,11 +1,14 @@
-"""Node processes with clients of fanwire-client, and the base of the tests that use them."""
+"""Node processes with clients of fanwire-client, the base of the tests that use them, and the
+document's code."""
 import asyncio
 import json
 import os
 import pathlib
+import re
 import time
 
 from .case import Case
+from .config import ROOT
 from .server import PATIENCE
 
 NODE = pathlib.Path(__file__).parents[1] / "node"
@@ -123,3 +126,41 @@ class JsCase(Case):
                 self.assertEqual(one["numbers"], list(range(1, count + 1)), one["channel"])
                 self.assertEqual(one["gaps"], [], one["channel"])
                 self.assertEqual(one["position"]["offset"], count)
+
+
+def block(server, language, sign):
+    """The only block of docs/clients.md in this language that has `sign`, for this server."""
+    text = (ROOT / "docs/clients.md").read_text()
+    found = [code for code in re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+             if sign in code]
+    assert len(found) == 1, f"{len(found)} blocks"
+    return found[0].replace("ws://127.0.0.1:8690", server.url())
+
+
+def line(number):
+    """What the code of docs/clients.md shows of an event of DocumentCase."""
+    return f'workflow.started {{"workflow_id":"wf_1","n":{number}}}'
+
+
+class DocumentCase(Case):
+    """Runs the code of docs/clients.md, which subscribes to `channel`."""
+
+    channel = "workflow:wf_1"
+
+    async def asyncSetUp(self):
+        await asyncio.to_thread(self.server.wait, lambda: not self.rooms(),
+                                "the end of the test before")
+
+    def rooms(self):
+        return self.server.wsctl_json("list-rooms", "--service", "mahavishnu")["rooms"]
+
+    async def subscribed(self, channel=channel):
+        deadline = time.monotonic() + PATIENCE * 3  # a browser takes its time to start
+        while channel not in await asyncio.to_thread(self.rooms):
+            self.assertLess(time.monotonic(), deadline, "no subscription")
+            await asyncio.sleep(0.05)
+
+    async def publish_numbers(self, first, last):
+        for number in range(first, last + 1):
+            await asyncio.to_thread(self.publisher.publish, self.channel, "workflow.started",
+                                    {"workflow_id": "wf_1", "n": number})
