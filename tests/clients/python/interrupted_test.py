@@ -11,7 +11,7 @@ from fanwire.publisher import AsyncPublisher, BufferFull, Publisher, ReceiptTime
 
 # A call that interrupts publish() at its innermost point, as a signal handler may.
 INTERRUPTS = """
-import os, sys
+import os, sys, time
 from fanwire import buffer
 from fanwire.publisher import BufferFull, Publisher
 
@@ -112,7 +112,9 @@ os._exit(0)  # without waiting for receipts
         self.run_program(INTERRUPTS + """
 publish(1).result(10)
 handlers.append(lambda: publisher.close(10))
+started = time.monotonic()
 publish(2)
+assert time.monotonic() - started < 5  # it does not wait for a thread that waits for it
 """)
         self.assertEqual(self.numbers()[0], 1)
 

@@ -152,6 +152,9 @@ class Stream(Buffer):
 
     def end_close(self):
         """Ends the connection and the thread; returns how many events had no receipt."""
+        # Then this is a signal handler in a thread that holds the lock, which the other one needs
+        # to end: it is not waited for.
+        interrupts = self._lock._is_owned()
         with self._lock:
             left = self._pending + len(self._late)
             self._stopped = True
@@ -159,7 +162,7 @@ class Stream(Buffer):
             connection, thread = self._connection, self._thread
         if connection is not None and (left or not connection.welcomed):
             connection.cancel()
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread is not threading.current_thread() and not interrupts:
             thread.join(2)
             if thread.is_alive():  # control does not end the stream
                 connection = self._connection
