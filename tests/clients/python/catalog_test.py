@@ -1,7 +1,9 @@
 """The messages of the catalog, and how they are published."""
 import importlib
+import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -49,6 +51,16 @@ class Messages(unittest.TestCase):
             WorkflowStarted(workflow="wf")
         with self.assertRaisesRegex(TypeError, "WorkflowStarted: .*workflow_id"):
             WorkflowStarted(workflow_id=5)
+
+    def test_protobuf_in_pure_python(self):
+        program = ("from fanwire.catalog.mahavishnu import WorkflowStarted\n"
+                   "from google.protobuf.internal import api_implementation\n"
+                   "print(api_implementation.Type(), WorkflowStarted.event,\n"
+                   "      WorkflowStarted(workflow_id='wf').workflow_id)")
+        found = subprocess.run(
+            [sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"})
+        self.assertEqual(found.stdout, "python workflow.started wf\n")
 
     def test_a_catalog_of_ones_own(self):
         with tempfile.TemporaryDirectory() as folder:

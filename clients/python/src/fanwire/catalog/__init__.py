@@ -144,5 +144,8 @@ _EventOptions = messages.message_class(f"{_PACKAGE}.EventOptions")
 _FieldOptions = messages.message_class("google.protobuf.FieldOptions")
 _KEY = messages.pool.FindExtensionByName(f"{_PACKAGE}.key")
 _EVENT = messages.pool.FindExtensionByName(f"{_PACKAGE}.event")
+if not any(_events_of(file) for file in _files):
+    # Protobuf's implementation in pure Python does not find a pool's extensions by itself.
+    _MessageOptions.RegisterExtension(_EVENT)
 _BY_NAME = {each.message_class.DESCRIPTOR.full_name: each
             for _file in _files for each in _events_of(_file)}
