@@ -3,6 +3,7 @@ nothing comes twice but what a killed control could not remember."""
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import time
 
@@ -141,7 +142,8 @@ class CppPublisher(Case):
         finally:
             await in_thread(self.server.start)
         counts = await in_thread(numbers.finish)
-        self.assertLess(counts["cpu"], 0.5)
+        if not os.environ.get("FANWIRE_SANITIZED"):  # a sanitizer takes so much by itself
+            self.assertLess(counts["cpu"], 0.5)
 
 
 if __name__ == "__main__":

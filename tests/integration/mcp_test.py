@@ -249,6 +249,7 @@ class McpServer(Case):
 
     async def test_at_the_end_of_its_input_it_answers_and_ends(self):
         client = self.mcp()
+        client.call("list_workers")  # control is reached
         tail = client.start_call("tail_events", service="mahavishnu", seconds=300)
         call = client.start_call("list_workers")
         begin = time.monotonic()
@@ -256,7 +257,7 @@ class McpServer(Case):
         self.assertFalse(client.answer(call)["result"]["isError"])
         self.assertEqual(client.answer(tail)["result"]["structuredContent"]["ended_by"], "client")
         self.assertEqual(client.wait(), (0, ""))
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, 120)  # not the 300 s of the tail
 
     async def test_a_signal_ends_it(self):
         for number in (signal.SIGTERM, signal.SIGINT):
