@@ -67,7 +67,7 @@ class Clients:
         return await self.until(lambda one: len(one["numbers"]) >= count, f"{count} events")
 
     async def reconnected(self, cut):
-        """Awaits cut(), and waits until each client has another connection than before."""
+        """Awaits cut(), and waits until each client has subscribed on another connection."""
         before = [client["connected"] for client in await self.report()]
         await cut()
         deadline = time.monotonic() + PATIENCE * 2
@@ -76,6 +76,7 @@ class Clients:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not connected again: {brief(await self.report())}")
             await asyncio.sleep(0.05)
+        await self.subscribed()
 
     async def end(self):
         await self.command("end")
