@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -159,7 +160,8 @@ class Walk {
 
   static bool Fits(const simdjson::dom::element& value, const Catalog::Key& key) {
     const element_type type = value.type();
-    const bool whole = type == element_type::INT64 || type == element_type::UINT64;
+    const bool whole =
+        type == element_type::INT64 || type == element_type::UINT64 || WholeDouble(value);
     switch (key.type) {
       case CatalogType::kAny:
         return true;
@@ -172,7 +174,8 @@ class Walk {
         return whole;
       case CatalogType::kUint64:
         return type == element_type::UINT64 ||
-               (type == element_type::INT64 && value.get_int64().value_unsafe() >= 0);
+               (type == element_type::INT64 && value.get_int64().value_unsafe() >= 0) ||
+               (WholeDouble(value) && value.get_double().value_unsafe() >= 0);
       case CatalogType::kInt32:
         return IsBetween(value, std::numeric_limits<int32_t>::min(),
                          std::numeric_limits<int32_t>::max());
@@ -191,7 +194,20 @@ class Walk {
     return false;
   }
 
+  // Whether it is a whole number that was written with a fraction or an exponent, such as 1.0 or
+  // 1e3: JSON Schema takes it for an integer, and clients read the same number.  Beyond 2^53 a
+  // double does not say which number was written.
+  static bool WholeDouble(const simdjson::dom::element& value) {
+    if (value.type() != element_type::DOUBLE) return false;
+    const double number = value.get_double().value_unsafe();
+    return std::abs(number) <= 9007199254740992.0 && number == std::trunc(number);
+  }
+
   static bool IsBetween(const simdjson::dom::element& value, int64_t least, int64_t most) {
+    if (WholeDouble(value)) {
+      const double number = value.get_double().value_unsafe();
+      return static_cast<double>(least) <= number && number <= static_cast<double>(most);
+    }
     if (value.type() != element_type::INT64) return false;
     const int64_t number = value.get_int64().value_unsafe();
     return least <= number && number <= most;
