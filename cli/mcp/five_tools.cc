@@ -1,6 +1,10 @@
 // The five tools of the original servers: names, schemas, descriptions and objects as
 // docs/protocol.md "Tools" and docs/mcp.md have them.  Failures are told inside of the object; only
 // a service that is not configured is an error of the call.
+#include <nlohmann/json.hpp>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "cli/commands/tools.h"
 #include "cli/mcp/mcp_tool.h"
@@ -37,12 +41,26 @@ void AddReport(std::vector<McpTool>* tools, Tool tool, std::string name, std::st
            }});
 }
 
-TestEvent EventOf(const ToolArguments& arguments) {
-  return {.service = arguments.Text("service"),
-          .event_type = arguments.Text("event_type"),
-          .room = arguments.Text("room"),
-          .data = arguments.Raw("data")};
+// The room; servers whose tool has `channel` mean the same.
+std::string RoomOf(const ToolArguments& arguments) {
+  return arguments.Text(arguments.values().contains("room") ? "room" : "channel");
 }
+
+absl::StatusOr<std::string> BroadcastTestEvent(const ToolArguments& arguments, McpCall& call) {
+  const bool by_room = arguments.values().contains("room");
+  if (by_room == arguments.values().contains("channel")) {
+    return absl::InvalidArgumentError(by_room ? "room and channel mean the same: give one of them"
+                                              : "room is missing");
+  }
+  return call.admin().BroadcastTestEvent({.service = arguments.Text("service"),
+                                          .event_type = arguments.Text("event_type"),
+                                          .room = RoomOf(arguments),
+                                          .data = arguments.Raw("data")});
+}
+
+constexpr char kRequiredText[] = R"({"type":"string"})";
+constexpr char kTestData[] =
+    R"({"anyOf":[{"additionalProperties":true,"type":"object"},{"type":"null"}],"default":null})";
 
 }  // namespace
 
@@ -53,29 +71,30 @@ void AddFiveTools(std::vector<McpTool>* tools) {
             "Get detailed WebSocket server status.");
   AddReport(tools, Tool::kListRooms, "websocket_list_rooms", "Rooms",
             "List all WebSocket rooms and their subscriber counts.");
-  tools->push_back(
-      {.name = "websocket_broadcast_test_event",
-       .title = "Broadcast test event",
-       .description = "Broadcast a test event via WebSocket (development only).",
-       .input_schema = InputSchema(
-           {{"event_type", R"({"type":"string"})"},
-            {"room", R"({"type":"string"})"},
-            {"data", R"({"anyOf":[{"additionalProperties":true,"type":"object"},{"type":"null"}],)"
-                     R"("default":null})"},
-            {"service", ServiceArgument()}},
-           {"event_type", "room"}),
-       .output_schema = kAnyObject,
-       .annotations = Changes(/*destructive=*/false, /*idempotent=*/false),
-       .meta = kNoTags,
-       .run = [](const ToolArguments& arguments,
-                 McpCall& call) { return call.admin().BroadcastTestEvent(EventOf(arguments)); },
-       .failure =
-           [](const ToolArguments& arguments, const absl::Status& status) {
-             TestEventOptions options;
-             options.event_type = arguments.Text("event_type");
-             options.room = arguments.Text("room");
-             return TestEventErrorJson(options, status);
-           }});
+  tools->push_back({.name = "websocket_broadcast_test_event",
+                    .title = "Broadcast test event",
+                    .description = "Broadcast a test event via WebSocket (development only).",
+                    .input_schema = InputSchema({{"event_type", kRequiredText},
+                                                 {"room", kRequiredText},
+                                                 {"data", kTestData},
+                                                 {"service", ServiceArgument()}},
+                                                {"event_type", "room"}),
+                    .output_schema = kAnyObject,
+                    .annotations = Changes(/*destructive=*/false, /*idempotent=*/false),
+                    .meta = kNoTags,
+                    .accepted_schema = InputSchema({{"event_type", kRequiredText},
+                                                    {"room", kRequiredText},
+                                                    {"channel", kRequiredText},
+                                                    {"data", kTestData},
+                                                    {"service", ServiceArgument()}},
+                                                   {"event_type"}),
+                    .run = BroadcastTestEvent,
+                    .failure = [](const ToolArguments& arguments, const absl::Status& status) {
+                      TestEventOptions options;
+                      options.event_type = arguments.Text("event_type");
+                      options.room = RoomOf(arguments);
+                      return TestEventErrorJson(options, status);
+                    }});
   AddReport(tools, Tool::kGetMetrics, "websocket_get_metrics", "Metrics",
             "Get WebSocket server metrics.");
 }

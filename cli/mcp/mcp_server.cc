@@ -365,8 +365,9 @@ void McpServer::CallTool(const Request& request, const Answer& answer) {
   }
   absl::string_view arguments = FindJsonMember(request.params, "arguments");
   if (arguments.empty() || arguments == "null") arguments = "{}";
-  const std::string fault =
-      SchemaFault(ParseOrderedJson(tool->input_schema), ParseOrderedJson(arguments));
+  const std::string& schema =
+      tool->accepted_schema.empty() ? tool->input_schema : tool->accepted_schema;
+  const std::string fault = SchemaFault(ParseOrderedJson(schema), ParseOrderedJson(arguments));
   if (!fault.empty()) {
     return answer(request.Result(ToolFailure(absl::StrCat("INVALID_ARGUMENT: ", fault))));
   }

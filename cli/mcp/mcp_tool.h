@@ -50,6 +50,8 @@ struct McpTool {
   std::string output_schema = {};
   std::string annotations = {};
   std::string meta = {};  // empty: none
+  // The schema of what is accepted, if that is more than clients are told.
+  std::string accepted_schema = {};
   // Returns the tool's object as JSON.  A status becomes a result with isError, whose text is the
   // status' message.
   std::function<absl::StatusOr<std::string>(const ToolArguments&, McpCall&)> run = {};

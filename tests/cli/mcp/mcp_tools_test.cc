@@ -143,6 +143,21 @@ TEST_F(McpToolsTest, ATestEventsDataIsPassedOnByteForByte) {
   EXPECT_EQ(control_.admin.test_event.data, "");
 }
 
+TEST_F(McpToolsTest, ATestEventsRoomMayBeCalledChannel) {
+  EXPECT_EQ(Error("websocket_broadcast_test_event", R"({"event_type":"e"})"),
+            "INVALID_ARGUMENT: room is missing");
+  EXPECT_THAT(
+      Error("websocket_broadcast_test_event", R"({"event_type":"e","room":"r","channel":"r"})"),
+      HasSubstr("room and channel mean the same"));
+  Object("websocket_broadcast_test_event", R"({"event_type":"e","channel":"c"})");
+  End();
+  EXPECT_EQ(control_.admin.test_event.room, "c");
+  Initialize();
+  control_.admin.failure = absl::UnavailableError("away");
+  EXPECT_EQ(Object("websocket_broadcast_test_event", R"({"event_type":"e","channel":"c"})").dump(),
+            R"({"status":"error","error":"away","event_type":"e","room":"c"})");
+}
+
 TEST_F(McpToolsTest, TheFiveTellFailuresInsideTheirObjects) {
   control_.admin.failure = absl::UnavailableError("away");
   EXPECT_EQ(Object("websocket_health_check").dump(),
