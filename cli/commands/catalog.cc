@@ -180,8 +180,12 @@ absl::Status RunCatalogShow(const std::string& event, const std::vector<ServiceC
   }
   if (found.empty()) {
     const std::string nearest = NearestName(event, names, 4);
+    // With --service only that one was looked at.
+    const std::string where = catalogs.size() == 1 ? absl::StrCat(" in the catalog of service \"",
+                                                                  catalogs[0].service, "\"")
+                                                   : "";
     return absl::NotFoundError(
-        absl::StrCat("no event \"", event, "\"",
+        absl::StrCat("no event \"", event, "\"", where,
                      nearest.empty() ? "" : absl::StrCat("; did you mean \"", nearest, "\"?")));
   }
   if (out.json()) {

@@ -113,7 +113,8 @@ TEST_F(CatalogTest, AnEventIsShownWithItsKeys) {
   EXPECT_EQ(json[0]["message"], nullptr);
   const Outcome none = wsctl_.Run({"catalog", "show", "order.place", "--running"});
   EXPECT_EQ(none.code, 69);
-  EXPECT_THAT(none.err, HasSubstr("no event \"order.place\"; did you mean \"order.placed\"?"));
+  EXPECT_THAT(none.err, HasSubstr("no event \"order.place\" in the catalog of service \"orders\"; "
+                                  "did you mean \"order.placed\"?"));
 }
 
 TEST_F(CatalogTest, EveryFormOfAnEventIsShown) {
