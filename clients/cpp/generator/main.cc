@@ -8,129 +8,17 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 
-#include <cctype>
 #include <cstdio>
 #include <fstream>
-#include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "fanwire/catalog/v1/options.pb.h"
+#include "clients/cpp/generator/cpp_names.h"
 
 namespace fanwire::client {
 namespace {
 
-using google::protobuf::Descriptor;
 using google::protobuf::DescriptorPool;
-using google::protobuf::FieldDescriptor;
-using google::protobuf::FileDescriptor;
-
-bool IsEvent(const Descriptor& message) {
-  return message.options().HasExtension(catalog::v1::event);
-}
-const catalog::v1::EventOptions& EventOf(const Descriptor& message) {
-  return message.options().GetExtension(catalog::v1::event);
-}
-const catalog::v1::KeyOptions& KeyOf(const FieldDescriptor& field) {
-  return field.options().GetExtension(catalog::v1::key);
-}
-
-// "SessionBuddy" of "session-buddy" or "session_buddy".
-std::string CamelCase(std::string_view name) {
-  std::string camel;
-  bool upper = true;
-  for (const char c : name) {
-    if (c == '-' || c == '_') {
-      upper = true;
-      continue;
-    }
-    camel += upper ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : c;
-    upper = false;
-  }
-  return camel;
-}
-
-// The name that protoc gives to a field in JSON.
-std::string DefaultJsonName(const std::string& name) {
-  std::string camel = CamelCase(name);
-  if (!camel.empty() && name.front() != '_') camel.front() = name.front();
-  return camel;
-}
-
-// The field's key in the data.
-std::string KeyName(const FieldDescriptor& field) {
-  return field.json_name() == DefaultJsonName(field.name()) ? field.name() : field.json_name();
-}
-
-// The field's name in C++.  Of the functions' own names none has an underscore behind, but `out_`.
-std::string MemberName(const FieldDescriptor& field) {
-  static const std::set<std::string> kTaken = {
-      "channel",  "extras",   "options",   "class",  "default", "delete",   "do",     "else",
-      "enum",     "explicit", "export",    "extern", "final",   "for",      "friend", "if",
-      "int",      "long",     "namespace", "new",    "not",     "operator", "or",     "private",
-      "public",   "register", "return",    "short",  "signed",  "static",   "struct", "switch",
-      "template", "this",     "throw",     "try",    "typedef", "typename", "union",  "using",
-      "virtual",  "void",     "while"};
-  return kTaken.count(field.name()) > 0 ? field.name() + "_" : field.name();
-}
-
-bool IsAnyJson(const FieldDescriptor& field) {
-  return field.type() == FieldDescriptor::TYPE_MESSAGE &&
-         (field.is_map() || field.message_type()->file()->package() == "google.protobuf") &&
-         field.message_type()->full_name() != "google.protobuf.Timestamp";
-}
-bool IsMessage(const FieldDescriptor& field) {
-  return field.type() == FieldDescriptor::TYPE_MESSAGE && !IsAnyJson(field) &&
-         field.message_type()->full_name() != "google.protobuf.Timestamp";
-}
-
-// What stands for a value of Json that is empty.
-std::string EmptyJson(const FieldDescriptor& field) {
-  if (field.message_type()->full_name() == "google.protobuf.ListValue") return "[]";
-  if (field.message_type()->full_name() == "google.protobuf.Value") return "null";
-  return "{}";
-}
-
-// The type of one value, as a member of a struct.
-std::string ValueType(const FieldDescriptor& field) {
-  if (IsAnyJson(field)) return "Json";
-  if (IsMessage(field)) return field.message_type()->name();
-  switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_INT32:
-      return "int32_t";
-    case FieldDescriptor::CPPTYPE_INT64:
-      return "int64_t";
-    case FieldDescriptor::CPPTYPE_UINT32:
-      return "uint32_t";
-    case FieldDescriptor::CPPTYPE_UINT64:
-      return "uint64_t";
-    case FieldDescriptor::CPPTYPE_FLOAT:
-    case FieldDescriptor::CPPTYPE_DOUBLE:
-      return "double";
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return "bool";
-    default:  // texts, the names of an enum's values, times
-      return "std::string";
-  }
-}
-
-bool IsList(const FieldDescriptor& field) { return field.is_repeated() && !field.is_map(); }
-
-// Whether it may be left out: then it is a member of the event's options, not an argument.
-bool MayBeLeftOut(const FieldDescriptor& field) {
-  return field.has_optional_keyword() || KeyOf(field).optional() || KeyOf(field).spread() ||
-         field.name() == "timestamp";
-}
-
-std::string MemberType(const FieldDescriptor& field) {
-  if (IsList(field)) return "std::vector<" + ValueType(field) + ">";
-  if (KeyOf(field).spread()) return "Json";
-  if (field.has_optional_keyword() || field.name() == "timestamp") {
-    return "std::optional<" + ValueType(field) + ">";
-  }
-  return ValueType(field);
-}
 
 std::string ArgumentType(const FieldDescriptor& field, const std::string& scope) {
   if (IsList(field)) {
@@ -171,10 +59,9 @@ class ServiceWriter {
       const Descriptor& message = *file.message_type(i);
       (IsEvent(message) ? events_ : structs_).push_back(&message);
     }
-    const std::string& package = file.package();
-    name_ = package.substr(package.rfind('.') + 1);
+    name_ = ServiceName(file);
     scope_ = name_;
-    class_ = CamelCase(name_) + "Broadcaster";
+    class_ = ClassName(file);
   }
 
   bool has_events() const { return !events_.empty(); }
@@ -270,7 +157,7 @@ class ServiceWriter {
       if (!MayBeLeftOut(field)) add(ArgumentType(field, scope_) + " " + MemberName(field));
     }
     const std::string none = defaults ? " = {}" : "";
-    if (!OptionsStruct(event).empty()) {
+    if (HasOptions(event)) {
       add("const " + scope_ + "::" + event.name() + "Options& options" + none);
     }
     add("const EventExtras& extras" + none);
