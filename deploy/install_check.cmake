@@ -1,7 +1,8 @@
 # The first step of `cmake --install`: makes sure that everything to be installed is there, so that an
 # installation is complete or changes nothing.  Leaves the completion scripts, as wsctl itself prints
 # them, in FANWIRE_COMPLETION_{bash,zsh,fish}.
-foreach(file "${FANWIRE_CONTROL}" "${FANWIRE_FANOUT}" "${FANWIRE_WSCTL}" "${FANWIRE_PUBLISHER}")
+foreach(file "${FANWIRE_CONTROL}" "${FANWIRE_FANOUT}" "${FANWIRE_WSCTL}" "${FANWIRE_PUBLISHER}"
+             "${FANWIRE_CATALOG_GENERATOR}")
   if(NOT EXISTS "${file}")
     message(FATAL_ERROR "nothing is installed: ${file} is not built; build it first with "
                         "`cmake --build`")

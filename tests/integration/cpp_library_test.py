@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 import harness.server
-from harness import Case, main
+from harness import Case, main, service, shipped_config
 from harness.config import ROOT
 
 BUILD = harness.server.BIN.parent
@@ -37,6 +37,39 @@ int main() {
 """
 
 
+# A catalog of its own.
+BILLING_PROTO = """\
+syntax = "proto3";
+package acme.billing;
+import "fanwire/catalog/v1/options.proto";
+// An invoice left.
+message InvoiceSent {
+  option (fanwire.catalog.v1.event) = {
+    service: "billing" name: "invoice.sent" channels: "invoice:{invoice_id}"
+  };
+  string invoice_id = 1;
+  int64 cents = 2;
+  repeated Line lines = 3;
+  optional string note = 4;
+}
+message Line { string text = 1; }
+"""
+BILLING = """\
+#include <fanwire/catalog/billing.h>
+int main() {
+  fanwire::client::Publisher publisher;
+  fanwire::client::BillingBroadcaster billing(&publisher);
+  fanwire::client::billing::InvoiceSentOptions options;
+  options.note = "thanks";
+  fanwire::client::billing::Line line;
+  line.text = "one";
+  const bool sent = billing.InvoiceSent("i1", 9007199254740993, {line}, options).ok() &&
+                    publisher.Flush(std::chrono::seconds(60)).ok();
+  return sent ? 0 : 1;
+}
+"""
+
+
 def run(*command, **options):
     done = subprocess.run([str(part) for part in command], text=True, capture_output=True,
                           **options)
@@ -46,6 +79,14 @@ def run(*command, **options):
 
 
 class CppLibrary(Case):
+    @classmethod
+    def config(cls):
+        config = shipped_config()
+        event = {"name": "invoice.sent", "channels": ["invoice:{invoice_id}"],
+                 "data": {"invoice_id": "s", "cents": "i", "lines": "l", "note": "s?"}}
+        config["services"].append(service("billing", events=[event], catalog_check="enforce"))
+        return config
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -87,6 +128,36 @@ class CppLibrary(Case):
         self.assertIn("note has offset 3\n", out)
         self.assertEqual((await client.event("workflow.completed"))["data"]["result"],
                          {"answer": 42})
+
+    async def test_a_catalog_of_its_own_has_a_broadcaster(self):
+        source = self.folder / "own"
+        source.mkdir()
+        (source / "main.cc").write_text(BILLING)
+        (source / "billing.proto").write_text(BILLING_PROTO)
+        (source / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.16)\nproject(own CXX)\n"
+            "set(CMAKE_CXX_STANDARD 17)\nset(CMAKE_CXX_EXTENSIONS OFF)\n"
+            f"find_package(Fanwire {VERSION} REQUIRED)\n"
+            "add_executable(own main.cc)\n"
+            "target_compile_options(own PRIVATE -Wall -Wextra -Wpedantic -Werror)\n"
+            "fanwire_add_broadcaster(own billing.proto)\n")
+        program = self.build(source, "own")
+        client = await self.connect("billing")
+        await client.subscribe("invoice:i1")
+        process = await asyncio.create_subprocess_exec(
+            program, env={**os.environ, "FANWIRE_SERVER": self.server.address})
+        self.assertEqual(await process.wait(), 0)
+        data = (await client.event("invoice.sent"))["data"]
+        self.assertEqual(data, {"invoice_id": "i1", "cents": 9007199254740993,
+                                "lines": [{"text": "one"}], "note": "thanks"})
+        # What control reads as `catalog_files`.
+        said = run(harness.server.BIN / "wsctl", "catalog", "validate",
+                   self.folder / "build-own/fanwire/billing.binpb")
+        self.assertIn("invoice.sent", said)
+        # An event that does not say whose it is has no broadcaster.
+        (source / "billing.proto").write_text(BILLING_PROTO.replace('service: "billing"', ""))
+        with self.assertRaisesRegex(AssertionError, "InvoiceSent.*has no service"):
+            run("cmake", "--build", self.folder / "build-own")
 
     def test_headers_are_light_and_cxx17(self):
         source = self.folder / "cxx17"

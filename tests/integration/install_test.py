@@ -17,6 +17,7 @@ BUILD = harness.server.BIN.parent
 
 # What is built, by its place in a build tree.
 PROGRAMS = ("fanwire-control", "fanwire-fanout", "wsctl")
+BINARIES = (*PROGRAMS, "fanwire-catalog-generator")
 LIBRARY = "clients/cpp/libfanwire_publisher.a"
 HEADERS = "clients/cpp/include/fanwire/catalog"  # those that are generated
 
@@ -39,7 +40,7 @@ EVERYTHING = {
     "lib/cmake/Fanwire/FanwireConfigVersion.cmake", "lib/cmake/Fanwire/FanwireTargets.cmake",
     *(f"include/fanwire/{path.name}"
       for path in (ROOT / "clients/cpp/include/fanwire").glob("*.h")),
-    *(f"bin/{name}" for name in PROGRAMS),
+    *(f"bin/{name}" for name in BINARIES),
     "lib/systemd/system/fanwire-control.service", "lib/sysusers.d/fanwire.conf",
     "share/bash-completion/completions/wsctl", "share/zsh/site-functions/_wsctl",
     "share/fish/vendor_completions.d/wsctl.fish", "share/fanwire/fanwire.yaml",
@@ -141,7 +142,7 @@ class PartOfTheTree(unittest.TestCase):
                         "-DFANWIRE_TESTS=OFF", "-DFANWIRE_BENCH=OFF"],
                        check=True, stdout=subprocess.DEVNULL)
         (self.tree / "bin").mkdir(exist_ok=True)
-        for name in PROGRAMS:
+        for name in BINARIES:
             shutil.copy2(harness.server.BIN / name, self.tree / "bin" / name)
         shutil.copy2(BUILD / LIBRARY, self.tree / LIBRARY)
         shutil.copytree(BUILD / HEADERS, self.tree / HEADERS, dirs_exist_ok=True)
@@ -167,7 +168,7 @@ class PartOfTheTree(unittest.TestCase):
         self.assertEqual(files_below(self.tree) - files_before, {"install_manifest.txt"})
 
     def test_without_a_program_or_the_library_nothing_is_copied(self):
-        for path in (*(f"bin/{name}" for name in PROGRAMS), LIBRARY):
+        for path in (*(f"bin/{name}" for name in BINARIES), LIBRARY):
             with self.subTest(missing=path):
                 program = self.tree / path
                 program.rename(self.folder / program.name)

@@ -1,7 +1,8 @@
-// Writes the broadcasters of the C++ library: for each file of the catalog that describes events, a
-// header and a source.
+// Writes broadcasters for the C++ library: for each file of a catalog that describes events, a
+// header and a source.  The library's own are made with it, and those of others' catalogs
+// (fanwire_add_broadcaster() of FanwireConfig.cmake).
 //
-//   catalog_generator DESCRIPTOR_SET HEADER_FOLDER SOURCE_FOLDER
+//   fanwire-catalog-generator DESCRIPTOR_SET HEADER_FOLDER SOURCE_FOLDER
 //
 // DESCRIPTOR_SET is what protoc --descriptor_set_out --include_imports --include_source_info writes
 // of the files.
@@ -102,7 +103,7 @@ class ServiceWriter {
 
   std::string Source() const {
     std::string text = Notice() + "#include \"fanwire/catalog/" + name_ + ".h\"\n\n" +
-                       "#include \"clients/cpp/src/broadcast_message.h\"\n\n"
+                       "#include \"fanwire/broadcast_message.h\"\n\n"
                        "namespace fanwire::client {\n";
     // In a namespace of the service's: sources that share a unit have such messages, too.
     if (!structs_.empty()) text += "\nnamespace " + scope_ + " {\n";
@@ -130,7 +131,7 @@ class ServiceWriter {
 
  private:
   std::string Notice() const {
-    return "// Written by clients/cpp/generator from " + file_.name() + "; do not change it.\n";
+    return "// Written by fanwire-catalog-generator from " + file_.name() + "; do not change it.\n";
   }
 
   std::string Member(const FieldDescriptor& field) const {
@@ -283,6 +284,13 @@ int Run(const std::string& set_path, const std::string& headers, const std::stri
     if (descriptor == nullptr) return 1;
     const ServiceWriter writer(*descriptor);
     if (!writer.has_events()) continue;
+    for (int i = 0; i < descriptor->message_type_count(); ++i) {
+      const Descriptor& message = *descriptor->message_type(i);
+      if (!IsEvent(message) || !EventOf(message).service().empty()) continue;
+      std::fprintf(stderr, "%s: the option fanwire.catalog.v1.event has no service\n",
+                   message.full_name().c_str());
+      return 1;
+    }
     if (!Write(headers + "/" + writer.name() + ".h", writer.Header()) ||
         !Write(sources + "/" + writer.name() + ".cc", writer.Source())) {
       return 1;
@@ -296,7 +304,8 @@ int Run(const std::string& set_path, const std::string& headers, const std::stri
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "usage: catalog_generator DESCRIPTOR_SET HEADER_FOLDER SOURCE_FOLDER\n");
+    std::fprintf(stderr,
+                 "usage: fanwire-catalog-generator DESCRIPTOR_SET HEADER_FOLDER SOURCE_FOLDER\n");
     return 2;
   }
   return fanwire::client::Run(argv[1], argv[2], argv[3]);

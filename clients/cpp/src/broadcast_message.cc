@@ -1,4 +1,4 @@
-#include "clients/cpp/src/broadcast_message.h"
+#include "fanwire/broadcast_message.h"
 
 #include <charconv>
 #include <chrono>

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "clients/cpp/src/broadcast_message.h"
+#include "fanwire/broadcast_message.h"
 #include "fanwire/catalog/excalidraw.h"
 #include "fanwire/catalog/mahavishnu.h"
 #include "fanwire/catalog/session_buddy.h"

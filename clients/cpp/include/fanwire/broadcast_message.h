@@ -1,4 +1,5 @@
-// BroadcastMessage builds one event of the catalog: its data, as JSON, and its channels.
+// BroadcastMessage builds one event of the catalog: its data, as JSON, and its channels.  The
+// generated broadcasters are written with it.
 //
 //   BroadcastMessage message;
 //   message.Add("workflow_id", workflow_id);
