@@ -1,3 +1,4 @@
+#include "absl/time/time.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "fanout/flags.h"
@@ -5,6 +6,9 @@
 #include "fanout/worker.h"
 
 namespace {
+
+// How often the worker looks whether its lock file is still there.
+constexpr absl::Duration kCheckLock = absl::Seconds(2);
 
 // Runs before the constructors of the libraries, which take most of the time of a start.
 __attribute__((section(".preinit_array"),
@@ -18,14 +22,15 @@ int main(int argc, char** argv) {
   if (exit >= 0) return exit;
   fanwire::SetLogLevel(flags.log_level);
   fanwire::SignalWaiter signals;
-  const auto lock = fanwire::fanout::ProcessLock::Take(flags.runtime_dir, flags.slot);
+  auto lock = fanwire::fanout::ProcessLock::Take(flags.runtime_dir, flags.slot);
   if (!lock.ok()) {
     fanwire::LogError("worker.no_slot", {{"reason", lock.status()}});
     return 1;
   }
   const auto worker = fanwire::fanout::Worker::Start(flags, [&signals] { signals.Wake(); });
   while (!worker->finished()) {
-    if (signals.Wait() == fanwire::ProcessSignal::kStop) worker->Stop();
+    if (signals.WaitFor(kCheckLock) == fanwire::ProcessSignal::kStop) worker->Stop();
+    lock->Restore();
   }
   return worker->exit_code();
 }

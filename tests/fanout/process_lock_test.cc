@@ -1,5 +1,6 @@
 #include "fanout/process_lock.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -54,10 +55,45 @@ TEST_F(ProcessLockTest, ItIsFreeWhenItsHolderHasGone) {
   EXPECT_OK(ProcessLock::Take(dir_, 1));
 }
 
+TEST_F(ProcessLockTest, AFileThatWasDeletedIsMadeAgain) {
+  const std::string path = dir_ + "/worker-1.lock";
+  absl::StatusOr<ProcessLock> held = ProcessLock::Take(dir_, 1);
+  ASSERT_OK(held);
+  held->Restore();  // it is there
+  ASSERT_EQ(::unlink(path.c_str()), 0);
+  ASSERT_EQ(::rmdir(dir_.c_str()), 0);
+  held->Restore();  // control makes the folder, nobody else
+  EXPECT_NE(::access(dir_.c_str(), F_OK), 0);
+  ASSERT_EQ(::mkdir(dir_.c_str(), 0700), 0);
+  held->Restore();
+  std::ifstream file(path);
+  int pid = 0;
+  file >> pid;
+  EXPECT_EQ(pid, ::getpid());
+  EXPECT_FALSE(ProcessLock::Take(dir_, 1).ok());
+  { const ProcessLock gone = *std::move(held); }
+  EXPECT_OK(ProcessLock::Take(dir_, 1));
+}
+
+TEST_F(ProcessLockTest, AFileOfAnotherProcessIsLeftAlone) {
+  const std::string path = dir_ + "/worker-1.lock";
+  absl::StatusOr<ProcessLock> held = ProcessLock::Take(dir_, 1);
+  ASSERT_OK(held);
+  ASSERT_EQ(::unlink(path.c_str()), 0);
+  absl::StatusOr<ProcessLock> other = ProcessLock::Take(dir_, 1);
+  ASSERT_OK(other);
+  held->Restore();
+  { const ProcessLock gone = *std::move(other); }
+  EXPECT_OK(ProcessLock::Take(dir_, 1));  // the first does not hold it
+}
+
 TEST_F(ProcessLockTest, WithoutAFolderNoneIsTaken) {
   const absl::StatusOr<ProcessLock> first = ProcessLock::Take("", 1);
   EXPECT_OK(first);
-  EXPECT_OK(ProcessLock::Take("", 1));
+  absl::StatusOr<ProcessLock> second = ProcessLock::Take("", 1);
+  ASSERT_OK(second);
+  second->Restore();
+  EXPECT_NE(::access("/worker-1.lock", F_OK), 0);
 }
 
 TEST_F(ProcessLockTest, AFolderThatIsMissingIsNamed) {

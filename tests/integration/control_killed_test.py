@@ -48,6 +48,19 @@ class ControlKilled(Case):
             self.assertEqual((frame["data"], frame["offset"]), ({"n": 2}, 1))
             self.assertEqual(await client.until_quiet(), [])
 
+    async def test_workers_whose_locks_were_deleted_are_found(self):
+        locks = [self.server.directory / f"{worker}.lock" for worker in self.before]
+        for lock in locks:
+            lock.unlink()
+        client = await self.connect()
+        await client.subscribe("kept:b")
+        def made():
+            return all(lock.exists() and lock.read_text().strip() for lock in locks)
+        await eventually(made, "the locks")
+        await self.restart()
+        self.assert_adopted()
+        self.assertEqual(self.publish("kept:b", level="written").delivery.matched, 1)
+
     async def test_patterns_stay_as_well(self):
         client = await self.connect()
         await client.subscribe("pat:*")
