@@ -104,6 +104,8 @@ void ReadDelivery(std::string_view bytes, Delivery* delivery) {
   }
 }
 
+}  // namespace
+
 Status ReadStatus(std::string_view bytes) {
   std::string message;
   WireReader reader = ReaderOf(bytes);
@@ -117,7 +119,18 @@ Status ReadStatus(std::string_view bytes) {
   return {ReadCode(bytes), std::move(message)};
 }
 
-}  // namespace
+bool ReadGoAway(std::string_view bytes, std::string* reason) {
+  reason->clear();
+  WireReader reader = ReaderOf(bytes);
+  while (reader.Next()) {
+    if (reader.tag() == BytesTag(GoAwayField::kReason)) {
+      *reason = ToStd(reader.Bytes());
+    } else {
+      reader.Skip();
+    }
+  }
+  return reader.ok();
+}
 
 bool ReadStreamAnswer(std::string_view message, StreamAnswer* answer) {
   answer->kind = StreamAnswer::Kind::kUnknown;
@@ -157,20 +170,10 @@ bool ReadStreamAnswer(std::string_view message, StreamAnswer* answer) {
         if (!credit.ok()) return false;
         break;
       }
-      case BytesTag(ResponseField::kGoAway): {
+      case BytesTag(ResponseField::kGoAway):
         answer->kind = StreamAnswer::Kind::kGoAway;
-        answer->reason.clear();
-        WireReader go_away(reader.Bytes());
-        while (go_away.Next()) {
-          if (go_away.tag() == BytesTag(GoAwayField::kReason)) {
-            answer->reason = ToStd(go_away.Bytes());
-          } else {
-            go_away.Skip();
-          }
-        }
-        if (!go_away.ok()) return false;
+        if (!ReadGoAway(ToStd(reader.Bytes()), &answer->reason)) return false;
         break;
-      }
       default:
         reader.Skip();
     }

@@ -35,6 +35,11 @@ struct StreamAnswer {
 // later version may have is kUnknown.
 bool ReadStreamAnswer(std::string_view message, StreamAnswer* answer);
 
+// Reads a Status.  One without a code is UNKNOWN: where a status is there, something failed.
+Status ReadStatus(std::string_view bytes);
+// Reads the reason of a GoAway.  Returns false if it is malformed.
+bool ReadGoAway(std::string_view bytes, std::string* reason);
+
 // Reads a receipt; reuses the memory of `receipt`.
 void ReadReceipt(std::string_view bytes, Receipt* receipt);
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "clients/cpp/src/publish_fields.h"
+#include "clients/cpp/src/receipt_reader.h"
 #include "proto/wire/wire_reader.h"
 #include "proto/wire/wire_writer.h"
 
@@ -126,19 +127,7 @@ Status ReadRefusal(absl::string_view bytes) {
       reader.Skip();
       continue;
     }
-    uint64_t code = 0;
-    std::string message;
-    WireReader fields(reader.Bytes());
-    while (fields.Next()) {
-      if (fields.tag() == VarintTag(StatusField::kCode)) {
-        code = fields.Varint();
-      } else if (fields.tag() == BytesTag(StatusField::kMessage)) {
-        message = ToStd(fields.Bytes());
-      } else {
-        fields.Skip();
-      }
-    }
-    status = {static_cast<Code>(code), std::move(message)};
+    status = ReadStatus(ToStd(reader.Bytes()));
   }
   return status;
 }
@@ -211,18 +200,10 @@ bool ReadServeAnswer(std::string_view message, std::chrono::steady_clock::time_p
         answer->kind = ServeAnswer::Kind::kRefused;
         answer->refusal = ReadRefusal(reader.Bytes());
         break;
-      case BytesTag(ServeResponseField::kGoAway): {
+      case BytesTag(ServeResponseField::kGoAway):
         answer->kind = ServeAnswer::Kind::kGoAway;
-        WireReader go_away(reader.Bytes());
-        while (go_away.Next()) {
-          if (go_away.tag() == BytesTag(GoAwayField::kReason)) {
-            answer->reason = ToStd(go_away.Bytes());
-          } else {
-            go_away.Skip();
-          }
-        }
+        if (!ReadGoAway(ToStd(reader.Bytes()), &answer->reason)) return false;
         break;
-      }
       default:
         reader.Skip();
     }

@@ -117,5 +117,22 @@ TEST(ReceiptReaderTest, ACutMessageIsMalformed) {
   }
 }
 
+TEST(ReceiptReaderTest, AStatusIsItsCodeAndMessage) {
+  EXPECT_EQ(ReadStatus("").code(), Code::kUnknown);
+  v1::Status status;
+  status.set_code(3);
+  status.set_message("why");
+  EXPECT_EQ(ReadStatus(status.SerializeAsString()), Status(Code::kInvalidArgument, "why"));
+}
+
+TEST(ReceiptReaderTest, AGoAwayHasAReason) {
+  std::string reason = "old";
+  EXPECT_TRUE(ReadGoAway("", &reason));
+  EXPECT_EQ(reason, "");
+  EXPECT_TRUE(ReadGoAway("\x0a\x03why", &reason));
+  EXPECT_EQ(reason, "why");
+  EXPECT_FALSE(ReadGoAway("\x0a\x09why", &reason));
+}
+
 }  // namespace
 }  // namespace fanwire::client
