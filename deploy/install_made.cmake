@@ -27,7 +27,7 @@ install_text(lib/systemd/system/fanwire-control.service "${text}")
 
 # Links to what is only in the checkout become plain text.
 file(READ "${FANWIRE_SOURCE}/README.md" text)
-string(REGEX REPLACE "\\[([^]]*)\\]\\((CONTRIBUTING\\.md|(clients|deploy|proto)/[^)]*)\\)" "\\1" text "${text}")
+string(REGEX REPLACE "\\[([^]]*)\\]\\((CONTRIBUTING\\.md|(clients|deploy|proto|docs/examples)/[^)]*)\\)" "\\1" text "${text}")
 install_text("${FANWIRE_DOCDIR}/README.md" "${text}")
 file(GLOB pages RELATIVE "${FANWIRE_SOURCE}" "${FANWIRE_SOURCE}/docs/*.md")
 foreach(page IN LISTS pages)
