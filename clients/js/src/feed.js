@@ -200,11 +200,10 @@ export class Feed {
     this.#paging = true;
     const limit = Math.min(MAX_PAGE, Math.ceil(this.#limits.events / 2));
     this.#host.history({channel: this.channel, limit, since: this.#received},
-        (error, page, length) => this.#onPage(error ? {} : page, length));
+        (error, page = {}, length) => this.#onPage(page, length));
   }
 
   #onPage({events = [], more = false, complete = true}, length) {
-    if (this.phase !== 'slow') return;
     if (complete) {
       for (const message of events) this.#takeFromPage(message, length / events.length);
     }

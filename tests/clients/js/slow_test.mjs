@@ -47,6 +47,8 @@ test('a full queue unsubscribes; when half is handled, pages of history follow',
   assert.deepEqual(sent('history'), [since(11), since(16), since(21)]);
   assert.deepEqual(sent('subscribe').slice(1),
       [{channels: [{channel: 'a', recover: {epoch: 'e1', offset: 25}}]}]);
+  for (const message of server.channel('a').history) server.socket.deliver(message);
+  await step(40);
   assert.deepEqual(seen.numbers, upTo(25));
   assert.deepEqual(seen.gaps, []);
   assert.equal(seen.subscription.state, 'subscribed');
@@ -163,6 +165,16 @@ test('a page that is refused', async () => {
   server.socket.refuse(server.socket.held.pop(), 'UNAVAILABLE');
   await settle();
   assert.deepEqual(sent('subscribe')[1].channels[0].recover, {epoch: 'e1', offset: 5});
+  await step(20);
+  assert.deepEqual([numbers, gaps], [upTo(9), []]);
+});
+
+test('a page without events ends the pages, whatever it says', async () => {
+  const {numbers, gaps, step} = await waitingForAPage();
+  const request = server.socket.held.pop();
+  server.socket.respond(request, {channel: 'a', epoch: 'e1', offset: 9, events: [], more: true});
+  await settle();
+  assert.equal(sent('history').length, 1);
   await step(20);
   assert.deepEqual([numbers, gaps], [upTo(9), []]);
 });
