@@ -154,12 +154,12 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ChannelDirectory> directory_;
   std::unique_ptr<ReceiptTracker> receipts_;
+  std::unique_ptr<StatusRequests> retained_;
   std::unique_ptr<Subscriptions> subscriptions_;
   std::unique_ptr<ChannelQueries> queries_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<WorkerRegistry> registry_;
-  std::unique_ptr<StatusRequests> retained_;
   std::unique_ptr<RequestDispatcher> dispatcher_;
   std::unique_ptr<ResponderStreams> responders_;
   std::unique_ptr<SessionBuddyFeed> feed_;
@@ -220,7 +220,8 @@ void ServerImpl::MakeParts() {
       engine_.get(), clock_);
   directory_->SetServices(services);
   receipts_ = std::make_unique<ReceiptTracker>(clock_, timers_.get());
-  subscriptions_ = Subscriptions::Make(directory_.get(), receipts_.get(), clock_);
+  retained_ = std::make_unique<StatusRequests>(*config, clock_);
+  subscriptions_ = Subscriptions::Make(directory_.get(), receipts_.get(), retained_.get(), clock_);
   queries_ = ChannelQueries::Make(directory_.get(), clock_);
   router_ = Router::Make({.max_receipt_wait = ToDuration(control.max_receipt_wait())},
                          directory_.get(), receipts_.get(), engine_.get(), clock_);
@@ -230,7 +231,6 @@ void ServerImpl::MakeParts() {
                                     .forget_dead_after = ToDuration(control.forget_dead_after())},
                                    subscriptions_.get(), receipts_.get(), ledger_.get(), clock_,
                                    timers_.get());
-  retained_ = std::make_unique<StatusRequests>(*config, clock_);
   dispatcher_ = std::make_unique<RequestDispatcher>(
       *config, retained_.get(), clock_, timers_.get(),
       [this](uint64_t version, std::shared_ptr<const v1::RegisteredRequests> registered) {

@@ -73,6 +73,10 @@ void ReadChannelOptions(const Json& data, ChannelRequest* request) {
       }
     }
   }
+  if (const Json* const given = Given(data, "state"); given != nullptr) {
+    request->state_is_bad = !given->is_boolean();
+    request->state = request->state_is_bad || given->get<bool>();
+  }
   if (const Json* const given = Given(data, "events"); given != nullptr) {
     request->events_given = true;
     EventFilter events;
@@ -128,6 +132,7 @@ void ReadChannels(const Json& data, bool component_id_is_channel, ClientMessage*
       request.channel = item.get<std::string>();
       request.channel_is_text = true;
     }
+    request.state |= common.state;  // and is refused
     if (!request.events_given) {
       request.events = common.events;
       request.events_fault = common.events_fault;

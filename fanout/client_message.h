@@ -32,6 +32,8 @@ struct ChannelRequest {
   bool channel_is_text = false;  // else it was missing or of another type
   std::optional<RecoverPosition> recover;
   bool recover_is_bad = false;
+  bool state = false;                         // the state is wanted with the confirmation
+  bool state_is_bad = false;                  // data.state is neither true nor false
   std::shared_ptr<const EventFilter> events;  // null: all; channels of one message may share it
   bool events_given = false;                  // a list that names nothing filters nothing
   std::string events_fault;                   // what is wrong with the list; empty: nothing

@@ -122,19 +122,23 @@ void Interest::Forget(uint64_t ask) {
 
 void Interest::OnDetached() {
   std::vector<uint64_t> lost;
-  for (const auto& [ask, open] : asks_) {
-    if (open.served && open.sent) lost.push_back(ask);
+  for (auto& [ask, open] : asks_) {
+    open.state.reset();  // it is asked for again with the subscribe
+    if ((open.served && open.sent) || open.subscribed) lost.push_back(ask);
   }
   std::sort(lost.begin(), lost.end());  // as they were asked
   for (const uint64_t ask : lost) {
     const auto it = asks_.find(ask);
     if (it == asks_.end()) continue;  // its session was closed meanwhile
     Session* const session = it->second.session;
+    const bool state = it->second.subscribed;
     asks_.erase(it);
-    session->OnRequestReply(ask, {.data = {},
-                                  .error_code = "UNAVAILABLE",
-                                  .error_message = "control was lost before the answer came; the "
-                                                   "request may have been carried out"});
+    const RequestReply reply{.data = {},
+                             .error_code = "UNAVAILABLE",
+                             .error_message =
+                                 "control was lost before the answer came; the "
+                                 "request may have been carried out"};
+    state ? session->OnStateReply(ask, reply) : session->OnRequestReply(ask, reply);
   }
 }
 
@@ -181,6 +185,8 @@ void Interest::Send(uint64_t ask, Open* question) {
     query->mutable_recover()->set_offset(open.subscribe.offset);
   }
   query->set_page_bytes(open.subscribe.page_bytes);
+  query->set_state_request(open.subscribe.state_request);
+  query->set_state_data(open.subscribe.state_data);
   query->set_address(open.session->peer().Host());
   link_->Send(std::move(item));
 }
@@ -250,8 +256,11 @@ void Interest::OnSubscribeResult(const v1::SubscribeResult& result) {
   Session* const session = it->second.session;
   // The channel must outlive the answer's use.
   const ChannelRef channel = it->second.channel;
-  asks_.erase(it);
   SubscribeReply reply;
+  reply.state = std::move(it->second.state);
+  reply.state_follows = result.state_follows() && !reply.state.has_value();
+  it->second.subscribed = reply.state_follows;
+  if (!reply.state_follows) asks_.erase(it);
   if (result.has_status() && result.status().code() != 0) {
     reply.error_code = ErrorCodeOf(result.status().code());
     reply.error_message = result.status().message();
@@ -289,11 +298,19 @@ void Interest::OnClientReplies(const v1::ClientReplies& replies) {
   for (const v1::ClientReply& reply : replies.replies()) {
     const auto it = asks_.find(reply.request_id());
     if (it == asks_.end()) continue;
-    Session* const session = it->second.session;
+    Open& open = it->second;
+    Session* const session = open.session;
+    RequestReply answer{.data = reply.data().empty() ? "{}" : reply.data(),
+                        .error_code = reply.error_code(),
+                        .error_message = reply.error_message()};
+    if (open.request.empty() && !open.subscribed) {
+      open.state = std::move(answer);
+      continue;
+    }
+    const bool state = open.subscribed;
     asks_.erase(it);
-    session->OnRequestReply(reply.request_id(), {.data = reply.data().empty() ? "{}" : reply.data(),
-                                                 .error_code = reply.error_code(),
-                                                 .error_message = reply.error_message()});
+    state ? session->OnStateReply(reply.request_id(), answer)
+          : session->OnRequestReply(reply.request_id(), answer);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,8 +46,9 @@ class Interest {
   uint64_t Request(Session* session, const RequestAsk& ask);
   void Forget(uint64_t ask);
 
-  // The attachment has ended.  Answers the requests that a responder may have carried out with
-  // UNAVAILABLE; all other questions are asked again after the next attachment.
+  // The attachment has ended.  Answers the requests that a responder may have carried out, and
+  // states that have not come yet, with UNAVAILABLE; all other questions are asked again after the
+  // next attachment.
   void OnDetached();
 
   // Sends all interest with the positions applied, then all questions without an answer.
@@ -72,6 +74,8 @@ class Interest {
     std::string data;
     bool served = false;
     bool sent = false;
+    bool subscribed = false;            // only the state has not come yet
+    std::optional<RequestReply> state;  // that has come before the answer to the subscribe
     absl::Duration deadline = absl::InfiniteDuration();  // served
   };
 

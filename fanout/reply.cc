@@ -233,6 +233,14 @@ std::string ConfirmationData(const Confirmation& confirmation) {
       AppendJsonText(confirmation.reason, &out);
     }
   }
+  if (const ConfirmedState* const state = confirmation.state.get(); state != nullptr) {
+    if (state->json.empty()) {
+      out.append(",\"state\":null,\"state_reason\":");
+      AppendJsonText(state->reason, &out);
+    } else {
+      absl::StrAppend(&out, ",\"state\":", state->json, ",\"state_offset\":", confirmation.offset);
+    }
+  }
   out.push_back('}');
   return out;
 }
@@ -284,7 +292,7 @@ std::string WelcomeText(const WelcomeFacts& facts, absl::Time now) {
   AppendJsonText(facts.message, &out);
   absl::StrAppend(&out, ",\"version\":\"", kVersion,
                   "\",\"capabilities\":[\"subscribe\",\"patterns\",\"recover\",\"history\","
-                  "\"filters\",\"many\",\"refresh_token\"]}");
+                  "\"filters\",\"many\",\"refresh_token\",\"state\"]}");
   return out;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,7 +51,14 @@ std::string PongText(const ReplyContext& context, absl::Time now);
 std::string NoticeText(absl::string_view event, absl::string_view data,
                        std::optional<absl::string_view> room, absl::Time now);
 
-// The data of one confirmation: {"status":…,"channel":…[,"epoch":…,"offset":…[,"recovered":…]]}.
+// The state that comes with a confirmation.
+struct ConfirmedState {
+  std::string json;    // a JSON object; empty: there is none, see `reason`
+  std::string reason;  // too_large, events_missed, unavailable
+};
+
+// The data of one confirmation:
+//   {"status":…,"channel":…[,"epoch":…,"offset":…[,"recovered":…]][,"state":…,"state_offset":…]}
 struct Confirmation {
   bool subscribed = true;
   std::string channel;
@@ -61,6 +69,7 @@ struct Confirmation {
   bool recovered = false;
   int64_t recovered_count = 0;
   std::string reason;
+  std::shared_ptr<const ConfirmedState> state;  // null: it does not come
   // Instead: why it failed.
   std::string error_code;
   std::string error_message;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/json_text.h"
 #include "common/proto_time.h"
+#include "fanout/reply.h"
 #include "fanwire/v1/worker.pb.h"
 #include "proto/channel_name.h"
 
@@ -25,6 +26,9 @@ absl::Status CheckChannelAccess(const TokenVerifier& verifier, const Identity& i
 
 RequestAccess::RequestAccess(const v1::WorkerService& service) {
   for (const v1::ServiceRequest& request : service.requests()) {
+    if (!request.kind().empty() && !request.argument().empty()) {
+      states_.try_emplace(request.kind(), EntityRequest{request.name(), request.argument()});
+    }
     Rule rule{.argument = request.argument(),
               .kind = request.kind(),
               .feeds = {request.feeds().begin(), request.feeds().end()},
@@ -87,6 +91,20 @@ absl::Status RequestAccess::Check(const TokenVerifier& verifier, const Identity&
   }
   if (!rule.feeds.empty() || verifier.HasOneOf(identity, rule.any_of)) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat("Not authorized to request ", request));
+}
+
+std::optional<RequestAccess::StateRequest> RequestAccess::StateRequestOf(
+    absl::string_view channel) const {
+  const size_t colon = channel.find(':');
+  if (colon == absl::string_view::npos) return std::nullopt;
+  const auto it = states_.find(channel.substr(0, colon));
+  if (it == states_.end()) return std::nullopt;
+  StateRequest request{.name = it->second.name, .data = "{"};
+  AppendJsonText(it->second.argument, &request.data);
+  request.data.push_back(':');
+  AppendJsonText(channel.substr(colon + 1), &request.data);
+  request.data.push_back('}');
+  return request;
 }
 
 }  // namespace fanwire::fanout

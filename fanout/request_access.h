@@ -16,6 +16,7 @@
 // Source:    docs/protocol.md "Requests"
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,12 @@ class RequestAccess {
     absl::Duration timeout = kServedTimeout;  // served: how long the client waits
   };
 
+  // A status request and its data, a JSON object.
+  struct StateRequest {
+    std::string name;
+    std::string data;
+  };
+
   explicit RequestAccess(const v1::WorkerService& service);
 
   // `registered` are the requests that responders serve at present.
@@ -55,6 +62,10 @@ class RequestAccess {
   //   PERMISSION_DENIED  the message is for the client
   absl::Status Check(const TokenVerifier& verifier, const Identity& identity,
                      absl::string_view request, absl::string_view data) const;
+
+  // The status request that tells the state of what this channel tells of: of "workflow:wf_1" it is
+  // {"get_workflow_status", {"workflow_id":"wf_1"}}.  nullopt: none of the service's does.
+  std::optional<StateRequest> StateRequestOf(absl::string_view channel) const;
 
  private:
   struct Rule {
@@ -69,8 +80,15 @@ class RequestAccess {
   // The first pattern that fits; null: none does.
   const Rule* FindPattern(absl::string_view request) const;
 
-  absl::flat_hash_map<std::string, Rule> rules_;        // by request
-  std::vector<std::pair<std::string, Rule>> patterns_;  // of served requests
+  // A status request of one entity.
+  struct EntityRequest {
+    std::string name;
+    std::string argument;
+  };
+
+  absl::flat_hash_map<std::string, Rule> rules_;            // by request
+  absl::flat_hash_map<std::string, EntityRequest> states_;  // by kind
+  std::vector<std::pair<std::string, Rule>> patterns_;      // of served requests
 };
 
 }  // namespace fanwire::fanout

@@ -339,6 +339,27 @@ void Session::OnSubscribeReply(uint64_t ask, SubscribeReply reply) {
   Rearm();
 }
 
+void Session::OnStateReply(uint64_t ask, const RequestReply& reply) {
+  if (state_ != State::kActive) return;
+  feed_.OnState(ask, reply);
+  Rearm();
+}
+
+absl::StatusOr<RequestAccess::StateRequest> Session::FindState(absl::string_view channel) const {
+  const RequestAccess& access = settings().requests;
+  std::optional<RequestAccess::StateRequest> request = access.StateRequestOf(channel);
+  if (!request.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("state: no status request tells the state of ", channel));
+  }
+  if (identity_ != nullptr) {
+    const absl::Status allowed =
+        access.Check(settings().verifier, *identity_, request->name, request->data);
+    if (!allowed.ok()) return allowed;
+  }
+  return *std::move(request);
+}
+
 bool Session::MaySubscribe(absl::string_view name) const {
   return identity_ == nullptr || settings().verifier.MaySubscribe(*identity_, name);
 }

@@ -125,6 +125,7 @@ class Session final : public ConnectionHandler, public Deadline {
 
   void OnSlot();
   void OnSubscribeReply(uint64_t ask, SubscribeReply reply);
+  void OnStateReply(uint64_t ask, const RequestReply& reply);
   void OnRequestReply(uint64_t ask, const RequestReply& reply);
 
   // ---- for the worker
@@ -153,6 +154,8 @@ class Session final : public ConnectionHandler, public Deadline {
   bool SubscribesTo(absl::string_view name) const { return feed_.SubscribesTo(name); }
   // Whether the client's token, if it has one, allows the channel or pattern.
   bool MaySubscribe(absl::string_view name) const;
+  // See SubscribeHost.
+  absl::StatusOr<RequestAccess::StateRequest> FindState(absl::string_view channel) const;
   absl::string_view user() const {
     return identity_ == nullptr ? absl::string_view() : absl::string_view(identity_->user);
   }

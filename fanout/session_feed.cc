@@ -101,6 +101,10 @@ void SessionFeed::OnReply(uint64_t ask, SubscribeReply reply) {
   if (queue_ != nullptr) queue_->OnReply(ask, std::move(reply));
 }
 
+void SessionFeed::OnState(uint64_t ask, const RequestReply& reply) {
+  if (queue_ != nullptr) queue_->OnState(ask, reply);
+}
+
 void SessionFeed::LeaveForbidden(absl::string_view reason) {
   if (subscriptions_.empty() && queue_ == nullptr) return;
   queue().LeaveForbidden(reason);
@@ -153,6 +157,11 @@ bool SessionFeed::active() const { return session_->active(); }
 
 bool SessionFeed::MaySubscribe(absl::string_view name) const {
   return session_->MaySubscribe(name);
+}
+
+absl::StatusOr<RequestAccess::StateRequest> SessionFeed::FindState(
+    absl::string_view channel) const {
+  return session_->FindState(channel);
 }
 
 bool SessionFeed::Passes(const EventFilter* filter, const RecoveredEvent& event) const {

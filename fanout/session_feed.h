@@ -58,6 +58,8 @@ class SessionFeed final : public SubscribeHost {
     queue().Add(std::move(message), std::move(context));
   }
   void OnReply(uint64_t ask, SubscribeReply reply);
+  // The state that a subscribe asked for has come, or does not come.
+  void OnState(uint64_t ask, const RequestReply& reply);
   // Ends the subscriptions that Session::MaySubscribe() does not allow, and tells the client.
   void LeaveForbidden(absl::string_view reason);
   // When OnDeadline() must be called; InfiniteDuration(): never.  Frees a queue that is empty.
@@ -80,6 +82,7 @@ class SessionFeed final : public SubscribeHost {
 
   bool active() const override;
   bool MaySubscribe(absl::string_view name) const override;
+  absl::StatusOr<RequestAccess::StateRequest> FindState(absl::string_view channel) const override;
   bool Passes(const EventFilter* filter, const RecoveredEvent& event) const override;
   uint64_t Ask(const SubscribeAsk& ask) override;
   void Subscribe(Channel* channel, PatternTable* pattern,

@@ -13,10 +13,12 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "fanout/backlog.h"
 #include "fanout/channel.h"
 #include "fanout/client_message.h"
+#include "fanout/request_access.h"
 #include "fanout/upstream.h"
 
 namespace fanwire {
@@ -34,6 +36,11 @@ class SubscribeHost {
   virtual bool active() const = 0;
   // Whether the client's token, if it has one, allows the channel or pattern.
   virtual bool MaySubscribe(absl::string_view name) const = 0;
+  // The request that tells the state of what the channel tells of.
+  //   INVALID_ARGUMENT   the service has none for such channels
+  //   PERMISSION_DENIED  the client may not ask it; messages are for the client
+  virtual absl::StatusOr<RequestAccess::StateRequest> FindState(
+      absl::string_view channel) const = 0;
   // Whether the session is to get a recovered event: it is not excluded from it, and `filter`
   // (null: none) lets it through.
   virtual bool Passes(const EventFilter* filter, const RecoveredEvent& event) const = 0;

@@ -14,6 +14,24 @@ namespace {
 constexpr size_t kMaxRequests = 10'000;
 constexpr size_t kMaxRequestBytes = 16 << 20;
 
+// What the client is told of a state.
+std::shared_ptr<const ConfirmedState> StateOf(const RequestReply& reply) {
+  auto state = std::make_shared<ConfirmedState>();
+  if (reply.error_code.empty()) {
+    state->json = reply.data;
+  } else if (reply.error_code == "LIMIT_EXCEEDED") {
+    state->reason = "too_large";
+  } else if (reply.error_code == "EVENTS_MISSED") {
+    state->reason = "events_missed";
+  } else {
+    state->reason = "unavailable";
+  }
+  return state;
+}
+
+// Stands for a state that does not come.
+const RequestReply kNoState{.data = {}, .error_code = "UNAVAILABLE", .error_message = {}};
+
 }  // namespace
 
 size_t SubscribeQueue::subscription_count() const {
@@ -79,7 +97,7 @@ void SubscribeQueue::StartRequests() {
     }
     if (request.awaited > 0) {
       // Publications of the channels must come behind the one answer for all of them.
-      if (request.many) context_.host->SetPaused(true);
+      if (request.pauses()) context_.host->SetPaused(true);
       return;
     }
     FinishFirst();
@@ -101,13 +119,14 @@ void SubscribeQueue::Start(Request* request, Target* target) {
   // Publications on their way to the subscription are delivered as it was.  Those that a recovery
   // brings again may be missed, unless a pattern would bring them instead.
   if (known != nullptr && known->channel != nullptr &&
-      (recover ? context_.subscriptions->has_patterns()
-               : known->channel->first_run != nullptr || !known->channel->arrived.empty())) {
+      (recover || wanted.state
+           ? context_.subscriptions->has_patterns()
+           : known->channel->first_run != nullptr || !known->channel->arrived.empty())) {
     context_.host->Settle();
     if (!context_.host->active()) return;
   }
   Confirmation& confirmation = target->confirmation;
-  if (known != nullptr && !recover) {
+  if (known != nullptr && !recover && !wanted.state) {
     context_.subscriptions->SetFilter(known, std::move(target->filter));
     if (known->channel != nullptr && !known->channel->epoch.empty()) {
       confirmation.has_position = true;
@@ -118,7 +137,7 @@ void SubscribeQueue::Start(Request* request, Target* target) {
   }
   const Channel* const channel = context_.service->FindChannel(kDialect, wanted.channel);
   const bool recovering = known == nullptr && Recovers(channel);
-  if (recovering && !recover) {
+  if (recovering && !recover && !wanted.state) {
     if (RecoveryQueue::Recovery* const recovery = recoveries_.Find(channel); recovery != nullptr) {
       // It goes on with the new filter.
       recovery->filter = std::move(target->filter);
@@ -134,7 +153,7 @@ void SubscribeQueue::Start(Request* request, Target* target) {
         "LIMIT_EXCEEDED",
         absl::StrCat("a session may have ", settings().max_channels_per_session, " subscriptions"));
   }
-  AskControl(request, target, known, /*begins_anew=*/recover || recovering);
+  AskControl(request, target, known, /*begins_anew=*/recover || recovering || wanted.state);
 }
 
 void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* known,
@@ -142,6 +161,16 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
   const ChannelRequest& wanted = target->request;
   SubscribeAsk ask;
   ask.page_bytes = request->many ? 1 : recoveries_.page_bytes();
+  if (wanted.state) {
+    absl::StatusOr<RequestAccess::StateRequest> state = context_.host->FindState(wanted.channel);
+    if (!state.ok()) {
+      return target->Refuse(
+          absl::IsPermissionDenied(state.status()) ? "FORBIDDEN" : "INVALID_REQUEST",
+          std::string(state.status().message()));
+    }
+    ask.state_request = std::move(state->name);
+    ask.state_data = std::move(state->data);
+  }
   if (IsPattern(wanted.channel)) {
     const absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(wanted.channel);
     if (!pattern.ok()) {
@@ -173,7 +202,7 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
       withheld.applied = channel->offset;
     }
     if (waiting != 0) withheld.Add(waiting);
-    if (ask.recover) {
+    if (ask.recover || wanted.state) {
       target->withheld = std::move(withheld);
     } else {
       recoveries_.TellWithheld(target->channel, withheld, /*sent=*/0);
@@ -222,7 +251,7 @@ void SubscribeQueue::FinishFirst() {
   context_.service->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request.asked));
   context_.host->Reply(ConfirmationText(request.context, request.subscribe, request.many,
                                         request.TakeConfirmations(), context_.clock->WallNow()));
-  if (request.many) context_.host->SetPaused(false);
+  if (request.pauses()) context_.host->SetPaused(false);
   if (recoveries_.TakeTold() && context_.host->active()) context_.host->Flush();
 }
 
@@ -230,6 +259,7 @@ void SubscribeQueue::Withdraw(Request* request, Target* target) {
   if (target->ask == 0) return;
   context_.upstream->Forget(std::exchange(target->ask, 0));
   --request->awaited;
+  if (std::exchange(target->subscribed, false)) return;  // it stays subscribed
   if (target->request.recover.has_value()) context_.subscriptions->CountRecovering(-1);
   Unwant(target->channel.get(), target->pattern);
   target->channel = ChannelRef();
@@ -244,9 +274,12 @@ void SubscribeQueue::ExpireFirst() {
   Request& request = requests_.front();
   for (Target& target : request.targets) {
     if (target.ask == 0) continue;
-    if (target.request.recover.has_value()) {
-      recoveries_.TellWithheld(target.channel, target.withheld, /*sent=*/0);
+    if (target.subscribed) {
+      ConfirmState(&target, kNoState);
+      Withdraw(&request, &target);
+      continue;
     }
+    recoveries_.TellWithheld(target.channel, target.withheld, /*sent=*/0);
     target.Refuse("UNAVAILABLE", "control is out of reach: try again");
     Withdraw(&request, &target);
   }
@@ -311,14 +344,41 @@ void SubscribeQueue::OnReply(uint64_t ask, SubscribeReply reply) {
     Target& target = request.targets[request.next_answer];
     request.next_answer = (request.next_answer + 1) % request.targets.size();
     if (target.ask != ask) continue;
-    target.ask = 0;
-    --request.awaited;
+    if (reply.state_follows) {
+      target.subscribed = true;
+    } else {
+      target.ask = 0;
+      --request.awaited;
+    }
     if (target.request.recover.has_value()) context_.subscriptions->CountRecovering(-1);
     OnTargetReply(&request, &target, std::move(reply));
     break;
   }
+  GoOn();
+}
+
+void SubscribeQueue::OnState(uint64_t ask, const RequestReply& reply) {
+  if (requests_.empty()) return;
+  Target& target = requests_.front().targets.front();
+  if (target.ask != ask || !target.subscribed) return;
+  context_.host->FlushTurn();
   if (!context_.host->active()) return;
-  // A request for a single channel is finished by now, and the first is another.
+  target.ask = 0;
+  target.subscribed = false;
+  --requests_.front().awaited;
+  ConfirmState(&target, reply);
+  GoOn();
+}
+
+void SubscribeQueue::ConfirmState(Target* target, const RequestReply& reply) {
+  target->confirmation.state = StateOf(reply);
+  if (!target->confirmation.state->json.empty()) return;
+  recoveries_.TellWithheld(target->channel, target->withheld, /*sent=*/0);
+}
+
+void SubscribeQueue::GoOn() {
+  if (!context_.host->active()) return;
+  // A request for a single channel may be finished by now; the first is another then.
   if (!requests_.empty() && requests_.front().started && requests_.front().awaited == 0) {
     FinishFirst();
     if (!context_.host->active()) return;
@@ -357,7 +417,23 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
     confirmation.recovered = reply.recovered;
     confirmation.recovered_count = reply.recovered ? reply.recover_count : 0;
     confirmation.reason = reply.reason;
-    if (!reply.recovered) recoveries_.TellWithheld(channel, withheld, /*sent=*/0);
+    if (!reply.recovered && !target->request.state) {
+      recoveries_.TellWithheld(channel, withheld, /*sent=*/0);
+    }
+  }
+  if (target->request.state && !confirmation.recovered) {
+    // All that waits of the channel is in the state.
+    target->withheld = withheld;
+    if (const int64_t waiting = context_.host->FirstWaiting(channel.get()); waiting != 0) {
+      target->withheld.Add(waiting);
+    }
+    context_.host->DropWaiting(channel.get());
+    confirmation.offset = reply.offset;
+    if (reply.state_follows) {
+      target->request.recover.reset();
+      return context_.host->Subscribe(channel.get(), nullptr, std::move(filter));
+    }
+    ConfirmState(target, reply.state.value_or(kNoState));
   }
   if (!many) FinishFirst();
   if (!context_.host->active()) return Unwant(channel.get(), pattern);
@@ -432,6 +508,7 @@ void SubscribeQueue::Cancel() {
     for (Target& target : request.targets) {
       if (target.ask == 0) continue;
       context_.upstream->Forget(target.ask);
+      if (target.subscribed) continue;
       if (target.request.recover.has_value()) context_.subscriptions->CountRecovering(-1);
       Unwant(target.channel.get(), target.pattern);
     }

@@ -7,7 +7,9 @@
 // One request is under way at a time, so confirmations come in the order of the requests.  A
 // request for a single channel is confirmed before any publication of the channel; one for many
 // pauses the session's sending until its one reply is written.  A channel that one request names
-// several times is subscribed to once, and every mention of it gets the same result.
+// several times is subscribed to once, and every mention of it gets the same result.  A request
+// that asks for the state pauses as well: it subscribes when control has answered, and is confirmed
+// when the state has come.
 //
 // Threading: loop-confined.
 // Ownership: its Session owns it, while it is not empty(); borrows all else, which outlives it.
@@ -51,6 +53,8 @@ class SubscribeQueue {
 
   // Control has answered `ask`, which may be one that nobody waits for any more.
   void OnReply(uint64_t ask, SubscribeReply reply);
+  // The state has come that `ask` awaits, or does not come; the same goes for `ask`.
+  void OnState(uint64_t ask, const RequestReply& reply);
 
   // Asks for the next page of the first recovery if there is room for it and none is under way.
   void RequestNextPage() { recoveries_.RequestNextPage(); }
@@ -119,6 +123,11 @@ class SubscribeQueue {
   // Refuses what control has not answered, and finishes the first request.
   void ExpireFirst();
   void OnTargetReply(Request* request, Target* target, SubscribeReply reply);
+  // Puts the state into the target's confirmation.  If there is none, the client is told what was
+  // dropped because the state would have told it.
+  void ConfirmState(Target* target, const RequestReply& reply);
+  // The first request may have its outcome now.  Finishes it and goes on with the next one.
+  void GoOn();
 
   const SubscribeContext context_;
   std::deque<Request> requests_;  // the first is under way

@@ -12,7 +12,7 @@ namespace fanwire::fanout {
 namespace {
 
 // Refuses the target unless it is well-formed and allowed.
-void Check(bool subscribe, size_t max_channel_bytes,
+void Check(bool subscribe, bool many, size_t max_channel_bytes,
            absl::FunctionRef<bool(absl::string_view name)> may_subscribe, SubscribeTarget* target) {
   const ChannelRequest& wanted = target->request;
   if (!wanted.channel_is_text) {
@@ -29,6 +29,14 @@ void Check(bool subscribe, size_t max_channel_bytes,
   }
   if (!wanted.events_fault.empty()) {
     return target->Refuse("INVALID_REQUEST", absl::StrCat("events: ", wanted.events_fault));
+  }
+  if (wanted.state_is_bad) {
+    return target->Refuse("INVALID_REQUEST", "state: true or false is wanted");
+  }
+  if (wanted.state && (many || IsPattern(wanted.channel))) {
+    return target->Refuse("INVALID_REQUEST",
+                          many ? "state: comes with one \"channel\", not with \"channels\""
+                               : "state: comes with a channel by name, not with a pattern");
   }
   if (!may_subscribe(wanted.channel)) target->RefuseForbidden();
 }
@@ -68,7 +76,7 @@ void SubscribeRequest::CheckAndMerge(
   absl::flat_hash_map<absl::string_view, size_t> first;  // by channel
   for (size_t i = 0; i < targets.size(); ++i) {
     SubscribeTarget& target = targets[i];
-    Check(subscribe, max_channel_bytes, may_subscribe, &target);
+    Check(subscribe, many, max_channel_bytes, may_subscribe, &target);
     if (target.refused() || !many) continue;
     const auto [it, fresh] = first.emplace(target.confirmation.channel, i);
     if (fresh) continue;

@@ -31,8 +31,9 @@ struct SubscribeTarget {
   void RefuseForbidden();
 
   ChannelRequest request;
-  uint64_t ask = 0;    // 0: no answer is awaited
-  ChannelRef channel;  // that was asked for; or `pattern`
+  uint64_t ask = 0;         // 0: no answer is awaited
+  bool subscribed = false;  // an answer has come, and only the state is awaited
+  ChannelRef channel;       // that was asked for; or `pattern`
   PatternTable* pattern = nullptr;
   std::shared_ptr<const EventFilter> filter;
   RecoveryQueue::Withheld withheld;
@@ -52,6 +53,8 @@ struct SubscribeRequest {
   // that has any.
   void CheckAndMerge(size_t max_channel_bytes,
                      absl::FunctionRef<bool(absl::string_view name)> may_subscribe);
+  // Whether the session's sending pauses until the reply is written.
+  bool pauses() const { return many || (subscribe && targets.front().request.state); }
   // What is confirmed of each target, in their order.  Call it once, at the end.
   std::vector<Confirmation> TakeConfirmations();
 

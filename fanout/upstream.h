@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct SubscribeAsk {
   std::string epoch;
   int64_t offset = 0;
   uint64_t page_bytes = 0;  // 0: control's default
+  // The status request whose answer is to come with the subscribe's, and its data; empty: none.
+  std::string state_request = {};
+  std::string state_data = {};
 };
 
 struct RecoveredEvent {
@@ -32,6 +36,13 @@ struct RecoveredEvent {
   FramePtr frame;  // null: it has expired
   uint32_t event = 0;
   std::string exclude_connection;
+};
+
+// The answer to a client's request, or the state that a subscribe asked for.
+struct RequestReply {
+  std::string data;        // a JSON object
+  std::string error_code;  // set: an error instead
+  std::string error_message;
 };
 
 // Control's answer to a SubscribeAsk.
@@ -45,7 +56,9 @@ struct SubscribeReply {
   int64_t recover_count = 0;
   std::vector<RecoveredEvent> events;
   bool last_page = true;
-  int64_t next_offset = 0;  // not last: go on after it
+  int64_t next_offset = 0;            // not last: go on after it
+  bool state_follows = false;         // Session::OnStateReply() follows, with the same number
+  std::optional<RequestReply> state;  // or it has come already
 };
 
 // A client's request that control or a responder answers.
@@ -55,12 +68,6 @@ struct RequestAsk {
   bool served = false;     // a responder may answer it
   // served: when the client is told that there is no answer
   absl::Duration deadline = absl::InfiniteDuration();
-};
-
-struct RequestReply {
-  std::string data;        // a JSON object
-  std::string error_code;  // set: an error instead
-  std::string error_message;
 };
 
 class Upstream {
@@ -76,7 +83,8 @@ class Upstream {
 
   // Asks control and returns the number of the question.  The answer comes as
   // Session::OnSubscribeReply() with this number, after this call has returned, as soon as control
-  // is attached; after Forget() it does not come.
+  // is attached; after Forget() it does not come.  If it has `state_follows`, the state comes after
+  // it; if control is lost before that, the state's answer is UNAVAILABLE.
   virtual uint64_t Ask(Session* session, const SubscribeAsk& ask) = 0;
   // Sends a client's request; the answer comes as Session::OnRequestReply().  A request that a
   // responder may answer is sent once: if control is lost meanwhile, the answer is UNAVAILABLE.

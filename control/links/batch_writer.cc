@@ -162,6 +162,7 @@ void BatchWriter::AddAnswer(const SubscribeAnswer& answer, absl::Duration now) {
   result->set_recovered(answer.recovered);
   result->set_reason(answer.reason);
   result->set_recover_count(answer.recover_count);
+  result->set_state_follows(answer.state_follows);
   if (!answer.last_page) SetPosition(answer.next, result->mutable_next());
   for (size_t i = 0; i < answer.publications.size(); ++i) {
     const Publication& publication = *answer.publications[i];

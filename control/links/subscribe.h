@@ -25,8 +25,11 @@ struct SubscribeRequest {
   bool recover = false;
   std::string recover_epoch = {};  // as the client sent it, unchecked
   int64_t recover_offset = 0;
-  uint64_t page_bytes = 0;    // 0: 256 KiB
-  std::string address = {};   // the client's host; empty: not known
+  uint64_t page_bytes = 0;   // 0: 256 KiB
+  std::string address = {};  // the client's host; empty: not known
+  // The status request whose answer is to follow, and its data; empty: none.
+  std::string state_request = {};
+  std::string state_data = {};
   absl::Duration asked = {};  // when control received it, monotonic
 };
 
@@ -41,6 +44,7 @@ struct SubscribeAnswer {
   bool last_page = true;
   Position next;
   int64_t recover_count = 0;
+  bool state_follows = false;  // as a reply with the number query_id
   absl::Status status;
 };
 

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "control/config/service_table.h"
 #include "control/requests/status_table.h"
+#include "control/workers/request_handlers.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
 #include "google/protobuf/util/message_differencer.h"
@@ -34,6 +35,7 @@ v1::ClientReply Refusal(uint64_t request_id, const char* code, std::string messa
 struct StatusRequests::Question {
   v1::ClientRequest request;
   Reply reply;
+  bool missed = false;  // the state that it asks for lacks events
 };
 
 struct StatusRequests::Definitions {
@@ -115,7 +117,7 @@ void StatusRequests::OnPublication(const ObservedPublication& observed) {
   MutexLock lock(&mu_);
   if (queued_events_ >= kMaxQueuedEvents || queued_bytes_ + bytes > kMaxQueuedBytes) {
     dropped_.fetch_add(1, std::memory_order_relaxed);
-    return;
+    return Miss(observed.service, observed.channel);
   }
   ++queued_events_;
   queued_bytes_ += bytes;
@@ -126,7 +128,8 @@ void StatusRequests::OnPublication(const ObservedPublication& observed) {
 }
 
 void StatusRequests::Handle(const v1::ClientRequest& request, Reply reply) {
-  auto question = std::make_unique<Question>(Question{request, std::move(reply)});
+  auto question =
+      std::make_unique<Question>(Question{.request = request, .reply = std::move(reply)});
   {
     MutexLock lock(&mu_);
     if (queued_requests_ < kMaxQueuedRequests) {
@@ -139,6 +142,32 @@ void StatusRequests::Handle(const v1::ClientRequest& request, Reply reply) {
   }
   question->reply(Refusal(request.request_id(), "UNAVAILABLE",
                           absl::StrCat(kMaxQueuedRequests, " requests wait already")));
+}
+
+void StatusRequests::Miss(absl::string_view service, absl::string_view channel) {
+  if (missed_.contains({std::string(service), std::string()})) return;
+  if (missed_.size() >= kMaxMissed) {
+    channel = {};
+    absl::erase_if(missed_, [&](const auto& missed) { return missed.first == service; });
+  }
+  missed_.emplace(service, channel);
+}
+
+void StatusRequests::AskState(const std::shared_ptr<WorkerLink>& link,
+                              const SubscribeRequest& subscribe) {
+  auto question = std::make_unique<Question>();
+  question->request.set_request_id(subscribe.query_id);
+  question->request.set_service(subscribe.service);
+  question->request.set_request(subscribe.state_request);
+  question->request.set_data(subscribe.state_data);
+  question->reply = RequestHandlers::ReplyThrough(link, subscribe.query_id);
+  MutexLock lock(&mu_);
+  question->missed = missed_.contains({subscribe.service, subscribe.channel}) ||
+                     missed_.contains({subscribe.service, std::string()});
+  // Each session waits for one state at a time, so their number needs no bound of its own.
+  queue_.emplace_back(std::move(question));
+  due_ = true;
+  wake_.Signal();
 }
 
 void StatusRequests::Run() {
@@ -173,6 +202,10 @@ void StatusRequests::Perform(const Event& event) {
 
 void StatusRequests::Perform(const std::unique_ptr<Question>& question) {
   const v1::ClientRequest& request = question->request;
+  if (question->missed) {
+    return question->reply(Refusal(request.request_id(), "EVENTS_MISSED",
+                                   "events were dropped because too many came at once"));
+  }
   const auto tables = tables_.find(request.service());
   if (tables != tables_.end()) {
     const auto table = tables->second.find(request.request());

@@ -3,7 +3,8 @@
 //
 // Publishing threads look up the event's name and queue the events that a rule uses.  A thread of
 // this class applies them in batches.  Requests go through the same queue, so an answer reflects
-// every event that was accepted before the request.
+// every event that was accepted before the request.  So does the state that a subscribe asks for:
+// the question is queued under the channel's lock, like the channel's events.
 //
 // Threading: safe from every thread; replies come on the thread of this class.
 // Ownership: shares each queued publication until it is applied; borrows the clock.
@@ -19,6 +20,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -28,6 +30,7 @@
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "control/routing/publication_observer.h"
+#include "control/routing/state_source.h"
 #include "control/workers/worker_registry.h"
 
 namespace fanwire::v1 {
@@ -38,11 +41,16 @@ namespace fanwire::control {
 
 class StatusTable;
 
-class StatusRequests final : public PublicationObserver, public ClientRequestHandler {
+class StatusRequests final : public PublicationObserver,
+                             public ClientRequestHandler,
+                             public StateSource {
  public:
   static constexpr size_t kMaxQueuedEvents = 65'536;
   static constexpr size_t kMaxQueuedBytes = 64 << 20;
   static constexpr size_t kMaxQueuedRequests = 16'384;
+  // Channels of which it is known that events were dropped.  If there are more, all of their
+  // services' channels count as such.
+  static constexpr size_t kMaxMissed = 4096;
 
   // `config` is resolved and checked (config_loader.h).
   explicit StatusRequests(const v1::Config& config, const Clock* clock = Clock::Real());
@@ -60,6 +68,11 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   //   UNAVAILABLE      too many requests are waiting
   // and the errors of StatusTable::Answer().
   void Handle(const v1::ClientRequest& request, Reply reply) override;
+
+  // The errors are those of Handle(), and
+  //   EVENTS_MISSED  an event of the channel was dropped because the queue was full
+  void AskState(const std::shared_ptr<WorkerLink>& link,
+                const SubscribeRequest& subscribe) override;
 
   // How many events were dropped because the queue was full.
   int64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
@@ -86,6 +99,9 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   struct Definitions;  // the status requests of a new configuration
   using Item = std::variant<Event, std::unique_ptr<Question>, std::unique_ptr<Definitions>>;
 
+  // Remembers that an event of the channel was dropped.
+  void Miss(absl::string_view service, absl::string_view channel)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Run();
   void Perform(const Event& event);
   void Perform(const std::unique_ptr<Question>& question);
@@ -107,6 +123,8 @@ class StatusRequests final : public PublicationObserver, public ClientRequestHan
   size_t queued_events_ ABSL_GUARDED_BY(mu_) = 0;
   size_t queued_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   size_t queued_requests_ ABSL_GUARDED_BY(mu_) = 0;
+  // By service and channel; with an empty channel: all of the service's.
+  absl::flat_hash_set<std::pair<std::string, std::string>> missed_ ABSL_GUARDED_BY(mu_);
   bool due_ ABSL_GUARDED_BY(mu_) = false;  // the thread must work the queue off now
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 

@@ -11,6 +11,7 @@
 #include "control/routing/delivery_report.h"
 #include "control/routing/receipt_tracker.h"
 #include "control/routing/repair_page.h"
+#include "control/routing/state_source.h"
 #include "proto/channel_name.h"
 #include "proto/interest_hash.h"
 #include "proto/policies.h"
@@ -29,8 +30,9 @@ uint64_t HashOf(const InterestView& interest) {
 
 class SubscriptionsImpl final : public Subscriptions {
  public:
-  SubscriptionsImpl(ChannelDirectory* directory, ReceiptTracker* receipts, const Clock* clock)
-      : directory_(directory), receipts_(receipts), clock_(clock) {}
+  SubscriptionsImpl(ChannelDirectory* directory, ReceiptTracker* receipts, StateSource* states,
+                    const Clock* clock)
+      : directory_(directory), receipts_(receipts), states_(states), clock_(clock) {}
 
   void AddInterest(const std::shared_ptr<WorkerLink>& link, const InterestView& interest) override;
   void RemoveInterest(const std::shared_ptr<WorkerLink>& link,
@@ -83,6 +85,7 @@ class SubscriptionsImpl final : public Subscriptions {
 
   ChannelDirectory* const directory_;
   ReceiptTracker* const receipts_;
+  StateSource* const states_;
   const Clock* const clock_;
   LogLimiter refused_dialects_{absl::Minutes(1)};
 };
@@ -367,7 +370,13 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
     return absl::OkStatus();
   }
   std::optional<SubscribeAnswer> answer = MakeAnswer(link, *request, channel.get(), wanting);
-  if (answer.has_value()) link->Answer(*std::move(answer));
+  if (!answer.has_value()) return absl::OkStatus();
+  // A recovery brings what led to the state.
+  answer->state_follows =
+      states_ != nullptr && !request->state_request.empty() && !answer->recovered;
+  const bool state = answer->state_follows;
+  link->Answer(*std::move(answer));
+  if (state) states_->AskState(link, *request);
   return absl::OkStatus();
 }
 
@@ -469,8 +478,9 @@ void SubscriptionsImpl::Repair(const std::shared_ptr<WorkerLink>& link) {
 }  // namespace
 
 std::unique_ptr<Subscriptions> Subscriptions::Make(ChannelDirectory* directory,
-                                                   ReceiptTracker* receipts, const Clock* clock) {
-  return std::make_unique<SubscriptionsImpl>(directory, receipts, clock);
+                                                   ReceiptTracker* receipts, StateSource* states,
+                                                   const Clock* clock) {
+  return std::make_unique<SubscriptionsImpl>(directory, receipts, states, clock);
 }
 
 }  // namespace fanwire::control

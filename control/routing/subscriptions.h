@@ -10,7 +10,7 @@
 // publication has expired in their queues.
 //
 // Threading: safe from every thread.  Locks as Router does.
-// Ownership: borrows directory, receipts and clock; shares the links.
+// Ownership: borrows directory, receipts, states and clock; shares the links.
 // Cost:      ClearInterest(), BeginSnapshot() and EndSnapshot() visit every channel, with one shard
 //            locked at a time.  Everything else is a lookup and, for recoveries, a page of history.
 #pragma once
@@ -28,11 +28,13 @@ namespace fanwire::control {
 
 class ChannelDirectory;
 class ReceiptTracker;
+class StateSource;
 
 class Subscriptions : public LinkOwner {
  public:
+  // `states` may be null: then no state follows an answer.
   static std::unique_ptr<Subscriptions> Make(ChannelDirectory* directory, ReceiptTracker* receipts,
-                                             const Clock* clock);
+                                             StateSource* states, const Clock* clock);
 
   // Adds or removes one channel or pattern that the worker wants.  A refused name still counts in
   // the link's interest digest, because the worker counts it too.

@@ -10,10 +10,9 @@
 
 namespace fanwire::control {
 
-void RequestHandlers::Handle(const std::shared_ptr<WorkerLink>& link,
-                             const v1::ClientRequest& request) const {
-  ClientRequestHandler::Reply reply = [weak = std::weak_ptr<WorkerLink>(link),
-                                       id = request.request_id()](v1::ClientReply reply) {
+std::function<void(v1::ClientReply)> RequestHandlers::ReplyThrough(
+    const std::shared_ptr<WorkerLink>& link, uint64_t request_id) {
+  return [weak = std::weak_ptr<WorkerLink>(link), id = request_id](v1::ClientReply reply) {
     const std::shared_ptr<WorkerLink> link = weak.lock();
     if (link == nullptr) return;
     reply.set_request_id(id);
@@ -25,6 +24,11 @@ void RequestHandlers::Handle(const std::shared_ptr<WorkerLink>& link,
       LogWarning("worker.reply_dropped", {{"link", link->id()}, {"left_out", left_out}});
     }
   };
+}
+
+void RequestHandlers::Handle(const std::shared_ptr<WorkerLink>& link,
+                             const v1::ClientRequest& request) const {
+  ClientRequestHandler::Reply reply = ReplyThrough(link, request.request_id());
   const auto it = handlers_.find(request.request());
   if (it != handlers_.end()) {
     it->second->Handle(request, std::move(reply));

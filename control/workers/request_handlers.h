@@ -17,6 +17,7 @@
 
 namespace fanwire::v1 {
 class ClientCancel;
+class ClientReply;
 class ClientRequest;
 }  // namespace fanwire::v1
 
@@ -33,6 +34,10 @@ class RequestHandlers {
   }
   // Sets the handler of all requests that have no handler of their own.
   void SetDefault(DefaultRequestHandler* handler) { default_ = handler; }
+
+  // A function that sends a reply to the worker, as that to request number `request_id`.
+  static std::function<void(v1::ClientReply)> ReplyThrough(const std::shared_ptr<WorkerLink>& link,
+                                                           uint64_t request_id);
 
   // Handles a request.  If there is no handler for it, replies with UNKNOWN_REQUEST.
   void Handle(const std::shared_ptr<WorkerLink>& link, const v1::ClientRequest& request) const;

@@ -189,7 +189,9 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
                                         .recover_epoch = query.recover().epoch(),
                                         .recover_offset = query.recover().offset(),
                                         .page_bytes = query.page_bytes(),
-                                        .address = query.address()});
+                                        .address = query.address(),
+                                        .state_request = query.state_request(),
+                                        .state_data = query.state_data()});
       break;
     }
     case v1::WorkerItem::kAck:

@@ -138,6 +138,24 @@ TEST(ClientMessageTest, AComponentIdMeansItsChannelWhereTheServiceSaysSo) {
   EXPECT_EQ(Parse(both, true).channels[0].channel, "a");
 }
 
+TEST(ClientMessageTest, StateIsTrueOrFalse) {
+  const auto state_of = [](absl::string_view json) {
+    return Parse(absl::StrCat(R"({"type":"subscribe","data":{"channel":"a","state":)", json, "}}"))
+        .channels[0];
+  };
+  EXPECT_TRUE(state_of("true").state);
+  EXPECT_FALSE(state_of("true").state_is_bad);
+  for (const char* no : {"false", "null"}) {
+    EXPECT_FALSE(state_of(no).state) << no;
+    EXPECT_FALSE(state_of(no).state_is_bad) << no;
+  }
+  for (const char* bad : {"1", "\"true\"", "{}", "[]"})
+    EXPECT_TRUE(state_of(bad).state_is_bad) << bad;
+  const ClientMessage many =
+      Parse(R"({"type":"subscribe","data":{"channels":["a",{"channel":"b"}],"state":true}})");
+  EXPECT_TRUE(many.channels[0].state && many.channels[1].state);
+}
+
 TEST(ClientMessageTest, RecoverIsAnEpochAndAnOffset) {
   const auto recover_of = [](absl::string_view json) {
     return Parse(

@@ -491,6 +491,79 @@ TEST_F(InterestTest, ARequestsAnswerReachesItsClient) {
   EXPECT_EQ(interest_.asks(), 0u);
 }
 
+// A subscribe that asks for the state; control answers in either order, or is lost.
+class StateInterestTest : public InterestTest {
+ protected:
+  StateInterestTest() {
+    Configure([](v1::WorkerService* service) {
+      v1::ServiceRequest* const request = service->add_requests();
+      request->set_name("get_workflow_status");
+      request->set_argument("workflow_id");
+      request->set_kind("workflow");
+    });
+    client_ = Welcomed();
+    Ask();
+  }
+  void Ask() {
+    client_->Say(R"({"type":"subscribe","id":"s","data":{"channel":"workflow:1","state":true}})");
+    Quiet();
+    Told();
+  }
+  void Answer() {
+    v1::SubscribeResult result;
+    result.set_query_id(queries_.back().query_id());
+    result.mutable_head()->set_epoch("e1");
+    result.mutable_head()->set_offset(3);
+    result.set_last_page(true);
+    result.set_state_follows(true);
+    interest_.OnSubscribeResult(result);
+    Quiet();
+  }
+  void Tell(const char* json) {
+    v1::ClientReplies replies;
+    replies.add_replies()->set_request_id(queries_.back().query_id());
+    replies.mutable_replies(0)->set_data(json);
+    interest_.OnClientReplies(replies);
+    Quiet();
+  }
+
+  PairClient* client_ = nullptr;
+};
+
+TEST_F(StateInterestTest, TheQueryNamesTheRequest) {
+  EXPECT_EQ(queries_.back().state_request(), "get_workflow_status");
+  EXPECT_EQ(queries_.back().state_data(), R"({"workflow_id":"1"})");
+}
+
+TEST_F(StateInterestTest, TheStateMayComeAfterTheAnswerOrBefore) {
+  Answer();
+  Tell(R"({"n":1})");
+  EXPECT_EQ(client_->Next()["data"]["state"]["n"], 1);
+  Ask();
+  Tell(R"({"n":2})");
+  Answer();
+  const auto data = client_->Next()["data"];
+  EXPECT_EQ(data["state"]["n"], 2);
+  EXPECT_EQ(data["state_offset"], 3);
+}
+
+TEST_F(StateInterestTest, IfControlIsLostAfterItsAnswerThereIsNoState) {
+  Answer();
+  interest_.OnDetached();
+  Quiet();
+  EXPECT_EQ(client_->Next()["data"]["state_reason"], "unavailable");
+}
+
+TEST_F(StateInterestTest, IfControlIsLostBeforeItsAnswerBothAreAskedForAgain) {
+  Tell(R"({"n":1})");
+  interest_.OnDetached();
+  interest_.TellAll();
+  Told();
+  Answer();
+  Tell(R"({"n":2})");
+  EXPECT_EQ(client_->Next()["data"]["state"]["n"], 2);
+}
+
 TEST_F(InterestTest, AnswersThatNobodyWaitsForAreIgnored) {
   PairClient* const client = Welcomed();
   client->Subscribe("a");

@@ -45,6 +45,9 @@ class RecordingHost final : public SubscribeHost {
  public:
   bool active() const override { return true; }
   bool MaySubscribe(absl::string_view) const override { return true; }
+  absl::StatusOr<RequestAccess::StateRequest> FindState(absl::string_view) const override {
+    return absl::InvalidArgumentError("none");
+  }
   bool Passes(const EventFilter*, const RecoveredEvent& event) const override {
     return event.exclude_connection.empty();
   }

@@ -136,6 +136,16 @@ TEST(ReplyTest, RecoveryIsToldOnlyToWhoAskedAndTheReasonOnlyIfItFailed) {
   EXPECT_FALSE(bad.contains("offset"));
 }
 
+TEST(ReplyTest, AStateIsConfirmedWithItsOffsetOrTheReasonWhyThereIsNone) {
+  Confirmation confirmation = At("a", "e", 4);
+  confirmation.state = std::make_shared<const ConfirmedState>(ConfirmedState{R"({"n":1e400})", ""});
+  EXPECT_THAT(ConfirmationData(confirmation),
+              HasSubstr(R"("offset":4,"state":{"n":1e400},"state_offset":4})"));
+  confirmation.state = std::make_shared<const ConfirmedState>(ConfirmedState{"", "too_large"});
+  EXPECT_THAT(ConfirmationData(confirmation),
+              HasSubstr(R"("offset":4,"state":null,"state_reason":"too_large"})"));
+}
+
 TEST(ReplyTest, ManyConfirmationsKeepTheirOrderAndMayFailOneByOne) {
   const Json json = Json::parse(
       ConfirmationText({}, true, true, {Of("a"), Failed("b\"", "FORBIDDEN", "no")}, kNow));

@@ -169,5 +169,16 @@ TEST_F(RequestAccessTest, AnyOtherNeedsOneOfItsPermissionsOrAnAdministrator) {
   EXPECT_OK(Ask("admin", "get_other", "{}"));
 }
 
+TEST_F(RequestAccessTest, AChannelsStateIsToldByTheFirstStatusRequestOfItsKind) {
+  const auto state = access_.StateRequestOf("workflow:wf:1\"");
+  ASSERT_TRUE(state.has_value());
+  EXPECT_EQ(state->name, "get_workflow_status");
+  EXPECT_EQ(state->data, R"({"workflow_id":"wf:1\""})");
+  for (const char* none : {"pool:1", "workflow", "patterns:a", ""}) {
+    EXPECT_FALSE(access_.StateRequestOf(none).has_value()) << none;
+  }
+}
+
 }  // namespace
+
 }  // namespace fanwire::fanout

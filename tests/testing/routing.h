@@ -1,7 +1,7 @@
 // Routing holds the parts that a publication passes, wired as server.cc does, for tests and
 // benchmarks.
 //
-// Ownership: borrows engine, clock and timers.
+// Ownership: borrows engine, clock, timers and states.
 #pragma once
 
 #include <memory>
@@ -21,10 +21,10 @@ namespace fanwire::control {
 
 struct Routing {
   Routing(const Router::Options& options, Engine* engine, const Clock* clock, TimerQueue* timers,
-          std::shared_ptr<const ServiceTable> services)
+          std::shared_ptr<const ServiceTable> services, StateSource* states = nullptr)
       : directory({}, engine, clock),
         receipts(clock, timers),
-        subscriptions(Subscriptions::Make(&directory, &receipts, clock)),
+        subscriptions(Subscriptions::Make(&directory, &receipts, states, clock)),
         queries(ChannelQueries::Make(&directory, clock)),
         router(Router::Make(options, &directory, &receipts, engine, clock)) {
     directory.SetServices(std::move(services));

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/routing/interest_view.h"
+#include "control/routing/state_source.h"
 #include "proto/interest_hash.h"
 #include "proto/policies.h"
 #include "tests/control/routing/router_fixture.h"
@@ -27,6 +28,80 @@ using SubscriptionsTest = RouterFixture;
 
 // A link that takes `items` before it is full.
 WorkerLink::Options Small(size_t items) { return {.max_queued_items = items}; }
+
+// ------------------------------------------------------------------------------- states
+
+// Notes what it is asked.
+class NotingStates final : public StateSource {
+ public:
+  void AskState(const std::shared_ptr<WorkerLink>& link,
+                const SubscribeRequest& subscribe) override {
+    asked.push_back(absl::StrCat(link->id(), " ", subscribe.query_id, " ", subscribe.state_request,
+                                 " ", subscribe.state_data));
+  }
+
+  std::vector<std::string> asked;
+};
+
+class SubscriptionStateTest : public RouterFixture {
+ protected:
+  SubscriptionStateTest() {
+    routing_ = nullptr;
+    routing_ = std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_,
+                                         Services(), &states_);
+  }
+  void SubscribeWithState(const FakeWorker& worker, uint64_t query_id, bool recover,
+                          const std::string& epoch = "", int64_t offset = 0) {
+    routing_->subscriptions->Subscribe(worker.link, {.query_id = query_id,
+                                                     .service = "s",
+                                                     .channel = "x",
+                                                     .recover = recover,
+                                                     .recover_epoch = epoch,
+                                                     .recover_offset = offset,
+                                                     .state_request = "get",
+                                                     .state_data = "{}"});
+  }
+
+  NotingStates states_;
+};
+
+TEST_F(SubscriptionStateTest, TheStateIsAskedForWithTheAnswer) {
+  const auto worker = MakeWorker();
+  Publish("x", 2);
+  Want(*worker, "x");
+  Subscribe(*worker, 6, "x");
+  EXPECT_THAT(states_.asked, IsEmpty());
+  SubscribeWithState(*worker, 7, false);
+  EXPECT_THAT(states_.asked, ElementsAre(absl::StrCat(worker->link->id(), " 7 get {}")));
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@2", "answer 6 x@2", "answer 7 x@2"));
+  EXPECT_TRUE(worker->LastResult().state_follows());
+}
+
+TEST_F(SubscriptionStateTest, WhatIsRecoveredNeedsNoState) {
+  const auto worker = MakeWorker();
+  Publish("x", 2);
+  Want(*worker, "x");
+  SubscribeWithState(*worker, 7, true, EpochOf("x"), 1);
+  EXPECT_THAT(states_.asked, IsEmpty());
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@2", "answer 7 x@2 recovered 2"));
+  EXPECT_FALSE(worker->LastResult().state_follows());
+  SubscribeWithState(*worker, 8, true, "another", 1);
+  EXPECT_THAT(worker->Take(), ElementsAre("answer 8 x@2 epoch_changed"));
+  EXPECT_TRUE(worker->LastResult().state_follows());
+  EXPECT_THAT(states_.asked, SizeIs(1));
+}
+
+TEST_F(SubscriptionStateTest, ADeferredSubscribeAsksWhenItIsAnswered) {
+  const auto worker = MakeWorker(Small(1));
+  Publish("x");
+  Want(*worker, "x");
+  Publish("x", 20);  // more than the link holds: the channel is repaired
+  SubscribeWithState(*worker, 7, false);
+  EXPECT_THAT(states_.asked, IsEmpty());
+  worker->Take();
+  EXPECT_THAT(states_.asked, SizeIs(1));
+  EXPECT_EQ(worker->LastResult().head().offset(), 21);
+}
 
 // ------------------------------------------------------------------------------- interest
 
