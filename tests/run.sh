@@ -8,7 +8,7 @@ Usage: tests/run.sh [--full]
 
 Runs all unit and integration tests in a release build and in a build with AddressSanitizer and
 UBSan (there without the tests of clients in other languages), and each fuzz target of the second on
-its corpus and for 15 seconds.  Takes less than 30 minutes on two cores.
+its corpus and for 10 seconds.  Takes less than 30 minutes on two cores.
 
   --full   runs all tests in both builds, and also ThreadSanitizer, clang-tidy, line coverage of each
            folder, the benchmarks, and deploy/run.sh and tests/run.sh in a bare Debian 12 made with
@@ -33,7 +33,7 @@ done
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 started=$SECONDS
-fuzz_seconds=15
+fuzz_seconds=10
 jobs=$(nproc)
 passed=0
 failed=0
