@@ -15,6 +15,7 @@
 #include "control/workers/connection_quota.h"
 #include "control/workers/control_messages.h"
 #include "control/workers/ledger.h"
+#include "control/workers/presence_handler.h"
 #include "control/workers/request_handlers.h"
 #include "control/workers/worker_queries.h"
 #include "control/workers/worker_table.h"
@@ -61,6 +62,8 @@ class Registry final : public WorkerRegistry {
                        const v1::ClientRequest& request) override;
   void OnClientCancel(const std::shared_ptr<WorkerLink>& link,
                       const v1::ClientCancel& cancel) override;
+  void OnPresence(const std::shared_ptr<WorkerLink>& link,
+                  const v1::PresenceUpdate& update) override;
   void OnSnapshotDone(const std::shared_ptr<WorkerLink>& link) override;
 
   void SetConfig(std::shared_ptr<const v1::WorkerConfig> config) override;
@@ -109,6 +112,7 @@ class Registry final : public WorkerRegistry {
   void SetDefaultRequestHandler(DefaultRequestHandler* handler) override {
     handlers_.SetDefault(handler);
   }
+  void SetPresenceHandler(PresenceHandler* handler) override { presence_ = handler; }
   void AddObserver(WorkerObserver* observer) override { observers_.push_back(observer); }
 
   void Tick() override;
@@ -164,6 +168,7 @@ class Registry final : public WorkerRegistry {
 
   // Set before the start, and unchanged after it.
   RequestHandlers handlers_;
+  PresenceHandler* presence_ = nullptr;
   std::vector<WorkerObserver*> observers_;
 
   mutable Mutex mu_{LockRank::kRegistry};
@@ -257,6 +262,7 @@ void Registry::EndAttachment(Worker* worker, const absl::Status& reason, bool si
     receipts_->WorkerGone(link->id());
     queries_.LinkGone(link->id());
     handlers_.LinkGone(link->id());
+    if (presence_ != nullptr) presence_->LinkGone(link->id());
     for (WorkerObserver* const observer : observers_) observer->OnWorkerDetached(id, pid, silent);
   });
   if (!keep_drains) TellProgress(worker, /*done=*/true);
@@ -277,6 +283,7 @@ void Registry::Detach(const std::shared_ptr<WorkerLink>& link, const absl::Statu
   subscriptions_->ClearInterest(link);
   receipts_->WorkerGone(link->id());
   handlers_.LinkGone(link->id());
+  if (presence_ != nullptr) presence_->LinkGone(link->id());
 }
 
 void Registry::AfterChange() {
@@ -510,6 +517,20 @@ void Registry::OnClientRequest(const std::shared_ptr<WorkerLink>& link,
 void Registry::OnClientCancel(const std::shared_ptr<WorkerLink>& link,
                               const v1::ClientCancel& cancel) {
   handlers_.Cancel(link->id(), cancel);
+}
+
+// ------------------------------------------------------------------------------- presence
+
+void Registry::OnPresence(const std::shared_ptr<WorkerLink>& link,
+                          const v1::PresenceUpdate& update) {
+  WorkerProcess process;
+  {
+    Section section(this);
+    const Worker* const worker = Find(link);
+    if (worker == nullptr) return;
+    process = {.worker_id = worker->id, .incarnation = worker->incarnation()};
+  }
+  if (presence_ != nullptr) presence_->OnPresence(process, link->id(), update);
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ class ConfigAck;
 class DrainStatus;
 class Heartbeat;
 class Hello;
+class PresenceUpdate;
 class Query;
 class QueryReply;
 class RegisteredRequests;
@@ -50,6 +51,7 @@ class WorkerInfo;
 namespace fanwire::control {
 
 class Ledger;
+class PresenceHandler;
 class ReceiptTracker;
 class Subscriptions;
 class WorkerLink;
@@ -148,6 +150,8 @@ class WorkerRegistry {
                                const v1::ClientRequest& request) = 0;
   virtual void OnClientCancel(const std::shared_ptr<WorkerLink>& link,
                               const v1::ClientCancel& cancel) = 0;
+  virtual void OnPresence(const std::shared_ptr<WorkerLink>& link,
+                          const v1::PresenceUpdate& update) = 0;
   // Call after Subscriptions::EndSnapshot(), when the worker has reported all of its interest.
   virtual void OnSnapshotDone(const std::shared_ptr<WorkerLink>& link) = 0;
 
@@ -210,6 +214,8 @@ class WorkerRegistry {
   virtual void SetRequestHandler(absl::string_view request, ClientRequestHandler* handler) = 0;
   // Sets the handler of all other requests.  Without it they are answered with UNKNOWN_REQUEST.
   virtual void SetDefaultRequestHandler(DefaultRequestHandler* handler) = 0;
+  // Sets who hears of members of channels.  Without it nobody does.
+  virtual void SetPresenceHandler(PresenceHandler* handler) = 0;
   virtual void AddObserver(WorkerObserver* observer) = 0;
 
   // Sends heartbeats, detaches silent workers and takes back idle connections.  Call once per

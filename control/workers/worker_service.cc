@@ -232,6 +232,9 @@ absl::Status AttachStream::Handle(const v1::WorkerItem& item) {
     case v1::WorkerItem::kQueryReply:
       registry_->OnQueryReply(link_, item.query_reply());
       break;
+    case v1::WorkerItem::kPresence:
+      registry_->OnPresence(link_, item.presence());
+      break;
     case v1::WorkerItem::ITEM_NOT_SET:
       break;  // an item of a later version
   }

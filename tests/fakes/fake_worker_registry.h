@@ -71,6 +71,7 @@ class FakeWorkerRegistry final : public WorkerRegistry {
   void OnQueryReply(const std::shared_ptr<WorkerLink>&, const v1::QueryReply&) override {}
   void OnClientRequest(const std::shared_ptr<WorkerLink>&, const v1::ClientRequest&) override {}
   void OnClientCancel(const std::shared_ptr<WorkerLink>&, const v1::ClientCancel&) override {}
+  void OnPresence(const std::shared_ptr<WorkerLink>&, const v1::PresenceUpdate&) override {}
   void OnSnapshotDone(const std::shared_ptr<WorkerLink>&) override {}
   void SetConfig(std::shared_ptr<const v1::WorkerConfig>) override {}
   void SetRegisteredRequests(uint64_t, std::shared_ptr<const v1::RegisteredRequests>) override {}
@@ -154,6 +155,7 @@ class FakeWorkerRegistry final : public WorkerRegistry {
 
   void SetRequestHandler(absl::string_view, ClientRequestHandler*) override {}
   void SetDefaultRequestHandler(DefaultRequestHandler*) override {}
+  void SetPresenceHandler(PresenceHandler*) override {}
   void AddObserver(WorkerObserver*) override {}
   void Tick() override {}
   void CloseAll(const absl::Status&) override {}
