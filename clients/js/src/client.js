@@ -130,7 +130,8 @@ export class Client {
     if (typeof channel !== 'string' || channel === '') {
       throw new TypeError('the channel is no text, or empty');
     }
-    checkOptions(options, ['events', 'recover', 'signal', 'maxQueuedEvents', 'maxQueuedBytes']);
+    checkOptions(options,
+        ['events', 'recover', 'state', 'signal', 'maxQueuedEvents', 'maxQueuedBytes']);
     if (this.#feeds.has(channel)) {
       throw new Error(`there is a subscription to "${channel}" already: use ` +
           'getSubscription(), or unsubscribe() it first');
@@ -344,7 +345,17 @@ export class Client {
       connection.ask('unsubscribe', {channels: entries}, () => {});
     }
     this.#unwanted.clear();
-    for (const {items, entries} of this.#messages([...this.#wanted], (feed) => feed.entry())) {
+    const together = [];
+    for (const feed of this.#wanted) {
+      if (!feed.wantsState) {
+        together.push(feed);
+        continue;
+      }
+      // The server takes such a channel alone.
+      connection.ask('subscribe', feed.entry(),
+          (error, data, length) => this.#onConfirmed([feed], error, [data], length));
+    }
+    for (const {items, entries} of this.#messages(together, (feed) => feed.entry())) {
       connection.ask('subscribe', {channels: entries},
           (error, data) => this.#onConfirmed(items, error, data?.results));
     }
@@ -371,13 +382,13 @@ export class Client {
     return messages;
   }
 
-  #onConfirmed(feeds, error, results) {
+  #onConfirmed(feeds, error, results, length) {
     if (error?.code === 'DISCONNECTED') return;  // they are subscribed again
     feeds.forEach((feed, i) => {
       if (feed.phase !== 'asked') return;
       const result = results?.[i] ?? {};
       const code = error?.code ?? result.error_code;
-      if (!code) return feed.confirm(result);
+      if (!code) return feed.confirm(result, length);
       // The limit on channels that nobody publishes to, or a server that is configured anew.
       const again = isTemporary(code) || (code === 'LIMIT_EXCEEDED' && feed.wasLive);
       const text = error?.message ?? result.error_message;

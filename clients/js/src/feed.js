@@ -20,8 +20,8 @@ function matcher(pattern) {
 }
 
 /**
- * What the library keeps of a subscription: its events that wait for the application's handlers,
- * and the positions.
+ * What the library keeps of a subscription: its events, gaps and states that wait for the
+ * application's handlers, and the positions.
  *
  *   received   where a recovery begins: the last event that came without a gap before it
  *   position   the last event whose handlers have finished
@@ -42,7 +42,7 @@ export class Feed {
   #emitter;
   #filter;
   #limits;
-  #queue = [];  // {kind: 'event' | 'gap', value, position, size}
+  #queue = [];  // {kind: 'event' | 'gap' | 'state', value, position, size}
   #queued = 0;  // the sum of the sizes
   #busy = false;  // a handler is at work
   #paging = false;  // a page of history is on its way
@@ -52,21 +52,25 @@ export class Feed {
   #dropping = false;  // a pattern's events, until half of what waits is handled
   #seen = new Map();  // of a pattern: the last position of each channel
 
-  constructor(host, channel, {events, recover, maxQueuedEvents, maxQueuedBytes}) {
+  constructor(host, channel, {events, recover, state, maxQueuedEvents, maxQueuedBytes}) {
     this.#host = host;
     this.channel = channel;
     this.pattern = isPattern(channel);
     this.matches = this.pattern ? matcher(channel) : (name) => name === channel;
     this.#filter = events?.length > 0 ? new Set(events) : null;
     this.#limits = {events: maxQueuedEvents, bytes: maxQueuedBytes};
+    this.wantsState = Boolean(state);
+    if (state && this.pattern) {
+      throw new TypeError(`"${channel}": a pattern has no state; only a channel by its name has`);
+    }
     this.position = null;
     if (recover) {
       if (this.pattern) throw new TypeError(`"${channel}": patterns cannot be recovered`);
       this.position = this.#received = {epoch: recover.epoch, offset: recover.offset};
       this.#last = recover.offset;
     }
-    this.#emitter = new Emitter(['subscribing', 'subscribed', 'unsubscribed', 'event', 'gap'],
-        host.report);
+    this.#emitter = new Emitter(
+        ['subscribing', 'subscribed', 'unsubscribed', 'event', 'gap', 'state'], host.report);
     this.subscription = new Subscription(this);
   }
 
@@ -76,7 +80,7 @@ export class Feed {
 
   on(name, handler) {
     const off = this.#emitter.on(name, handler);
-    if (name === 'event') queueMicrotask(() => this.#pump());
+    if (name === 'event' || name === 'state') queueMicrotask(() => this.#pump());
     return off;
   }
 
@@ -86,18 +90,19 @@ export class Feed {
 
   // ------------------------------------------------------------------------------ subscribing
 
-  /** The entry of a subscribe message. */
+  /** What a subscribe message says of the channel. */
   entry() {
     this.phase = 'asked';
     return {
       channel: this.channel,
       ...(this.#filter && {events: [...this.#filter]}),
       ...(this.#received && {recover: this.#received}),
+      ...(this.wantsState && {state: true}),
     };
   }
 
-  /** Takes the server's confirmation. */
-  confirm({epoch, offset, recovered = false, reason}) {
+  /** Takes the server's confirmation; `size` is the length of its text if it has a state. */
+  confirm({epoch, offset, recovered = false, reason, state, state_reason: stateReason}, size) {
     const wasRecovering = this.#received !== null || (this.pattern && this.wasLive);
     this.phase = 'live';
     this.refusals = 0;
@@ -111,15 +116,20 @@ export class Feed {
       const before = this.#received;
       this.#received = {epoch, offset};
       this.#last = this.#head = offset;
-      if (before === null) {
-        this.position = this.#received;
-      } else {
+      if (before !== null) {
         loss = {reason, from: before.epoch === epoch ? before.offset + 1 : 1, to: offset};
+      } else if (state === undefined) {
+        this.position = this.#received;
       }
     }
     this.#emitter.emit('subscribed', {channel: this.channel, epoch: epoch ?? null,
       offset: offset ?? null, wasRecovering, recovered, reason: loss?.reason ?? null});
+    // A state that still waits, and that nothing came after, is replaced.
+    if (state !== undefined && this.#tail?.kind === 'state') this.#queued -= this.#queue.pop().size;
     if (loss) this.#gap(loss, this.#received);
+    if (state === undefined) return;
+    this.#add('state', {type: 'state', channel: this.channel, state, epoch: epoch ?? null,
+      offset: offset ?? null, reason: stateReason ?? null}, this.#received, size);
   }
 
   /** Events are missing or the connection is lost: it must be subscribed again. */
@@ -254,7 +264,7 @@ export class Feed {
     const missing = to > 0 && from <= to;
     const gap = {channel, reason, from: missing ? from : null, to: missing ? to : null,
       epoch: epoch ?? position?.epoch ?? null};
-    const last = this.#queue[this.#queue.length - 1];
+    const last = this.#tail;
     if (last?.kind === 'gap' && last.value.channel === channel) {
       // Nothing came between them: one loss.
       if (last.value.epoch === gap.epoch) gap.from = last.value.from ?? gap.from;
@@ -271,9 +281,14 @@ export class Feed {
     this.#pump();
   }
 
+  get #tail() {
+    return this.#queue[this.#queue.length - 1];
+  }
+
   /** Hands over what waits, one item after the other. */
   #pump() {
-    while (!this.#busy && this.#queue.length > 0 && this.listeners('event') > 0) {
+    while (!this.#busy && this.#queue.length > 0 && (this.listeners('event') > 0 ||
+        (this.#queue[0].kind === 'state' && this.listeners('state') > 0))) {
       const item = this.#queue.shift();
       this.#queued -= item.size;
       this.#busy = true;

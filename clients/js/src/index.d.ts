@@ -68,11 +68,16 @@ export interface ClientOptions {
   WebSocket?: new (url: string) => WebSocketLike;
 }
 
-export interface SubscribeOptions<Name extends EventName = EventName> {
+export interface SubscribeOptions<
+  Name extends EventName = EventName,
+  WithState extends boolean = boolean,
+> {
   /** Only these events.  Default: all. */
   events?: readonly Name[];
   /** Begin behind this position, with the events that were missed. */
   recover?: Position;
+  /** Begin with the state of what the channel is about: the event `state`.  Not for patterns. */
+  state?: WithState;
   /** Unsubscribes when it aborts. */
   signal?: AbortSignal;
   /** As in ClientOptions, for this subscription. */
@@ -180,27 +185,47 @@ export interface Gap {
   epoch: string | null;
 }
 
+/** What the channel is about, after all events up to `offset`.  Exactly the later events follow. */
+export interface ChannelState {
+  /** Tells it from an event. */
+  type: 'state';
+  channel: string;
+  /** What the channel's status request answers; null: the server has no state to give. */
+  state: JsonObject | null;
+  epoch: string | null;
+  offset: number | null;
+  /** Why there is no state: too_large, events_missed or unavailable.  Else null. */
+  reason: string | null;
+}
+
 export interface SubscriptionEvents<Name extends EventName = EventName> {
   subscribing: Subscribing;
   subscribed: Subscribed;
   unsubscribed: Unsubscribed;
   event: FanwireEvent<Name>;
   gap: Gap;
+  state: ChannelState;
 }
 
+/** What a loop over a subscription gets; the `type` is 'event' or 'state'. */
+export type SubscriptionItem<Name extends EventName, WithState extends boolean> =
+  | FanwireEvent<Name>
+  | (WithState extends true ? ChannelState : never);
+
 /** A channel, or the channels of a pattern.  Made by Client.subscribe(). */
-export class Subscription<Name extends EventName = EventName>
-  implements AsyncIterable<FanwireEvent<Name>>
-{
+export class Subscription<
+  Name extends EventName = EventName,
+  WithState extends boolean = false,
+> implements AsyncIterable<SubscriptionItem<Name, WithState>> {
   private constructor();
   readonly channel: string;
   readonly state: 'subscribing' | 'subscribed' | 'unsubscribed';
-  /** Of the last event whose handlers have finished; null for patterns, and at first. */
+  /** Of the last item whose handlers have finished; null for patterns, and at first. */
   readonly position: Position | null;
 
   /**
-   * Adds a handler; returns the function that removes it.  Handlers of `event` and `gap` are called
-   * one after the other: if one returns a promise, everything behind it waits.
+   * Adds a handler; returns the function that removes it.  Handlers of `event`, `gap` and `state`
+   * are called one after the other: if one returns a promise, everything behind it waits.
    */
   on<Kind extends keyof SubscriptionEvents>(
     kind: Kind,
@@ -209,8 +234,8 @@ export class Subscription<Name extends EventName = EventName>
   /** Resolves when subscribed; rejects if the subscription ends before. */
   ready(): Promise<this>;
   unsubscribe(): void;
-  /** Each event in turn.  Leaving the loop unsubscribes unless there are other handlers. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<FanwireEvent<Name>>;
+  /** Each event and state.  Leaving the loop unsubscribes unless there are other handlers. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<SubscriptionItem<Name, WithState>>;
 }
 
 /** One WebSocket to one service's port, for all its subscriptions and requests. */
@@ -231,11 +256,11 @@ export class Client {
   /** Resolves when connected; rejects when disconnected. */
   ready(): Promise<void>;
   /** `channel` may be a pattern.  Throws if there is a subscription to it already. */
-  subscribe<Name extends EventName = EventName>(
+  subscribe<Name extends EventName = EventName, WithState extends boolean = false>(
     channel: string,
-    options?: SubscribeOptions<Name>,
-  ): Subscription<Name>;
-  getSubscription(channel: string): Subscription | undefined;
+    options?: SubscribeOptions<Name, WithState>,
+  ): Subscription<Name, WithState>;
+  getSubscription(channel: string): Subscription<EventName, boolean> | undefined;
   /** Asks the service; resolves to the answer's data, rejects with FanwireError. */
   request<Answer = JsonObject>(
     name: string,

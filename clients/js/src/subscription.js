@@ -49,13 +49,13 @@ export class Subscription {
   }
 
   /**
-   * Each event in turn.  An event's handler is the loop's body: it has finished when the loop asks
-   * for the next event, or ends.
+   * Each event and state in turn.  Their handler is the loop's body: it has finished when the loop
+   * asks for the next one, or ends.
    */
   [Symbol.asyncIterator]() {
     const feed = this.#feed;
-    const waiting = [];  // calls of next() without an event
-    let offered = null;  // an event without a call of next()
+    const waiting = [];  // calls of next() without an item
+    let offered = null;  // an item without a call of next()
     let finish = () => {};
     let failed = false;
     const end = ({resolve, reject}) => {
@@ -63,7 +63,7 @@ export class Subscription {
       failed = true;
       reject(feed.error);
     };
-    const off = this.on('event', (value) => {
+    const offer = (value) => {
       if (waiting.length > 0) {
         waiting.shift().resolve({value, done: false});
         if (waiting.length > 0) return undefined;  // the next one is asked for already
@@ -71,15 +71,15 @@ export class Subscription {
         offered = {value, done: false};
       }
       return new Promise((resolve) => finish = resolve);
-    });
-    const offEnd = this.on('unsubscribed', () => {
-      offered = null;
-      for (const call of waiting.splice(0)) end(call);
-      leave();
-    });
+    };
+    const offs = [this.on('event', offer), this.on('state', offer),
+      this.on('unsubscribed', () => {
+        offered = null;
+        for (const call of waiting.splice(0)) end(call);
+        leave();
+      })];
     const leave = () => {
-      off();
-      offEnd();
+      for (const off of offs) off();
       finish();
     };
     return {

@@ -20,6 +20,7 @@ const matches = (name, channel) => new RegExp(`^${name.split(':').map(
  *   answers         requests are answered; else they wait in `held` for answer()
  *   refuses         a map of channel to error code
  *   limits          of the welcome
+ *   states          a map of channel to its state, or to {reason} for none; else it is {n: offset}
  */
 export class FakeServer {
   reachable = true;
@@ -29,6 +30,7 @@ export class FakeServer {
   token = () => true;
   answers = true;
   refuses = new Map();
+  states = new Map();
   limits = {max_message_bytes: 1 << 20, max_channels: 1000};
   sockets = [];  // every one that was ever made
   channels = new Map();  // by name: {epoch, offset, history}
@@ -87,7 +89,7 @@ export class FakeServer {
     return {...result, events: events.slice(0, limit), ...(events.length > limit && {more: true})};
   }
 
-  subscribe(socket, {channel: name, events, recover}) {
+  subscribe(socket, {channel: name, events, recover, state}) {
     if (this.refuses.has(name)) {
       const code = this.refuses.get(name);
       return {channel: name, error_code: code, error_message: `no ${name}`};
@@ -96,14 +98,20 @@ export class FakeServer {
     if (name.includes('*')) return {status: 'subscribed', channel: name};
     const {epoch, offset, history} = this.channel(name);
     const result = {status: 'subscribed', channel: name, epoch, offset};
-    if (!recover) return result;
+    const withState = (more) => ({...result, ...more, ...(state && this.#stateOf(name, offset))});
+    if (!recover) return withState({});
     const kept = history.length > 0 ? history[0].offset : offset + 1;
     const reason = recover.epoch !== epoch ? 'epoch_changed' :
         recover.offset + 1 < kept ? 'history_expired' : null;
-    if (reason) return {...result, recovered: false, reason};
+    if (reason) return withState({recovered: false, recovered_count: 0, reason});
     socket.recovered.push(...history.filter((one) => one.offset > recover.offset &&
         (!events?.length || events.includes(one.event))));
     return {...result, recovered: true, recovered_count: offset - recover.offset};
+  }
+
+  #stateOf(name, offset) {
+    const {reason, ...state} = this.states.get(name) ?? {n: offset};
+    return reason ? {state: null, state_reason: reason} : {state, state_offset: offset};
   }
 }
 
@@ -207,6 +215,19 @@ class FakeSocket {
       error_message: message});
   }
 
+  subscribe(request) {
+    const {data} = request;
+    const results = (data.channels ?? [data]).map((one) => this.#server.subscribe(this, one));
+    if (data.channels) {
+      // The real server refuses such an entry.
+      if (data.channels.some(({state}) => state)) throw new Error('state among channels');
+      return this.respond(request, {results});
+    }
+    const [{error_code: code, error_message: message}] = results;
+    if (code) return this.refuse(request, code, message);
+    this.respond(request, results[0]);
+  }
+
   answer(request) {
     const {type, event, data} = request;
     if (!this.welcomed && this.#server.demandsToken && event !== 'auth') {
@@ -225,8 +246,7 @@ class FakeSocket {
         if (!this.welcomed) this.welcome(true);
         return;
       case 'subscribe':
-        return this.respond(request,
-            {results: data.channels.map((one) => this.#server.subscribe(this, one))});
+        return this.subscribe(request);
       case 'unsubscribe':
         for (const name of data.channels) this.subscriptions.delete(name);
         return this.respond(request, {results: data.channels.map(

@@ -1,7 +1,7 @@
 // Compiled, never run: what the types allow and what they do not.
 import {
-  Client, FanwireError, Subscription, type EventData, type EventName, type FanwireEvent, type Gap,
-  type History, type Position, type Services, type mahavishnu,
+  Client, FanwireError, Subscription, type ChannelState, type EventData, type EventName,
+  type FanwireEvent, type Gap, type History, type Position, type Services, type mahavishnu,
 } from 'fanwire-client';
 import WebSocket from 'ws';
 
@@ -55,6 +55,27 @@ async function subscriptions() {
     event.offset?.toFixed();
     event.room.toUpperCase();
   }
+  const stateful = client.subscribe('workflow:wf_1', {state: true, events: ['workflow.failed']});
+  same<typeof stateful, Subscription<'workflow.failed', true>>(true);
+  stateful.on('state', ({state, offset, epoch, reason}) => [state?.status, offset, epoch, reason]);
+  stateful.on('event', ({data}) => data.error.toUpperCase());
+  for await (const item of stateful) {
+    same<typeof item, FanwireEvent<'workflow.failed'> | ChannelState>(true);
+    // @ts-expect-error a state has no data
+    item.data;
+    if (item.type === 'state') {
+      same<typeof item, ChannelState>(true);
+    } else {
+      item.data.error.toUpperCase();
+    }
+  }
+  for await (const item of client.subscribe('a', {state: false})) {
+    same<typeof item, FanwireEvent>(true);
+  }
+  const perhaps = client.subscribe('a', {state: Math.random() < 0.5});
+  for await (const item of perhaps) same<typeof item, FanwireEvent | ChannelState>(true);
+  // @ts-expect-error it is true or false
+  client.subscribe('a', {state: 'yes'});
   // @ts-expect-error a name that no event has
   client.subscribe('a', {events: ['workflow.begun']});
   // @ts-expect-error a position has both
