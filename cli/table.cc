@@ -58,7 +58,7 @@ std::string WholeCell(const Cell& cell) {
 }
 
 std::string FitCell(const Cell& cell, Cut cut, int width) {
-  const std::string whole = WholeCell(cell);
+  std::string whole = WholeCell(cell);
   if (cut == Cut::kNever || DisplayWidth(whole) <= width) return whole;
   if (!cell.values.empty()) return FitValues(cell, width);
   return cut == Cut::kMiddle ? CutMiddle(whole, width) : CutToWidth(whole, width);

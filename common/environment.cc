@@ -126,7 +126,7 @@ std::vector<std::string> EnvironmentVariables() {
 absl::Status ExpandVariables(const EnvironmentLookup& environment, std::string* text,
                              size_t max_bytes) {
   std::string out;
-  const absl::Status status = Expander(environment, max_bytes, &out).Expand(*text, 0);
+  absl::Status status = Expander(environment, max_bytes, &out).Expand(*text, 0);
   if (status.ok()) *text = std::move(out);
   return status;
 }

@@ -139,7 +139,7 @@ class SocketListener final : public ConnectionListener {
 
   absl::StatusOr<uint16_t> ListenTcp(const Address& address) override {
     const size_t before = tcp_.size();
-    const absl::StatusOr<uint16_t> port = ListenOnEach(address);
+    absl::StatusOr<uint16_t> port = ListenOnEach(address);
     if (port.ok()) return port;
     for (size_t i = before; i < tcp_.size(); ++i) close(tcp_[i]);
     tcp_.resize(before);
@@ -156,7 +156,7 @@ class SocketListener final : public ConnectionListener {
     if (fd < 0) return ErrnoStatus(path);
     if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
         chmod(path.c_str(), 0660) != 0 || listen(fd, kBacklog) != 0) {
-      const absl::Status status = ErrnoStatus(path);
+      absl::Status status = ErrnoStatus(path);
       close(fd);
       return status;
     }

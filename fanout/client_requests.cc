@@ -21,7 +21,7 @@ absl::Status ClientRequests::CheckRoom(size_t bytes) const {
 
 void ClientRequests::Add(uint64_t ask, Request request) {
   bytes_ += request.bytes;
-  requests_.emplace(ask, std::move(request));
+  requests_[ask] = std::move(request);
 }
 
 std::optional<ClientRequests::Request> ClientRequests::Take(uint64_t ask) {

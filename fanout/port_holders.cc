@@ -33,7 +33,7 @@ constexpr Bytes kMappedPrefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 bool IsV4(const Bytes& address) {
   return std::equal(address.begin(), address.begin() + 12, kMappedPrefix.begin());
 }
-bool IsAnyV6(const Bytes& address) { return address == Bytes(); }
+bool IsAnyV6(const Bytes& address) { return address == Bytes{}; }
 bool IsAny(const Bytes& address) { return IsAnyV6(address) || address == kMappedPrefix; }
 
 bool ParseHost(absl::string_view host, Bytes* address) {

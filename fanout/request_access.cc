@@ -86,7 +86,7 @@ absl::Status RequestAccess::Check(const TokenVerifier& verifier, const Identity&
     return CheckChannelAccess(verifier, identity, absl::StrCat(rule.kind, ":", entity));
   }
   for (const std::string& channel : rule.feeds) {
-    const absl::Status status = CheckChannelAccess(verifier, identity, channel);
+    absl::Status status = CheckChannelAccess(verifier, identity, channel);
     if (!status.ok()) return status;
   }
   if (!rule.feeds.empty() || verifier.HasOneOf(identity, rule.any_of)) return absl::OkStatus();

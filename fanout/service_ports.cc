@@ -77,7 +77,7 @@ class ServicePorts::Port final : public ConnectionHost {
   absl::Status Open(const ListenerOptions& listener, const ConnectionOptions& connections) {
     listener_options_ = listener;
     if (groups_.empty() || !Same(connections, groups_.back()->options())) AddGroup(connections);
-    const absl::Status status = Listen();
+    absl::Status status = Listen();
     error_ = std::string(status.message());
     if (status.ok()) return status;
     return absl::Status(status.code(),

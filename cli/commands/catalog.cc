@@ -120,14 +120,16 @@ absl::StatusOr<std::vector<ServiceCatalog>> ChosenCatalogs(const CatalogChoice& 
   } else if (choice.running) {
     const absl::Status status = run.WithAdmin([&](AdminClient& admin) {
       auto read = admin.GetCatalog(choice.service);
-      if (read.ok()) catalogs = *std::move(read);
-      return read.status();
+      if (!read.ok()) return read.status();
+      catalogs = *std::move(read);
+      return absl::OkStatus();
     });
     if (!status.ok()) return status;
   } else {
     catalogs = BuiltInCatalogs();
   }
   std::vector<std::string> names;
+  names.reserve(catalogs.size());
   for (const ServiceCatalog& catalog : catalogs) names.push_back(catalog.service);
   if (!choice.service.empty()) {
     std::erase_if(catalogs,

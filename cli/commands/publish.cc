@@ -92,9 +92,9 @@ absl::Status RunPublish(const PublishOptions& options, int stdin_fd, PublishClie
   absl::StatusOr<std::string> data = ReadArgument(options.data, stdin_fd);
   if (!data.ok()) return data.status();
   const bool is_file = absl::StartsWith(options.data, "@");
-  const absl::Status utf8 = CheckUtf8(*data, is_file               ? options.data.substr(1)
-                                             : options.data == "-" ? "standard input"
-                                                                   : "JSON");
+  absl::Status utf8 = CheckUtf8(*data, is_file               ? options.data.substr(1)
+                                       : options.data == "-" ? "standard input"
+                                                             : "JSON");
   if (!utf8.ok()) return utf8;
   Event event = options.event;
   event.json = *std::move(data);

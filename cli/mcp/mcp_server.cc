@@ -161,7 +161,7 @@ void McpServer::OnLine(absl::string_view line) {
   const RpcLine read = ReadRpcLine(line);
   if (!read.batch) {
     for (const RpcMessage& message : read.messages) {
-      OnMessage(message, /*in_batch=*/false, [this](std::string answer) {
+      OnMessage(message, /*in_batch=*/false, [this](const std::string& answer) {
         if (!answer.empty()) Write(answer);
       });
     }
@@ -197,7 +197,7 @@ void McpServer::OnLine(absl::string_view line) {
   }
 }
 
-void McpServer::OnMessage(const RpcMessage& message, bool in_batch, Answer answer) {
+void McpServer::OnMessage(const RpcMessage& message, bool in_batch, const Answer& answer) {
   switch (message.kind) {
     case RpcMessage::Kind::kFault:
       return answer(RpcFailure(message.id, message.fault));
@@ -318,7 +318,7 @@ std::shared_ptr<McpServer::Pending> McpServer::Begin(const Request& request, con
   std::string token(FindJsonMember(FindJsonMember(request.params, "_meta"), "progressToken"));
   if (!token.empty() && (token[0] == '{' || token[0] == '[' || token == "null")) token.clear();
   const std::string key = RpcIdKey(request.id);
-  const std::shared_ptr<Pending> pending(
+  std::shared_ptr<Pending> pending(
       new Pending{.key = key,
                   .id = request.id,
                   .call = McpCall({.max_result_bytes = settings_.max_result_bytes,
@@ -407,7 +407,8 @@ absl::StatusOr<std::string> McpServer::Checked(std::string object) const {
       "allows more"));
 }
 
-void McpServer::Start(const Request& request, const Answer& answer, Work work, ToLine to_line) {
+void McpServer::Start(const Request& request, const Answer& answer, Work work,
+                      const ToLine& to_line) {
   const std::shared_ptr<Pending> pending = Begin(request, answer);
   if (pending == nullptr) return;
   const bool runs = threads_.Run([this, pending, work = std::move(work), to_line] {

@@ -67,7 +67,7 @@ class McpServer {
   using Answer = std::function<void(std::string line)>;
 
   // Takes one message and returns whether `answer` was or will be called.
-  void OnMessage(const RpcMessage& message, bool in_batch, Answer answer);
+  void OnMessage(const RpcMessage& message, bool in_batch, const Answer& answer);
   void OnNotification(const RpcMessage& message);
   void OnRequest(const Request& request, const Answer& answer);
 
@@ -82,7 +82,7 @@ class McpServer {
   // Makes the request's answer of that object or of why there is none.
   using ToLine = std::function<std::string(absl::StatusOr<std::string>)>;
   // Runs `work` on a thread of its own.
-  void Start(const Request& request, const Answer& answer, Work work, ToLine to_line);
+  void Start(const Request& request, const Answer& answer, Work work, const ToLine& to_line);
   absl::StatusOr<std::string> RunWork(const Work& work, McpCall& call);
   // `object`, or RESOURCE_EXHAUSTED if it is larger than a result may be.
   absl::StatusOr<std::string> Checked(std::string object) const;

@@ -14,7 +14,7 @@ namespace {
 
 // The estimate must not be too small: right after the set has grown it has room for twice the
 // channels that it holds.
-static_assert(sizeof(ChannelState) + 2 * sizeof(ChannelTable::Entry) + 3 * 16 <=
+static_assert(sizeof(ChannelState) + 2 * sizeof(ChannelTable::Entry) + size_t{3} * 16 <=
               kChannelStateBytes);
 
 std::vector<std::string> MirrorPrefixes(const ServiceSpec& spec) {

@@ -396,6 +396,7 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
                     deadline = received + wait](const absl::Status& status) {
               WakeList wakes;
               std::vector<size_t> shards;
+              shards.reserve(copies.size());
               for (const Copy& copy : copies) shards.push_back(copy.shard);
               {
                 ShardLocks late_locks(&directory_->table(), &shards);

@@ -361,12 +361,12 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
       return absl::UnavailableError(
           "the worker ended its interest in the channel meanwhile; subscribe again");
     }
-    link->Defer(*std::move(request));  // the worker is still reporting its interest
+    link->Defer(std::move(*request));  // the worker is still reporting its interest
     return absl::OkStatus();
   }
   if (wanting->dirty) {
     // The answer has a place among the live publications, and these are not queued yet.
-    DeferUntilRepaired(link, *std::move(request), turn);
+    DeferUntilRepaired(link, std::move(*request), turn);
     return absl::OkStatus();
   }
   std::optional<SubscribeAnswer> answer = MakeAnswer(link, *request, channel.get(), wanting);

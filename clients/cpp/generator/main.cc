@@ -40,7 +40,7 @@ std::string Comment(const std::string& text, const std::string& indent) {
     const size_t end = text.find('\n', begin);
     const std::string line = text.substr(begin, end - begin);
     // Each line begins with the space behind the slashes.
-    comment += indent + "//" + line + "\n";
+    comment.append(indent).append("//").append(line).append("\n");
     if (end == std::string::npos) break;
     begin = end + 1;
   }
@@ -173,9 +173,9 @@ class ServiceWriter {
       return to + ".AddJsonList(" + key + ", " + value + ", \"" + EmptyJson(field) + "\");\n";
     }
     if (IsList(field) && IsMessage(field)) {
-      return "{\n    std::vector<JsonObject> list;\n    for (const auto& item : " + value +
-             ") list.push_back(" + scope_ + "::ToJson(item));\n    " + to + ".Add(" + key +
-             ", list);\n  }\n";
+      return "{\n    std::vector<JsonObject> list;\n    list.reserve(" + value +
+             ".size());\n    for (const auto& item : " + value + ") list.push_back(" + scope_ +
+             "::ToJson(item));\n    " + to + ".Add(" + key + ", list);\n  }\n";
     }
     if (IsAnyJson(field)) {
       return to + ".AddJson(" + key + ", " + value + ", \"" + EmptyJson(field) + "\");\n";

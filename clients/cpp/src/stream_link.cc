@@ -23,6 +23,7 @@ using std::chrono::milliseconds;
 // What completion queue events are about.
 enum class Tag : intptr_t { kStarted = 1, kRead, kWritten, kWritesDone, kFinished, kWoken };
 
+// NOLINTNEXTLINE(performance-no-int-to-ptr): gRPC hands the tag back and never follows it
 void* ToTag(Tag tag) { return reinterpret_cast<void*>(static_cast<intptr_t>(tag)); }
 
 Status FromGrpc(const grpc::Status& status) {
