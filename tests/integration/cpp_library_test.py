@@ -1,4 +1,5 @@
-"""A project of its own is built against the installed C++ library, in C++17 too, and runs."""
+"""A project of its own is built against the installed C++ library, in C++17 too, and runs; so is
+the code of docs/publishing-cpp.md."""
 import asyncio
 import os
 import pathlib
@@ -10,6 +11,7 @@ import tempfile
 import harness.server
 from harness import Case, main, service, shipped_config
 from harness.config import ROOT
+from harness.documents import blocks
 
 BUILD = harness.server.BIN.parent
 VERSION = re.search(r"VERSION (\d+\.\d+)\.\d+", (ROOT / "CMakeLists.txt").read_text()).group(1)
@@ -158,6 +160,38 @@ class CppLibrary(Case):
         (source / "billing.proto").write_text(BILLING_PROTO.replace('service: "billing"', ""))
         with self.assertRaisesRegex(AssertionError, "InvoiceSent.*has no service"):
             run("cmake", "--build", self.folder / "build-own")
+
+    async def test_the_code_of_the_document(self):
+        """Each block in a function of its own; the events of docs/events.md."""
+        document = blocks("docs/publishing-cpp.md")
+        codes = [block.code for block in document if block.language == "cpp"]
+        includes = {line for code in codes for line in code.splitlines() if line.startswith("#")}
+        text = "".join(f"{line}\n" for line in sorted(includes)) + "#include <chrono>\n"
+        text += '#include "fanwire/catalog/billing.h"\n'
+        for number, code in enumerate(codes):
+            body = "\n".join(line for line in code.splitlines() if not line.startswith("#"))
+            if "Publisher publisher;" not in code:
+                body = f"fanwire::client::Publisher publisher;\n{body}"
+            text += (f"void Block{number}() {{\n{body}\n"
+                     "publisher.Flush(std::chrono::seconds(60));\n}\n")
+        calls = "".join(f"Block{number}();" for number in range(len(codes)))
+        source = self.folder / "document"
+        source.mkdir()
+        (source / "main.cc").write_text(f"{text}int main() {{ {calls} }}\n")
+        [proto] = [block.code for block in blocks("docs/events.md") if block.language == "proto"]
+        (source / "billing.proto").write_text(proto)
+        link, make = [block.code for block in document if block.language == "cmake"]
+        (source / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.16)\nproject(document CXX)\n"
+            f"set(CMAKE_CXX_STANDARD 20)\n{make}{link}")
+        program = self.build(source, "my_service")
+        client = await self.connect()
+        await client.subscribe("workflow:wf_1")
+        process = await asyncio.create_subprocess_exec(
+            program, env={**os.environ, "FANWIRE_SERVER": self.server.address})
+        self.assertEqual(await process.wait(), 0)
+        self.assertEqual([event["event"] for event in await client.events(3)],
+                         ["workflow.started", "workflow.started", "workflow.completed"])
 
     def test_headers_are_light_and_cxx17(self):
         source = self.folder / "cxx17"

@@ -1,4 +1,5 @@
-"""deploy/run.sh as a newcomer uses it: start it, run the commands that it prints, press Ctrl-C.
+"""deploy/run.sh as a newcomer uses it after reading README.md: start it, run the commands that it
+prints, press Ctrl-C.
 
 The script has nothing to build, because this test runs in a release tree that is built.  It uses
 the shipped ports, so the test runs in its own network namespace if the kernel allows that.
