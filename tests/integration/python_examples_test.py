@@ -1,4 +1,4 @@
-"""The examples of docs/examples in Python do what they say."""
+"""The examples of docs/examples in Python do what they say; see also subscribe_examples_test."""
 import asyncio
 import os
 import signal
@@ -29,8 +29,13 @@ class Examples(Case):
             None, lambda: process.communicate(timeout=PATIENCE))
 
     async def test_each_is_a_screenful(self):
-        for path in EXAMPLES.glob("*/*.py"):
+        for path in EXAMPLES.glob("*/*.*"):
             self.assertLessEqual(len(path.read_text().splitlines()), 55, path)
+
+    async def test_the_table_has_each(self):
+        text = (EXAMPLES / "README.md").read_text()
+        for path in EXAMPLES.glob("*/*"):
+            self.assertIn(f"`{path.relative_to(EXAMPLES)}`", text)
 
     async def test_the_service_that_moved(self):
         client = await self.connect()

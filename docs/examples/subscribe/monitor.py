@@ -2,16 +2,16 @@
 """Watches the workflows of mahavishnu, and shows each one's state as it changes.
 
     export PYTHONPATH=clients/python/src        # or install the package: docs/clients.md
-    docs/examples/subscribe/monitor.py [URL]
+    docs/examples/subscribe/monitor.py
 
 Lost connections, killed workers and a sleeping laptop change nothing: what was missed is recovered.
 If events are lost for good, the monitor asks the server for the state of what it knows.
 """
+import argparse
 import asyncio
 import logging
-import sys
 
-from fanwire.subscriber import Client, Gap, RequestFailed
+from fanwire.subscriber import Client, Gap, SubscriberError
 
 STATES = {"workflow.started": "running", "workflow.stage_completed": "running",
           "workflow.completed": "completed", "workflow.failed": "failed"}
@@ -28,7 +28,7 @@ async def ask_again(client, reason):
         try:
             answer = await client.request("get_workflow_status", {"workflow_id": workflow})
             show(workflow, answer["status"], f"events are missing: {reason}")
-        except RequestFailed as error:
+        except SubscriberError as error:
             show(workflow, "unknown", str(error))
 
 
@@ -42,8 +42,10 @@ async def main(url):
                      item.data.get("stage_name") or item.data.get("error") or "")
 
 
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("url", nargs="?", default="ws://127.0.0.1:8690", help="default: %(default)s")
 logging.basicConfig(level=logging.ERROR)
 try:
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:8690"))
+    asyncio.run(main(parser.parse_args().url))
 except KeyboardInterrupt:
     pass
