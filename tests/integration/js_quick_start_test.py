@@ -4,12 +4,19 @@ import os
 import pathlib
 import tempfile
 
-from harness import main
+from harness import main, service, small_config
 from harness.js_clients import NODE, DocumentCase, block, line
 from harness.server import PATIENCE
 
 
 class QuickStart(DocumentCase):
+    @classmethod
+    def config(cls):
+        return small_config(service(status_requests=[{
+            "request": "get_workflow_status", "argument": "workflow_id", "kind": "workflow",
+            "events": [{"event": "workflow.started", "key": "$workflow_id",
+                        "set": {"status": "running"}}]}]))
+
     async def run_node(self, program, meanwhile=None):
         """Runs a program, and meanwhile() beside it; returns the lines that it prints."""
         with tempfile.TemporaryDirectory(dir=NODE) as folder:
@@ -46,6 +53,20 @@ class QuickStart(DocumentCase):
             f"const client = {client};\n" + block(self.server, "js", "AbortController") +
             "console.log(pools.state);\nclient.disconnect();\n")
         self.assertEqual(shown, ["unsubscribed"])
+
+        await self.publish_numbers(1, 1)
+
+        async def complete():
+            await self.subscribed()
+            await asyncio.to_thread(self.publisher.publish, self.channel, "workflow.completed",
+                                    {"workflow_id": "wf_1"})
+        shown = await self.run_node(
+            "import {Client} from 'fanwire-client';\nimport WebSocket from 'ws';\n"
+            f"const client = {client};\n" + block(self.server, "js", "state: true") +
+            "shown.on('event', () => client.disconnect());\n", complete)
+        number = int(shown[0].split()[0])
+        self.assertEqual(shown, [f"{number} the workflow is running",
+                                 f"{number + 1} workflow.completed"])
 
         async def publish():
             await self.subscribed("global")

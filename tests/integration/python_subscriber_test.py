@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 
 from fanwire.subscriber import (
     Disconnected,
@@ -47,6 +48,24 @@ class Subscribing(SubscriberCase):
         self.assertEqual(await in_thread(process.stdout.readline),
                          "workflow:wf_1 workflow.started {'workflow_id': 'wf_1'}\n")
         process.send_signal(signal.SIGINT)
+
+    async def test_the_state_of_the_documentation(self):
+        text = (ROOT / "docs/clients.md").read_text()
+        code, = [each for each in re.findall(r"```python\n(.*?)```", text, re.S)
+                 if "state=True" in each]
+        code = code.replace("workflow:wf_1", "workflow:wf_2")
+        printed = []
+        names = {"client": await self.make(), "print": lambda *items: printed.append(items)}
+        exec("async def show():\n" + textwrap.indent(code, "    "), names)
+        await in_thread(self.publish, "workflow:wf_2", "workflow.started", {"workflow_id": "wf_2"})
+        showing = asyncio.create_task(names["show"]())
+        self.addCleanup(showing.cancel)
+        await eventually(lambda: printed, "the state")
+        await in_thread(self.publish, "workflow:wf_2", "workflow.paused", {"n": 1})
+        await eventually(lambda: len(printed) == 2, "the event")
+        (text, state), event = printed
+        self.assertEqual((text, state["status"]), ("the workflow is", "running"))
+        self.assertEqual(event, ("workflow.paused", {"n": 1}))
 
     async def test_names_patterns_and_filters(self):
         client = await self.make()

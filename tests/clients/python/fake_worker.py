@@ -13,7 +13,7 @@ import unittest
 from unittest import mock
 
 from fanwire import websocket
-from fanwire.publication import Gap
+from fanwire.publication import ChannelState, Gap
 
 URL = "ws://127.0.0.1:1"  # nobody connects there
 
@@ -79,8 +79,12 @@ async def settle():
 
 
 def numbers(items):
-    """The numbers of publications; a gap is its reason."""
-    return [item.reason if isinstance(item, Gap) else item.data["n"] for item in items]
+    """The numbers of publications; a gap is its reason, and a state "state" with its number."""
+    def brief(item):
+        if isinstance(item, Gap):
+            return item.reason
+        return f"state {item.state['n']}" if isinstance(item, ChannelState) else item.data["n"]
+    return [brief(item) for item in items]
 
 
 async def take(subscription, count):
@@ -166,6 +170,8 @@ class FakeWorker:
         self.refuse = {}                       # channel -> (code, message)
         self.fail_request = {}                 # name -> (code, message)
         self.answers = {"echo": lambda data: data}
+        self.states = {}                       # channel -> its state; {"reason": …}: it has none;
+                                               # without an entry it is {"n": offset}
         self.echo_mode = False                 # replies have no correlation_id
         # What happened:
         self.sockets = []
@@ -313,12 +319,13 @@ class FakeWorker:
 
     def _subscribe(self, socket, response, name, data):
         results, recovered = [], []
-        for entry in data["channels"]:
+        for entry in data.get("channels", [data]):
             if name == "unsubscribe":
                 socket.subscriptions.pop(entry, None)
                 results.append({"status": "unsubscribed", "channel": entry})
                 continue
             channel, recover = entry["channel"], entry.get("recover")
+            assert entry is data or "state" not in entry  # the real one refuses it
             if channel in self.refuse:
                 code, text = self.refuse[channel]
                 results.append({"channel": channel, "error_code": code, "error_message": text})
@@ -338,7 +345,18 @@ class FakeWorker:
                         recovered += [each for each in state.history
                                       if each["offset"] > recover["offset"]
                                       and self._wants(socket, channel, each["event"])]
+                if entry.get("state") and not result.get("recovered"):
+                    given = self.states.get(channel, {"n": state.offset})
+                    if "reason" in given:
+                        result.update(state=None, state_reason=given["reason"])
+                    else:
+                        result.update(state=given, state_offset=state.offset)
             results.append(result)
-        socket.push({**response, "data": {"status": f"{name}d", "results": results}})
+        if "channels" in data:
+            socket.push({**response, "data": {"status": f"{name}d", "results": results}})
+        elif "error_code" in results[0]:
+            socket.push({**response, "type": "error", "event": None, "data": {}, **results[0]})
+        else:
+            socket.push({**response, "data": results[0]})
         for envelope in recovered:
             socket.push(envelope)

@@ -44,6 +44,10 @@ class Clients:
         await self.command("ask " + json.dumps([client, method, *arguments]))
         return await self._answer()
 
+    async def subscribe(self, one, client=0):
+        """Adds a subscription() to a client."""
+        await self.command("subscribe " + json.dumps([client, one]))
+
     async def until_each(self, condition, what):
         """Waits until the condition holds of every client; returns the report."""
         deadline = time.monotonic() + PATIENCE * 2

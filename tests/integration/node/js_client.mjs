@@ -9,7 +9,8 @@
 //
 // Reads a command a line: "report" prints one line of JSON, what each client has seen; "release"
 // ends the wait of `hold`; "ask [CLIENT, METHOD, ARGUMENT…]" calls request() or history() and
-// prints the answer or the error; "end" disconnects all, and the process ends by itself.
+// prints the answer or the error; "subscribe [CLIENT, {…}]" adds a subscription; "end"
+// disconnects all, and the process ends by itself.
 import {createHmac} from 'node:crypto';
 import {createInterface} from 'node:readline';
 import {Client} from 'fanwire-client';
@@ -30,8 +31,13 @@ function mint({secret, lifetime, permissions = ['admin']}) {
 
 function follow(client, {channel, options, delay, loop, hold}) {
   const subscription = client.subscribe(channel, options);
-  const seen = {channel, numbers: [], gaps: [], subscribed: [], subscribing: [], ended: null};
+  const seen = {channel, numbers: [], gaps: [], states: [], subscribed: [], subscribing: [],
+    ended: null};
   const handle = async (event) => {
+    if (event.type === 'state') {
+      seen.states.push({...event, after: seen.numbers.length, gaps: seen.gaps.length});
+      return;
+    }
     if (hold) await released;
     if (delay) await sleep(delay);
     seen.numbers.push(event.data.n);
@@ -47,6 +53,7 @@ function follow(client, {channel, options, delay, loop, hold}) {
     })().catch((error) => seen.thrown = error.code);
   } else {
     subscription.on('event', handle);
+    subscription.on('state', handle);
   }
   return () => ({...seen, state: subscription.state, position: subscription.position});
 }
@@ -70,7 +77,7 @@ function start({url, options, token, subscriptions}) {
   client.on('disconnected', ({code, reason}) => seen.disconnected = [code, reason]);
   const report = () =>
       ({...seen, state: client.state, subscriptions: reports.map((one) => one())});
-  return {client, report};
+  return {client, report, add: (one) => reports.push(follow(client, one))};
 }
 
 const started = clients.map(start);
@@ -82,6 +89,10 @@ for await (const command of createInterface({input: process.stdin})) {
     const answer = await started[number].client[method](...more).catch(
         ({code, message}) => ({code, message}));
     console.log(JSON.stringify(answer));
+  }
+  if (command.startsWith('subscribe ')) {
+    const [number, one] = JSON.parse(command.slice(10));
+    started[number].add(one);
   }
   if (command === 'end') break;
 }

@@ -1,4 +1,4 @@
-"""What a subscription brings: publications, and the gaps between them."""
+"""What a subscription brings: publications, the gaps between them, and states."""
 import collections
 import typing
 
@@ -88,6 +88,35 @@ class Gap:
 
     def __repr__(self):
         return f"<Gap {self.channel} {self.first} to {self.last}: {self.reason}>"
+
+
+class ChannelState:
+    """What a channel is about, such as a workflow, after all events up to `position`.
+
+    Exactly the later events follow.
+
+    channel   where
+    state     what the channel's status request answers; None: the server has no state to give
+    reason    why it has none: "too_large", "events_missed" or "unavailable"; else ""
+    position  the Position that it contains
+    event, data   "channel.state" and the state, so that code which prints every item shows it, too
+    """
+
+    __slots__ = ("channel", "state", "reason", "position")
+    event = "channel.state"
+
+    def __init__(self, channel, state, reason="", position=None):
+        self.channel = channel
+        self.state = state
+        self.reason = reason
+        self.position = position
+
+    @property
+    def data(self):
+        return self.state
+
+    def __repr__(self):
+        return f"<ChannelState {self.channel} {self.reason or self.state!r}>"
 
 
 class History(collections.abc.Sequence):

@@ -104,13 +104,13 @@ class Session:
     def request(self, name, data, callback):
         """Sends a request; returns its id.
 
-        callback(reply, error) is called once: with the reply, or with ConnectionLost.  It is called
-        before the next message is looked at.  Raises TypeError or ValueError if the request cannot
-        be sent.
+        callback(reply, error, size) is called once: with the reply and its size, or with
+        ConnectionLost.  It is called before the next message is looked at.  Raises TypeError or
+        ValueError if the request cannot be sent.
         """
         request_id = next(self._ids)
         if self._lost is not None:
-            callback(None, ConnectionLost(f"{name}: {self._lost}"))
+            callback(None, ConnectionLost(f"{name}: {self._lost}"), 0)
             return request_id
         text = _text(request_id, name, data)
         size = len(text.encode())
@@ -126,17 +126,17 @@ class Session:
         """Nobody waits for the answer any more."""
         self._waiting.pop(request_id, None)
 
-    def on_reply(self, message):
+    def on_reply(self, message, size):
         """Takes a response or an error."""
         request_id = message.get("request_id")
         if request_id is None and message.get("error_code") == "RATE_LIMIT_EXCEEDED":
             # The server has not looked for the id in a long message.  Only subscribes are repeated.
-            request_id = next((each for each, (_, size, subscribes) in self._waiting.items()
-                               if subscribes and size > SMALL_MESSAGE_BYTES), None)
+            request_id = next((each for each, (_, sent, subscribes) in self._waiting.items()
+                               if subscribes and sent > SMALL_MESSAGE_BYTES), None)
         if request_id in self._waiting:
             callback = self._waiting[request_id][0]
             self.forget(request_id)
-            callback(message, None)
+            callback(message, None, size)
 
     async def close(self, why):
         """Ends the connection; requests without an answer fail with ConnectionLost."""
@@ -145,7 +145,7 @@ class Session:
         waiting, self._waiting = self._waiting, {}
         for callback, _, _ in waiting.values():
             callback(None, ConnectionLost(
-                f"{why}; the request may have been carried out all the same"))
+                f"{why}; the request may have been carried out all the same"), 0)
         self._sender.cancel()
         await asyncio.gather(self._sender, self._socket.close(), return_exceptions=True)
 

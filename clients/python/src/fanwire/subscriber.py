@@ -24,14 +24,21 @@ from fanwire.errors import (
     SubscriptionEnded,
     TokenRefused,
 )
-from fanwire.publication import Gap, History, Position, Publication, Subscribed
+from fanwire.publication import (
+    ChannelState,
+    Gap,
+    History,
+    Position,
+    Publication,
+    Subscribed,
+)
 from fanwire.session import Session, Signal
 from fanwire.subscription import Subscription
 from fanwire.subscription_table import SubscriptionTable
 
-__all__ = ["Client", "ConnectionLost", "Disconnected", "Gap", "History", "Position", "Publication",
-           "RequestFailed", "RequestTimeout", "Subscribed", "SubscriberError", "Subscription",
-           "SubscriptionEnded", "TokenRefused"]
+__all__ = ["ChannelState", "Client", "ConnectionLost", "Disconnected", "Gap", "History", "Position",
+           "Publication", "RequestFailed", "RequestTimeout", "Subscribed", "SubscriberError",
+           "Subscription", "SubscriptionEnded", "TokenRefused"]
 
 log = logging.getLogger("fanwire.subscriber")
 
@@ -123,8 +130,8 @@ class Client:
 
     # ------------------------------------------------------------------------- for applications
 
-    def subscribe(self, channel, handler=None, *, events=None, recover=True, on_gap=None,
-                  on_subscribed=None):
+    def subscribe(self, channel, handler=None, *, events=None, recover=True, state=False,
+                  on_gap=None, on_state=None, on_subscribed=None):
         """Returns the Subscription to a channel or pattern; the client connects if need be.
 
         handler        a function or coroutine function that is called with each item in turn; else
@@ -133,11 +140,16 @@ class Client:
         recover        True: what is missed while the connection is lost is asked for again.  A
                        Position: also what came after it, from the beginning on.  False: what is
                        missed is missed, and no gap is told
+        state          True: a ChannelState comes first, and then exactly the later events.  Not for
+                       patterns.  Another one comes, behind the Gap, if what was missed over a lost
+                       connection is lost for good; with recover=False after each lost connection
         on_gap         is called with each Gap, in its place between the publications, instead of
                        the handler or the iterator
+        on_state       is called with each ChannelState, likewise
         on_subscribed  is called with a Subscribed at each confirmation
 
-        Raises ValueError if this client has a subscription to the channel already.
+        Raises ValueError if this client has a subscription to the channel already, and for the
+        state of a pattern.
         """
         if self._ended is not None:
             raise self._ended
@@ -145,11 +157,13 @@ class Client:
             raise ValueError(f"{channel}: this client has a subscription to it already")
         if not isinstance(channel, str) or isinstance(events, str):
             raise TypeError("expected the name of a channel, and a list of names of events")
+        if on_state is not None and not state:
+            raise ValueError(f"{channel}: on_state needs state=True")
         for name in (channel, *(events or ())):
             name.encode()  # half of a surrogate pair is no text that can be sent
         self._start()
-        subscription = Subscription(self, channel, events, recover, handler, on_gap,
-                                    on_subscribed)
+        subscription = Subscription(self, channel, events, recover, state, handler, on_gap,
+                                    on_state, on_subscribed)
         self._subscriptions.add(subscription)
         return subscription
 
@@ -360,7 +374,7 @@ class Client:
 
     def _on_message(self, session, message, size):
         if message.get("type") != "event":
-            return session.on_reply(message)
+            return session.on_reply(message, size)
         event = message.get("event")
         if event == "channel.skipped":
             data = message["data"]
@@ -407,7 +421,7 @@ class Client:
         session = self._session
         future = asyncio.get_running_loop().create_future()
 
-        def callback(reply, error):
+        def callback(reply, error, _):
             if future.done():
                 return
             if error is not None:

@@ -6,7 +6,7 @@ import logging
 import re
 
 from fanwire.errors import Disconnected, RequestTimeout
-from fanwire.publication import Gap, Position, Subscribed
+from fanwire.publication import ChannelState, Gap, Position, Subscribed
 from fanwire.session import Signal
 from fanwire.track import ChannelTrack, PatternTrack, Verdict
 
@@ -39,8 +39,8 @@ class Subscription:
 
         async for publication in subscription: …
 
-    The iterator brings Publications in order, and Gaps where events are lost for good.  With a
-    handler there is nothing to iterate over.
+    The iterator brings Publications in order, Gaps where events are lost for good, and
+    ChannelStates if they were asked for.  With a handler there is nothing to iterate over.
 
     channel, events   what was subscribed to
     state             "subscribing", "subscribed" or "unsubscribed"
@@ -50,22 +50,27 @@ class Subscription:
     error             why the server ended the subscription
     """
 
-    def __init__(self, client, channel, events, recover, handler, on_gap, on_subscribed):
+    def __init__(self, client, channel, events, recover, state, handler, on_gap, on_state,
+                 on_subscribed):
         self.channel = channel
         self.events = None if not events else frozenset(events)
         self.state = "subscribing"
         self.error = None
         self._client = client
         self._handler = handler
-        self._on_gap = on_gap
+        self._instead = {Gap: on_gap, ChannelState: on_state}  # of the handler or the iterator
         self._on_subscribed = on_subscribed
         self._is_pattern = is_pattern(channel)
         self._matches = matcher(channel) if self._is_pattern else None
         self._recovers = recover is not False
+        self._wants_state = bool(state)
         self.position = None if isinstance(recover, bool) else Position(*recover)
         if self._is_pattern:
             if self.position is not None:
                 raise ValueError(f"{channel}: a pattern has no position to recover from")
+            if state:
+                raise ValueError(
+                    f"{channel}: a pattern has no state; only a channel by its name has")
             self._track = PatternTrack()
         else:
             self._track = ChannelTrack(self.position, self.events is not None)
@@ -130,8 +135,9 @@ class Subscription:
         try:
             while await self._wait():
                 item = self._queue[0][0]
-                if isinstance(item, Gap) and self._on_gap is not None:
-                    await call(self._on_gap, item)
+                function = self._instead.get(type(item))
+                if function is not None:
+                    await call(function, item)
                     self._done()
                     continue
                 self._in_work = True
@@ -173,9 +179,7 @@ class Subscription:
     async def _call_handler(self):
         while await self._wait():
             item = self._queue[0][0]
-            function = self._handler
-            if isinstance(item, Gap) and self._on_gap is not None:
-                function = self._on_gap
+            function = self._instead.get(type(item)) or self._handler
             self._in_work = True
             try:
                 await self._run_handler(function, item)
@@ -212,6 +216,8 @@ class Subscription:
             entry["events"] = sorted(self.events)
         if self._asked is not None:
             entry["recover"] = self._asked._asdict()
+        if self._wants_state:
+            entry["state"] = True
         return entry
 
     def _lost(self):
@@ -220,8 +226,8 @@ class Subscription:
             self.state = "subscribing"
             self._changed.notify()
 
-    def _confirm(self, result):
-        """Takes the answer to the last subscribe."""
+    def _confirm(self, result, size):
+        """Takes the answer to the last subscribe; `size` is that of its message."""
         again = self._subscribed is not None
         position = None
         if result.get("epoch") and not self._is_pattern:
@@ -232,13 +238,17 @@ class Subscription:
         gap = None
         if not self._is_pattern:
             gap = self._track.on_confirmed(self.channel, self._subscribed)
-            if not self._queue and gap is None and not self._subscribed.recovered:
+            if (not self._queue and gap is None and "state" not in result
+                    and not self._subscribed.recovered):
                 self.position = position
         elif again and self._recovers:
             # Nobody can say whether something was published meanwhile, and where.
             gap = Gap(self.channel, "pattern")
         if gap is not None:
             self._put_gap(gap)
+        if "state" in result:
+            self._put(ChannelState(self.channel, result["state"],
+                                   result.get("state_reason", ""), position), size)
         self.state = "subscribed"
         self._changed.notify()
         if self._on_subscribed is not None:

@@ -1,8 +1,8 @@
 """SubscriptionTable is all subscriptions of one Client, and what the server is told of them.
 
 Threading: one event loop.
-Cost:      one message for all subscribes of a turn of the event loop; each event is compared with
-           every pattern.
+Cost:      one message for all subscribes of a turn of the event loop, and one for each that wants
+           the state; each event is compared with every pattern.
 """
 import asyncio
 import functools
@@ -141,35 +141,42 @@ class SubscriptionTable:
         limit = session.max_message_bytes - ENVELOPE_BYTES
         left, self._left = self._left, []
         for _, names in _messages([(name, name) for name in left], limit):
-            session.request("unsubscribe", {"channels": names}, lambda reply, error: None)
+            session.request("unsubscribe", {"channels": names}, lambda *_: None)
         wanted, self._wanted = self._wanted, {}
-        entries = [(subscription, subscription._entry()) for subscription in wanted]
-        for subscriptions, channels in _messages(entries, limit):
-            if len(channels) == 1 and _size(channels[0]) > limit:
-                self._drop(subscriptions[0], SubscriptionEnded(
-                    "INVALID_REQUEST", f"the server takes {session.max_message_bytes} bytes"))
+        together = []
+        for subscription in wanted:
+            if subscription._wants_state:  # the server takes it alone
+                self._send(session, [subscription], [subscription._entry()], limit)
             else:
-                self._send(session, subscriptions, channels)
+                together.append((subscription, subscription._entry()))
+        for subscriptions, entries in _messages(together, limit):
+            self._send(session, subscriptions, entries, limit)
 
-    def _send(self, session, subscriptions, entries):
+    def _send(self, session, subscriptions, entries, limit):
+        if len(entries) == 1 and _size(entries[0]) > limit:
+            return self._drop(subscriptions[0], SubscriptionEnded(
+                "INVALID_REQUEST", f"the server takes {session.max_message_bytes} bytes"))
         ask = object()
         for subscription in subscriptions:
             subscription._ask = ask
-        session.request("subscribe", {"channels": entries},
+        session.request("subscribe",
+                        entries[0] if subscriptions[0]._wants_state else {"channels": entries},
                         functools.partial(self._on_reply, ask, subscriptions))
 
-    def _on_reply(self, ask, subscriptions, reply, error):
+    def _on_reply(self, ask, subscriptions, reply, error, size):
         if error is not None:
             return  # the next connection subscribes again
-        results = ([reply] * len(subscriptions) if reply.get("type") == "error"
-                   else reply["data"]["results"])
+        if reply.get("type") == "error":
+            results = [reply] * len(subscriptions)
+        else:
+            results = reply["data"].get("results", [reply["data"]])
         for subscription, result in zip(subscriptions, results):
             if subscription._ask is not ask or subscription.state == "unsubscribed":
                 continue
             code = result.get("error_code")
             if not code:
                 self._forget_retry(subscription)
-                subscription._confirm(result)
+                subscription._confirm(result, size)
             elif code in TRY_AGAIN:
                 self._try_again(subscription, code, result.get("error_message"))
             else:
