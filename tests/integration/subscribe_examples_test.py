@@ -19,9 +19,10 @@ import tempfile
 import termios
 import threading
 
+import yaml
 from fanwire.v1 import admin_pb2
 from harness import Case, main, shipped_config
-from harness.config import ROOT
+from harness.config import ROOT, SHIPPED
 from harness.js_clients import NODE
 from harness.server import PATIENCE
 
@@ -198,6 +199,15 @@ class SubscribeExamples(Case):
         code, errors = await self.running.pop(name).end()
         self.assertEqual(code, 0, errors)
         self.assertEqual([line for line in errors if not line.endswith("; connecting again")], [])
+
+    async def test_default_ports_are_the_demos(self):
+        ports = {}
+        for entry in yaml.safe_load(SHIPPED.read_text())["services"]:
+            common = [one for one in entry.get("listeners", [entry]) if "dialect" not in one]
+            ports[entry["name"]] = common[0]["port"]
+        for name, (services, _) in {**EXAMPLES, "monitor.py": EXAMPLES["monitor.mjs"]}.items():
+            for service in services:
+                self.assertRegex((FOLDER / name).read_text(), rf"\b{ports[service]}\b", name)
 
     async def test_help(self):
         async def help_of(name):
