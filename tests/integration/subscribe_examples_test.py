@@ -32,7 +32,7 @@ SERVICES = ["mahavishnu", "akosha", "crackerjack", "session-buddy", "dhruva", "e
 # Each example's services, and the channels that it subscribes to.
 EXAMPLES = {
     "monitor.mjs": (["mahavishnu"], ["global"]),
-    "pools.py": (["mahavishnu"], ["global"]),
+    "pools.py": (["mahavishnu"], ["pool:*"]),
     "insights.py": (["akosha"], ["anomalies", "insights", "patterns:*"]),
     "quality.py": (["crackerjack"], ["quality:*", "test:*"]),
     "adapters.py": (["dhruva"], ["adapter:*", "distribution", "lifecycle", "registry"]),
@@ -245,23 +245,29 @@ class SubscribeExamples(Case):
         async def tell(event, **data):
             await self.told("pool:pool_7", event, pool_id="pool_7", **data)
         await tell("pool.spawned", config={})
-        await example.shows("pool_7 0 of 0 busy pool.spawned")
+        await example.shows("pool:pool_7 0 of 0 busy, 0 tasks done channel.state")
         await tell("worker.added", worker_id="w1")
         await tell("worker.added", worker_id="w2")
         await tell("worker.status_changed", worker_id="w2", status="busy")
-        await example.shows("pool_7 . 0 of 1 busy w1 idle", "pool_7 .. 0 of 2 busy w2 idle",
-                            "pool_7 #. 1 of 2 busy w2 busy")
+        await example.shows("pool:pool_7 . 0 of 1 busy, 0 tasks done w1",
+                            "pool:pool_7 .. 0 of 2 busy, 0 tasks done w2",
+                            "pool:pool_7 .# 1 of 2 busy, 0 tasks done w2")
+        # Tasks that are done while the connection is lost are counted.
+        self.kill_worker()
+        for task in range(3):
+            await tell("task.completed", worker_id="w2", task_id=f"t{task}", result={})
         await tell("worker.status_changed", worker_id="w1", status="error")
         await tell("worker.removed", worker_id="w1")
-        await example.shows("pool_7 #! 1 of 2 busy w1 error", "pool_7 # 1 of 1 busy w1 removed")
+        await example.shows("pool:pool_7 !# 1 of 2 busy, 3 tasks done w1",
+                            "pool:pool_7 # 1 of 1 busy, 3 tasks done w1")
         await self.assert_ends("pools.py")
-        # Started again, it asks the server about a pool that was there before.
+        # Started again, it begins with the state.
         self.start("pools.py")
         example = await self.ready("pools.py")
-        await tell("worker.added", worker_id="w3")
-        await example.shows("pool_7 #. 1 of 2 busy worker.added")
+        await tell("task.completed", worker_id="w2", task_id="t3", result={})
+        await example.shows("pool:pool_7 # 1 of 1 busy, 4 tasks done channel.state")
         await tell("pool.closed")
-        await example.shows("pool_7 0 of 0 busy pool.closed")
+        await example.shows("pool:pool_7 0 of 0 busy, 0 tasks done pool.closed")
         await self.assert_ends("pools.py")
 
     async def test_the_feed_of_insights(self):

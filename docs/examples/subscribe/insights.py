@@ -42,7 +42,7 @@ async def main(url, last):
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("url", nargs="?", default="ws://127.0.0.1:8692", help="default: %(default)s")
-parser.add_argument("--last", type=int, default=3, help="how many of each channel's history; default: 3")
+parser.add_argument("--last", type=int, default=3, help="of each history; default: 3")
 try:
     asyncio.run(main(**vars(parser.parse_args())))
 except KeyboardInterrupt:

@@ -1,50 +1,50 @@
 #!/usr/bin/python3
-"""Watches the pools of mahavishnu, and shows at each change which workers of a pool are busy.
+"""Watches the pools of mahavishnu: which of their workers are busy, and how many tasks are done.
 
     export PYTHONPATH=clients/python/src        # or install the package: docs/clients.md
     docs/examples/subscribe/pools.py
 
-The server is asked for the state of a pool that is new, or of which events are lost for good.
+Pools are found by their events.  Of each the state comes first, then exactly the later events.
 """
 import argparse
 import asyncio
 
-from fanwire.subscriber import Client, Gap, SubscriberError
+from fanwire.subscriber import ChannelState, Client
 
-EVENTS = ["pool.spawned", "pool.closed", "worker.added", "worker.removed", "worker.status_changed"]
-pools = {}  # pool -> {worker: its state}
-
-
-def show(pool, what):
-    states = sorted(pools[pool].values())
-    marks = "".join({"busy": "#", "idle": "."}.get(state, "!") for state in states)
-    print(f"{pool:12} {marks:8} {states.count('busy')} of {len(states)} busy   {what}", flush=True)
+EVENTS = ["pool.spawned", "pool.closed", "worker.added", "worker.removed", "worker.status_changed",
+          "task.completed"]
 
 
-async def ask(client, pool, why):
-    try:
-        answer = await client.request("get_pool_status", {"pool_id": pool})
-        pools[pool] = {each["worker_id"]: each["status"] for each in answer.get("workers", [])}
-        show(pool, why)
-    except SubscriberError as error:
-        print(f"{pool:12} {error}", flush=True)
+class Pool:
+    def __init__(self):
+        self.workers, self.tasks = {}, 0
+
+    def take(self, item):
+        data = item.data or {}  # the server may have no state to give
+        worker = data.get("worker_id")
+        if isinstance(item, ChannelState):
+            self.workers = {each["worker_id"]: each["status"] for each in data.get("workers", [])}
+            self.tasks = data.get("total_tasks_completed", 0)
+        elif item.event == "task.completed":
+            self.tasks += 1
+        elif item.event == "worker.removed":
+            self.workers.pop(worker, None)
+        elif item.event.startswith("worker."):
+            self.workers[worker] = data.get("status", "idle")
+        elif item.event.startswith("pool."):
+            self.workers, self.tasks = {}, 0
+        marks = "".join({"busy": "#", "error": "!"}.get(one, ".") for one in self.workers.values())
+        print(f"{item.channel:16} {marks:8} {marks.count('#')} of {len(marks)} busy, "
+              f"{self.tasks} tasks done   {worker or item.event}", flush=True)
 
 
 async def main(url):
+    pools = set()
     async with Client(url) as client:
-        async for item in client.subscribe("global", events=EVENTS):
-            if isinstance(item, Gap):
-                for pool in list(pools):
-                    await ask(client, pool, f"events are missing: {item.reason}")
-                continue
-            pool, worker = item.data["pool_id"], item.data.get("worker_id")
-            if worker is None or pool not in pools:
-                await ask(client, pool, item.event)
-                continue
-            pools[pool][worker] = item.data.get("status", "idle")
-            if item.event == "worker.removed":
-                del pools[pool][worker]
-            show(pool, f"{worker} {pools[pool].get(worker, 'removed')}")
+        async for item in client.subscribe("pool:*", events=EVENTS, recover=False):
+            if item.channel not in pools:
+                pools.add(item.channel)
+                client.subscribe(item.channel, Pool().take, events=EVENTS, state=True)
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
