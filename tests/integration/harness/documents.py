@@ -5,6 +5,7 @@ A comment of its own line, right before a block, may say how the block is run:
   <!-- not run: needs root -->                                 it is not, and why
   <!-- run by tests/integration/js_page_test.py -->            by another test, which names it
   <!-- runs on -->                                             it ends only when it is stopped
+  <!-- runs on: 3 subscriptions -->                            likewise; waits for three (one is usual)
 """
 import json
 import re
@@ -109,19 +110,33 @@ def parsed(text):
         return None
 
 
-def missing(expected, output, values_vary=False):
-    """The first line of `expected` that `output` does not have, in this order; None if it has all.
-    Lines between them do not matter.  If values vary, numbers and the width of columns may differ.
+def fits(line, real, values_vary):
+    """Whether a line of a document stands for a real one."""
+    wanted = parsed(line) if line[0] in "{[" else None
+    if wanted is not None:
+        return describes(wanted, parsed(real), values_vary)
+    return re.fullmatch(pattern(line, values_vary) + r"\s*", real) is not None
+
+
+def missing_in_order(expected, output):
+    """The first line of `expected` that `output` does not have after those before it; None if it has
+    all.  Other lines may be between them, and numbers and the width of columns may differ.
     """
     rest = iter(output.splitlines())
-    for line in filter(None, (each.rstrip() for each in expected)):
-        wanted = parsed(line) if line[0] in "{[" else None
-        expression = re.compile(pattern(line, values_vary) + r"\s*")
-        for real in rest:
-            if wanted is None and expression.fullmatch(real):
-                break
-            if wanted is not None and describes(wanted, parsed(real), values_vary):
-                break
-        else:
+    for line in filter(None, map(str.rstrip, expected)):
+        if not any(fits(line, real, True) for real in rest):
             return line
+    return None
+
+
+def missing(expected, output):
+    """The first line of `expected` that `output` does not have; None if it has all.  The order does
+    not matter: events of different channels may change places.
+    """
+    rest = output.splitlines()
+    for line in filter(None, map(str.rstrip, expected)):
+        found = next((real for real in rest if fits(line, real, False)), None)
+        if found is None:
+            return line
+        rest.remove(found)
     return None
