@@ -1,9 +1,10 @@
-# Writes a source that holds documents as texts:
-#   cmake -DOUTPUT=FILE -DFILES=FILE|FILE… -P embed_docs.cmake
+# Writes a source that holds documents as texts, by their names below ROOT, and below docs/ there:
+#   cmake -DOUTPUT=FILE -DROOT=FOLDER -DFILES=FILE|FILE… -P embed_docs.cmake
 string(REPLACE "|" ";" files "${FILES}")
 set(pairs)
 foreach(file IN LISTS files)
-  get_filename_component(name ${file} NAME)
+  file(RELATIVE_PATH name ${ROOT} ${file})
+  string(REGEX REPLACE "^docs/" "" name ${name})
   list(APPEND pairs "${name}|${file}")
 endforeach()
 list(SORT pairs COMPARE STRING)

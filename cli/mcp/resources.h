@@ -15,7 +15,7 @@ namespace fanwire::cli {
 
 // One document of docs/, or the README or the changelog.
 struct Document {
-  absl::string_view name;  // "cli.md"
+  absl::string_view name;  // "cli.md", "services/akosha.md"
   absl::string_view text;
 };
 

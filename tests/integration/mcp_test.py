@@ -238,7 +238,8 @@ class McpServer(Case):
     async def test_documents_are_read(self):
         client = self.mcp()
         listed = client.request("resources/list")["result"]["resources"]
-        self.assertIn("fanwire://docs/protocol.md", [entry["uri"] for entry in listed])
+        for name in ("protocol.md", "services/mahavishnu.md"):
+            self.assertIn(f"fanwire://docs/{name}", [entry["uri"] for entry in listed])
         for entry in listed:
             text = client.request("resources/read",
                                   {"uri": entry["uri"]})["result"]["contents"][0]["text"]
