@@ -60,13 +60,6 @@ async def main():
 
 asyncio.run(main())
 """,
-    ("docs/clients.md", "{state: true}"): """\
-import {Client} from 'fanwire-client';
-import WebSocket from 'ws';
-const client = new Client('ws://127.0.0.1:8690', {WebSocket});
-{block}
-shown.on('state', () => client.disconnect());
-""",
     ("docs/publishing.md", "WorkflowStarted("): """\
 from fanwire.publisher import Publisher
 with Publisher() as publisher:

@@ -1,4 +1,5 @@
-"""The examples of docs/examples/subscribe do what they say, beside the events of deploy/demo.py.
+"""The examples of docs/examples/subscribe do what they say, beside the events of deploy/demo.py, and as
+docs/examples/README.md says.
 
 All of them run from the beginning against one server; each test looks at one and ends it.
 monitor.py has a test of its own in python_examples_test.
