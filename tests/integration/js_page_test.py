@@ -1,13 +1,15 @@
-"""The page of docs/clients.md as it stands there, in headless Chromium: it shows every event over
-kill -9 of its worker and over a sleep, and a gap after a restart of control.
+"""The page of docs/clients.md as it stands there, served as it says, in headless Chromium: it shows
+every event over kill -9 of its worker and over a sleep, and a gap after a restart of control.
 """
 import asyncio
 import http.server
 import json
 import os
+import pathlib
 import queue
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -17,14 +19,15 @@ from chromium_test import FLAGS
 from harness import main, service, small_config
 from harness.config import ROOT
 from harness.js_clients import DocumentCase, block, line
+from harness.ports import free_port
 from harness.server import PATIENCE
 
-LIBRARY = "/fanwire-client/"
 # Tells the test what the page shows.
 REPORT = """<script type="module">
   for (let told; ;) {
     const text = document.getElementById('log').textContent;
-    if (text !== told) await fetch('/shown', {method: 'POST', body: JSON.stringify(told = text)});
+    if (text !== told)
+      await fetch('URL', {method: 'POST', mode: 'no-cors', body: JSON.stringify(told = text)});
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 </script>
@@ -32,43 +35,49 @@ REPORT = """<script type="module">
 
 
 class Site:
-    """Serves the page and the library, and keeps what the page shows."""
+    """Serves the page with the document's commands, and keeps what the page shows."""
 
-    def __init__(self, page):
+    def __init__(self, page, commands):
         self._shown = queue.Queue()
         self._last = ""
         site = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                if self.path == "/":
-                    return self._answer(page.encode(), "text/html")
-                file = ROOT / "clients/js" / self.path[len(LIBRARY):]
-                if not self.path.startswith(LIBRARY) or not file.is_file():
-                    return self.send_error(404)
-                return self._answer(file.read_bytes(), "text/javascript")
-
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 site._shown.put(json.loads(body))
-                self._answer(b"", "text/plain")
-
-            def _answer(self, body, kind):
                 self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", "0")
                 self.end_headers()
-                self.wfile.write(body)
 
             def log_message(self, *unused):
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="fanwire-page-", dir="/tmp"))
+        (self._folder / "clients").symlink_to(ROOT / "clients")
+        (self._folder / "page").mkdir()
+        (self._folder / "page/index.html").write_text(page + REPORT.replace(
+            "URL", f"http://127.0.0.1:{self._server.server_address[1]}/"))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}/"
+        assert commands.count("8000") == 1, commands
+        self._process = subprocess.Popen(
+            ["bash", "-ec", commands.replace("8000", str(port))], cwd=self._folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        self._wait_for(port)
 
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+    def _wait_for(self, port):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", port)).close()
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    self.close()
+                    raise
+                time.sleep(0.05)
 
     def until_shown(self, text):
         """Waits until the page shows a text that ends so; returns its lines."""
@@ -81,6 +90,9 @@ class Site:
         return self._last.splitlines()
 
     def close(self):
+        os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait()
+        shutil.rmtree(self._folder)
         self._server.shutdown()
         self._server.server_close()
 
@@ -98,7 +110,8 @@ class Page(DocumentCase):
 
     def open_page(self):
         """Opens the document's page in a browser; returns (site, the browser's process)."""
-        site = Site(block(self.server, "html", "fanwire-client") + REPORT)
+        site = Site(block(self.server, "html", "fanwire-client"),
+                    block(self.server, "sh", "http.server"))
         self.addCleanup(site.close)
         profile = tempfile.mkdtemp(prefix="fanwire-chromium-")
         self.addCleanup(shutil.rmtree, profile, True)
