@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Watches the workflows of mahavishnu, and shows each one's state as it changes, as monitor.py does.
+// Watches the workflows of mahavishnu, and shows each one's state as it changes: see monitor.py.
 import {Client} from 'fanwire-client';
 
 const [url = 'ws://127.0.0.1:8690'] = process.argv.slice(2);
