@@ -135,7 +135,7 @@ void SubscribeQueue::Start(Request* request, Target* target) {
     }
     return;
   }
-  const Channel* const channel = context_.service->FindChannel(kDialect, wanted.channel);
+  Channel* const channel = context_.service->FindChannel(kDialect, wanted.channel);
   const bool recovering = known == nullptr && Recovers(channel);
   if (recovering && !recover && !wanted.state) {
     if (RecoveryQueue::Recovery* const recovery = recoveries_.Find(channel); recovery != nullptr) {
@@ -153,7 +153,11 @@ void SubscribeQueue::Start(Request* request, Target* target) {
         "LIMIT_EXCEEDED",
         absl::StrCat("a session may have ", settings().max_channels_per_session, " subscriptions"));
   }
-  AskControl(request, target, known, /*begins_anew=*/recover || recovering || wanted.state);
+  // What waits of the channel is in the state.  What patterns have brought comes before it.
+  const bool begins_anew =
+      recover || recovering ||
+      (wanted.state && !(channel != nullptr && context_.subscriptions->MatchesByPattern(channel)));
+  AskControl(request, target, known, begins_anew);
 }
 
 void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* known,
@@ -275,7 +279,7 @@ void SubscribeQueue::ExpireFirst() {
   for (Target& target : request.targets) {
     if (target.ask == 0) continue;
     if (target.subscribed) {
-      ConfirmState(&target, kNoState);
+      target.confirmation.state = StateOf(kNoState);
       Withdraw(&request, &target);
       continue;
     }
@@ -366,14 +370,8 @@ void SubscribeQueue::OnState(uint64_t ask, const RequestReply& reply) {
   target.ask = 0;
   target.subscribed = false;
   --requests_.front().awaited;
-  ConfirmState(&target, reply);
+  target.confirmation.state = StateOf(reply);
   GoOn();
-}
-
-void SubscribeQueue::ConfirmState(Target* target, const RequestReply& reply) {
-  target->confirmation.state = StateOf(reply);
-  if (!target->confirmation.state->json.empty()) return;
-  recoveries_.TellWithheld(target->channel, target->withheld, /*sent=*/0);
 }
 
 void SubscribeQueue::GoOn() {
@@ -396,7 +394,7 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
   const ChannelRef channel = target->channel;
   PatternTable* const pattern = target->pattern;
   std::shared_ptr<const EventFilter> filter = std::move(target->filter);
-  const RecoveryQueue::Withheld withheld = std::move(target->withheld);
+  RecoveryQueue::Withheld withheld = std::move(target->withheld);
   if (!reply.error_code.empty()) {
     recoveries_.TellWithheld(channel, withheld, /*sent=*/0);
     target->Refuse(reply.error_code, reply.error_message);
@@ -422,18 +420,24 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
     }
   }
   if (target->request.state && !confirmation.recovered) {
-    // All that waits of the channel is in the state.
-    target->withheld = withheld;
+    if (context_.subscriptions->MatchesByPattern(channel.get())) {
+      // What patterns have brought until now is sent, as far as the client takes it.
+      context_.host->SetPaused(false);
+      if (!context_.host->active()) return Unwant(channel.get(), pattern);
+      context_.host->SetPaused(true);
+    }
+    // All that still waits of the channel is in the state.
     if (const int64_t waiting = context_.host->FirstWaiting(channel.get()); waiting != 0) {
-      target->withheld.Add(waiting);
+      withheld.Add(waiting);
     }
     context_.host->DropWaiting(channel.get());
+    recoveries_.TellWithheld(channel, withheld, /*sent=*/0);
     confirmation.offset = reply.offset;
     if (reply.state_follows) {
       target->request.recover.reset();
       return context_.host->Subscribe(channel.get(), nullptr, std::move(filter));
     }
-    ConfirmState(target, reply.state.value_or(kNoState));
+    confirmation.state = StateOf(reply.state.value_or(kNoState));
   }
   if (!many) FinishFirst();
   if (!context_.host->active()) return Unwant(channel.get(), pattern);

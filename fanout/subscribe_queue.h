@@ -123,9 +123,6 @@ class SubscribeQueue {
   // Refuses what control has not answered, and finishes the first request.
   void ExpireFirst();
   void OnTargetReply(Request* request, Target* target, SubscribeReply reply);
-  // Puts the state into the target's confirmation.  If there is none, the client is told what was
-  // dropped because the state would have told it.
-  void ConfirmState(Target* target, const RequestReply& reply);
   // The first request may have its outcome now.  Finishes it and goes on with the next one.
   void GoOn();
 

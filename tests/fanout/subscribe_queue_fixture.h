@@ -94,6 +94,8 @@ class NotingHost final : public SubscribeHost {
     if (paused == paused_) return;
     paused_ = paused;
     log.push_back(paused ? "pause" : "go on");
+    if (!paused && reads) first_waiting = 0;
+    if (!paused && close_at_go_on) Close();
   }
   void Append(Backlog::Item item) override {
     if (item.kind == Backlog::Kind::kNotice) {
@@ -129,8 +131,10 @@ class NotingHost final : public SubscribeHost {
   size_t waiting = 0;
   uint64_t sent = 0;  // bytes, to the kernel
   int64_t first_waiting = 0;
+  bool reads = false;  // the end of a pause sends all that waits
   bool close_at_reply = false;
   bool close_at_settle = false;
+  bool close_at_go_on = false;
 
  private:
   SubscriptionSet* const subscriptions_;

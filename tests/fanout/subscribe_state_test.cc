@@ -156,21 +156,60 @@ TEST_F(SubscribeStateTest, ASubscriptionThatAsksForTheStateBeginsAnew) {
   EXPECT_EQ(subscriptions_.size(), 1u);
 }
 
-TEST_F(SubscribeStateTest, WhatAPatternBroughtIsToldAsSkippedOnlyIfNoStateComes) {
+TEST_F(SubscribeStateTest, WhatAPatternBroughtComesBeforeTheState) {
   Subscribed("*");
+  host_.reads = true;
+  host_.first_waiting = 4;
+  service_.FindOrMakeChannel(Dialect::kCommon, "a")->offset = 7;
+  host_.log.clear();
+  Subscribe(WithState());
+  EXPECT_THAT(host_.log, ElementsAre("ask a get", "pause"));  // nothing was dropped
+  Answer(Follows(7));
+  EXPECT_EQ(host_.first_waiting, 0);
+  queue_.OnState(2, State());
+  EXPECT_THAT(host_.log, ElementsAre("ask a get", "pause", "settle", "go on", "pause", "drop a",
+                                     "subscribe a", "reply s", "go on"));
+  EXPECT_THAT(host_.notices, IsEmpty());
+}
+
+TEST_F(SubscribeStateTest, WhatAPatternBroughtAndTheClientDoesNotTakeIsToldAsSkipped) {
+  Subscribed("*");
+  uint64_t ask = 1;
   for (const bool comes : {true, false}) {
-    host_.log.clear();
+    host_.notices.clear();
     Subscribe(WithState());
-    service_.FindChannel(Dialect::kCommon, "a")->epoch = "e1";
-    service_.FindChannel(Dialect::kCommon, "a")->offset = 7;
+    Channel* const channel = service_.FindChannel(Dialect::kCommon, "a");
+    channel->epoch = "e1";
+    channel->offset = 7;
     host_.first_waiting = 5;
     Answer(Follows(7));
     host_.first_waiting = 0;
-    queue_.OnState(comes ? 2 : 3, comes ? State() : NoState("LIMIT_EXCEEDED"));
-    EXPECT_EQ(host_.notices.size(), comes ? 0u : 1u);
+    channel->offset = 9;  // these follow the state
+    queue_.OnState(++ask, comes ? State() : NoState("LIMIT_EXCEEDED"));
+    ASSERT_EQ(host_.notices.size(), 1u);
+    EXPECT_EQ(host_.notices.back()["from"], 5) << host_.notices.back();
+    EXPECT_EQ(host_.notices.back()["to"], 7);
   }
-  EXPECT_EQ(host_.notices.back()["from"], 5) << host_.notices.back();
-  EXPECT_EQ(host_.notices.back()["to"], 7);
+}
+
+TEST_F(SubscribeStateTest, ASessionMayCloseWhileItIsSentWhatAPatternBrought) {
+  Subscribed("*");
+  Subscribe(WithState());
+  host_.close_at_go_on = true;
+  Answer(Follows(7));
+  EXPECT_EQ(upstream_.interest["a"], 0);
+  EXPECT_THAT(upstream_.forgotten, ElementsAre(2));
+}
+
+TEST_F(SubscribeStateTest, SoItMayIfTheStateIsThere) {
+  Subscribed("*");
+  Subscribe(WithState());
+  host_.close_at_go_on = true;
+  SubscribeReply reply = Granted(7);
+  reply.state = State();
+  Answer(std::move(reply));
+  EXPECT_EQ(upstream_.interest["a"], 0);
+  EXPECT_THAT(host_.replies, IsEmpty());
 }
 
 TEST_F(SubscribeStateTest, WhatIsNotAllowedWhileTheStateIsAwaitedEnds) {

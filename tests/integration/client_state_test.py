@@ -8,7 +8,7 @@ from fanwire.subscriber import ChannelState, Gap, Position, SubscriptionEnded
 from harness import Proxy, eventually, main, service, small_config
 from harness.js_clients import JsCase, subscription
 from harness.server import PATIENCE
-from harness.subscriber import SubscriberCase, in_thread
+from harness.subscriber import Collector, SubscriberCase, in_thread
 
 # Each event has its offset as its number, until control is restarted.
 STATUS = [{"request": "get_job", "argument": "job_id", "kind": "job", "initial": {"last": 0},
@@ -142,6 +142,30 @@ class State(StateCase):
         for client in await clients.report():
             self.assertGreaterEqual(client["connected"], 2)
         await in_thread(self.server.wait_ready)
+
+    async def test_a_pattern_of_the_same_client_loses_nothing_to_the_state(self):
+        count = 300
+        for job in (f"beside:{number}" for number in range(5)):
+            channel, by_pattern = f"job:{job}", Collector()
+            clients = await self.clients(self.client(subscription("job:beside:*")))
+            await clients.subscribed()
+            client = await self.make()
+            pattern = client.subscribe("job:beside:*", by_pattern)
+            await pattern.ready(PATIENCE)
+            publishing = asyncio.create_task(self.move([job], 1, count, step=4))
+            await eventually(lambda: len(by_pattern.items) > 40, "some events")
+            watcher = Watcher(client, channel)
+            await clients.subscribe(subscription(channel, options={"state": True}))
+            await publishing
+            [python] = await self.until_python([watcher], count)
+            pattern_seen, js = await self.until_js(clients, count)
+            await self.assert_all([by_pattern], list(range(1, count + 1)))
+            self.assertEqual(pattern_seen.order, by_pattern.items)
+            for order, _ in (python, js):
+                first = int(order[0].split()[1])
+                self.assertEqual(order, [f"state {first}", *range(first + 1, count + 1)])
+            self.assertEqual(await clients.end(), 0)
+            await client.close()
 
     async def test_a_channel_that_has_no_state(self):
         clients = await self.clients(self.client(

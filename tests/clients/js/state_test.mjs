@@ -259,7 +259,7 @@ test('a handler that is too slow for the history gets a gap and the state', asyn
 });
 
 test('while nothing is handled, states of many connections become one', async () => {
-  const client = await connected();
+  const client = await connected({maxQueuedBytes: 1000});  // room for two of them
   const gate = deferred();
   server.publish('a');
   const {subscription, order, gaps, states} = watch(client, 'a', {}, () => gate.promise);
@@ -272,6 +272,7 @@ test('while nothing is handled, states of many connections become one', async ()
     assert.equal(subscription.state, 'subscribed');
   }
   server.publish('a');
+  assert.equal(subscription.state, 'subscribed');
   gate.resolve();
   await settle();
   assert.deepEqual(order, ['s1', '2-11', 's11', 12]);
