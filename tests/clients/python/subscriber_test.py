@@ -201,6 +201,20 @@ class Subscribing(Case):
                 del self.worker.refuse["a:1"]
                 await subscription.ready(20)
 
+    async def test_a_limit_that_it_was_within_before_does_not_end_it(self):
+        async with Client(URL) as client:
+            subscription = client.subscribe("a:1")
+            await subscription.ready()
+            self.worker.refuse["a:1"] = self.worker.refuse["a:2"] = ("LIMIT_EXCEEDED", "too many")
+            self.worker.socket.close_with(1006)
+            with self.assertRaisesRegex(SubscriptionEnded, "LIMIT_EXCEEDED"):
+                await client.subscribe("a:2").ready()
+            await asyncio.sleep(20)
+            self.assertEqual(subscription.state, "subscribing")
+            self.worker.publish("a:1", 1)
+            self.worker.refuse.clear()
+            self.assertEqual(numbers(await take(subscription, 1)), [1])
+
     async def test_a_subscription_that_the_server_ends_brings_what_waits_and_then_the_reason(self):
         async with Client(URL) as client:
             subscription = client.subscribe("a:1")

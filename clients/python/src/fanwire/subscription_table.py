@@ -177,7 +177,9 @@ class SubscriptionTable:
             if not code:
                 self._forget_retry(subscription)
                 subscription._confirm(result, size)
-            elif code in TRY_AGAIN:
+            elif code in TRY_AGAIN or (
+                    # Of channels that nobody publishes to, or the server is configured anew.
+                    code == "LIMIT_EXCEEDED" and subscription._subscribed is not None):
                 self._try_again(subscription, code, result.get("error_message"))
             else:
                 self._drop(subscription, SubscriptionEnded(code, result.get("error_message", "")))
