@@ -121,22 +121,27 @@ Json DataSchema(const CatalogEvent& event) {
 // The frame that clients receive, whatever event is in it.
 Json EnvelopeProperties() {
   const Json text = {{"type", "string"}};
-  return {{"id", text},
-          {"correlation_id", {{"type", "null"}}},
-          {"type", {{"const", "event"}}},
-          {"event", {{"type", "string"}, {"description", "The event's name."}}},
-          {"data", {{"type", "object"}}},
-          {"timestamp", {{"type", "string"}, {"description", "When it happened: UTC."}}},
-          {"room", {{"type", "string"}, {"description", "The channel."}}},
-          {"error_code", {{"type", "null"}}},
-          {"error_message", {{"type", "null"}}},
-          {"offset",
-           {{"type", "integer"},
-            {"minimum", 1},
-            {"description",
-             "The position in the channel's epoch; absent if the event skips "
-             "history."}}},
-          {"epoch", text}};
+  return {
+      {"id", text},
+      {"correlation_id", {{"type", "null"}}},
+      {"type", {{"const", "event"}}},
+      {"event", {{"type", "string"}, {"description", "The event's name."}}},
+      {"data", {{"type", "object"}}},
+      {"timestamp", {{"type", "string"}, {"description", "When it happened: UTC."}}},
+      {"room", {{"type", "string"}, {"description", "The channel."}}},
+      {"error_code", {{"type", "null"}}},
+      {"error_message", {{"type", "null"}}},
+      {"publisher",
+       {{"type", "object"},
+        {"description", "The client that published it; absent if the service did."},
+        {"properties", {{"connection_id", text}, {"user_id", {{"type", {"string", "null"}}}}}}}},
+      {"offset",
+       {{"type", "integer"},
+        {"minimum", 1},
+        {"description",
+         "The position in the channel's epoch; absent if the event skips "
+         "history."}}},
+      {"epoch", text}};
 }
 
 Json EnvelopeRequired() { return {"id", "type", "event", "data", "timestamp", "room"}; }

@@ -36,6 +36,7 @@
 #include "control/processes/worker_commands.h"
 #include "control/publish/publish_service.h"
 #include "control/reload.h"
+#include "control/requests/client_publish.h"
 #include "control/requests/history_request.h"
 #include "control/requests/request_dispatcher.h"
 #include "control/requests/responder_streams.h"
@@ -164,6 +165,7 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   std::unique_ptr<ResponderStreams> responders_;
   std::unique_ptr<SessionBuddyFeed> feed_;
   std::unique_ptr<ClientRequestHandler> history_;
+  std::unique_ptr<ClientRequestHandler> client_publish_;
   std::unique_ptr<TailHub> tail_;
   std::unique_ptr<AgentTools> tools_;
   std::unique_ptr<ChannelListings> listings_;
@@ -240,6 +242,7 @@ void ServerImpl::MakeParts() {
   feed_ = std::make_unique<SessionBuddyFeed>(router_.get(), queries_.get(), timers_.get(), clock_);
   feed_->SetServices(*services);
   history_ = MakeHistoryRequestHandler(queries_.get());
+  client_publish_ = MakeClientPublishHandler(router_.get());
   tail_ = std::make_unique<TailHub>(clock_, timers_.get());
   tools_ = std::make_unique<AgentTools>(
       AgentTools::Parts{.router = router_.get(),
@@ -263,6 +266,7 @@ void ServerImpl::MakeParts() {
   router_->AddObserver(feed_.get());
   router_->AddObserver(tail_.get());
   registry_->SetRequestHandler("history", history_.get());
+  registry_->SetRequestHandler("publish", client_publish_.get());
   registry_->SetDefaultRequestHandler(dispatcher_.get());
   registry_->AddObserver(supervisor_.get());
   PushConfig(this->config());

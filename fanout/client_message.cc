@@ -141,6 +141,49 @@ void ReadChannels(const Json& data, bool component_id_is_channel, ClientMessage*
   }
 }
 
+// The channel that a publication names: data.channel, else data.room where `data` is not the
+// event's own, else the message's room.  Of another type than text, it names none.
+std::optional<std::string> ReadPublishChannel(const Json& object, const Json& data, bool itself) {
+  const Json* given = Given(data, "channel");
+  if (given == nullptr && !itself) given = Given(data, "room");
+  if (given == nullptr) given = Given(object, "room");
+  if (given == nullptr || !given->is_string()) return std::nullopt;
+  return given->get<std::string>();
+}
+
+// `data` is that of the message, and `text` what it is written as.
+std::unique_ptr<ClientPublication> ReadPublication(const Json& object, const Json& data,
+                                                   absl::string_view text, bool itself) {
+  auto publication = std::make_unique<ClientPublication>();
+  publication->itself = itself;
+  publication->channel = ReadPublishChannel(object, data, itself);
+  const Json* const echo = Given(data, "echo");
+  if (echo != nullptr && echo->is_boolean()) publication->echo = echo->get<bool>();
+  if (itself) {
+    publication->event = object.at("event").get<std::string>();
+    if (!text.empty()) publication->data = CompactJson(text);
+    return publication;
+  }
+  if (echo != nullptr && !echo->is_boolean()) {
+    publication->fault = "publish: data.echo is neither true nor false";
+  }
+  const Json* const event = Given(data, "event");
+  if (event == nullptr || !event->is_string()) {
+    publication->fault =
+        absl::StrCat("publish: data.event is ", event == nullptr ? "missing" : "not a text");
+  } else {
+    publication->event = event->get<std::string>();
+  }
+  if (const Json* const inner = Given(data, "data"); inner != nullptr) {
+    if (inner->is_object()) {
+      publication->data = CompactJson(FindJsonMember(text, "data"));
+    } else {
+      publication->fault = "publish: data.data is not an object";
+    }
+  }
+  return publication;
+}
+
 absl::Status Bad(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("message: ", what));
 }
@@ -161,7 +204,7 @@ size_t MemoryBytes(const std::vector<ChannelRequest>& channels) {
 }
 
 absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
-                                                 bool component_id_is_channel) {
+                                                 bool component_id_is_channel, bool publishing) {
   // Parsing does not recurse, writing a request's data again does.
   if (JsonDepth(text) > kMaxJsonDepth) {
     return Bad(absl::StrCat("nested deeper than ", kMaxJsonDepth));
@@ -213,6 +256,13 @@ absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
     if (const auto it = data.find("token"); it != data.end() && it->is_string()) {
       message.token = it->get<std::string>();
     }
+  } else if (publishing && message.event.has_value() && command &&
+             (type == "event" || message.event == "publish")) {
+    message.kind = ClientMessage::Kind::kPublish;
+    const absl::string_view written =
+        data_it == object.end() ? absl::string_view() : FindJsonMember(text, "data");
+    message.publication =
+        ReadPublication(object, data, written, /*itself=*/message.event != "publish");
   } else if (type == "request") {
     message.kind = ClientMessage::Kind::kRequest;
     if (data_it != object.end()) message.data = CompactJson(FindJsonMember(text, "data"));

@@ -39,6 +39,16 @@ struct ChannelRequest {
   std::string events_fault;                   // what is wrong with the list; empty: nothing
 };
 
+// An event that a client publishes: with the command `publish`, or by sending the event itself.
+struct ClientPublication {
+  bool itself = false;                 // the message is the event
+  std::optional<std::string> channel;  // that the client names
+  std::string event;
+  std::string data = "{}";  // a JSON object without white space: numbers keep every digit
+  bool echo = true;         // the client's own session gets it too
+  std::string fault;        // what is wrong with the command; empty: nothing
+};
+
 struct ClientMessage {
   enum class Kind : uint8_t {
     kSubscribe,
@@ -46,6 +56,7 @@ struct ClientMessage {
     kAuth,
     kRefreshToken,
     kPing,
+    kPublish,
     kRequest,  // any other request
     kIgnored,  // an event, response … that is no command
   };
@@ -64,6 +75,7 @@ struct ClientMessage {
   bool channels_are_bad = false;  // data.channels is no list
 
   std::optional<std::string> token;  // kAuth, kRefreshToken: data.token, if it is a text
+  std::unique_ptr<ClientPublication> publication;  // kPublish: never null
 };
 
 // Memory that the parts of the channels take.  A filter that they share is counted once.
@@ -73,9 +85,11 @@ size_t MemoryBytes(const std::vector<ChannelRequest>& channels);
 inline constexpr size_t kMaxChannelsPerMessage = 10'000;
 
 // Reads one message.  `component_id_is_channel`: a subscribe that has data.component_id and no
-// channel means "component:{id}".
+// channel means "component:{id}".  `publishing`: clients may publish; without it `publish` is a
+// request like any other, and an event that is no command is ignored.
 //   INVALID_ARGUMENT  the text of a DECODE_ERROR
 absl::StatusOr<ClientMessage> ParseClientMessage(absl::string_view text,
-                                                 bool component_id_is_channel);
+                                                 bool component_id_is_channel,
+                                                 bool publishing = false);
 
 }  // namespace fanwire::fanout

@@ -33,9 +33,9 @@ std::optional<ClientRequests::Request> ClientRequests::Take(uint64_t ask) {
   return request;
 }
 
-bool ClientRequests::IsServed(uint64_t ask) const {
+const ClientRequests::Request* ClientRequests::Find(uint64_t ask) const {
   const auto it = requests_.find(ask);
-  return it != requests_.end() && it->second.served;
+  return it == requests_.end() ? nullptr : &it->second;
 }
 
 absl::Duration ClientRequests::deadline() const {

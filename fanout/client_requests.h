@@ -1,5 +1,5 @@
 // ClientRequests are the requests of one client that control or a responder answers (history,
-// status requests, served requests) and that are not answered yet.
+// status requests, served requests, publications) and that are not answered yet.
 //
 // Threading: loop-confined.
 // Ownership: a value; holds copies only.
@@ -32,7 +32,9 @@ class ClientRequests {
     size_t bytes = 0;  // of what control was sent
     absl::Duration asked;
     absl::Duration deadline;
-    bool served = false;  // a responder may answer it
+    bool served = false;   // a responder may answer it
+    bool publish = false;  // it publishes an event
+    bool quiet = false;    // the client is told nothing
   };
 
   // Whether a request with `bytes` of data may be added.
@@ -52,8 +54,8 @@ class ClientRequests {
   // The numbers of all requests, ascending.
   std::vector<uint64_t> All() const { return Late(absl::InfiniteDuration()); }
 
-  // Whether a responder may answer the request with this number.
-  bool IsServed(uint64_t ask) const;
+  // The request with this number; null: there is none.
+  const Request* Find(uint64_t ask) const;
 
   bool empty() const { return requests_.empty(); }
 

@@ -33,6 +33,23 @@ inline constexpr const char* kCountedErrorNames[kCountedErrors] = {
     "max_connections", "auth_missing", "auth_failed", "auth_required",    "auth_error",
     "decode_error",    "rate_limited", "send_failed", "handshake_failed", "origin_refused"};
 
+// What became of an event that a client published.
+enum class PublishResult : uint8_t {
+  kPublished,
+  kConflated,    // a newer one replaced it
+  kForbidden,    // no rule, or no permission
+  kInvalid,      // the request, the channel or the event is bad
+  kRateLimited,  // over client_publish_rate
+  kTooLarge,     // over max_client_event_bytes
+  kLimited,      // too many without an answer, or the service has max_channels channels
+  kUnavailable,  // control did not answer; it may have been published
+  kFailed,
+};
+inline constexpr size_t kPublishResults = 9;
+inline constexpr const char* kPublishResultNames[kPublishResults] = {
+    "published", "conflated", "forbidden",   "invalid", "rate_limited",
+    "too_large", "limited",   "unavailable", "failed"};
+
 // Close codes that are counted by themselves, as CloseInfo has them; any other is the last.
 inline constexpr uint16_t kCountedCodes[] = {1000, 1001, 1002, 1005, 1006, 1007, 1008, 1009,
                                              1011, 1012, 1013, 4000, 4001, 4003, 4004, 4500};
@@ -58,8 +75,10 @@ struct ServiceCounts {
   int64_t messages_received = 0;
   int64_t replies = 0;  // messages sent that are no publications
   std::array<int64_t, kCountedErrors> errors = {};
+  std::array<int64_t, kPublishResults> client_publications = {};
   std::array<int64_t, kCodeCounts> disconnects = {};  // by place in kCountedCodes
 
+  void Count(PublishResult result) { ++client_publications[static_cast<size_t>(result)]; }
   void Count(CountedError error) { ++errors[static_cast<size_t>(error)]; }
   void CountDisconnect(uint16_t code) {
     size_t i = 0;

@@ -1,6 +1,7 @@
 #include "fanout/interest.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -101,6 +102,7 @@ uint64_t Interest::Request(Session* session, const RequestAsk& ask) {
   open.session = session;
   open.request = std::string(ask.request);
   open.data = std::string(ask.data);
+  if (ask.publish != nullptr) open.publish = std::make_unique<PublishAsk>(*ask.publish);
   open.served = ask.served;
   open.deadline = ask.deadline;
   Send(id, &open);
@@ -124,7 +126,8 @@ void Interest::OnDetached() {
   std::vector<uint64_t> lost;
   for (auto& [ask, open] : asks_) {
     open.state.reset();  // it is asked for again with the subscribe
-    if ((open.served && open.sent) || open.subscribed) lost.push_back(ask);
+    const bool once = open.served || open.publish != nullptr;
+    if ((once && open.sent) || open.subscribed) lost.push_back(ask);
   }
   std::sort(lost.begin(), lost.end());  // as they were asked
   for (const uint64_t ask : lost) {
@@ -142,7 +145,8 @@ void Interest::OnDetached() {
   }
 }
 
-void Interest::SendRequest(uint64_t ask, const Open& open) {
+void Interest::SendRequest(uint64_t ask, Open* question) {
+  const Open& open = *question;
   auto item = std::make_unique<v1::WorkerItem>();
   v1::ClientRequest* const request = item->mutable_client_request();
   const Session& session = *open.session;
@@ -151,7 +155,17 @@ void Interest::SendRequest(uint64_t ask, const Open& open) {
   request->set_connection_id(std::string(session.id()));
   request->set_user_id(std::string(session.user()));
   request->set_request(open.request);
-  request->set_data(open.data);
+  if (open.publish != nullptr) {
+    v1::ClientPublish* const publish = request->mutable_publish();
+    publish->set_channel(open.publish->channel);
+    publish->set_event(open.publish->event);
+    for (const std::string& copy : open.publish->copies) publish->add_copies(copy);
+    publish->set_skip_history(open.publish->skip_history);
+    publish->set_exclude_publisher(open.publish->exclude_publisher);
+    publish->set_data(std::exchange(question->data, {}));  // it is sent once
+  } else {
+    request->set_data(open.data);
+  }
   if (open.served) {
     for (const std::string& permission : session.permissions()) {
       request->add_permissions(ToUtf8(permission));
@@ -166,7 +180,7 @@ void Interest::Send(uint64_t ask, Open* question) {
   if (!link_->attached()) return;
   question->sent = true;
   const Open& open = *question;
-  if (!open.request.empty()) return SendRequest(ask, open);
+  if (!open.request.empty()) return SendRequest(ask, question);
   auto item = std::make_unique<v1::WorkerItem>();
   v1::SubscribeQuery* const query = item->mutable_subscribe_query();
   query->set_query_id(ask);

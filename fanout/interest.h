@@ -46,9 +46,9 @@ class Interest {
   uint64_t Request(Session* session, const RequestAsk& ask);
   void Forget(uint64_t ask);
 
-  // The attachment has ended.  Answers the requests that a responder may have carried out, and
-  // states that have not come yet, with UNAVAILABLE; all other questions are asked again after the
-  // next attachment.
+  // The attachment has ended.  Answers the requests that may have been carried out, and states that
+  // have not come yet, with UNAVAILABLE; all other questions are asked again after the next
+  // attachment.
   void OnDetached();
 
   // Sends all interest with the positions applied, then all questions without an answer.
@@ -72,6 +72,7 @@ class Interest {
     ChannelRef channel;   // keeps subscribe.channel
     std::string request;  // set: a request
     std::string data;
+    std::unique_ptr<PublishAsk> publish;  // set: the request publishes
     bool served = false;
     bool sent = false;
     bool subscribed = false;            // only the state has not come yet
@@ -82,7 +83,7 @@ class Interest {
   void Tell(bool add, const Service* service, Dialect dialect, absl::string_view name,
             bool pattern);
   void Send(uint64_t ask, Open* open);
-  void SendRequest(uint64_t ask, const Open& open);
+  void SendRequest(uint64_t ask, Open* open);
 
   ControlLink* const link_;
   const std::function<std::vector<Service*>()> services_;

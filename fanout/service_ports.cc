@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/address.h"
 #include "common/log.h"
 #include "common/time_format.h"
 #include "common/utf8.h"
@@ -170,6 +171,7 @@ class ServicePorts::Port final : public ConnectionHost {
     SessionStart start;
     start.dialect = rules_.dialect;
     start.auth_required = rules_.auth_required;
+    start.loopback = rules_.loopback;
     start.user_agent = owner_->agents_.Keep(request.Header("user-agent"));
     if (settings.verifier.has_keys()) {
       std::string token;
@@ -224,10 +226,12 @@ class ServicePorts::Port final : public ConnectionHost {
     explicit Rules(const v1::ListenerConfig& config)
         : dialect(static_cast<Dialect>(config.dialect())),
           auth_required(config.auth_required()),
+          loopback(IsLoopback(config.host())),
           origins(config) {}
 
     Dialect dialect;
     bool auth_required;
+    bool loopback;
     OriginPolicy origins;
   };
 

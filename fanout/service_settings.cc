@@ -37,6 +37,7 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
       token_in_header(service.token_in_header()),
       token_in_query(service.token_in_query()),
       requests(service),
+      publishing(service),
       channel_kinds(service.channel_kinds().begin(), service.channel_kinds().end()),
       recoverable(service.recoverable()) {
   const v1::LimitsConfig& limits = service.limits();
@@ -49,6 +50,9 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
   message_rate_burst = limits.message_rate_burst();
   ping_rate_limit = limits.ping_rate_limit();
   history_rate_bytes = static_cast<double>(limits.history_rate_bytes());
+  client_publish_rate = limits.client_publish_rate();
+  client_publish_burst = limits.client_publish_burst();
+  max_client_event_bytes = limits.max_client_event_bytes();
   max_connections = limits.max_connections();
   handshake_timeout = ToDuration(limits.handshake_timeout());
   auth_timeout = ToDuration(limits.auth_timeout());

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/http_head.h"
+#include "fanout/publish_rules.h"
 #include "fanout/reply.h"
 #include "fanout/request_access.h"
 #include "fanout/token_verifier.h"
@@ -41,6 +42,7 @@ struct ServiceSettings {
   bool token_in_header = true;
   bool token_in_query = true;
   RequestAccess requests;                          // that control answers
+  PublishRules publishing;                         // what clients may publish
   absl::flat_hash_set<std::string> channel_kinds;  // that metrics name
   bool recoverable = false;                        // some channel keeps history
 
@@ -51,8 +53,11 @@ struct ServiceSettings {
   uint64_t session_backlog_bytes = 1 << 20;
   double message_rate_limit = 100;  // 0: unlimited
   double message_rate_burst = 150;
-  double ping_rate_limit = 0;     // 0: unlimited
-  double history_rate_bytes = 0;  // 0: unlimited
+  double ping_rate_limit = 0;      // 0: unlimited
+  double history_rate_bytes = 0;   // 0: unlimited
+  double client_publish_rate = 0;  // 0: unlimited
+  double client_publish_burst = 0;
+  uint64_t max_client_event_bytes = 256 << 10;
   uint32_t max_connections = 1000;
   absl::Duration handshake_timeout = absl::Seconds(10);
   absl::Duration auth_timeout = absl::Seconds(10);

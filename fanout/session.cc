@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/uuid.h"
 #include "fanout/buddy_dialect.h"
+#include "fanout/client_publishing.h"
 #include "proto/policies.h"
 
 namespace fanwire::fanout {
@@ -40,6 +41,7 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
       connection_(connection),
       dialect_(start.dialect),
       auth_required_(start.auth_required),
+      loopback_(start.loopback),
       limits_(service->settings().message_rate_burst, context->loop->Now()),
       identity_(std::move(start.identity)),
       feed_(this),
@@ -49,6 +51,10 @@ Session::Session(const SessionContext* context, Service* service, Connection* co
   std::copy_n(id.begin(), id_.size(), id_.begin());
   if (start.bad_token) awaited().bad_token = std::move(start.token_fault);
 }
+
+Session::~Session() = default;
+
+Session::Awaited::~Awaited() = default;
 
 Session::Awaited& Session::awaited() {
   if (awaited_ == nullptr) awaited_ = std::make_unique<Awaited>();
@@ -176,8 +182,8 @@ void Session::OnMessage(absl::string_view payload) {
   FlushTurn();  // what it was sent before comes before the answer
   if (state_ != State::kActive) return;
   if (dialect_ == Dialect::kSessionBuddy) return buddy().OnMessage(payload);
-  absl::StatusOr<ClientMessage> message =
-      ParseClientMessage(payload, settings().subscribe_by_component_id);
+  absl::StatusOr<ClientMessage> message = ParseClientMessage(
+      payload, settings().subscribe_by_component_id, settings().publishing.any());
   if (!message.ok()) {
     counts().Count(CountedError::kDecodeError);
     return ReplyError({}, "DECODE_ERROR", message.status().message());
@@ -192,6 +198,8 @@ void Session::OnMessage(absl::string_view payload) {
       return OnToken(*message, context);
     case ClientMessage::Kind::kPing:
       return Reply(PongText(context, WallNow()));
+    case ClientMessage::Kind::kPublish:
+      return OnPublication(std::move(*message->publication), std::move(context));
     case ClientMessage::Kind::kRequest:
       return OnRequest(*message, context);
     case ClientMessage::Kind::kIgnored:
@@ -235,6 +243,11 @@ void Session::RefuseTooFast(absl::string_view payload) {
 void Session::ReplyError(const ReplyContext& context, absl::string_view code,
                          absl::string_view message) {
   Reply(ErrorText(context, code, message, WallNow()));
+}
+
+void Session::Respond(const ReplyContext& context, absl::string_view event,
+                      absl::string_view data) {
+  Reply(ResponseText(context, event, data, WallNow()));
 }
 
 void Session::OnToken(const ClientMessage& message, const ReplyContext& context) {
@@ -297,6 +310,21 @@ void Session::OnRequest(const ClientMessage& message, const ReplyContext& contex
   Rearm();
 }
 
+void Session::OnPublication(ClientPublication publication, ReplyContext context) {
+  // Other events are none of ours, as ever.
+  if (publication.itself && !settings().publishing.IsPublication(publication.event)) return;
+  Awaited& awaited = this->awaited();
+  if (awaited.publishing == nullptr) {
+    awaited.publishing = std::make_unique<ClientPublishing>(this, &awaited.requests);
+  }
+  awaited.publishing->OnPublication(std::move(publication), std::move(context));
+  Rearm();
+}
+
+bool Session::MayPublish(const PublishRules::Rule& rule) const {
+  return PublishRules::Allows(rule, settings().verifier, identity_.get(), loopback_);
+}
+
 void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
   if (awaited_ == nullptr) return;
   const std::optional<ClientRequests::Request> request = awaited_->requests.Take(ask);
@@ -306,10 +334,12 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
     connection_->PauseReading(pause);  // other pauses go on
   }
   service_->latencies().requests.Observe(absl::ToDoubleSeconds(Now() - request->asked));
+  if (request->publish) counts().Count(ClientPublishing::ResultOf(reply));
+  if (request->quiet) return Rearm();
   if (!reply.error_code.empty()) {
     ReplyError(request->context, reply.error_code, reply.error_message);
   } else {
-    Reply(ResponseText(request->context, request->event, reply.data, WallNow()));
+    Respond(request->context, request->event, reply.data);
   }
   Rearm();
 }
@@ -318,11 +348,13 @@ void Session::FailRequests(const std::vector<uint64_t>& asks, absl::string_view 
                            absl::string_view of_control) {
   for (const uint64_t ask : asks) {
     if (awaited_ == nullptr) return;  // an answer has closed the session, or was the last one
-    const bool served = awaited_->requests.IsServed(ask);
+    const ClientRequests::Request* const request = awaited_->requests.Find(ask);
+    if (request == nullptr) continue;
+    const absl::string_view text = request->served ? of_service : of_control;
+    const absl::string_view done = request->publish ? "; the event may have been published" : "";
     context_->upstream->Forget(ask);
-    OnRequestReply(ask, {.data = {},
-                         .error_code = "UNAVAILABLE",
-                         .error_message = std::string(served ? of_service : of_control)});
+    OnRequestReply(
+        ask, {.data = {}, .error_code = "UNAVAILABLE", .error_message = absl::StrCat(text, done)});
   }
 }
 
@@ -372,7 +404,7 @@ void Session::Rearm() {
   if (awaited_ != nullptr) {
     next = std::min({next, awaited_->deadline, awaited_->requests.deadline()});
     if (awaited_->deadline == absl::InfiniteDuration() && !awaited_->bad_token.has_value() &&
-        awaited_->requests.empty()) {
+        awaited_->requests.empty() && awaited_->publishing == nullptr) {
       awaited_ = nullptr;
     }
   }
@@ -446,6 +478,7 @@ void Session::LeaveEverything() {
   Disarm();
   context_->hub->Forget(this);
   if (awaited_ != nullptr) {
+    if (awaited_->publishing != nullptr) awaited_->publishing->SendAll();
     for (const uint64_t ask : awaited_->requests.All()) context_->upstream->Forget(ask);
     awaited_ = nullptr;
   }
@@ -479,6 +512,7 @@ void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
   if (state_ == State::kClosed) return;
   // All that waits goes out before the goodbye, as far as the close timeout lets it.
   feed_.output().SendAll();
+  if (awaited_ != nullptr && awaited_->publishing != nullptr) awaited_->publishing->SendAll();
   if (awaited_ != nullptr) {
     constexpr absl::string_view kEnds =
         "this connection ends before the answer: connect again and try again";

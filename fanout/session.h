@@ -5,7 +5,8 @@
 //   waiting for a connection slot -> authenticating, if the listener demands it -> active -> closed
 //
 // Parts with a job of their own: SessionFeed is what the session subscribes to and is sent,
-// ClientRequests are what control was asked, and ClientLimits decides what of the client is taken
+// ClientRequests are what control was asked, ClientPublishing is what the client publishes, and
+// ClientLimits decides what of the client is taken
 // and when reading pauses.
 //
 // Threading: loop-confined.
@@ -32,6 +33,7 @@
 #include "fanout/hub.h"
 #include "fanout/net/connection.h"
 #include "fanout/net/event_loop.h"
+#include "fanout/publish_rules.h"
 #include "fanout/reply.h"
 #include "fanout/service.h"
 #include "fanout/session_feed.h"
@@ -42,6 +44,7 @@
 namespace fanwire::fanout {
 
 class BuddyDialect;
+class ClientPublishing;
 
 // What all sessions of a worker share.
 struct SessionContext {
@@ -55,6 +58,7 @@ struct SessionContext {
 struct SessionStart {
   Dialect dialect = Dialect::kCommon;
   bool auth_required = false;
+  bool loopback = false;               // the listener has a loopback address
   std::unique_ptr<Identity> identity;  // from header or query
   bool bad_token = false;              // one came so, and it was refused
   std::string token_fault;             // why it was refused
@@ -84,6 +88,7 @@ class Session final : public ConnectionHandler, public Deadline {
           SessionStart start);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+  ~Session();
 
   // ---- ConnectionHandler
 
@@ -142,7 +147,17 @@ class Session final : public ConnectionHandler, public Deadline {
   void Disconnect(uint16_t code, absl::string_view reason);
   void Abort();
 
+  // ---- for its parts
+
+  void Reply(const std::string& text) { feed_.Reply(text); }
+  void ReplyError(const ReplyContext& context, absl::string_view code, absl::string_view message);
+  // Sends a response; `data` is a JSON object.
+  void Respond(const ReplyContext& context, absl::string_view event, absl::string_view data);
+  // Frees parts that are empty, and arms the deadline that comes first.
+  void Rearm();
+
   const SessionContext& context() const { return *context_; }
+  const ServiceSettings& settings() const { return service_->settings(); }
   Service* service() const { return service_; }
   Connection* connection() const { return connection_; }
   absl::string_view id() const { return {id_.data(), id_.size()}; }
@@ -154,6 +169,8 @@ class Session final : public ConnectionHandler, public Deadline {
   bool SubscribesTo(absl::string_view name) const { return feed_.SubscribesTo(name); }
   // Whether the client's token, if it has one, allows the channel or pattern.
   bool MaySubscribe(absl::string_view name) const;
+  // Whether the client may publish what the rule allows.
+  bool MayPublish(const PublishRules::Rule& rule) const;
   // See SubscribeHost.
   absl::StatusOr<RequestAccess::StateRequest> FindState(absl::string_view channel) const;
   absl::string_view user() const {
@@ -171,7 +188,6 @@ class Session final : public ConnectionHandler, public Deadline {
 
   // ---- life
 
-  const ServiceSettings& settings() const { return service_->settings(); }
   ServiceCounts& counts() { return service_->counts(); }
   absl::Time WallNow() const { return context_->clock->WallNow(); }
   // What the session waits for; made where there is none.
@@ -184,16 +200,12 @@ class Session final : public ConnectionHandler, public Deadline {
   // `reason` says what is wrong with a token that came.
   void RefuseToken(const ReplyContext& context, absl::string_view message,
                    absl::string_view reason = "");
-  void Reply(const std::string& text) { feed_.Reply(text); }
-  void ReplyError(const ReplyContext& context, absl::string_view code, absl::string_view message);
   // Closes from this side; everything is left at once.
   void Close(CloseCode code, absl::string_view reason,
              Connection::Backlog backlog = Connection::Backlog::kSend);
   // Leaves all channels, forgets what is under way, and turns kClosed.
   void LeaveEverything();
   void OnDeadline() override;
-  // Frees parts that are empty, and arms the deadline that comes first.
-  void Rearm();
   // Whether the client may send the message now.  If not, it is refused, and reading pauses.
   bool CheckRate(absl::string_view payload);
   // Answers a message over the rate.  A short one is read for what the answer is correlated with.
@@ -208,6 +220,7 @@ class Session final : public ConnectionHandler, public Deadline {
   void CheckExpiry();
   void OnSubscribe(ClientMessage message, ReplyContext context);
   void OnRequest(const ClientMessage& message, const ReplyContext& context);
+  void OnPublication(ClientPublication publication, ReplyContext context);
   // Drops the requests and answers UNAVAILABLE, with a text for those that a service answers and
   // one for those that control answers.
   void FailRequests(const std::vector<uint64_t>& asks, absl::string_view of_service,
@@ -219,6 +232,8 @@ class Session final : public ConnectionHandler, public Deadline {
     // Why the handshake's token was refused; nothing: it was not, or the client was told.
     std::optional<std::string> bad_token;
     ClientRequests requests;
+    std::unique_ptr<ClientPublishing> publishing;  // null: the client has published nothing
+    ~Awaited();
   };
 
   const SessionContext* const context_;
@@ -228,6 +243,7 @@ class Session final : public ConnectionHandler, public Deadline {
   Dialect dialect_;
   State state_ = State::kWaiting;
   const bool auth_required_ : 1;
+  const bool loopback_ : 1;
   bool has_slot_ : 1 = false;
   bool listed_ : 1 = false;
   bool expiry_told_ : 1 = false;  // of the present token

@@ -61,6 +61,15 @@ struct SubscribeReply {
   std::optional<RequestReply> state;  // or it has come already
 };
 
+// An event that a client publishes; its data is the request's.
+struct PublishAsk {
+  std::string channel = {};
+  std::string event = {};
+  std::vector<std::string> copies = {};  // further channels
+  bool skip_history = false;
+  bool exclude_publisher = false;  // the session itself does not get it
+};
+
 // A client's request that control or a responder answers.
 struct RequestAsk {
   absl::string_view request;
@@ -68,6 +77,7 @@ struct RequestAsk {
   bool served = false;     // a responder may answer it
   // served: when the client is told that there is no answer
   absl::Duration deadline = absl::InfiniteDuration();
+  const PublishAsk* publish = nullptr;  // set: the request is "publish"
 };
 
 class Upstream {
@@ -87,7 +97,8 @@ class Upstream {
   // it; if control is lost before that, the state's answer is UNAVAILABLE.
   virtual uint64_t Ask(Session* session, const SubscribeAsk& ask) = 0;
   // Sends a client's request; the answer comes as Session::OnRequestReply().  A request that a
-  // responder may answer is sent once: if control is lost meanwhile, the answer is UNAVAILABLE.
+  // responder may answer, and a publication, is sent once: if control is lost meanwhile, the answer
+  // is UNAVAILABLE.  Requests are sent in the order of the calls.
   virtual uint64_t Request(Session* session, const RequestAsk& ask) = 0;
   // Drops the question: no answer will come.  A responder is told to stop.
   virtual void Forget(uint64_t ask) = 0;

@@ -191,6 +191,11 @@ void CollectWorker(const WorkerSnapshot& snapshot, MetricSink& sink) {
                  number(counts.sessions_opened), labels);
     sink.Counter("fanwire_worker_sessions_closed_total", "Sessions closed.",
                  number(counts.sessions_closed), labels);
+    for (size_t i = 0; i < kPublishResults; ++i) {
+      sink.Counter("fanwire_worker_client_publications_total",
+                   "Events that clients published, by what became of them.",
+                   number(counts.client_publications[i]), with("result", kPublishResultNames[i]));
+    }
     for (size_t i = 0; i < kCodeCounts; ++i) {
       sink.Counter(
           "fanwire_worker_disconnects_total", "Connections ended, by close code.",

@@ -149,6 +149,9 @@ void FillDefaults(v1::Config* config) {
   if (limits->message_rate_burst() == 0) {
     limits->set_message_rate_burst(kBurstPerRate * limits->message_rate_limit());
   }
+  if (limits->client_publish_burst() == 0) {
+    limits->set_client_publish_burst(kBurstPerRate * limits->client_publish_rate());
+  }
   DropEmptyKeys(config->mutable_auth()->mutable_keys());
   for (v1::ServiceConfig& service : *config->mutable_services()) FillService(*config, &service);
 }

@@ -10,7 +10,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/address.h"
 #include "common/config_file.h"
@@ -26,6 +28,7 @@
 #include "fanwire/v1/config_options.pb.h"
 #include "proto/catalog_descriptors.h"
 #include "proto/channel_name.h"
+#include "proto/event_name.h"
 #include "proto/request_name.h"
 
 namespace fanwire::control {
@@ -355,6 +358,7 @@ class Checker {
       CheckNow(at, request);
     }
     CheckServed(path, service);
+    CheckClientPublish(path, service);
   }
 
   // What is kept of an event does not change until the next one.
@@ -383,6 +387,39 @@ class Checker {
       }
       for (int k = 0; k < request.any_of_size(); ++k) {
         if (request.any_of(k).empty()) Fault(absl::StrCat(at, ".any_of[", k, "]"), "empty");
+      }
+    }
+  }
+
+  void CheckClientPublish(const std::string& path, const v1::ServiceConfig& service) {
+    for (int i = 0; i < service.client_publish_size(); ++i) {
+      const v1::ClientPublishRule& rule = service.client_publish(i);
+      const std::string at = absl::StrCat(path, ".client_publish[", i, "]");
+      if (const auto pattern = ChannelPattern::Parse(rule.pattern()); !pattern.ok()) {
+        Fault(at + ".pattern", pattern.status().message());
+      }
+      if (rule.events().empty()) Fault(at, "events is missing");
+      for (int k = 0; k < rule.events_size(); ++k) {
+        absl::string_view name = rule.events(k);
+        const bool all = absl::ConsumeSuffix(&name, "*") && name.empty();
+        absl::Status status = all ? absl::OkStatus() : CheckEventName(name);
+        if (status.ok() && IsReservedEventName(name)) {
+          status = absl::InvalidArgumentError("reserved: only Fanwire itself sends it");
+        }
+        if (!status.ok()) {
+          Fault(absl::StrCat(at, ".events[", k, "]"),
+                absl::StrCat(QuotedText(rule.events(k)), ": ", status.message()));
+        }
+      }
+      for (int k = 0; k < rule.any_of_size(); ++k) {
+        if (rule.any_of(k).empty()) Fault(absl::StrCat(at, ".any_of[", k, "]"), "empty");
+      }
+      for (int k = 0; k < rule.copies_size(); ++k) {
+        // With any text for its '*' it is a channel.
+        const std::string copy = absl::StrReplaceAll(rule.copies(k), {{"*", "x"}});
+        if (const absl::Status status = CheckChannelName(copy); !status.ok()) {
+          Fault(absl::StrCat(at, ".copies[", k, "]"), status.message());
+        }
       }
     }
   }

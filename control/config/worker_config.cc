@@ -1,6 +1,7 @@
 #include "control/config/worker_config.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -11,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "control/config/config_defaults.h"
+#include "control/config/service_table.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
 #include "proto/channel_name.h"
@@ -57,6 +59,40 @@ bool KeepsHistory(const v1::Config& config, const v1::ServiceConfig& service) {
     }
   }
   return FallbackRule().history_size() > 0 && !covered(*ChannelPattern::Parse("**"));
+}
+
+void FillPublishing(const v1::ServiceConfig& service, const CatalogFiles& files,
+                    v1::WorkerService* out) {
+  if (service.client_publish().empty()) return;
+  for (const v1::ClientPublishRule& in : service.client_publish()) {
+    v1::PublishRule* const rule = out->add_publish_rules();
+    rule->set_pattern(in.pattern());
+    *rule->mutable_events() = in.events();
+    *rule->mutable_any_of() = in.any_of();
+    rule->set_anonymous(in.anonymous());
+    rule->set_skip_history(in.skip_history());
+    *rule->mutable_conflate_interval() = in.conflate_interval();
+    *rule->mutable_copies() = in.copies();
+  }
+  // An event that has several forms has all of their channels.
+  std::map<std::string, std::vector<std::string>> channels;
+  const Catalog catalog = MakeCatalog(service, files);
+  for (const CatalogEvent& event : catalog.events()) {
+    const bool named = std::any_of(
+        service.client_publish().begin(), service.client_publish().end(), [&](const auto& rule) {
+          return std::any_of(
+              rule.events().begin(), rule.events().end(),
+              [&](const std::string& pattern) { return EventMatches(pattern, event.name); });
+        });
+    if (!named) continue;
+    std::vector<std::string>& known = channels[event.name];
+    known.insert(known.end(), event.channels.begin(), event.channels.end());
+  }
+  for (const auto& [name, templates] : channels) {
+    v1::PublishEvent* const event = out->add_publish_events();
+    event->set_name(name);
+    for (const std::string& one : templates) event->add_channels(one);
+  }
 }
 
 }  // namespace
@@ -115,6 +151,7 @@ void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out, const Ca
     for (const std::string& kind : ChannelKinds(config, in, files))
       service->add_channel_kinds(kind);
     service->set_recoverable(KeepsHistory(config, in));
+    FillPublishing(in, files, service);
   }
 }
 

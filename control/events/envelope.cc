@@ -15,6 +15,7 @@ constexpr absl::string_view kBeforeEvent = ",\"correlation_id\":null,\"type\":\"
 constexpr absl::string_view kBeforeData = ",\"data\":";
 constexpr absl::string_view kBeforeTimestamp = ",\"timestamp\":\"";
 constexpr absl::string_view kBeforeRoom = "\",\"room\":";
+constexpr absl::string_view kBeforePublisher = ",\"publisher\":";
 constexpr absl::string_view kEnd = ",\"error_code\":null,\"error_message\":null}";
 
 char* Put(absl::string_view text, char* out) { return std::copy(text.begin(), text.end(), out); }
@@ -75,7 +76,9 @@ size_t MaxEnvelopeBytes(const EnvelopeParts& parts) {
   return kBeforeId.size() + JsonTextBytes(parts.id) + kBeforeEvent.size() +
          JsonTextBytes(parts.event) + kBeforeData.size() + parts.data.size() +
          kBeforeTimestamp.size() + parts.timestamp.size() + kBeforeRoom.size() +
-         JsonTextBytes(parts.room) + kEnd.size() + Publication::kSealBytes;
+         JsonTextBytes(parts.room) + kEnd.size() +
+         (parts.publisher.empty() ? 0 : kBeforePublisher.size() + parts.publisher.size()) +
+         Publication::kSealBytes;
 }
 
 void WriteEnvelope(const EnvelopeParts& parts, Publication* publication) {
@@ -86,6 +89,10 @@ void WriteEnvelope(const EnvelopeParts& parts, Publication* publication) {
   const auto data_begin = static_cast<size_t>(out - begin);
   out = Put(parts.timestamp, Put(kBeforeTimestamp, Put(parts.data, out)));
   out = Put(kEnd, PutJsonText(parts.room, Put(kBeforeRoom, out)));
+  if (!parts.publisher.empty()) {
+    out = Put(parts.publisher, Put(kBeforePublisher, out - 1));  // in place of the closing brace
+    *out++ = '}';
+  }
   publication->SetEnvelope(static_cast<size_t>(out - begin), data_begin, parts.data.size());
 }
 

@@ -4,6 +4,9 @@
 //   {"id":…,"correlation_id":null,"type":"event","event":…,"data":{…},"timestamp":…,"room":…,
 //    "error_code":null,"error_message":null,"offset":N,"epoch":"…"}
 //
+// Of an event that a client published, "publisher":{"connection_id":…,"user_id":…} comes before the
+// position.
+//
 // The publisher's data goes into the envelope byte for byte; JsonDocument has checked it.
 //
 // Threading: pure functions.
@@ -29,6 +32,8 @@ struct EnvelopeParts {
   absl::string_view data;       // one JSON object
   absl::string_view timestamp;  // as FormatIso8601() makes it
   absl::string_view room;       // the channel
+  absl::string_view publisher =
+      {};  // the client that published it, a JSON object; empty: a service
 };
 
 // Bytes that the envelope needs, position included.

@@ -30,6 +30,7 @@ struct Event {
   absl::string_view id;                           // empty: a UUID4 is made
   absl::string_view idempotency_key;              // empty: none
   absl::string_view exclude_connection;           // empty: none
+  absl::string_view publisher = {};               // see EnvelopeParts
   absl::Time occurred_at = absl::InfinitePast();  // InfinitePast: now
   absl::Duration ttl = absl::InfiniteDuration();
   bool skip_history = false;

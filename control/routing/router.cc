@@ -342,7 +342,8 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
                               .event = event.event,
                               .data = checked.data,
                               .timestamp = run->timestamp,
-                              .room = room};
+                              .room = room,
+                              .publisher = event.publisher};
     const size_t max_bytes = MaxEnvelopeBytes(parts);
     if (max_bytes > kMaxEnvelopeBytes) {
       if (record != 0) tracker_->Cancel(record);

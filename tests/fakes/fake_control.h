@@ -53,6 +53,13 @@ class FakeControl final : public Upstream {
     std::string data = {};
     bool served = false;
     absl::Duration deadline = {};
+    bool publish = false;
+  };
+  // An event that a client published.
+  struct Published {
+    uint64_t id = 0;
+    PublishAsk event = {};
+    std::string data = {};
   };
   // A channel as control knows it.
   struct Log {
@@ -136,6 +143,8 @@ class FakeControl final : public Upstream {
   // What control holds without an answer, oldest first.
   std::deque<Asked> asks;
   std::vector<Requested> requests;
+  // All that clients ever published, oldest first.
+  std::vector<Published> published;
   std::vector<Session*> waiting_for_slot;
   int slot_changes = 0;
   // How often control was told: +1 interest gained, -1 lost, by name.
@@ -186,7 +195,11 @@ class FakeControl final : public Upstream {
                         .request = std::string(ask.request),
                         .data = std::string(ask.data),
                         .served = ask.served,
-                        .deadline = ask.deadline});
+                        .deadline = ask.deadline,
+                        .publish = ask.publish != nullptr});
+    if (ask.publish != nullptr) {
+      published.push_back({.id = last_id_, .event = *ask.publish, .data = std::string(ask.data)});
+    }
     return last_id_;
   }
   void Forget(uint64_t ask) override {

@@ -309,5 +309,89 @@ TEST(ClientMessageTest, OtherRequestsKeepTheirDataAndOtherTypesAreIgnored) {
   }
 }
 
+// ------------------------------------------------------------------------------- publications
+
+ClientMessage ParsePublishing(absl::string_view text) {
+  absl::StatusOr<ClientMessage> message = ParseClientMessage(text, false, /*publishing=*/true);
+  EXPECT_OK(message) << text;
+  return message.ok() ? *std::move(message) : ClientMessage();
+}
+
+ClientPublication PublicationIn(absl::string_view text) {
+  ClientMessage message = ParsePublishing(text);
+  EXPECT_EQ(message.kind, MessageKind::kPublish) << text;
+  return message.publication == nullptr ? ClientPublication() : *std::move(message.publication);
+}
+
+TEST(ClientMessageTest, PublishIsACommandWhereClientsMayPublish) {
+  for (const char* type : {"request", "event"}) {
+    const ClientPublication publication = PublicationIn(
+        absl::StrCat(R"({"type":")", type,
+                     R"(","event":"publish","room":"r","data":{"channel":"c","event":"e",)"
+                     R"("data":{ "a" : 1.50 },"echo":false}})"));
+    EXPECT_FALSE(publication.itself);
+    EXPECT_EQ(publication.channel, "c");
+    EXPECT_EQ(publication.event, "e");
+    EXPECT_EQ(publication.data, R"({"a":1.50})");
+    EXPECT_FALSE(publication.echo);
+    EXPECT_EQ(publication.fault, "");
+  }
+  EXPECT_EQ(Parse(R"({"type":"request","event":"publish"})").kind, MessageKind::kRequest);
+  EXPECT_EQ(Parse(R"({"type":"event","event":"publish"})").kind, MessageKind::kIgnored);
+}
+
+TEST(ClientMessageTest, APublishNamesItsChannelInThreeWays) {
+  EXPECT_EQ(PublicationIn(R"({"type":"request","event":"publish","data":{"room":"a"}})").channel,
+            "a");
+  EXPECT_EQ(PublicationIn(R"({"type":"request","event":"publish","room":"b"})").channel, "b");
+  EXPECT_EQ(
+      PublicationIn(R"({"type":"request","event":"publish","room":"b","data":{"channel":null}})")
+          .channel,
+      "b");
+  EXPECT_EQ(PublicationIn(R"({"type":"request","event":"publish","room":"b","data":{"channel":1}})")
+                .channel,
+            std::nullopt);
+  EXPECT_EQ(PublicationIn(R"({"type":"request","event":"publish"})").channel, std::nullopt);
+}
+
+TEST(ClientMessageTest, APublishSaysWhatIsWrongWithIt) {
+  const auto fault = [](const std::string& data) {
+    return PublicationIn(R"({"type":"request","event":"publish","data":)" + data + "}").fault;
+  };
+  EXPECT_EQ(fault(R"({"event":"e"})"), "");
+  EXPECT_EQ(fault(R"({"event":"e","data":null,"echo":null})"), "");
+  EXPECT_EQ(fault("{}"), "publish: data.event is missing");
+  EXPECT_EQ(fault(R"({"event":1})"), "publish: data.event is not a text");
+  EXPECT_EQ(fault(R"({"event":"e","data":"x"})"), "publish: data.data is not an object");
+  EXPECT_EQ(fault(R"({"event":"e","echo":"no"})"), "publish: data.echo is neither true nor false");
+}
+
+TEST(ClientMessageTest, AnyOtherEventIsAPublicationItself) {
+  const ClientPublication publication = PublicationIn(
+      R"({"type":"event","event":"diagram.updated","data":{"room": "x", "echo": false}})");
+  EXPECT_TRUE(publication.itself);
+  EXPECT_EQ(publication.event, "diagram.updated");
+  EXPECT_EQ(publication.data, R"({"room":"x","echo":false})");
+  EXPECT_EQ(publication.channel, std::nullopt);  // data.room is a key of the event
+  EXPECT_FALSE(publication.echo);
+  EXPECT_EQ(
+      PublicationIn(R"({"type":"event","event":"e","data":{"channel":"c"},"room":"r"})").channel,
+      "c");
+  EXPECT_EQ(PublicationIn(R"({"type":"event","event":"e","room":"r"})").channel, "r");
+  EXPECT_EQ(PublicationIn(R"({"type":"event","event":"e"})").data, "{}");
+  // Of two keys of one name the last is meant, in the channel and in the data.
+  EXPECT_EQ(
+      PublicationIn(R"({"type":"event","event":"e","data":{"channel":"a"},"data":{"channel":"b"}})")
+          .data,
+      R"({"channel":"b"})");
+  for (const char* text : {R"({"type":"event"})", R"({"type":"response","event":"e"})",
+                           R"({"type":"ack","event":"publish"})"}) {
+    EXPECT_EQ(ParsePublishing(text).kind, MessageKind::kIgnored) << text;
+  }
+  EXPECT_EQ(ParsePublishing(R"({"type":"event","event":"subscribe"})").kind,
+            MessageKind::kSubscribe);
+  EXPECT_EQ(ParsePublishing(R"({"type":"request","event":"other"})").kind, MessageKind::kRequest);
+}
+
 }  // namespace
 }  // namespace fanwire::fanout

@@ -294,6 +294,117 @@ TEST_F(ServedInterestTest, WhenControlIsLostWhatItWasSentIsUnavailableAndTheRest
   EXPECT_THAT(again, ElementsAre("history", "get_x"));
 }
 
+// ------------------------------------------------------------------------------- publications
+
+class PublishInterestTest : public ServedInterestTest {
+ protected:
+  PublishInterestTest() {
+    Configure([](v1::WorkerService* service) {
+      service->mutable_limits()->set_max_client_event_bytes(1000);
+      v1::PublishRule* const rule = service->add_publish_rules();
+      rule->set_pattern("diagram:*");
+      rule->add_events("*");
+      rule->set_anonymous(true);
+      rule->set_skip_history(true);
+      rule->add_copies("copy:*");
+    });
+  }
+
+  PairClient* Local() {
+    SessionStart start;
+    start.loopback = true;
+    return Welcomed(std::move(start));
+  }
+  void Publish(PairClient* client, const std::string& id) {
+    client->Request(
+        "publish",
+        {{"channel", "diagram:a"}, {"event", "e"}, {"data", {{"id", id}}}, {"echo", false}}, id);
+    Quiet();
+  }
+  // The data of what was sent since the last call.
+  std::vector<std::string> SentData() {
+    std::vector<std::string> data;
+    for (const v1::WorkerItem& item : Requests()) {
+      data.push_back(item.client_request().publish().data());
+    }
+    return data;
+  }
+};
+
+TEST_F(PublishInterestTest, APublicationSaysWhoPublishesWhatAndWhere) {
+  SessionStart alice;
+  alice.identity = std::make_unique<Identity>();
+  alice.identity->user = "alice";
+  alice.identity->permissions = {"admin"};
+  PairClient* const client = Welcomed(std::move(alice));
+  Publish(client, "1");
+  const std::vector<v1::WorkerItem> sent = Requests();
+  ASSERT_THAT(sent, SizeIs(1));
+  const v1::ClientRequest& request = sent[0].client_request();
+  EXPECT_EQ(request.request(), "publish");
+  EXPECT_EQ(request.service(), "mahavishnu");
+  EXPECT_EQ(request.connection_id(), client->id);
+  EXPECT_EQ(request.user_id(), "alice");
+  EXPECT_EQ(request.data(), "");
+  const v1::ClientPublish& publish = request.publish();
+  EXPECT_EQ(publish.channel(), "diagram:a");
+  EXPECT_EQ(publish.event(), "e");
+  EXPECT_EQ(publish.data(), R"({"id":"1"})");
+  EXPECT_THAT(publish.copies(), ElementsAre("copy:a"));
+  EXPECT_TRUE(publish.skip_history());
+  EXPECT_TRUE(publish.exclude_publisher());
+}
+
+TEST_F(PublishInterestTest, WhatControlMayHavePublishedIsNeverSentAgain) {
+  PairClient* const client = Local();
+  Publish(client, "sent");
+  EXPECT_THAT(SentData(), ElementsAre(R"({"id":"sent"})"));
+  link_.is_attached = false;
+  Publish(client, "kept 1");
+  Publish(client, "kept 2");
+  interest_.OnDetached();
+  Quiet();
+  ASSERT_THAT(client->messages, SizeIs(1));
+  EXPECT_EQ(client->messages[0]["error_code"], "UNAVAILABLE");
+  EXPECT_EQ(client->messages[0]["correlation_id"], "sent");
+  EXPECT_THAT(std::string(client->messages[0]["error_message"]),
+              ::testing::HasSubstr("may have been carried out"));
+  link_.is_attached = true;
+  interest_.TellAll();
+  EXPECT_THAT(SentData(), ElementsAre(R"({"id":"kept 1"})", R"({"id":"kept 2"})"));
+  // A second loss: both were sent now.
+  link_.is_attached = false;
+  interest_.OnDetached();
+  Quiet();
+  EXPECT_THAT(client->Errors(), ElementsAre("UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"));
+  EXPECT_EQ(interest_.asks(), 0u);
+}
+
+TEST_F(PublishInterestTest, WhatWasNotSentInTimeIsNotSentLater) {
+  Configure([](v1::WorkerService* service) {
+    service->mutable_limits()->mutable_control_wait()->set_seconds(0);
+    service->mutable_limits()->mutable_control_wait()->set_nanos(5'000'000);
+  });
+  PairClient* const client = Local();
+  link_.is_attached = false;
+  Publish(client, "late");
+  ASSERT_TRUE(RunUntil([&] { return !client->messages.empty(); }));
+  EXPECT_THAT(client->Errors(), ElementsAre("UNAVAILABLE"));
+  link_.is_attached = true;
+  interest_.TellAll();
+  EXPECT_THAT(SentData(), IsEmpty());
+}
+
+TEST_F(PublishInterestTest, AClientThatLeavesCancelsNoPublication) {
+  PairClient* const client = Local();
+  Publish(client, "1");
+  EXPECT_THAT(SentData(), SizeIs(1));
+  client->Close();
+  Quiet();
+  EXPECT_THAT(Sent(v1::WorkerItem::kClientCancel), IsEmpty());
+  EXPECT_EQ(interest_.asks(), 0u);
+}
+
 // ------------------------------------------------------------------------------- attachments
 
 TEST_F(InterestTest, WhileDetachedNothingIsToldAndAfterwardsEverything) {

@@ -32,6 +32,9 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   limits.set_message_rate_burst(1.5);
   limits.set_ping_rate_limit(2.5);
   limits.set_history_rate_bytes(4000);
+  limits.set_client_publish_rate(3.5);
+  limits.set_client_publish_burst(4.5);
+  limits.set_max_client_event_bytes(5000);
   limits.set_max_connections(9);
   limits.mutable_handshake_timeout()->set_seconds(1);
   limits.mutable_auth_timeout()->set_nanos(500'000'000);
@@ -58,6 +61,10 @@ TEST(ServiceSettingsTest, EveryLimitComesFromTheMessage) {
   EXPECT_EQ(settings.message_rate_burst, 1.5);
   EXPECT_EQ(settings.ping_rate_limit, 2.5);
   EXPECT_EQ(settings.history_rate_bytes, 4000);
+  EXPECT_EQ(settings.client_publish_rate, 3.5);
+  EXPECT_EQ(settings.client_publish_burst, 4.5);
+  EXPECT_EQ(settings.max_client_event_bytes, 5000u);
+  EXPECT_FALSE(settings.publishing.any());
   const WelcomeFacts welcome = settings.Welcome();
   EXPECT_EQ(welcome.server, "akosha-1");
   EXPECT_EQ(welcome.message, "Connected");

@@ -38,6 +38,7 @@ void Answer(const ClientMessage& message, CorrelationMode mode) {
     MustBeJson(ConfirmationText(context, true, message.many, confirmations, absl::UnixEpoch()));
   }
   MustBeJson(message.data);
+  if (message.publication != nullptr) MustBeJson(message.publication->data);
 }
 
 }  // namespace
@@ -46,7 +47,8 @@ void Answer(const ClientMessage& message, CorrelationMode mode) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view text(reinterpret_cast<const char*>(data), size);
   for (const bool component : {false, true}) {
-    const auto message = fanwire::fanout::ParseClientMessage(text, component);
+    const auto message =
+        fanwire::fanout::ParseClientMessage(text, component, /*publishing=*/component);
     if (!message.ok()) continue;
     fanwire::fanout::Answer(*message, fanwire::fanout::CorrelationMode::kAuto);
     fanwire::fanout::Answer(*message, fanwire::fanout::CorrelationMode::kEcho);

@@ -58,7 +58,16 @@ v1::WorkerConfig Config() {
   service.set_token_in_query(true);
   service.add_keys()->set_secret(kSecret);
   service.add_requests()->set_name("get_workflow_status");
+  v1::PublishRule& rule = *service.add_publish_rules();
+  rule.set_pattern("**");
+  rule.add_events("*");
+  rule.set_anonymous(true);
+  rule.add_copies("copy:*");
+  v1::PublishEvent& event = *service.add_publish_events();
+  event.set_name("workflow.started");
+  event.add_channels("workflow:{workflow_id}");
   v1::LimitsConfig& limits = *service.mutable_limits();
+  limits.set_max_client_event_bytes(1 << 20);
   limits.set_max_channel_bytes(256);
   limits.set_max_channels_per_session(1000);
   limits.set_max_message_bytes(1 << 20);

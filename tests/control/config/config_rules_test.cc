@@ -222,6 +222,14 @@ TEST(ConfigRulesTest, AServiceIsChecked) {
         "  served_requests: [{request: r, any_of: ['']}]\n",
         "  served_requests: [{request: r, timeout: 0s}]\n",
         "  served_requests: [{request: r, timeout: 61m}]\n",
+        "  client_publish: [{pattern: '**:a', events: [e]}]\n",
+        "  client_publish: [{pattern: a}]\n",
+        "  client_publish: [{pattern: a, events: ['']}]\n",
+        "  client_publish: [{pattern: a, events: ['a*b']}]\n",
+        "  client_publish: [{pattern: a, events: [presence.joined]}]\n",
+        "  client_publish: [{pattern: a, events: [e], any_of: ['']}]\n",
+        "  client_publish: [{pattern: a, events: [e], copies: ['*: ']}]\n",
+        "  client_publish: [{pattern: a, events: [e], conflate_interval: 61s}]\n",
         "  repeat_keys: [{event: pool.status_changed, field: status}]\n"}) {
     EXPECT_THAT(ServiceFaults(lines), SizeIs(1)) << lines;
   }
@@ -286,6 +294,18 @@ TEST(ConfigRulesTest, AStatusRequestSaysInOneWayWhoMayAsk) {
               IsEmpty());
   EXPECT_THAT(ServiceFaults("  status_requests: [{request: r, argument: pool_id, feeds: [x]}]\n"),
               ElementsAre(HasSubstr("who may subscribe to \"pool:ID\" may ask")));
+}
+
+TEST(ConfigRulesTest, WhatClientsMayPublishIsNamedByPatternsAndEvents) {
+  EXPECT_THAT(
+      ServiceFaults("  client_publish:\n"
+                    "  - {pattern: 'a:*', events: ['*']}\n"
+                    "  - {pattern: '**', events: [e, 'e.*'], any_of: [p], anonymous: true,\n"
+                    "     skip_history: true, conflate_interval: 1m, copies: [b, 'c:*']}\n"),
+      IsEmpty());
+  EXPECT_THAT(ServiceFaults("  client_publish: [{pattern: a, events: [e, channel.skipped]}]\n"),
+              ElementsAre(HasSubstr("client_publish[0].events[1]: \"channel.skipped\": reserved: "
+                                    "only Fanwire itself sends it")));
 }
 
 TEST(ConfigRulesTest, ServedRequestsAreNamesAndPatternsOfTheServicesOwn) {

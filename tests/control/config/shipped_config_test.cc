@@ -12,6 +12,7 @@
 #include "control/events/catalog_check.h"
 #include "control/events/event.h"
 #include "control/events/json_document.h"
+#include "fanout/publish_rules.h"
 #include "fanout/token_verifier.h"
 #include "fanwire/v1/config.pb.h"
 #include "fanwire/v1/worker.pb.h"
@@ -153,6 +154,35 @@ TEST(ShippedConfigTest, WorkersGetLimitsAndRequestsOfEachService) {
                   ElementsAre(Property(&v1::ServiceRequest::name, "get_workflow_status"),
                               Property(&v1::ServiceRequest::name, "get_pool_status")));
     }
+  }
+}
+
+TEST(ShippedConfigTest, OnlyExcalidrawsClientsPublishAndOnlyDiagramsAndCursors) {
+  const LoadedConfig loaded = LoadShipped();
+  v1::WorkerConfig worker;
+  BuildWorkerConfig(*loaded.config, &worker);
+  for (const v1::WorkerService& service : worker.services()) {
+    const fanout::PublishRules rules(service);
+    EXPECT_EQ(rules.any(), service.name() == "excalidraw") << service.name();
+    if (!rules.any()) continue;
+    EXPECT_EQ(rules.Find("diagram:d", "diagram.created"), nullptr);
+    EXPECT_EQ(rules.Find("presence:d", "user.joined"), nullptr);
+    EXPECT_EQ(rules.Find("cursor:d", "diagram.updated"), nullptr);
+    const auto* const diagram = rules.Find("diagram:d", "diagram.updated");
+    const auto* const cursor = rules.Find("cursor:d", "cursor.moved");
+    const auto* const in_diagram = rules.Find("diagram:d", "cursor.moved");
+    for (const auto* const rule : {diagram, cursor, in_diagram}) {
+      ASSERT_NE(rule, nullptr);
+      EXPECT_THAT(rule->any_of, ElementsAre("excalidraw:write"));
+      EXPECT_TRUE(rule->anonymous);
+      EXPECT_EQ(rule->skip_history, rule != diagram);
+      EXPECT_EQ(rule->conflate_interval, absl::Milliseconds(rule == diagram ? 0 : 50));
+    }
+    // What clients of the earlier server send, without a channel.
+    EXPECT_EQ(rules.ChannelOf("diagram.updated", R"({"diagram_id":"d"})"), "diagram:d");
+    EXPECT_EQ(rules.ChannelOf("cursor.moved", R"({"diagram_id":"d"})"), "cursor:d");
+    EXPECT_THAT(fanout::PublishRules::CopiesOf(*cursor, "cursor:d"), ElementsAre("diagram:d"));
+    EXPECT_THAT(fanout::PublishRules::CopiesOf(*in_diagram, "diagram:d"), ElementsAre("cursor:d"));
   }
 }
 

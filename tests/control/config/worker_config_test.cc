@@ -75,6 +75,43 @@ TEST(WorkerConfigTest, ServedRequestsFollowStatusRequests) {
   EXPECT_EQ(requests[1].timeout().seconds(), 2);
 }
 
+TEST(WorkerConfigTest, WhatClientsMayPublishGoesWithTheCatalogsEventsOfThatName) {
+  const LoadedConfig loaded = Load(
+      "limits: {client_publish_rate: 4, max_client_event_bytes: 1KiB}\n"
+      "services:\n- {name: plain, port: 1}\n- name: excalidraw\n  port: 2\n  client_publish:\n"
+      "  - {pattern: 'diagram:*', events: ['diagram.u*', unknown], any_of: [w], anonymous: true}\n"
+      "  - {pattern: 'cursor:*', events: [cursor.moved], conflate_interval: 50ms,\n"
+      "     skip_history: true, copies: ['diagram:*']}\n");
+  ASSERT_THAT(loaded.errors, IsEmpty());
+  v1::WorkerConfig config;
+  BuildWorkerConfig(*loaded.config, &config);
+  EXPECT_THAT(config.services(0).publish_rules(), IsEmpty());
+  EXPECT_THAT(config.services(0).publish_events(), IsEmpty());
+  const v1::WorkerService& service = config.services(1);
+  EXPECT_EQ(service.limits().client_publish_rate(), 4);
+  EXPECT_EQ(service.limits().client_publish_burst(), 6);
+  EXPECT_EQ(service.limits().max_client_event_bytes(), 1024u);
+  ASSERT_THAT(service.publish_rules(), SizeIs(2));
+  const v1::PublishRule& first = service.publish_rules(0);
+  EXPECT_EQ(first.pattern(), "diagram:*");
+  EXPECT_THAT(first.events(), ElementsAre("diagram.u*", "unknown"));
+  EXPECT_THAT(first.any_of(), ElementsAre("w"));
+  EXPECT_TRUE(first.anonymous());
+  EXPECT_FALSE(first.skip_history());
+  EXPECT_EQ(first.conflate_interval().nanos(), 0);
+  const v1::PublishRule& second = service.publish_rules(1);
+  EXPECT_FALSE(second.anonymous());
+  EXPECT_TRUE(second.skip_history());
+  EXPECT_EQ(second.conflate_interval().nanos(), 50'000'000);
+  EXPECT_THAT(second.copies(), ElementsAre("diagram:*"));
+  ASSERT_THAT(service.publish_events(), SizeIs(2));
+  EXPECT_EQ(service.publish_events(0).name(), "cursor.moved");
+  EXPECT_THAT(service.publish_events(0).channels(),
+              ElementsAre("cursor:{diagram_id}", "collaboration:{room}"));
+  EXPECT_EQ(service.publish_events(1).name(), "diagram.updated");
+  EXPECT_THAT(service.publish_events(1).channels(), ElementsAre("diagram:{diagram_id}"));
+}
+
 TEST(WorkerConfigTest, AServiceIsRecoverableUnlessNoChannelCanHaveHistory) {
   const auto recoverable = [](const std::string& rules, const std::string& own = "[]") {
     const LoadedConfig loaded = Load(absl::StrCat(

@@ -42,6 +42,23 @@ TEST(EnvelopeTest, WithAPositionItIsStillOneObject) {
   EXPECT_EQ(sealed["room"], "r");
 }
 
+TEST(EnvelopeTest, APublisherComesBeforeThePosition) {
+  const EnvelopeParts parts{.id = "i",
+                            .event = "e",
+                            .data = "{}",
+                            .timestamp = "t",
+                            .room = "r",
+                            .publisher = R"({"connection_id":"c","user_id":null})"};
+  const std::string end =
+      R"("error_message":null,"publisher":{"connection_id":"c","user_id":null})";
+  const std::string open = Envelope(parts, /*seal=*/false);
+  const std::string sealed = Envelope(parts, /*seal=*/true);
+  EXPECT_EQ(open.substr(open.size() - end.size() - 1), end + "}");
+  EXPECT_NE(sealed.find(end + ",\"offset\":"), std::string::npos);
+  EXPECT_EQ(Json::parse(sealed)["publisher"]["connection_id"], "c");
+  EXPECT_LE(sealed.size(), MaxEnvelopeBytes(parts));
+}
+
 TEST(EnvelopeTest, EveryTextIsEscapedAndReadsBackTheSame) {
   std::string text = "ä😀\"\\/";
   for (char c = 1; c < 0x20; ++c) text.push_back(c);
