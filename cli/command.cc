@@ -375,6 +375,10 @@ CommandTree::Parsed CommandTree::Parse(const std::vector<std::string>& arguments
       problem = UnknownCommand(inner, word);
     } else {
       problem = absl::StrCat("unexpected argument: ", EscapeControls(absl::StrJoin(extras, " ")));
+      // The name of a service is a positional argument of other commands.
+      if (word == absl::StrJoin(extras, " ") && FindOption(inner, "--service") != nullptr) {
+        absl::StrAppend(&problem, "; did you mean --service ", word, "?");
+      }
     }
   } catch (const CLI::ParseError& error) {
     problem = ArgumentProblem(error);

@@ -42,8 +42,10 @@ class CommandTest : public testing::Test {
         .Text("--at", "PLACE", &place_, "Where", Values::kServices);
     tree_.SetTableTargets(&wide_, &columns_);
     Command groups = root.AddGroup("groups", "Groups", "wsctl groups list");
-    groups.AddCommand("add", "Add a group", "wsctl groups add",
-                      [](Invocation&) { return absl::InternalError("add"); });
+    groups
+        .AddCommand("add", "Add a group", "wsctl groups add",
+                    [](Invocation&) { return absl::InternalError("add"); })
+        .Text("--service", "NAME", &service_, "Of this service", Values::kServices);
     root.AddCommand("old-stop", "Stop workers", "wsctl old-stop",
                     [](Invocation&) { return absl::OkStatus(); })
         .Hidden();
@@ -72,6 +74,7 @@ class CommandTest : public testing::Test {
   std::optional<absl::Duration> wait_;
   std::vector<std::string> tags_;
   std::string name_;
+  std::string service_;
   std::string file_;
   std::string place_;
   std::vector<std::string> workers_;
@@ -288,6 +291,9 @@ TEST_F(CommandTest, UsageErrorsSayWhatAndWhereToLook) {
        "unexpected argument: --nope\nTry `wsctl things list --help`."},
       {{"things", "put"}, "NAME is required"},
       {{"things", "put", "a", "b", "c"}, "unexpected argument: c"},
+      {{"groups", "add", "akosha"},
+       "unexpected argument: akosha; did you mean --service akosha?\n"},
+      {{"groups", "add", "akosha", "b"}, "unexpected argument: akosha b\n"},
       {{"things", "list", "--limit", "11"}, "--limit: \"11\" is not a number from 1 to 10\n"},
       {{"things", "list", "--limit", "many"}, "--limit: \"many\" is not a number from 1 to 10\n"},
       {{"things", "list", "--limit", "-1"}, "--limit: \"-1\" is not a number from 1 to 10\n"},
