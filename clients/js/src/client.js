@@ -183,6 +183,10 @@ export class Client {
     return this.request('history', defined({channel, limit, since, reverse}), options);
   }
 
+  publish(channel, event, data = {}, {echo, ...options} = {}) {
+    return this.request('publish', defined({channel, event, data, echo}), options);
+  }
+
   // ------------------------------------------------------------------------------ connection
 
   #setState(state, info) {

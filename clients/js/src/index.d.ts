@@ -26,8 +26,13 @@ export type EventData<Name extends EventName> = Name extends keyof CustomEvents
 
 /** An event as handlers get it; `event.event` tells which one it is. */
 export type FanwireEvent<Name extends EventName = EventName> = Name extends EventName
-  ? Envelope<Name, EventData<Name>>
+  ? Envelope<Name, EventData<Name>> & PublishedBy
   : never;
+
+export interface PublishedBy {
+  /** Of an event that a client has published.  `user_id` is null if it has no token. */
+  publisher?: { connection_id: string; user_id: string | null };
+}
 
 /** A place in a channel: the event with this offset, and all before it, are done. */
 export interface Position {
@@ -105,12 +110,26 @@ export interface History {
   epoch: string;
   /** The last offset of the channel. */
   offset: number;
-  events: Envelope[];
+  events: (Envelope & PublishedBy)[];
   /** There are more than `limit`. */
   more?: boolean;
   /** False if events behind `since` are not kept any more; `reason` says why. */
   complete?: boolean;
   reason?: string;
+}
+
+export interface PublishOptions extends RequestOptions {
+  /** False: this connection does not get the event.  Default true. */
+  echo?: boolean;
+}
+
+export interface Published {
+  /** conflated: a newer event of this client took its place before it was sent. */
+  status: 'published' | 'conflated';
+  channel: string;
+  /** The event's position; absent if it skips history. */
+  epoch?: string;
+  offset?: number;
 }
 
 /** The server's welcome. */
@@ -268,6 +287,13 @@ export class Client {
     options?: RequestOptions,
   ): Promise<Answer>;
   history(channel: string, options?: HistoryOptions): Promise<History>;
+  /** Publishes an event, where the service lets clients do so. */
+  publish<Name extends EventName>(
+    channel: string,
+    event: Name,
+    data?: Partial<EventData<Name>>,
+    options?: PublishOptions,
+  ): Promise<Published>;
 }
 
 /** What the server refused, or what could not be done. */

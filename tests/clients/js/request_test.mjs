@@ -131,3 +131,24 @@ test('history asks for what was given', async () => {
   assert.deepEqual(sent('history'), [
     {channel: 'a'}, {channel: 'a', limit: 5, since, reverse: true}]);
 });
+
+test('publish asks for what was given', async () => {
+  const client = await connected();
+  assert.deepEqual(await client.publish('d:1', 'cursor.moved', {x: 1}),
+      {asked: 'publish', channel: 'd:1', event: 'cursor.moved', data: {x: 1}});
+  await client.publish('d:1', 'diagram.updated', undefined, {echo: false, timeout: 5});
+  assert.deepEqual(sent('publish')[1],
+      {channel: 'd:1', event: 'diagram.updated', data: {}, echo: false});
+});
+
+test('a publish whose connection ends is rejected, not repeated', async () => {
+  const client = await connected();
+  server.answers = false;
+  const published = assert.rejects(client.publish('d:1', 'a.b'), {code: 'DISCONNECTED'});
+  await settle();
+  server.socket.drop();
+  await published;
+  server.answers = true;
+  await clock.advance(5000);
+  assert.deepEqual(sent('publish'), []);
+});

@@ -53,6 +53,7 @@ async function subscriptions() {
     same<typeof event, FanwireEvent>(true);
     if (event.event === 'invoice.sent') event.data.cents.toFixed();
     event.offset?.toFixed();
+    event.publisher?.user_id?.toUpperCase();
     event.room.toUpperCase();
   }
   const stateful = client.subscribe('workflow:wf_1', {state: true, events: ['workflow.failed']});
@@ -100,8 +101,21 @@ async function requests() {
   typed.status.toUpperCase();
   const history: History = await client.history('a', {limit: 5, since: {epoch: 'e', offset: 1}});
   history.events[0]?.event.toUpperCase();
+  history.events[0]?.publisher?.connection_id.toUpperCase();
   // @ts-expect-error data is an object
   client.request('a', 5);
+  const receipt = await client.publish('diagram:d1', 'cursor.moved',
+      {user_id: 'ana', x: 1, y: 2}, {echo: false, timeout: 5});
+  receipt.offset?.toFixed();
+  same<typeof receipt.status, 'published' | 'conflated'>(true);
+  client.publish('invoices', 'invoice.sent', {invoice_id: '1', cents: 5});
+  client.publish('invoices', 'invoice.sent');
+  // @ts-expect-error of another type
+  client.publish('invoices', 'invoice.sent', {cents: '5'});
+  // @ts-expect-error no event
+  client.publish('a', 'invoice.begun', {});
+  // @ts-expect-error echo is true or false
+  client.publish('invoices', 'invoice.sent', {}, {echo: 'no'});
   try {
     await client.request('a', {}, {timeout: 5});
   } catch (error) {

@@ -11,6 +11,7 @@ from fanwire.subscriber import (
     ConnectionLost,
     Disconnected,
     Position,
+    Published,
     RequestFailed,
     RequestTimeout,
     TokenRefused,
@@ -422,6 +423,35 @@ class Requests(Case):
             self.assertEqual((len(history), history[-1].position, history.position, history.more,
                               history.complete, history.reason),
                              (2, Position("e1", 3), Position("e1", 4), True, True, ""))
+
+    async def test_publish(self):
+        answer = {"status": "published", "channel": "d:1", "epoch": "e1", "offset": 3}
+        self.worker.answers["publish"] = lambda data: answer
+        async with Client(URL) as client:
+            self.assertEqual(await client.publish("d:1", "cursor.moved", {"x": 1}),
+                             Published("published", "d:1", Position("e1", 3)))
+            answer = {"status": "conflated", "channel": "d:1"}
+            self.assertEqual(await client.publish("d:1", "cursor.moved", echo=False),
+                             Published("conflated", "d:1", None))
+            self.assertEqual(self.worker.socket.asked("publish"), [
+                {"channel": "d:1", "event": "cursor.moved", "data": {"x": 1}, "echo": True},
+                {"channel": "d:1", "event": "cursor.moved", "data": {}, "echo": False}])
+            self.worker.fail_request["publish"] = ("FORBIDDEN", "Not authorized")
+            with self.assertRaisesRegex(RequestFailed, "FORBIDDEN"):
+                await client.publish("d:1", "cursor.moved")
+
+    async def test_a_publish_whose_connection_ends_is_not_repeated(self):
+        self.worker.hold = True
+        self.worker.answers["publish"] = lambda data: {}
+        async with Client(URL) as client:
+            await client.connect()
+            published = asyncio.ensure_future(client.publish("d:1", "a.b"))
+            await settle()
+            self.worker.socket.close_with(1006)
+            with self.assertRaises(ConnectionLost):
+                await published
+            await asyncio.sleep(5)
+            self.assertEqual(self.worker.socket.asked("publish"), [])
 
 
 if __name__ == "__main__":

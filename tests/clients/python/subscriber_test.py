@@ -227,6 +227,16 @@ class Subscribing(Case):
             with self.assertRaisesRegex(SubscriptionEnded, "permissions_changed.*a:1"):
                 await take(subscription, 1)
 
+    async def test_who_has_published_an_event(self):
+        publisher = {"connection_id": "c7", "user_id": None}
+        async with Client(URL) as client:
+            subscription = client.subscribe("a:1")
+            await subscription.ready()
+            self.worker.socket.event("a.b", {}, room="a:1", publisher=publisher)
+            self.worker.publish("a:1", 1)
+            self.assertEqual([each.publisher for each in await take(subscription, 2)],
+                             [publisher, None])
+
     def test_patterns(self):
         for pattern, fitting, others in (
                 ("a:*", ["a:1", "a:"], ["a", "a:1:2", "b:1"]),

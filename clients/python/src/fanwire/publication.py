@@ -27,14 +27,29 @@ class Subscribed(typing.NamedTuple):
     reason: str = ""
 
 
+class Published(typing.NamedTuple):
+    """What the server says of an event that this client has published.
+
+    status    "published"; or "conflated": a newer event of this client took its place
+    channel   where
+    position  the event's; None if it skips history
+    """
+
+    status: str
+    channel: str
+    position: typing.Optional[Position] = None
+
+
 class Publication:
     """An event of a channel.
 
     id, channel, event, data, timestamp   as in docs/protocol.md
     position                              a Position; None for an event that skips history
+    publisher                             a dict with connection_id and user_id, if a client has
+                                          published the event; else None
     """
 
-    __slots__ = ("id", "channel", "event", "data", "timestamp", "position")
+    __slots__ = ("id", "channel", "event", "data", "timestamp", "position", "publisher")
 
     def __init__(self, message):
         self.id = message.get("id")
@@ -42,6 +57,7 @@ class Publication:
         self.event = message.get("event")
         self.data = message.get("data")
         self.timestamp = message.get("timestamp")
+        self.publisher = message.get("publisher")
         offset = message.get("offset")
         self.position = None if offset is None else Position(message.get("epoch"), offset)
 

@@ -30,6 +30,7 @@ from fanwire.publication import (
     History,
     Position,
     Publication,
+    Published,
     Subscribed,
 )
 from fanwire.session import Session, Signal
@@ -37,8 +38,8 @@ from fanwire.subscription import Subscription
 from fanwire.subscription_table import SubscriptionTable
 
 __all__ = ["ChannelState", "Client", "ConnectionLost", "Disconnected", "Gap", "History", "Position",
-           "Publication", "RequestFailed", "RequestTimeout", "Subscribed", "SubscriberError",
-           "Subscription", "SubscriptionEnded", "TokenRefused"]
+           "Publication", "Published", "RequestFailed", "RequestTimeout", "Subscribed",
+           "SubscriberError", "Subscription", "SubscriptionEnded", "TokenRefused"]
 
 log = logging.getLogger("fanwire.subscriber")
 
@@ -194,6 +195,21 @@ class Client:
         if since is not None:
             data["since"] = Position(*since)._asdict()
         return History(await self.request("history", data, timeout=timeout))
+
+    async def publish(self, channel, event, data=None, *, echo=True, timeout=None):
+        """Publishes an event, where the service lets clients do so; returns a Published.
+
+        data  a dict
+        echo  False: this connection does not get the event itself
+
+        Raises what request() does.  After ConnectionLost and RequestTimeout the event may have been
+        published all the same.
+        """
+        answer = await self.request("publish", {
+            "channel": channel, "event": event, "data": {} if data is None else data,
+            "echo": echo}, timeout=timeout)
+        position = Position(answer["epoch"], answer["offset"]) if answer.get("epoch") else None
+        return Published(answer.get("status", ""), answer.get("channel", channel), position)
 
     async def connect(self, timeout=10.0):
         """Waits until there is a connection.  Not needed: subscribe() and request() connect.
