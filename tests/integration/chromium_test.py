@@ -11,13 +11,11 @@ import threading
 import urllib.parse
 
 from harness import Case, main
+from harness.browser import FLAGS
 from harness.server import PATIENCE
 
 PAGE = pathlib.Path(__file__).with_name("chromium_page.html")
 COUNT = 500
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--disable-dev-shm-usage"]
 
 
 class Reports:

@@ -15,8 +15,8 @@ import tempfile
 import threading
 import time
 
-from chromium_test import FLAGS
 from harness import main, service, small_config
+from harness.browser import FLAGS
 from harness.config import ROOT
 from harness.js_clients import DocumentCase, block, line
 from harness.ports import free_port
