@@ -292,7 +292,8 @@ std::string WelcomeText(const WelcomeFacts& facts, absl::Time now) {
   AppendJsonText(facts.message, &out);
   absl::StrAppend(&out, ",\"version\":\"", kVersion,
                   "\",\"capabilities\":[\"subscribe\",\"patterns\",\"recover\",\"history\","
-                  "\"filters\",\"many\",\"refresh_token\",\"state\"]}");
+                  "\"filters\",\"many\",\"refresh_token\",\"state\"",
+                  facts.publishing ? ",\"publish\"" : "", "]}");
   return out;
 }
 

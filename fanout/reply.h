@@ -92,6 +92,7 @@ struct WelcomeFacts {
   uint64_t max_channels = 0;
   std::optional<absl::Time> expires_at;
   bool recoverable = false;
+  bool publishing = false;  // clients may publish
 };
 std::string WelcomeText(const WelcomeFacts& facts, absl::Time now);
 

@@ -72,6 +72,7 @@ WelcomeFacts ServiceSettings::Welcome() const {
   facts.max_message_bytes = max_message_bytes;
   facts.max_channels = max_channels_per_session;
   facts.recoverable = recoverable;
+  facts.publishing = publishing.any();
   return facts;
 }
 

@@ -179,6 +179,9 @@ TEST(ReplyTest, TheWelcomeHasWhatEveryClientLooksFor) {
   EXPECT_EQ(json["message"], facts.message);
   EXPECT_TRUE(json["version"].is_string());
   EXPECT_TRUE(json["capabilities"].is_array());
+  EXPECT_EQ(json["capabilities"].back(), "state");
+  facts.publishing = true;
+  EXPECT_EQ(Json::parse(WelcomeText(facts, kNow))["capabilities"].back(), "publish");
   const Json& data = json["data"];
   EXPECT_EQ(data["connection_id"], kUuid);
   EXPECT_EQ(data["authenticated"], false);

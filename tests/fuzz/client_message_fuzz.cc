@@ -3,10 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "common/json_parse.h"
 #include "fanout/client_message.h"
 #include "fanout/reply.h"
 
@@ -15,7 +15,7 @@ namespace fanwire::fanout {
 namespace {
 
 void MustBeJson(const std::string& text) {
-  if (nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false).is_discarded()) abort();
+  if (!IsJson(text)) abort();  // which, unlike the library's parser, takes 1e400
 }
 
 void Answer(const ClientMessage& message, CorrelationMode mode) {

@@ -3,7 +3,7 @@ import asyncio
 import json
 import urllib.request
 
-from harness import Case, Client, eventually, main, service, small_config, token
+from harness import Case, Client, eventually, main, service, shipped_config, small_config, token
 from harness.ports import free_port
 from harness.token import SECRET
 
@@ -170,6 +170,8 @@ class ClientPublish(Publishing):
 
     async def test_a_service_without_rules_answers_as_ever(self):
         client = await self.connect("mahavishnu")
+        self.assertNotIn("publish", client.welcome["capabilities"])
+        self.assertIn("publish", (await self.connect("excalidraw")).welcome["capabilities"])
         await client.subscribe("diagram:m")
         message = await self.assert_refused(client, "UNKNOWN_REQUEST", "diagram:m",
                                             "diagram.updated")
@@ -330,6 +332,74 @@ class Rate(Publishing):
         await self.assert_counted(len(refused), "rate_limited")
         offsets = [reply["data"]["offset"] for reply in replies if reply["type"] == "response"]
         self.assertEqual(offsets, list(range(1, 61 - len(refused))))
+
+
+class Shipped(Publishing):
+    """The shipped configuration, with what the examples of excalidraw's clients send."""
+
+    @classmethod
+    def config(cls):
+        return shipped_config()
+
+    @staticmethod
+    async def published(client):
+        """The next event that a client published."""
+        while True:
+            frame = await client.event()
+            if "publisher" in frame:
+                return frame
+
+    async def test_collaborators_see_diagrams_and_cursors(self):
+        watching = {}
+        for kind in ("diagram", "cursor", "presence"):
+            watching[kind] = await self.connect("excalidraw")
+            await watching[kind].subscribe(f"{kind}:d1")
+        sender = await self.connect("excalidraw")
+        sends = [("diagram.updated", {"diagram_id": "d1", "elements": [{"type": "rectangle"}],
+                                      "timestamp": 1234.5}),
+                 ("cursor.moved", {"diagram_id": "d1", "user_id": "ana",
+                                   "position": {"x": 150, "y": 150}}),
+                 ("user.joined", {"diagram_id": "d1", "user_id": "ana",
+                                  "user_info": {"name": "Ana"}})]
+        for event, data in sends:
+            await sender.send({"type": "event", "id": "i", "event": event, "data": data})
+        for kind, count in (("diagram", 2), ("cursor", 1)):
+            for event, data in sends[2 - count:2]:
+                frame = await self.published(watching[kind])
+                self.assertEqual((frame["event"], frame["room"], frame["data"]),
+                                 (event, f"{kind}:d1", data))
+                self.assertEqual(frame["publisher"]["connection_id"], sender.connection_id)
+                self.assertEqual("offset" in frame, event == "diagram.updated")
+        self.assertEqual(await sender.until_quiet(), [])
+        for event in ("user.joined", "user.left", "diagram.created"):
+            reply = await self.publish_as(sender, "presence:d1", event)
+            self.assertEqual(reply["error_code"], "FORBIDDEN")
+        for frame in await watching["presence"].until_quiet():
+            self.assertNotIn("publisher", frame)
+        # The state of the diagram follows what clients publish.
+        async def known():
+            answer = await sender.request("get_diagram_status", {"diagram_id": "d1"})
+            return answer["data"]
+        answer = await known()
+        while answer["status"] == "not_found":
+            answer = await known()
+        self.assertEqual(answer["diagram"]["elements"], [{"type": "rectangle"}])
+
+    async def test_a_cursor_addressed_to_the_diagram_reaches_its_cursor_room(self):
+        other = await self.connect("excalidraw")
+        await other.subscribe("cursor:d2")
+        sender = await self.connect("excalidraw")
+        reply = await self.publish_as(sender, "diagram:d2", "cursor.moved", {"n": 1})
+        self.assertEqual(reply["data"], {"status": "published", "channel": "diagram:d2"})
+        frame = await self.published(other)
+        self.assertEqual((frame["event"], frame["room"], frame["data"]),
+                         ("cursor.moved", "cursor:d2", {"n": 1}))
+
+    async def test_no_other_services_clients_publish(self):
+        for name in ("mahavishnu", "akosha", "crackerjack", "dhruva", "fastblocks"):
+            client = await self.connect(name)
+            reply = await self.publish_as(client, "a", "e")
+            self.assertEqual(reply["error_code"], "UNKNOWN_REQUEST", name)
 
 
 class ControlAway(Case):
