@@ -95,7 +95,7 @@ void ClientPublishing::OnPublication(ClientPublication publication, ReplyContext
   PublishPacer::Outcome outcome =
       pacer_.Offer(std::move(item), rule->conflate_interval, rate(), session->Now());
   Arm();
-  const double retry_after = pacer_.SecondsToNext(rate());
+  const double retry_after = outcome.refused.has_value() ? pacer_.SecondsToNext(rate()) : 0;
   // From here on a reply may close the session.
   if (outcome.replaced.has_value()) {
     session->service()->counts().Count(PublishResult::kConflated);

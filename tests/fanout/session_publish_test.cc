@@ -316,6 +316,25 @@ TEST_F(SessionPublishTest, WhatWaitsIsSentWhenTheClientLeaves) {
   EXPECT_THAT(control_->requests, IsEmpty());
 }
 
+TEST_F(SessionPublishTest, AnAnswerThatFindsTheClientTooSlowEndsTheSession) {
+  Configure([](v1::WorkerService* service) {
+    service->mutable_limits()->set_session_backlog_bytes(10'000);
+    service->mutable_limits()->set_max_message_bytes(10'000);
+  });
+  PairClient* const client = Local();
+  client->reads = false;
+  for (int n = 0; n < 1000 && SessionOf(client) != nullptr && SessionOf(client)->open(); ++n) {
+    Publish(client, "cursor:a", "cursor.moved", {{"n", n}}, std::string(500, 'p'));
+    Quiet();
+  }
+  client->reads = true;
+  Quiet();
+  EXPECT_EQ(client->close_code, 4000);
+  // The newest at the end was sent all the same, and nothing waits for an answer.
+  EXPECT_THAT(control_->published, SizeIs(2));
+  EXPECT_THAT(control_->requests, IsEmpty());
+}
+
 TEST_F(SessionPublishTest, AGoodbyeSendsWhatWaitsAndAnswersAll) {
   PairClient* const client = Local();
   Move(client, 0);
