@@ -130,6 +130,9 @@ class ClaimReader {
     status.Update(ReadTime("nbf", &claims->not_before));
     status.Update(ReadTime("iat", &claims->issued_at));
     status.Update(ReadAudience(&claims->audience));
+    if (const Json* const info = Find("info"); info != nullptr && info->is_object()) {
+      claims->info = CompactJson(FindJsonMember(text_, "info"));
+    }
     return status;
   }
 
@@ -328,6 +331,7 @@ std::string MintJwt(const JwtClaims& claims, const JwtKey& key) {
   if (claims.issued_at) body["iat"] = absl::ToUnixSeconds(*claims.issued_at);
   if (claims.not_before) body["nbf"] = absl::ToUnixSeconds(*claims.not_before);
   if (claims.expires_at) body["exp"] = absl::ToUnixSeconds(*claims.expires_at);
+  if (!claims.info.empty()) body["info"] = ParseOrderedJson(claims.info);
   if (claims.audience.size() == 1) body["aud"] = claims.audience[0];
   if (claims.audience.size() > 1) body["aud"] = claims.audience;
   const auto replace = nlohmann::ordered_json::error_handler_t::replace;

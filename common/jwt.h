@@ -29,6 +29,7 @@ struct JwtClaims {
   std::optional<absl::Time> not_before;
   std::optional<absl::Time> expires_at;
   std::vector<std::string> audience;
+  std::string info = {};  // claim info, a JSON object; empty: there is none, or it is no object
 };
 
 // The parts of a token whose signature has not been checked.

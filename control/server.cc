@@ -38,6 +38,8 @@
 #include "control/reload.h"
 #include "control/requests/client_publish.h"
 #include "control/requests/history_request.h"
+#include "control/requests/presence.h"
+#include "control/requests/presence_store.h"
 #include "control/requests/request_dispatcher.h"
 #include "control/requests/responder_streams.h"
 #include "control/requests/status_requests.h"
@@ -67,6 +69,9 @@ constexpr absl::Duration kFlushWait = absl::Seconds(5);
 // control looks for such publishers.
 constexpr absl::Duration kLeastIdle = absl::Minutes(1);
 constexpr absl::Duration kIdleCheck = absl::Seconds(10);
+
+// How often control looks for members of channels whose time to return is over.
+constexpr absl::Duration kPresenceCheck = absl::Milliseconds(200);
 
 SupervisorSettings SettingsOf(const v1::Config& config) {
   return {.workers = WorkerCount(config),
@@ -166,6 +171,7 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   std::unique_ptr<SessionBuddyFeed> feed_;
   std::unique_ptr<ClientRequestHandler> history_;
   std::unique_ptr<ClientRequestHandler> client_publish_;
+  std::unique_ptr<Presence> presence_;
   std::unique_ptr<TailHub> tail_;
   std::unique_ptr<AgentTools> tools_;
   std::unique_ptr<ChannelListings> listings_;
@@ -243,6 +249,8 @@ void ServerImpl::MakeParts() {
   feed_->SetServices(*services);
   history_ = MakeHistoryRequestHandler(queries_.get());
   client_publish_ = MakeClientPublishHandler(router_.get());
+  presence_ = std::make_unique<Presence>(PresenceStore::MakeInMemory(), router_.get(), clock_,
+                                         services, ToDuration(control.presence_grace()));
   tail_ = std::make_unique<TailHub>(clock_, timers_.get());
   tools_ = std::make_unique<AgentTools>(
       AgentTools::Parts{.router = router_.get(),
@@ -267,6 +275,8 @@ void ServerImpl::MakeParts() {
   router_->AddObserver(tail_.get());
   registry_->SetRequestHandler("history", history_.get());
   registry_->SetRequestHandler("publish", client_publish_.get());
+  registry_->SetRequestHandler("presence", presence_.get());
+  registry_->SetPresenceHandler(presence_.get());
   registry_->SetDefaultRequestHandler(dispatcher_.get());
   registry_->AddObserver(supervisor_.get());
   PushConfig(this->config());
@@ -287,6 +297,7 @@ void ServerImpl::MakeParts() {
                                      .listings = listings_.get(),
                                      .registry = registry_.get(),
                                      .dispatcher = dispatcher_.get(),
+                                     .presence = presence_.get(),
                                      .ledger = ledger_.get(),
                                      .tools = tools_.get(),
                                      .tail = tail_.get(),
@@ -302,6 +313,7 @@ void ServerImpl::MakeParts() {
     directory_->Sweep();
     listings_->Expire();
   });
+  timers_->Every(kPresenceCheck, [this] { presence_->Tick(); });
   timers_->Every(kIdleCheck, [this] { publish_service_->ReleaseIdle(clock_->Now()); });
   timers_->Start();
 }
@@ -343,6 +355,7 @@ absl::Status ServerImpl::StartOps() {
                     .tail = tail_.get(),
                     .retained = retained_.get(),
                     .dispatcher = dispatcher_.get(),
+                    .presence = presence_.get(),
                     .services = [this] { return services(); }},
                    sink);
     supervisor_->CollectMetrics(sink);
@@ -420,6 +433,7 @@ void ServerImpl::PutInForce(const ConfigInForce& in_force) {
   retained_->SetServices(*config);
   dispatcher_->SetServices(*config);
   feed_->SetServices(*services);
+  presence_->SetServices(services, ToDuration(config->control().presence_grace()));
   supervisor_->Apply(SettingsOf(*config));
   registry_->SetForgetDeadAfter(ToDuration(config->control().forget_dead_after()));
 }

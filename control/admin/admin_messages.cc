@@ -10,6 +10,7 @@
 #include "control/config/service_table.h"
 #include "control/events/publication.h"
 #include "control/processes/worker_processes.h"
+#include "control/requests/presence_store.h"
 #include "control/routing/channel_info.h"
 #include "control/routing/publish_counts.h"
 #include "control/workers/ledger.h"
@@ -21,6 +22,9 @@
 namespace fanwire::control {
 
 namespace {
+
+// Of one page of members: a caller takes messages of 4 MiB.
+constexpr size_t kMaxPageBytes = 1 << 20;
 
 constexpr uint32_t kDefaultConnections = 1000;
 constexpr size_t kMaxReasonBytes = 123;  // RFC 6455 section 5.5: 125 with the code
@@ -235,6 +239,40 @@ std::vector<v1::WorkerInfo> MergeWorkers(std::vector<v1::WorkerInfo> attached,
     return std::tuple(a.slot(), a.id()) < std::tuple(b.slot(), b.id());
   });
   return workers;
+}
+
+absl::StatusOr<PresencePlace> ToPlace(absl::string_view token) {
+  if (token.empty()) return PresencePlace();
+  const size_t colon = token.find(':');
+  if (colon == absl::string_view::npos || colon == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("page_token: \"", token, "\" is none that control has given"));
+  }
+  return PresencePlace{.user_id = std::string(token.substr(colon + 1)),
+                       .connection_id = std::string(token.substr(0, colon))};
+}
+
+void ToProto(const PresencePage& page, v1::ListPresenceResponse* out) {
+  out->set_total(page.total);
+  out->set_users(page.members);
+  bool more = page.more;
+  size_t bytes = 0;
+  for (const PresencePage::Entry& entry : page.entries) {
+    bytes += entry.info.size() + entry.user_id.size() + entry.connection_id.size() + 64;
+    if (bytes > kMaxPageBytes && out->members_size() > 0) {
+      more = true;
+      break;
+    }
+    v1::PresenceMember* const member = out->add_members();
+    member->set_connection_id(entry.connection_id);
+    member->set_user_id(entry.user_id);
+    member->set_info(entry.info.empty() ? "{}" : entry.info);
+    member->set_worker_id(entry.worker_id);
+    member->set_away(entry.away);
+  }
+  if (!more || out->members().empty()) return;
+  const v1::PresenceMember& last = *out->members().rbegin();
+  out->set_next_page_token(absl::StrCat(last.connection_id(), ":", last.user_id()));
 }
 
 }  // namespace fanwire::control

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "control/routing/channel_info.h"
@@ -25,6 +26,7 @@ class DisconnectRequest;
 class LedgerEntry;
 class ListConnectionsRequest;
 class ListConnectionsResponse;
+class ListPresenceResponse;
 class Position;
 class Publication;
 class ServiceConfig;
@@ -38,6 +40,8 @@ class Publication;
 class ServiceTable;
 struct ChannelSummary;
 struct Position;
+struct PresencePage;
+struct PresencePlace;
 struct PublishCounts;
 struct QueryResult;
 struct ServiceCounts;
@@ -66,6 +70,12 @@ void MakeConnectionList(const v1::ListConnectionsRequest& request, QueryResult* 
 // Makes the command to workers from the request, with defaults filled in.
 //   INVALID_ARGUMENT  no filter, a code that may not be sent, a reason over 123 bytes
 absl::Status ReadDisconnect(const v1::DisconnectRequest& request, v1::DisconnectCommand* command);
+
+// The place at which a list of members goes on, from the page token that says it.
+//   INVALID_ARGUMENT  not such a token
+absl::StatusOr<PresencePlace> ToPlace(absl::string_view token);
+// Fills in as many members as a message may have bytes, and says where the list goes on.
+void ToProto(const PresencePage& page, v1::ListPresenceResponse* out);
 
 // Merges the workers that are or were attached with the supervisor's local workers.  Each worker is
 // in the result once, sorted by number.

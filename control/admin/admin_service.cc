@@ -25,6 +25,7 @@
 #include "control/admin/control_process.h"
 #include "control/config/service_table.h"
 #include "control/processes/worker_processes.h"
+#include "control/requests/presence.h"
 #include "control/requests/request_dispatcher.h"
 #include "control/routing/channel_info.h"
 #include "control/routing/channel_queries.h"
@@ -41,6 +42,7 @@ namespace {
 
 constexpr uint32_t kDefaultHistory = 100;
 constexpr uint32_t kMaxHistory = 1000;
+constexpr uint32_t kMaxPresencePage = 1000;
 
 using Unary = grpc::ServerUnaryReactor;
 
@@ -242,6 +244,20 @@ class AdminService final : public v1::Admin::CallbackService {
     response->set_more(slice->more);
     response->set_reason(slice->incomplete_reason);
     response->set_complete(response->reason().empty());
+    return Finish(reactor);
+  }
+
+  Unary* ListPresence(grpc::CallbackServerContext* context, const v1::ListPresenceRequest* request,
+                      v1::ListPresenceResponse* response) override {
+    Unary* const reactor = context->DefaultReactor();
+    const absl::StatusOr<PresencePlace> place = ToPlace(request->page_token());
+    if (!place.ok()) return Finish(reactor, place.status());
+    const uint32_t size = request->page_size();
+    const absl::StatusOr<PresencePage> page =
+        parts_.presence->List(request->service(), request->channel(), *place,
+                              size == 0 ? kMaxPresencePage : std::min(size, kMaxPresencePage));
+    if (!page.ok()) return Finish(reactor, page.status());
+    ToProto(*page, response);
     return Finish(reactor);
   }
 

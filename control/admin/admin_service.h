@@ -21,6 +21,7 @@ class ControlProcess;
 class ChannelListings;
 class ChannelQueries;
 class Ledger;
+class Presence;
 class RequestDispatcher;
 class TailHub;
 class AgentTools;
@@ -31,6 +32,7 @@ struct AdminParts {
   ChannelListings* listings = nullptr;
   WorkerRegistry* registry = nullptr;
   const RequestDispatcher* dispatcher = nullptr;
+  const Presence* presence = nullptr;
   const Ledger* ledger = nullptr;
   AgentTools* tools = nullptr;
   TailHub* tail = nullptr;

@@ -6,6 +6,7 @@
 #include "control/admin/tail.h"
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
+#include "control/requests/presence.h"
 #include "control/requests/request_dispatcher.h"
 #include "control/requests/served_answer.h"
 #include "control/requests/status_requests.h"
@@ -116,6 +117,19 @@ void CollectServed(const std::string& service, const RequestDispatcher::Counts& 
                labels);
 }
 
+void CollectPresence(const ServiceSpec& service, const PresenceCounts& counts, MetricSink& sink) {
+  if (service.presence.empty() && counts.connections == 0) return;
+  const MetricLabels labels = {{"service", service.name}};
+  sink.Gauge("fanwire_control_presence_members",
+             "Members of channels: users, and anonymous connections.", ToDouble(counts.members),
+             labels);
+  sink.Gauge("fanwire_control_presence_connections",
+             "Connections of members, with those whose worker is gone and that may return.",
+             ToDouble(counts.connections), labels);
+  sink.Gauge("fanwire_control_presence_channels", "Channels with members.",
+             ToDouble(counts.channels), labels);
+}
+
 void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
   const MetricLabels labels = {{"worker", worker.id()}};
   sink.Gauge("fanwire_control_worker_ready", "Whether the worker serves and has caught up.",
@@ -164,6 +178,7 @@ void CollectControl(const MetricsParts& parts, MetricSink& sink) {
     }
     CollectService(*service, published, parts.ledger->Get(service->name), sink);
     CollectServed(service->name, parts.dispatcher->CountsOf(service->name), sink);
+    CollectPresence(*service, parts.presence->Counts(service->name), sink);
     sink.Gauge("fanwire_control_service_reachable",
                "Whether each port of the service is open in a worker.",
                ServiceReach::Of(service->name, workers).open ? 1 : 0, {{"service", service->name}});

@@ -13,6 +13,7 @@ namespace fanwire::control {
 class ChannelQueries;
 class Engine;
 class Ledger;
+class Presence;
 class RequestDispatcher;
 class StatusRequests;
 class ServiceTable;
@@ -27,6 +28,7 @@ struct MetricsParts {
   const TailHub* tail = nullptr;
   const StatusRequests* retained = nullptr;
   const RequestDispatcher* dispatcher = nullptr;
+  const Presence* presence = nullptr;
   std::function<std::shared_ptr<const ServiceTable>()> services;
 };
 

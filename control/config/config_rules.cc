@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -359,6 +360,39 @@ class Checker {
     }
     CheckServed(path, service);
     CheckClientPublish(path, service);
+    CheckPresence(path, service);
+  }
+
+  void CheckPresence(const std::string& path, const v1::ServiceConfig& service) {
+    for (int i = 0; i < service.presence_size(); ++i) {
+      const v1::PresenceRule& rule = service.presence(i);
+      const std::string at = absl::StrCat(path, ".presence[", i, "]");
+      if (const auto pattern = ChannelPattern::Parse(rule.pattern()); !pattern.ok()) {
+        Fault(at + ".pattern", pattern.status().message());
+      }
+      if (!rule.has_publish()) continue;
+      const v1::PresencePublish& publish = rule.publish();
+      // Any id may stand for the '*', so an ordinary one does.
+      std::string channel = publish.channel();
+      if (absl::EndsWith(channel, ":*")) channel.back() = 'x';
+      if (const absl::Status status = CheckChannelName(channel); !status.ok()) {
+        Fault(at + ".publish.channel",
+              absl::StrCat("expected the name of a channel, with at most one '*' as its last "
+                           "segment: ",
+                           status.message()));
+      }
+      for (const auto& [key, name] : {std::pair{"joined_event", publish.joined_event()},
+                                      std::pair{"left_event", publish.left_event()}}) {
+        const std::string event_at = absl::StrCat(at, ".publish.", key);
+        if (const absl::Status status = CheckEventName(name); !status.ok()) {
+          Fault(event_at, absl::StrCat("expected the name of an event: ", status.message()));
+        } else if (IsReservedEventName(name)) {
+          Fault(event_at, absl::StrCat("only Fanwire itself sends \"", name,
+                                       "\"; take a name of the service's own"));
+        }
+      }
+      if (publish.id_field().empty()) Fault(at + ".publish", "id_field is missing");
+    }
   }
 
   // What is kept of an event does not change until the next one.

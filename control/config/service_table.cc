@@ -39,6 +39,22 @@ void AddRules(const google::protobuf::RepeatedPtrField<v1::ChannelRule>& rules, 
   }
 }
 
+void AddPresence(const v1::ServiceConfig& in, ServiceSpec* spec) {
+  for (const v1::PresenceRule& rule : in.presence()) {
+    absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(rule.pattern());
+    FANWIRE_CHECK(pattern.ok(), std::string(pattern.status().message()));
+    PresenceRule& added = spec->presence.emplace_back(PresenceRule{
+        .pattern = *std::move(pattern), .events = rule.presence_events(), .publish = {}});
+    if (!rule.has_publish()) continue;
+    added.publish = {.channel = rule.publish().channel(),
+                     .joined_event = rule.publish().joined_event(),
+                     .left_event = rule.publish().left_event(),
+                     .id_field = rule.publish().id_field(),
+                     .info_field = rule.publish().info_field()};
+  }
+  spec->presence_max_members = in.presence_max_members();
+}
+
 }  // namespace
 
 bool EventMatches(absl::string_view pattern, absl::string_view name) {
@@ -78,6 +94,13 @@ ChannelPolicy ServiceSpec::PolicyFor(absl::string_view channel) const {
   return policy;
 }
 
+const PresenceRule* ServiceSpec::PresenceFor(absl::string_view channel) const {
+  for (const PresenceRule& rule : presence) {
+    if (rule.pattern.Matches(channel)) return &rule;
+  }
+  return nullptr;
+}
+
 std::shared_ptr<const ServiceTable> ServiceTable::Make(const v1::Config& config,
                                                        const CatalogFiles& files) {
   std::shared_ptr<ServiceTable> table(new ServiceTable);
@@ -108,6 +131,7 @@ std::shared_ptr<const ServiceTable> ServiceTable::Make(const v1::Config& config,
                                .if_field = mirror.if_field(),
                                .to = mirror.to()});
     }
+    AddPresence(in, spec.get());
     spec->catalog = MakeCatalog(in, files);
     table->by_name_[spec->name] = spec.get();
     table->services_.push_back(std::move(spec));

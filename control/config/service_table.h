@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,22 @@ struct MirrorRule {
   std::string to;  // "worker:{worker_id}"
 };
 
+// Channels whose members are tracked.
+struct PresenceRule {
+  // Events that are published when members come and go.
+  struct Publish {
+    std::string channel;  // a last '*' stands for the id
+    std::string joined_event;
+    std::string left_event;
+    std::string id_field;
+    std::string info_field;  // empty: none
+  };
+
+  ChannelPattern pattern;
+  bool events = false;  // presence.joined and presence.left
+  std::optional<Publish> publish;
+};
+
 struct ListenerSpec {
   std::string host;
   uint32_t port = 0;
@@ -57,6 +74,8 @@ struct ServiceSpec {
   size_t max_unpublished_channels = 0;
   size_t max_event_bytes = 0;
   std::vector<MirrorRule> mirrors;
+  std::vector<PresenceRule> presence;
+  size_t presence_max_members = 0;
   Catalog catalog;
   absl::Duration update_interval;
 
@@ -66,6 +85,8 @@ struct ServiceSpec {
   const ListenerSpec& main_listener() const;
 
   ChannelPolicy PolicyFor(absl::string_view channel) const;
+  // Null: the channel's members are not tracked.
+  const PresenceRule* PresenceFor(absl::string_view channel) const;
   // Whether a channel rule of this service names a conflate field at all.
   bool conflates = false;
 

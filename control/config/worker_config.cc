@@ -122,6 +122,8 @@ void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out, const Ca
     limits->set_max_channels_per_session(in.max_channels_per_session());
     limits->set_max_event_bytes(in.max_event_bytes());
     limits->set_max_channels(in.max_channels());
+    limits->set_presence_max_members(in.presence_max_members());
+    limits->set_presence_info_bytes(in.presence_info_bytes());
     *service->mutable_keys() = in.keys();
     service->mutable_keys()->MergeFrom(config.auth().keys());
     *service->mutable_permissions() = in.permissions();
@@ -152,6 +154,7 @@ void BuildWorkerConfig(const v1::Config& config, v1::WorkerConfig* out, const Ca
       service->add_channel_kinds(kind);
     service->set_recoverable(KeepsHistory(config, in));
     FillPublishing(in, files, service);
+    for (const v1::PresenceRule& rule : in.presence()) service->add_presence(rule.pattern());
   }
 }
 

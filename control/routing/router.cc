@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/time_format.h"
@@ -130,31 +131,41 @@ class RouterImpl final : public Router {
 
   void StopPublishing() override { stopping_.store(true, std::memory_order_relaxed); }
 
-  void PublishFrame(absl::string_view service_name, Dialect dialect, absl::string_view channel_name,
-                    absl::string_view frame) override ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
-    const ServiceEntry* const service = snapshot->Find(service_name);
-    if (service == nullptr) return;
-    const ChannelKey key(service->state, dialect, channel_name);
-    WakeList wakes;
-    {
-      ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
-      MutexLock lock(&shard.mu);
-      const std::shared_ptr<ChannelState>* const channel = ChannelTable::Find(shard, key);
-      if (channel == nullptr) return;
-      directory_->RefreshPatterns(channel->get());
-      if ((*channel)->links.empty()) return;
-      Copy copy{
-          .channel = *channel,
-          .publication = Publication::Make({.max_envelope_bytes = frame.size(),
-                                            .received_us = absl::ToUnixMicros(clock_->WallNow()),
-                                            .received_at = clock_->Now(),
-                                            .conflate_key = 1})};
-      std::memcpy(copy.publication->buffer(), frame.data(), frame.size());
-      copy.publication->SetEnvelope(frame.size(), 0, 0);
-      Route(copy, &wakes, nullptr);
-    }
-    wakes.Flush();
+  void PublishFrame(absl::string_view service, Dialect dialect, absl::string_view channel,
+                    absl::string_view frame) override {
+    RouteUnkept(service, dialect, channel, [&] {
+      PublicationPtr publication =
+          Publication::Make({.max_envelope_bytes = frame.size(),
+                             .received_us = absl::ToUnixMicros(clock_->WallNow()),
+                             .received_at = clock_->Now(),
+                             .conflate_key = 1});
+      std::memcpy(publication->buffer(), frame.data(), frame.size());
+      publication->SetEnvelope(frame.size(), 0, 0);
+      return publication;
+    });
+  }
+
+  void PublishNotice(const Notice& notice) override {
+    RouteUnkept(notice.service, Dialect::kCommon, notice.channel, [&] {
+      const absl::Time wall = clock_->WallNow();
+      std::string id;
+      AppendUuid(&id);
+      const std::string timestamp = FormatIso8601(wall);
+      const EnvelopeParts parts{.id = id,
+                                .event = notice.event,
+                                .data = notice.data,
+                                .timestamp = timestamp,
+                                .room = notice.channel};
+      PublicationPtr publication =
+          Publication::Make({.event = notice.event,
+                             .exclude_connection = notice.exclude_connection,
+                             .max_envelope_bytes = MaxEnvelopeBytes(parts),
+                             .received_us = absl::ToUnixMicros(wall),
+                             .received_at = clock_->Now(),
+                             .conflate_key = notice.conflate_key});
+      WriteEnvelope(parts, publication.get());
+      return publication;
+    });
   }
 
   void AddObserver(PublicationObserver* observer) override {
@@ -188,6 +199,11 @@ class RouterImpl final : public Router {
   void PublishTyped(const Event& event, const PublishParams& params, ReceiptSink* sink,
                     uint64_t tag, Run* run);
   absl::Status MakeTyped(const Event& event, const ServiceSpec& service, TypedEvent* typed) const;
+
+  // Routes the publication that `make` returns, which the engine does not get.  `make` is called
+  // only if a worker wants the channel, with its shard locked.
+  void RouteUnkept(absl::string_view service_name, Dialect dialect, absl::string_view channel_name,
+                   absl::FunctionRef<PublicationPtr()> make);
 
   // Refuses an event whose service is not configured.
   void RefuseUnknownService(const Event& event, const Run& run, const PendingReceipt& pending);
@@ -464,6 +480,26 @@ void RouterImpl::RouteAll(const std::vector<Copy>& copies, WakeList* wakes,
     copies[0].channel->service->mirrored.fetch_add(static_cast<int64_t>(copies.size() - 1),
                                                    kRelaxed);
   }
+}
+
+void RouterImpl::RouteUnkept(
+    absl::string_view service_name, Dialect dialect, absl::string_view channel_name,
+    absl::FunctionRef<PublicationPtr()> make) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
+  const ServiceEntry* const service = snapshot->Find(service_name);
+  if (service == nullptr) return;
+  const ChannelKey key(service->state, dialect, channel_name);
+  WakeList wakes;
+  {
+    ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
+    MutexLock lock(&shard.mu);
+    const std::shared_ptr<ChannelState>* const channel = ChannelTable::Find(shard, key);
+    if (channel == nullptr) return;
+    directory_->RefreshPatterns(channel->get());
+    if ((*channel)->links.empty()) return;
+    Route({.channel = *channel, .publication = make()}, &wakes, nullptr);
+  }
+  wakes.Flush();
 }
 
 void RouterImpl::Route(const Copy& copy, WakeList* wakes, DeliveryCounts* delivery) {

@@ -15,6 +15,7 @@
 //            entry per worker with interest.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -67,6 +68,19 @@ class Router {
   // frame has no position and does not enter history.  Does nothing if no worker wants the channel.
   virtual void PublishFrame(absl::string_view service, Dialect dialect, absl::string_view channel,
                             absl::string_view frame) = 0;
+
+  // Sends an event of Fanwire itself (presence.joined) to the subscribers of a channel of the
+  // common protocol.  It has no position, does not enter history, and observers do not see it.
+  // Does nothing if no worker wants the channel.
+  struct Notice {
+    absl::string_view service;
+    absl::string_view channel;
+    absl::string_view event;
+    absl::string_view data;                // one JSON object
+    absl::string_view exclude_connection;  // may be empty
+    uint64_t conflate_key = 0;             // of a channel that keeps the newest only
+  };
+  virtual void PublishNotice(const Notice& notice) = 0;
 
   // `observer` must live until RemoveObserver() has returned.
   virtual void AddObserver(PublicationObserver* observer) = 0;

@@ -188,6 +188,16 @@ JwtParts PartsOf(const std::string& claims, const std::string& header = R"({"alg
   return *parts;
 }
 
+TEST(JwtTest, InfoIsAnObjectAndKeepsItsDigits) {
+  EXPECT_EQ(PartsOf(R"({"info": {"b" : 1.50, "a": [18446744073709551616]}})").claims.info,
+            R"({"b":1.50,"a":[18446744073709551616]})");
+  for (const char* other : {"null", "7", "\"text\"", "[1]"}) {
+    const JwtParts parts = PartsOf(absl::StrCat(R"({"info":)", other, "}"));
+    EXPECT_EQ(parts.claims.info, "") << other;
+    EXPECT_OK(parts.fault);
+  }
+}
+
 TEST(JwtTest, AnIntegerIsAUserOfThatName) {
   EXPECT_EQ(PartsOf(R"({"sub":42})").claims.user, "42");
   EXPECT_EQ(PartsOf(R"({"user_id":-7,"sub":"x"})").claims.user, "-7");

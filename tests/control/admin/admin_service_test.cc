@@ -16,6 +16,8 @@
 #include "common/version.h"
 #include "control/admin/channel_listings.h"
 #include "control/admin/tail.h"
+#include "control/requests/presence.h"
+#include "control/requests/presence_store.h"
 #include "control/requests/request_dispatcher.h"
 #include "control/requests/status_requests.h"
 #include "control/routing/channel_info.h"
@@ -49,6 +51,7 @@ class AdminServiceTest : public AdminFixture {
                                  .listings = &listings_,
                                  .registry = &registry_,
                                  .dispatcher = &dispatcher_,
+                                 .presence = &presence_,
                                  .ledger = &ledger_,
                                  .tools = tools_.get(),
                                  .tail = &tail_,
@@ -115,6 +118,8 @@ class AdminServiceTest : public AdminFixture {
   ChannelListings listings_{routing_->queries.get(), &clock_};
   TailHub tail_{&clock_, &timers_, /*max_queued_bytes=*/256 << 10};
   StatusRequests retained_{*config_};
+  Presence presence_{PresenceStore::MakeInMemory(), routing_->router.get(), &clock_, services_,
+                     absl::Seconds(10)};
   RequestDispatcher dispatcher_{*config_, &retained_, &clock_, &timers_, [](uint64_t, auto) {}};
   FakeControlProcess host_;
   std::unique_ptr<grpc::Service> service_;
@@ -530,6 +535,64 @@ TEST_F(AdminHistoryTest, AChannelWithoutStateHasNoneAndAnUnknownServiceIsNotFoun
   request_.set_service("nobody");
   EXPECT_THAT(Call(&v1::Admin::Stub::GetHistory, request_),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("nobody")));
+}
+
+// ------------------------------------------------------------------------------- presence
+
+TEST_F(AdminServiceTest, MembersComeInPagesThatAMessageCanHold) {
+  const LoadedConfig loaded = LoadConfig(
+      "services: [{name: akosha, port: 8692, presence: [{pattern: 'x:*'}]}]", "t.yaml", {});
+  presence_.SetServices(ServiceTable::Make(*loaded.config), absl::Seconds(10));
+  v1::PresenceUpdate update;
+  update.set_snapshot_first(true);
+  const std::string info = absl::StrCat(R"({"text":")", std::string(60'000, 'x'), "\"}");
+  std::vector<std::string> all;
+  for (int i = 100; i < 140; ++i) {
+    v1::PresenceChange* const change = update.add_changes();
+    change->set_service("akosha");
+    change->set_channel("x:1");
+    change->set_connection_id(absl::StrCat("c", i));
+    change->set_user_id(i < 120 ? "user: of many" : "");
+    change->set_info(info);
+    all.push_back(change->connection_id());
+  }
+  presence_.OnPresence({.worker_id = "worker-0", .incarnation = 1}, 1, update);
+  v1::ListPresenceRequest request;
+  request.set_service("akosha");
+  request.set_channel("x:1");
+  std::vector<std::string> read;
+  int pages = 0;
+  do {
+    const auto page = Call(&v1::Admin::Stub::ListPresence, request);
+    ASSERT_OK(page);
+    ++pages;
+    EXPECT_EQ(page->total(), 40);
+    EXPECT_EQ(page->users(), 21);
+    for (const v1::PresenceMember& member : page->members()) {
+      read.push_back(member.connection_id());
+      EXPECT_EQ(member.worker_id(), "worker-0");
+      EXPECT_EQ(member.info(), info);
+    }
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  EXPECT_EQ(read, all);
+  EXPECT_GE(pages, 3);
+  request.set_page_size(7);
+  EXPECT_EQ(Call(&v1::Admin::Stub::ListPresence, request)->members_size(), 7);
+}
+
+TEST_F(AdminServiceTest, AListOfMembersThatCannotBeHadIsRefused) {
+  const auto code = [&](const char* service, const char* channel, const char* token = "") {
+    v1::ListPresenceRequest request;
+    request.set_service(service);
+    request.set_channel(channel);
+    request.set_page_token(token);
+    return Call(&v1::Admin::Stub::ListPresence, request).status().code();
+  };
+  EXPECT_EQ(code("none", "x"), absl::StatusCode::kNotFound);
+  EXPECT_EQ(code("akosha", "x"), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(code("akosha", "x:*"), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code("akosha", "x", "nonsense"), absl::StatusCode::kInvalidArgument);
 }
 
 // ------------------------------------------------------------------------------- connections

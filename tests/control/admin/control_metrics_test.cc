@@ -6,6 +6,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "control/admin/tail.h"
+#include "control/requests/presence.h"
+#include "control/requests/presence_store.h"
 #include "control/requests/request_dispatcher.h"
 #include "control/requests/status_requests.h"
 #include "fanwire/v1/publish.pb.h"
@@ -67,6 +69,7 @@ class ControlMetricsTest : public AdminFixture {
                     .tail = &tail_,
                     .retained = &retained_,
                     .dispatcher = &dispatcher_,
+                    .presence = &presence_,
                     .services = [this] { return services_; }},
                    sink);
     return sink;
@@ -74,8 +77,29 @@ class ControlMetricsTest : public AdminFixture {
 
   TailHub tail_{&clock_, &timers_};
   StatusRequests retained_{*config_};
+  Presence presence_{PresenceStore::MakeInMemory(), routing_->router.get(), &clock_, services_,
+                     absl::Seconds(10)};
   RequestDispatcher dispatcher_{*config_, &retained_, &clock_, &timers_, [](uint64_t, auto) {}};
 };
+
+TEST_F(ControlMetricsTest, MembersOfChannelsAreCounted) {
+  v1::PresenceUpdate update;
+  update.set_snapshot_first(true);
+  for (const char* const id : {"c1", "c2", "c3"}) {
+    v1::PresenceChange* const change = update.add_changes();
+    change->set_service("akosha");
+    change->set_channel("x");
+    change->set_connection_id(id);
+    if (id[1] != '3') change->set_user_id("ana");
+  }
+  presence_.OnPresence({.worker_id = "worker-0", .incarnation = 1}, 1, update);
+  const auto samples = Collect().samples;
+  EXPECT_EQ(samples.at("fanwire_control_presence_members service=akosha"), 2);
+  EXPECT_EQ(samples.at("fanwire_control_presence_connections service=akosha"), 3);
+  EXPECT_EQ(samples.at("fanwire_control_presence_channels service=akosha"), 1);
+  // Of services that track none there is nothing to see.
+  EXPECT_FALSE(samples.contains("fanwire_control_presence_members service=mahavishnu"));
+}
 
 TEST_F(ControlMetricsTest, RequestsThatAServiceAnswersAreCounted) {
   v1::ResponderHello hello;

@@ -319,6 +319,31 @@ TEST(ConfigRulesTest, ServedRequestsAreNamesAndPatternsOfTheServicesOwn) {
                                 HasSubstr("is a request that Fanwire itself answers"))));
 }
 
+TEST(ConfigRulesTest, PresenceNamesChannelsAndEventsOfTheService) {
+  const std::string good =
+      "publish: {channel: 'presence:*', joined_event: user.joined, left_event: user.left, "
+      "id_field: id}";
+  const auto faults = [](const std::string& rule) {
+    return ServiceFaults(absl::StrCat("  presence: [", rule, "]\n"));
+  };
+  EXPECT_THAT(faults("{pattern: 'diagram:*'}"), IsEmpty());
+  EXPECT_THAT(faults(absl::StrCat("{pattern: 'diagram:*', presence_events: true, ", good, "}")),
+              IsEmpty());
+  EXPECT_THAT(faults("{pattern: 'a:**:b'}"), ElementsAre(HasSubstr("presence[0].pattern")));
+  EXPECT_THAT(faults("{presence_events: true}"), ElementsAre(HasSubstr("presence[0].pattern")));
+  EXPECT_THAT(
+      faults("{pattern: 'a:*', publish: {channel: 'b:*:c', joined_event: j, left_event: l, "
+             "id_field: id}}"),
+      ElementsAre(HasSubstr("presence[0].publish.channel: expected the name of a channel, with at "
+                            "most one '*'")));
+  EXPECT_THAT(faults("{pattern: 'a:*', publish: {channel: b, joined_event: presence.joined, "
+                     "left_event: 'l*', id_field: id}}"),
+              ElementsAre(HasSubstr("only Fanwire itself sends \"presence.joined\""),
+                          HasSubstr("publish.left_event: expected the name of an event")));
+  EXPECT_THAT(faults("{pattern: 'a:*', publish: {channel: b, joined_event: j, left_event: l}}"),
+              ElementsAre(HasSubstr("id_field is missing")));
+}
+
 TEST(ConfigRulesTest, TheTimeOfAnAnswerIsKnownInMissingAlone) {
   const auto request = [](const std::string& keys) {
     return ServiceFaults("  status_requests: [{request: r, argument: a, " + keys + "}]\n");

@@ -95,6 +95,34 @@ services:
   EXPECT_EQ(mahavishnu->catalog.check(), Catalog::Check::kOff);
 }
 
+TEST(ServiceTableTest, TheFirstRuleOfPresenceThatMatchesHolds) {
+  const auto table = Make(R"(
+services:
+- name: a
+  port: 1
+  presence:
+  - {pattern: "x:quiet"}
+  - pattern: "x:*"
+    presence_events: true
+    publish: {channel: "p:*", joined_event: j, left_event: l, id_field: id, info_field: info}
+)");
+  const ServiceSpec& service = *table->Find("a");
+  EXPECT_EQ(service.presence_max_members, 1000u);
+  EXPECT_EQ(service.PresenceFor("y"), nullptr);
+  ASSERT_NE(service.PresenceFor("x:quiet"), nullptr);
+  EXPECT_FALSE(service.PresenceFor("x:quiet")->events);
+  EXPECT_FALSE(service.PresenceFor("x:quiet")->publish.has_value());
+  const PresenceRule* const rule = service.PresenceFor("x:1");
+  ASSERT_NE(rule, nullptr);
+  EXPECT_TRUE(rule->events);
+  ASSERT_TRUE(rule->publish.has_value());
+  EXPECT_EQ(rule->publish->channel, "p:*");
+  EXPECT_EQ(rule->publish->joined_event, "j");
+  EXPECT_EQ(rule->publish->left_event, "l");
+  EXPECT_EQ(rule->publish->id_field, "id");
+  EXPECT_EQ(rule->publish->info_field, "info");
+}
+
 TEST(ServiceTableTest, AListenerOfADialectAloneIsTheMainOne) {
   const auto table =
       Make("services:\n- {name: a, listeners: [{port: 1, dialect: session_buddy}]}\n");

@@ -112,6 +112,21 @@ TEST(WorkerConfigTest, WhatClientsMayPublishGoesWithTheCatalogsEventsOfThatName)
   EXPECT_THAT(service.publish_events(1).channels(), ElementsAre("diagram:{diagram_id}"));
 }
 
+TEST(WorkerConfigTest, WorkersKnowWhoseMembersAreTracked) {
+  const LoadedConfig loaded = Load(
+      "limits: {presence_max_members: 70, presence_info_bytes: 2KiB}\n"
+      "services:\n- name: a\n  port: 1\n  presence: [{pattern: 'x:*'}, {pattern: y}]\n"
+      "  presence_info_bytes: 100\n- name: b\n  port: 2\n");
+  ASSERT_THAT(loaded.errors, IsEmpty());
+  v1::WorkerConfig worker;
+  BuildWorkerConfig(*loaded.config, &worker);
+  EXPECT_THAT(worker.services(0).presence(), ElementsAre("x:*", "y"));
+  EXPECT_EQ(worker.services(0).limits().presence_info_bytes(), 100u);
+  EXPECT_EQ(worker.services(0).limits().presence_max_members(), 70u);
+  EXPECT_THAT(worker.services(1).presence(), IsEmpty());
+  EXPECT_EQ(worker.services(1).limits().presence_info_bytes(), 2048u);
+}
+
 TEST(WorkerConfigTest, AServiceIsRecoverableUnlessNoChannelCanHaveHistory) {
   const auto recoverable = [](const std::string& rules, const std::string& own = "[]") {
     const LoadedConfig loaded = Load(absl::StrCat(

@@ -134,6 +134,39 @@ TEST_F(RouterTest, AnEventWithoutHistoryIsFannedOutWithoutAPosition) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x~thing.happened", "x#1"));
 }
 
+TEST_F(RouterTest, ANoticeReachesTheWorkersThatWantTheChannelAndNobodyElse) {
+  const auto worker = MakeWorker();
+  const auto other = MakeWorker();
+  Want(*worker, "x");
+  Publish("x");
+  worker->TakeDeliveries();
+  routing_->router->PublishNotice({.service = "s",
+                                   .channel = "x",
+                                   .event = "presence.joined",
+                                   .data = R"({"channel":"x"})",
+                                   .exclude_connection = "c1",
+                                   .conflate_key = 7});
+  routing_->router->PublishNotice(
+      {.service = "s", .channel = "unknown", .event = "e", .data = "{}", .exclude_connection = ""});
+  routing_->router->PublishNotice(
+      {.service = "none", .channel = "x", .event = "e", .data = "{}", .exclude_connection = ""});
+  const std::vector<v1::Deliver> deliveries = worker->TakeDeliveries();
+  ASSERT_THAT(deliveries, SizeIs(1));
+  EXPECT_EQ(deliveries[0].offset(), 0);
+  EXPECT_NE(deliveries[0].event(), 0u);  // filters hold for it
+  EXPECT_EQ(deliveries[0].exclude_connection(), "c1");
+  EXPECT_EQ(deliveries[0].conflate_key(), 7u);
+  const Json envelope = Json::parse(deliveries[0].envelope());
+  EXPECT_EQ(envelope["event"], "presence.joined");
+  EXPECT_EQ(envelope["room"], "x");
+  EXPECT_EQ(envelope["data"], Json({{"channel", "x"}}));
+  EXPECT_FALSE(envelope.contains("offset"));
+  EXPECT_THAT(other->TakeDeliveries(), IsEmpty());
+  EXPECT_THAT(History("x"), SizeIs(1));
+  EXPECT_EQ(Publish(MakeEvent("x")).outcome.position.offset, 2);
+  EXPECT_EQ(routing_->queries->Counts("s").accepted, 2);
+}
+
 TEST_F(RouterTest, ARunOfManyPublicationsReachesTheWorkersWhileItLasts) {
   const auto worker = MakeWorker();
   Want(*worker, "x");

@@ -4,6 +4,7 @@
 #include <optional>
 #include <thread>
 
+#include "control/workers/presence_handler.h"
 #include "control/workers/worker_registry.h"
 #include "tests/control/workers/worker_registry_fixture.h"
 
@@ -472,6 +473,35 @@ class FakeDefaultHandler final : public DefaultRequestHandler {
   std::vector<std::string> heard;
   std::vector<Reply> replies;
 };
+
+class FakePresenceHandler final : public PresenceHandler {
+ public:
+  void OnPresence(const WorkerProcess& process, uint64_t link,
+                  const v1::PresenceUpdate& update) override {
+    heard.push_back(absl::StrCat(process.worker_id, " ", process.incarnation, " ", link, " ",
+                                 update.changes_size()));
+  }
+  void LinkGone(uint64_t link) override { heard.push_back(absl::StrCat("gone ", link)); }
+
+  std::vector<std::string> heard;
+};
+
+TEST_F(WorkerRegistryTest, WhatWorkersSayOfMembersGoesToItsHandlerWithTheProcess) {
+  FakePresenceHandler handler;
+  registry_->SetPresenceHandler(&handler);
+  v1::PresenceUpdate update;
+  update.add_changes();
+  const auto first = Attach("worker-0", 7);
+  registry_->OnPresence(first->link, update);
+  const auto again = Attach("worker-0", 7);
+  registry_->OnPresence(first->link, update);  // its attachment has ended
+  registry_->OnPresence(again->link, update);
+  registry_->Detach(again->link, absl::UnavailableError("ended"));
+  const uint64_t a = first->link->id(), b = again->link->id();
+  EXPECT_THAT(handler.heard,
+              ElementsAre(absl::StrCat("worker-0 7 ", a, " 1"), absl::StrCat("gone ", a),
+                          absl::StrCat("worker-0 7 ", b, " 1"), absl::StrCat("gone ", b)));
+}
 
 class RequestsTest : public WorkerRegistryTest {
  protected:
