@@ -77,6 +77,13 @@ void ReadChannelOptions(const Json& data, ChannelRequest* request) {
     request->state_is_bad = !given->is_boolean();
     request->state = request->state_is_bad || given->get<bool>();
   }
+  if (const Json* const given = Given(data, "info"); given != nullptr) {
+    request->info_is_bad = !given->is_object();
+    if (given->is_object()) {
+      request->info = std::make_shared<const std::string>(
+          given->dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace));
+    }
+  }
   if (const Json* const given = Given(data, "events"); given != nullptr) {
     request->events_given = true;
     EventFilter events;
@@ -133,6 +140,10 @@ void ReadChannels(const Json& data, bool component_id_is_channel, ClientMessage*
       request.channel_is_text = true;
     }
     request.state |= common.state;  // and is refused
+    if (request.info == nullptr && !request.info_is_bad) {
+      request.info = common.info;
+      request.info_is_bad = common.info_is_bad;
+    }
     if (!request.events_given) {
       request.events = common.events;
       request.events_fault = common.events_fault;
@@ -193,8 +204,13 @@ absl::Status Bad(absl::string_view what) {
 size_t MemoryBytes(const std::vector<ChannelRequest>& channels) {
   size_t bytes = 0;
   const EventFilter* shared = nullptr;
+  const std::string* shared_info = nullptr;
   for (const ChannelRequest& request : channels) {
     bytes += 2 * request.channel.size();
+    if (request.info != nullptr && request.info.get() != shared_info) {
+      if (request.info.use_count() > 1) shared_info = request.info.get();
+      bytes += sizeof(std::string) + request.info->size();
+    }
     if (request.recover.has_value()) bytes += request.recover->epoch.size();
     if (request.events == nullptr || request.events.get() == shared) continue;
     if (request.events.use_count() > 1) shared = request.events.get();

@@ -37,6 +37,8 @@ struct ChannelRequest {
   std::shared_ptr<const EventFilter> events;  // null: all; channels of one message may share it
   bool events_given = false;                  // a list that names nothing filters nothing
   std::string events_fault;                   // what is wrong with the list; empty: nothing
+  std::shared_ptr<const std::string> info;    // of the member, a JSON object; null: none
+  bool info_is_bad = false;                   // data.info is no object
 };
 
 // An event that a client publishes: with the command `publish`, or by sending the event itself.

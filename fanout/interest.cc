@@ -205,8 +205,7 @@ void Interest::Send(uint64_t ask, Open* question) {
   link_->Send(std::move(item));
 }
 
-void Interest::TellAll() {
-  TellInterest();
+void Interest::AskAgain() {
   std::vector<uint64_t> asks;
   asks.reserve(asks_.size());
   for (const auto& [ask, open] : asks_) asks.push_back(ask);

@@ -51,10 +51,11 @@ class Interest {
   // attachment.
   void OnDetached();
 
-  // Sends all interest with the positions applied, then all questions without an answer.
-  void TellAll();
-  // Sends all interest, without the questions, because control's digest differs.
+  // Sends all interest with the positions applied.  Call it after each attachment, and when
+  // control's digest differs.
   void TellInterest();
+  // Sends all questions without an answer.  Call it after each attachment, behind TellInterest().
+  void AskAgain();
 
   void OnSubscribeResult(const v1::SubscribeResult& result);
   void OnClientReplies(const v1::ClientReplies& replies);

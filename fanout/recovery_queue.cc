@@ -55,6 +55,8 @@ void RecoveryQueue::OnPage(SubscribeReply* reply) {
     std::shared_ptr<const EventFilter> filter = std::move(recovery.filter);
     recoveries_.pop_front();
     context_->subscriptions->CountRecovering(-1);
+    // It has been a member since the confirmation, unless its channel is tracked only since then.
+    context_->host->Join(channel.get(), /*info=*/nullptr);
     context_->host->Subscribe(channel.get(), nullptr, std::move(filter));
   } else {
     recovery.offset = reply->next_offset;

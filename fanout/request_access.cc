@@ -14,7 +14,10 @@ namespace fanwire::fanout {
 
 namespace {
 
-constexpr absl::string_view kHistory = "history";
+// Whether control answers the request for every service, about the channel that its data names.
+bool IsAboutChannel(absl::string_view request) {
+  return request == "history" || request == "presence";
+}
 
 absl::Status CheckChannelAccess(const TokenVerifier& verifier, const Identity& identity,
                                 absl::string_view channel) {
@@ -54,7 +57,7 @@ const RequestAccess::Rule* RequestAccess::FindPattern(absl::string_view request)
 
 RequestAccess::Handling RequestAccess::HandlingOf(absl::string_view request,
                                                   const RequestNames& registered) const {
-  if (request == kHistory) return {.answered = true};
+  if (IsAboutChannel(request)) return {.answered = true};
   const auto it = rules_.find(request);
   if (it != rules_.end() && it->second.served) {
     return {.answered = true, .served = true, .timeout = it->second.timeout};
@@ -68,7 +71,7 @@ RequestAccess::Handling RequestAccess::HandlingOf(absl::string_view request,
 
 absl::Status RequestAccess::Check(const TokenVerifier& verifier, const Identity& identity,
                                   absl::string_view request, absl::string_view data) const {
-  if (request == kHistory) {
+  if (IsAboutChannel(request)) {
     const absl::string_view channel = FindJsonMember(data, "channel");
     if (channel.empty() || channel[0] != '"') return absl::OkStatus();
     return CheckChannelAccess(verifier, identity, JsonTextOf(channel));

@@ -1,7 +1,7 @@
 // RequestAccess knows the requests that control or the service itself answers for one service, and
 // decides who may ask them.  Control does not decide again.
 //
-//   history                            who may subscribe to the channel
+//   history, presence                  who may subscribe to the channel
 //   a served request                   who has one of its permissions, or is an administrator
 //   a status request that has a kind   who may subscribe to the entity's channel: workflow:wf_1
 //   a status request that has feeds    who may subscribe to all channels that feed it

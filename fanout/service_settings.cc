@@ -1,5 +1,8 @@
 #include "fanout/service_settings.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "common/proto_time.h"
 #include "fanwire/v1/worker.pb.h"
 
@@ -40,6 +43,10 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
       publishing(service),
       channel_kinds(service.channel_kinds().begin(), service.channel_kinds().end()),
       recoverable(service.recoverable()) {
+  for (const std::string& text : service.presence()) {
+    absl::StatusOr<ChannelPattern> pattern = ChannelPattern::Parse(text);
+    if (pattern.ok()) presence.push_back(*std::move(pattern));  // control has checked it
+  }
   const v1::LimitsConfig& limits = service.limits();
   max_channel_bytes = limits.max_channel_bytes();
   max_channels_per_session = limits.max_channels_per_session();
@@ -53,6 +60,7 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
   client_publish_rate = limits.client_publish_rate();
   client_publish_burst = limits.client_publish_burst();
   max_client_event_bytes = limits.max_client_event_bytes();
+  presence_info_bytes = limits.presence_info_bytes();
   max_connections = limits.max_connections();
   handshake_timeout = ToDuration(limits.handshake_timeout());
   auth_timeout = ToDuration(limits.auth_timeout());
@@ -61,6 +69,11 @@ ServiceSettings::ServiceSettings(const v1::WorkerService& service)
   close_timeout = ToDuration(limits.close_timeout());
   recovery_timeout = ToDuration(limits.recovery_timeout());
   control_wait = ToDuration(limits.control_wait());
+}
+
+bool ServiceSettings::TracksPresence(absl::string_view channel) const {
+  return std::any_of(presence.begin(), presence.end(),
+                     [&](const ChannelPattern& pattern) { return pattern.Matches(channel); });
 }
 
 WelcomeFacts ServiceSettings::Welcome() const {

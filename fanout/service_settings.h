@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
@@ -16,6 +17,7 @@
 #include "fanout/reply.h"
 #include "fanout/request_access.h"
 #include "fanout/token_verifier.h"
+#include "proto/channel_name.h"
 
 namespace fanwire::v1 {
 class LimitsConfig;
@@ -33,6 +35,9 @@ struct ServiceSettings {
   // What a welcome says of the service; the session's own facts are missing.
   WelcomeFacts Welcome() const;
 
+  // Whether the members of the channel are tracked.
+  bool TracksPresence(absl::string_view channel) const;
+
   std::string name;
   std::string server_name;  // the welcome's data.server
   std::string welcome_message;
@@ -45,12 +50,14 @@ struct ServiceSettings {
   PublishRules publishing;                         // what clients may publish
   absl::flat_hash_set<std::string> channel_kinds;  // that metrics name
   bool recoverable = false;                        // some channel keeps history
+  std::vector<ChannelPattern> presence;            // channels whose members are tracked
 
   uint32_t max_channel_bytes = 256;
   uint32_t max_channels_per_session = 1000;
   uint64_t max_message_bytes = 1 << 20;
   HttpHeadLimits head;
   uint64_t session_backlog_bytes = 1 << 20;
+  uint64_t presence_info_bytes = 1024;
   double message_rate_limit = 100;  // 0: unlimited
   double message_rate_burst = 150;
   double ping_rate_limit = 0;      // 0: unlimited

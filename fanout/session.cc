@@ -9,6 +9,7 @@
 #include "common/uuid.h"
 #include "fanout/buddy_dialect.h"
 #include "fanout/client_publishing.h"
+#include "fanout/presence_tracker.h"
 #include "proto/policies.h"
 
 namespace fanwire::fanout {
@@ -31,6 +32,9 @@ constexpr absl::string_view kBadToken = "Invalid or expired token";
 constexpr absl::string_view kNoToken = "Missing or malformed auth token";
 // Of `channel.unsubscribed`.
 constexpr absl::string_view kPermissionsChanged = "permissions_changed";
+
+// Whether answers to the request may be so long that limits.history_rate_bytes holds for them.
+bool IsLong(absl::string_view request) { return request == "history" || request == "presence"; }
 
 }  // namespace
 
@@ -260,6 +264,7 @@ void Session::OnToken(const ClientMessage& message, const ReplyContext& context)
             ? AuthenticatedText(context, identity_->user, WallNow())
             : RefreshedText(context, identity_->user, identity_->expires_at, WallNow()));
   LeaveForbidden();
+  if (context_->presence != nullptr) context_->presence->TokenChanged(this);
   Rearm();
 }
 
@@ -304,7 +309,7 @@ void Session::OnRequest(const ClientMessage& message, const ReplyContext& contex
                      .asked = Now(),
                      .deadline = deadline,
                      .served = handling.served});
-  if (const double rate = settings().history_rate_bytes; rate > 0 && message.event == "history") {
+  if (const double rate = settings().history_rate_bytes; rate > 0 && IsLong(*message.event)) {
     connection_->PauseReading(limits_.OnHistoryAsked(rate, Now()));
   }
   Rearm();
@@ -329,7 +334,7 @@ void Session::OnRequestReply(uint64_t ask, const RequestReply& reply) {
   if (awaited_ == nullptr) return;
   const std::optional<ClientRequests::Request> request = awaited_->requests.Take(ask);
   if (!request.has_value()) return;
-  if (const double rate = settings().history_rate_bytes; rate > 0 && request->event == "history") {
+  if (const double rate = settings().history_rate_bytes; rate > 0 && IsLong(request->event)) {
     const absl::Duration pause = limits_.OnHistoryAnswered(reply.data.size(), rate, Now());
     connection_->PauseReading(pause);  // other pauses go on
   }
@@ -483,6 +488,7 @@ void Session::LeaveEverything() {
     awaited_ = nullptr;
   }
   feed_.LeaveEverything();
+  if (context_->presence != nullptr) context_->presence->SessionEnds(this, sent_away_);
 }
 
 void Session::OnClosed(const CloseInfo& info) {
@@ -507,6 +513,7 @@ void Session::CloseForGap() {
 
 void Session::SayGoodbye(absl::string_view draining_text, CloseCode code,
                          absl::string_view reason) {
+  sent_away_ = true;
   // With what runs under way still have for it.
   if (state_ == State::kActive) context_->hub->Settle(this);
   if (state_ == State::kClosed) return;

@@ -45,6 +45,7 @@ namespace fanwire::fanout {
 
 class BuddyDialect;
 class ClientPublishing;
+class PresenceTracker;
 
 // What all sessions of a worker share.
 struct SessionContext {
@@ -52,6 +53,7 @@ struct SessionContext {
   Hub* hub = nullptr;
   Upstream* upstream = nullptr;
   const Clock* clock = nullptr;
+  PresenceTracker* presence = nullptr;  // null: members of channels are not tracked
 };
 
 // What a session is told of its connection at the upgrade.
@@ -176,6 +178,18 @@ class Session final : public ConnectionHandler, public Deadline {
   absl::string_view user() const {
     return identity_ == nullptr ? absl::string_view() : absl::string_view(identity_->user);
   }
+  // The info of its token as a member of channels, a JSON object; empty: none.
+  absl::string_view presence_info() const {
+    return identity_ == nullptr ? absl::string_view() : absl::string_view(identity_->info);
+  }
+  // Calls `fn(Channel*)` for each channel of the common protocol to which it subscribes by name.
+  template <typename Fn>
+  void ForEachNamedChannel(Fn fn) const {
+    if (dialect_ != Dialect::kCommon) return;
+    for (const Subscription& subscription : feed_.subscriptions().all()) {
+      if (subscription.channel != nullptr) fn(subscription.channel);
+    }
+  }
   // Those of its token.
   absl::Span<const std::string> permissions() const;
   // The loop's time.
@@ -247,6 +261,7 @@ class Session final : public ConnectionHandler, public Deadline {
   bool has_slot_ : 1 = false;
   bool listed_ : 1 = false;
   bool expiry_told_ : 1 = false;  // of the present token
+  bool sent_away_ : 1 = false;    // its client is to connect to another worker
   ClientLimits limits_;
   std::unique_ptr<Identity> identity_;
   std::unique_ptr<Awaited> awaited_;  // null: nothing

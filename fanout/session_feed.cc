@@ -1,8 +1,10 @@
 #include "fanout/session_feed.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
+#include "fanout/presence_tracker.h"
 #include "fanout/session.h"
 
 namespace fanwire::fanout {
@@ -185,6 +187,14 @@ void SessionFeed::Subscribe(Channel* channel, PatternTable* pattern,
     context().hub->Commit(channel);
   }
   subscriptions_.Add(session_, session_->connection()->fd(), channel, pattern, std::move(filter));
+}
+
+void SessionFeed::Join(Channel* channel, std::shared_ptr<const std::string> info) {
+  if (context().presence != nullptr) context().presence->Join(session_, channel, std::move(info));
+}
+
+void SessionFeed::Leave(Channel* channel) {
+  if (context().presence != nullptr) context().presence->Leave(session_, channel);
 }
 
 void SessionFeed::Reply(const std::string& text) {

@@ -87,6 +87,8 @@ class SessionFeed final : public SubscribeHost {
   uint64_t Ask(const SubscribeAsk& ask) override;
   void Subscribe(Channel* channel, PatternTable* pattern,
                  std::shared_ptr<const EventFilter> filter) override;
+  void Join(Channel* channel, std::shared_ptr<const std::string> info) override;
+  void Leave(Channel* channel) override;
   void Reply(const std::string& text) override;
   void FlushTurn() override;
   void Settle() override;

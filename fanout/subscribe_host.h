@@ -51,6 +51,11 @@ class SubscribeHost {
   virtual void Subscribe(Channel* channel, PatternTable* pattern,
                          std::shared_ptr<const EventFilter> filter) = 0;
 
+  // The session is, or is not any more, a member of the channel.  Joining again does no harm:
+  // `info` (null: none) replaces an earlier one.
+  virtual void Join(Channel* channel, std::shared_ptr<const std::string> info) = 0;
+  virtual void Leave(Channel* channel) = 0;
+
   // Sends a reply, ahead of all that waits.
   virtual void Reply(const std::string& text) = 0;
   // Sends what the session has gathered in this turn.

@@ -113,6 +113,14 @@ void SubscribeQueue::Start(Request* request, Target* target) {
     target->confirmation.asked_recovery = true;
     target->confirmation.reason = "pattern";
   }
+  if ((wanted.info_is_bad || wanted.info != nullptr) && settings().TracksPresence(wanted.channel)) {
+    const size_t limit = settings().presence_info_bytes;
+    if (wanted.info_is_bad) return target->Refuse("INVALID_REQUEST", "info: an object is wanted");
+    if (wanted.info->size() > limit) {
+      return target->Refuse("INVALID_REQUEST", absl::StrCat("info: has ", wanted.info->size(),
+                                                            " bytes, at most ", limit, " allowed"));
+    }
+  }
   const bool recover = wanted.recover.has_value();
   target->filter = wanted.events;
   Subscription* const known = Find(wanted.channel);
@@ -128,6 +136,7 @@ void SubscribeQueue::Start(Request* request, Target* target) {
   Confirmation& confirmation = target->confirmation;
   if (known != nullptr && !recover && !wanted.state) {
     context_.subscriptions->SetFilter(known, std::move(target->filter));
+    if (known->channel != nullptr) context_.host->Join(known->channel, std::move(wanted.info));
     if (known->channel != nullptr && !known->channel->epoch.empty()) {
       confirmation.has_position = true;
       confirmation.epoch = known->channel->epoch;
@@ -141,6 +150,7 @@ void SubscribeQueue::Start(Request* request, Target* target) {
     if (RecoveryQueue::Recovery* const recovery = recoveries_.Find(channel); recovery != nullptr) {
       // It goes on with the new filter.
       recovery->filter = std::move(target->filter);
+      context_.host->Join(recovery->channel.get(), std::move(wanted.info));
       confirmation.has_position = true;
       confirmation.epoch = recovery->epoch;
       confirmation.offset = SentUpTo(*channel, recovery->offset);
@@ -218,6 +228,9 @@ void SubscribeQueue::AskControl(Request* request, Target* target, Subscription* 
 }
 
 void SubscribeQueue::Unsubscribe(absl::string_view name) {
+  if (Channel* const channel = context_.service->FindChannel(kDialect, name); channel != nullptr) {
+    context_.host->Leave(channel);
+  }
   if (Subscription* const known = Find(name); known != nullptr) {
     if (context_.subscriptions->has_patterns()) {
       context_.host->Settle();
@@ -265,6 +278,7 @@ void SubscribeQueue::Withdraw(Request* request, Target* target) {
   --request->awaited;
   if (std::exchange(target->subscribed, false)) return;  // it stays subscribed
   if (target->request.recover.has_value()) context_.subscriptions->CountRecovering(-1);
+  if (target->channel) context_.host->Leave(target->channel.get());
   Unwant(target->channel.get(), target->pattern);
   target->channel = ChannelRef();
   target->pattern = nullptr;
@@ -398,9 +412,11 @@ void SubscribeQueue::OnTargetReply(Request* request, Target* target, SubscribeRe
   if (!reply.error_code.empty()) {
     recoveries_.TellWithheld(channel, withheld, /*sent=*/0);
     target->Refuse(reply.error_code, reply.error_message);
+    if (channel) context_.host->Leave(channel.get());  // what it had before has ended
     if (!many) FinishFirst();
     return Unwant(channel.get(), pattern);
   }
+  if (channel) context_.host->Join(channel.get(), std::move(target->request.info));
   const bool recover = target->request.recover.has_value();
   const int64_t asked_offset = recover ? target->request.recover->offset : 0;
   Confirmation& confirmation = target->confirmation;

@@ -83,6 +83,10 @@ void SubscribeRequest::CheckAndMerge(
     target.same_as = it->second;
     ChannelRequest& merged = targets[it->second].request;
     merged.events = target.request.events;
+    if (target.request.info != nullptr || target.request.info_is_bad) {
+      merged.info = target.request.info;
+      merged.info_is_bad = target.request.info_is_bad;
+    }
     if (target.request.recover.has_value()) merged.recover = target.request.recover;
   }
 }

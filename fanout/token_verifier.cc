@@ -27,6 +27,7 @@ bool Has(const std::vector<std::string>& permissions, absl::string_view wanted) 
 TokenVerifier::TokenVerifier(const v1::WorkerService& service)
     : verifier_(KeysOf(service), service.name(), ToDuration(service.leeway())),
       leeway_(ToDuration(service.leeway())),
+      max_info_bytes_(service.limits().presence_info_bytes()),
       admin_permissions_(service.admin_permissions().begin(), service.admin_permissions().end()),
       read_reads_all_(service.read_permission_reads_all()) {
   for (const v1::PermissionRule& in : service.permissions()) {
@@ -44,8 +45,11 @@ absl::StatusOr<Identity> TokenVerifier::Verify(absl::string_view token, absl::Ti
   if (!claims.ok()) return claims.status();
   std::optional<absl::Time> expires_at = claims->expires_at;
   if (expires_at.has_value() && *expires_at <= now) *expires_at += leeway_;
+  // Tokens may have had an `info` for other readers: one that is too long is no fault.
+  if (claims->info.size() > max_info_bytes_) claims->info.clear();
   return Identity{.user = ToUtf8(claims->user),
                   .permissions = std::move(claims->permissions),
+                  .info = std::move(claims->info),
                   .expires_at = expires_at};
 }
 

@@ -5,6 +5,7 @@
 // Source:    docs/protocol.md "Authentication"
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ namespace fanwire::fanout {
 struct Identity {
   std::string user;  // may be empty
   std::vector<std::string> permissions;
+  std::string info = {};  // of the user as a member of channels: a JSON object; empty: none
   // When the session ends: at the token's `exp`, or `auth.leeway` after it if the token was taken
   // later than its `exp`.
   std::optional<absl::Time> expires_at;
@@ -62,6 +64,7 @@ class TokenVerifier {
 
   const JwtVerifier verifier_;
   const absl::Duration leeway_;
+  const size_t max_info_bytes_;
   std::vector<Rule> rules_;
   std::vector<std::string> admin_permissions_;
   bool read_reads_all_ = false;

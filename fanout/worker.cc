@@ -26,6 +26,7 @@
 #include "fanout/hub.h"
 #include "fanout/instance.h"
 #include "fanout/interest.h"
+#include "fanout/presence_tracker.h"
 #include "fanout/quota_leases.h"
 #include "fanout/service_ports.h"
 #include "fanout/service_settings.h"
@@ -78,6 +79,8 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
     return interest_.Ask(session, ask);
   }
   uint64_t Request(Session* session, const RequestAsk& ask) override {
+    // Control is to know who came before the question.
+    if (ask.request == "presence") presence_.Flush();
     return interest_.Request(session, ask);
   }
   void Forget(uint64_t ask) override { interest_.Forget(ask); }
@@ -132,6 +135,7 @@ class WorkerImpl final : public Worker, public ControlLinkHandler, public Upstre
   SessionContext sessions_;
   std::unique_ptr<ControlLink> link_;
   Interest interest_;
+  PresenceTracker presence_;
   QuotaLeases leases_;
   Acknowledgements acknowledgements_;
   ServicePorts ports_;
@@ -168,9 +172,14 @@ WorkerImpl::WorkerImpl(const WorkerFlags& flags, std::function<void()> on_finish
       tracks_([] { return Clock::Real()->Now(); },
               [this](const Track& track, bool final) { SendReport(track, final); }),
       hub_(&loop_, &sockets_, &tracks_),
-      sessions_{.loop = &loop_, .hub = &hub_, .upstream = this, .clock = Clock::Real()},
+      sessions_{.loop = &loop_,
+                .hub = &hub_,
+                .upstream = this,
+                .clock = Clock::Real(),
+                .presence = &presence_},
       link_(ControlLink::Make({.address = flags_.control}, &loop_, this)),
       interest_(link_.get(), [this] { return ports_.services(); }),
+      presence_(&loop_, link_.get()),
       leases_(link_.get(), &ports_),
       acknowledgements_(&loop_, link_.get(), [this] { return hub_.pending_bytes(); }),
       ports_(&sessions_, &sockets_, [this] { return PortHealth(); }),
@@ -256,12 +265,15 @@ void WorkerImpl::OnAttached(const v1::ControlMessage& message) {
   }
   loop_.Cancel(std::exchange(orphan_timer_, 0));
   applier_.Restart();
-  interest_.TellAll();
+  interest_.TellInterest();
+  presence_.SendSnapshot(/*restored=*/control_incarnation_ != former);
+  interest_.AskAgain();
   leases_.AskAnew();
 }
 
 void WorkerImpl::OnDetached(const absl::Status& /*status*/) {
   interest_.OnDetached();
+  presence_.OnDetached();
   ArmOrphan();
 }
 
@@ -342,6 +354,7 @@ void WorkerImpl::Configure(const v1::WorkerConfig& config) {
     ops_.Start(config.worker().ops_listen(), flags_.slot);
     leases_.AskForAll();
     RegisterRequests();  // of services that are new
+    presence_.Review(ports_.services());
     configuration_.CloseRemovedServices();
     WarnOfFileLimit(config);
   }

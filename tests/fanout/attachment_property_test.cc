@@ -150,7 +150,8 @@ class AttachmentPropertyTest : public PortsFixture, public ::testing::WithParamI
     if (last_link_ > 1) attachment_->link->SetPatternTimes(std::exchange(pattern_times_, {}));
     link_.Take();  // what the broken stream had not taken
     applier_.Restart();
-    interest_.TellAll();
+    interest_.TellInterest();
+    interest_.AskAgain();
   }
 
   // What the worker has to say reaches control.

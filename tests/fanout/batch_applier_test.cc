@@ -444,7 +444,8 @@ TEST_F(BatchApplierTest, ARestartTellsNoPositionToAPatternThatIsStillAskedFor) {
   interest_.Want(table);
   applier_.Restart();
   link_.Take();
-  interest_.TellAll();
+  interest_.TellInterest();
+  interest_.AskAgain();
   const std::vector<v1::WorkerItem> told = link_.Take();
   ASSERT_THAT(told, SizeIs(1));
   EXPECT_EQ(told[0].interest_snapshot().interests_size(), 1);

@@ -251,6 +251,28 @@ TEST(ClientMessageTest, AFilterBesideManyChannelsHoldsForThoseWithoutOneOfTheirO
   EXPECT_THAT(own.channels[1].events, Pointee(ElementsAre("x")));
 }
 
+TEST(ClientMessageTest, InfoIsAnObjectAndHoldsForManyChannels) {
+  const ClientMessage one =
+      Parse(R"({"type":"subscribe","data":{"channel":"a","info":{ "name" : "Ana" }}})");
+  EXPECT_THAT(one.channels[0].info, Pointee(std::string(R"({"name":"Ana"})")));
+  EXPECT_FALSE(one.channels[0].info_is_bad);
+  for (const char* bad : {"7", "\"Ana\"", "[]", "true"}) {
+    const ClientMessage message =
+        Parse(absl::StrCat(R"({"type":"subscribe","data":{"channel":"a","info":)", bad, "}}"));
+    EXPECT_TRUE(message.channels[0].info_is_bad) << bad;
+    EXPECT_EQ(message.channels[0].info, nullptr);
+  }
+  const ClientMessage none = Parse(R"({"type":"subscribe","data":{"channel":"a","info":null}})");
+  EXPECT_FALSE(none.channels[0].info_is_bad);
+  const ClientMessage many =
+      Parse(R"({"type":"subscribe","data":{"info":{"n":1},"channels":["a",)"
+            R"({"channel":"b","info":{"n":2}},{"channel":"c","info":3},"d"]}})");
+  EXPECT_THAT(many.channels[0].info, Pointee(std::string(R"({"n":1})")));
+  EXPECT_THAT(many.channels[1].info, Pointee(std::string(R"({"n":2})")));
+  EXPECT_TRUE(many.channels[2].info_is_bad);
+  EXPECT_EQ(many.channels[0].info, many.channels[3].info);  // it exists once
+}
+
 TEST(ClientMessageTest, ManyChannelsAreAListOfBoundedLength) {
   EXPECT_TRUE(Parse(R"({"type":"subscribe","data":{"channels":"a"}})").channels_are_bad);
   const auto list_of = [](size_t count) {

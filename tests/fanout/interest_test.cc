@@ -288,7 +288,8 @@ TEST_F(ServedInterestTest, WhenControlIsLostWhatItWasSentIsUnavailableAndTheRest
   EXPECT_EQ(client->messages[0]["error_code"], "UNAVAILABLE");
   EXPECT_EQ(client->messages[0]["correlation_id"], "sent");
   link_.is_attached = true;
-  interest_.TellAll();
+  interest_.TellInterest();
+  interest_.AskAgain();
   std::vector<std::string> again;
   for (const v1::WorkerItem& item : Requests()) again.push_back(item.client_request().request());
   EXPECT_THAT(again, ElementsAre("history", "get_x"));
@@ -370,7 +371,8 @@ TEST_F(PublishInterestTest, WhatControlMayHavePublishedIsNeverSentAgain) {
   EXPECT_THAT(std::string(client->messages[0]["error_message"]),
               ::testing::HasSubstr("may have been carried out"));
   link_.is_attached = true;
-  interest_.TellAll();
+  interest_.TellInterest();
+  interest_.AskAgain();
   EXPECT_THAT(SentData(), ElementsAre(R"({"id":"kept 1"})", R"({"id":"kept 2"})"));
   // A second loss: both were sent now.
   link_.is_attached = false;
@@ -391,7 +393,8 @@ TEST_F(PublishInterestTest, WhatWasNotSentInTimeIsNotSentLater) {
   ASSERT_TRUE(RunUntil([&] { return !client->messages.empty(); }));
   EXPECT_THAT(client->Errors(), ElementsAre("UNAVAILABLE"));
   link_.is_attached = true;
-  interest_.TellAll();
+  interest_.TellInterest();
+  interest_.AskAgain();
   EXPECT_THAT(SentData(), IsEmpty());
 }
 
@@ -421,7 +424,8 @@ TEST_F(InterestTest, WhileDetachedNothingIsToldAndAfterwardsEverything) {
   Quiet();
   EXPECT_THAT(link_.Take(), IsEmpty());
   link_.is_attached = true;
-  interest_.TellAll();
+  interest_.TellInterest();
+  interest_.AskAgain();
   const std::vector<v1::WorkerItem> items = link_.Take();
   ASSERT_THAT(items, SizeIs(3));
   const v1::InterestSnapshot& snapshot = items[0].interest_snapshot();
@@ -496,7 +500,8 @@ TEST_F(InterestTest, ALongSnapshotComesInSeveralMessagesPositionsLast) {
 }
 
 TEST_F(InterestTest, OfNothingTheSnapshotIsEmptyButComes) {
-  interest_.TellAll();
+  interest_.TellInterest();
+  interest_.AskAgain();
   const std::vector<v1::WorkerItem> items = link_.Take();
   ASSERT_THAT(items, SizeIs(1));
   EXPECT_TRUE(items[0].interest_snapshot().first());
@@ -668,7 +673,8 @@ TEST_F(StateInterestTest, IfControlIsLostAfterItsAnswerThereIsNoState) {
 TEST_F(StateInterestTest, IfControlIsLostBeforeItsAnswerBothAreAskedForAgain) {
   Tell(R"({"n":1})");
   interest_.OnDetached();
-  interest_.TellAll();
+  interest_.TellInterest();
+  interest_.AskAgain();
   Told();
   Answer();
   Tell(R"({"n":2})");

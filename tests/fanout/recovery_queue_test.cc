@@ -58,6 +58,8 @@ class RecordingHost final : public SubscribeHost {
   void Subscribe(Channel* channel, PatternTable*, std::shared_ptr<const EventFilter>) override {
     log.push_back(absl::StrCat("live ", channel->name));
   }
+  void Join(Channel*, std::shared_ptr<const std::string>) override {}
+  void Leave(Channel*) override {}
   void Reply(const std::string&) override {}
   void FlushTurn() override {}
   void Settle() override {}

@@ -64,8 +64,10 @@ class RequestAccessTest : public ::testing::Test {
   const RequestAccess access_;
 };
 
-TEST_F(RequestAccessTest, HistoryIsAlwaysAnsweredAndOthersIfNamed) {
+TEST_F(RequestAccessTest, HistoryAndPresenceAreAlwaysAnsweredAndOthersIfNamed) {
   EXPECT_TRUE(access_.HandlingOf("history", {}).answered);
+  EXPECT_TRUE(access_.HandlingOf("presence", {}).answered);
+  EXPECT_FALSE(access_.HandlingOf("presence", {}).served);
   EXPECT_TRUE(access_.HandlingOf("get_other", {}).answered);
   EXPECT_FALSE(access_.HandlingOf("put_nothing", {}).answered);
 }
@@ -89,7 +91,8 @@ TEST_F(RequestAccessTest, ServedRequestsAreThoseOfTheConfigurationAndOfResponder
   EXPECT_EQ(handling("run_it"), "served 10");
   EXPECT_EQ(handling("walk"), "nobody");
   EXPECT_EQ(handling("get_"), "served 3");
-  for (const char* name : {"publish", "presence"}) EXPECT_EQ(handling(name), "nobody");
+  EXPECT_EQ(handling("presence"), "control");
+  EXPECT_EQ(handling("publish"), "nobody");
 }
 
 TEST_F(RequestAccessTest, AServedRequestNeedsOneOfItsPermissionsOrAnAdministrator) {
@@ -112,6 +115,10 @@ TEST_F(RequestAccessTest, AServedRequestNeedsOneOfItsPermissionsOrAnAdministrato
 
 TEST_F(RequestAccessTest, HistoryNeedsTheChannel) {
   EXPECT_OK(Ask("workflow:read", "history", R"({"channel":"workflow:1"})"));
+  EXPECT_OK(Ask("workflow:read", "presence", R"({"channel":"workflow:1"})"));
+  EXPECT_THAT(
+      Ask("akosha:read", "presence", R"({"channel":"workflow:1"})"),
+      StatusIs(absl::StatusCode::kPermissionDenied, "Not authorized to subscribe to workflow:1"));
   EXPECT_THAT(
       Ask("akosha:read", "history", R"({"channel":"workflow:1"})"),
       StatusIs(absl::StatusCode::kPermissionDenied, "Not authorized to subscribe to workflow:1"));

@@ -76,6 +76,13 @@ class NotingHost final : public SubscribeHost {
                         std::move(filter));
     log.push_back(absl::StrCat("subscribe ", subscriptions_->back().name()));
   }
+  void Join(Channel* channel, std::shared_ptr<const std::string> info) override {
+    presence.push_back(absl::StrCat("join ", channel->name, info == nullptr ? "" : " ",
+                                    info == nullptr ? "" : *info));
+  }
+  void Leave(Channel* channel) override {
+    presence.push_back(absl::StrCat("leave ", channel->name));
+  }
   void Reply(const std::string& text) override {
     replies.push_back(nlohmann::json::parse(text));
     const nlohmann::json& reply = replies.back();
@@ -124,6 +131,7 @@ class NotingHost final : public SubscribeHost {
   SubscribeQueue* queue = nullptr;
   std::set<std::string> forbidden = {"secret"};
   std::vector<std::string> log;
+  std::vector<std::string> presence;  // what it joined and left
   std::vector<nlohmann::json> replies;
   std::vector<nlohmann::json> notices;
   std::deque<std::pair<uint64_t, SubscribeAsk>> asks;  // without an answer

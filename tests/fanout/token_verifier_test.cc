@@ -11,7 +11,7 @@ using ::testing::_;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const absl::Time kNow = absl::FromUnixSeconds(1'770'000'000);
+const absl::Time kVerifiedAt = absl::FromUnixSeconds(1'770'000'000);
 
 v1::WorkerService Mahavishnu() {
   v1::WorkerService service;
@@ -43,30 +43,46 @@ TEST(TokenVerifierTest, AGoodTokenSaysWhoAndWhat) {
   JwtClaims claims;
   claims.user = "alice";
   claims.permissions = {"workflow:read"};
-  claims.expires_at = kNow + absl::Hours(1);
-  const auto identity = verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow);
+  claims.expires_at = kVerifiedAt + absl::Hours(1);
+  const auto identity = verifier.Verify(MintJwt(claims, {"k1", "one"}), kVerifiedAt);
   ASSERT_OK(identity);
   EXPECT_EQ(identity->user, "alice");
   EXPECT_THAT(identity->permissions, ElementsAre("workflow:read"));
-  EXPECT_EQ(identity->expires_at, kNow + absl::Hours(1));
-  EXPECT_OK(verifier.Verify(MintJwt(claims, {"", "two"}), kNow));
+  EXPECT_EQ(identity->expires_at, kVerifiedAt + absl::Hours(1));
+  EXPECT_OK(verifier.Verify(MintJwt(claims, {"", "two"}), kVerifiedAt));
+}
+
+TEST(TokenVerifierTest, AnInfoThatIsTooLongDoesNotCount) {
+  v1::WorkerService service = Mahavishnu();
+  JwtClaims claims;
+  claims.user = "u";
+  claims.info = R"({"name":"Ana"})";
+  const std::string token = MintJwt(claims, {"k1", "one"});
+  service.mutable_limits()->set_presence_info_bytes(14);
+  EXPECT_EQ(TokenVerifier(service).Verify(token, kVerifiedAt)->info, R"({"name":"Ana"})");
+  service.mutable_limits()->set_presence_info_bytes(13);
+  const auto identity = TokenVerifier(service).Verify(token, kVerifiedAt);
+  ASSERT_OK(identity);
+  EXPECT_EQ(identity->user, "u");
+  EXPECT_EQ(identity->info, "");
 }
 
 TEST(TokenVerifierTest, BadExpiredAndForeignTokensAreRefused) {
   const TokenVerifier verifier(Mahavishnu());
   JwtClaims claims;
-  claims.expires_at = kNow;
-  EXPECT_THAT(verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow),
+  claims.expires_at = kVerifiedAt;
+  EXPECT_THAT(verifier.Verify(MintJwt(claims, {"k1", "one"}), kVerifiedAt),
               StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("expired")));
   claims.expires_at.reset();
-  EXPECT_THAT(verifier.Verify(MintJwt(claims, {"k1", "three"}), kNow),
+  EXPECT_THAT(verifier.Verify(MintJwt(claims, {"k1", "three"}), kVerifiedAt),
               StatusIs(absl::StatusCode::kUnauthenticated, _));
-  EXPECT_THAT(verifier.Verify("nonsense", kNow), StatusIs(absl::StatusCode::kUnauthenticated, _));
+  EXPECT_THAT(verifier.Verify("nonsense", kVerifiedAt),
+              StatusIs(absl::StatusCode::kUnauthenticated, _));
   claims.audience = {"akosha"};
-  EXPECT_THAT(verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow),
+  EXPECT_THAT(verifier.Verify(MintJwt(claims, {"k1", "one"}), kVerifiedAt),
               StatusIs(absl::StatusCode::kUnauthenticated, _));
   claims.audience = {"akosha", "mahavishnu"};
-  EXPECT_OK(verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow));
+  EXPECT_OK(verifier.Verify(MintJwt(claims, {"k1", "one"}), kVerifiedAt));
 }
 
 TEST(TokenVerifierTest, ATokenTakenWithinTheLeewayLastsAsLongAsThat) {
@@ -74,15 +90,15 @@ TEST(TokenVerifierTest, ATokenTakenWithinTheLeewayLastsAsLongAsThat) {
   service.mutable_leeway()->set_seconds(5);
   const TokenVerifier verifier(service);
   JwtClaims claims;
-  claims.expires_at = kNow - absl::Seconds(2);
-  const auto late = verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow);
+  claims.expires_at = kVerifiedAt - absl::Seconds(2);
+  const auto late = verifier.Verify(MintJwt(claims, {"k1", "one"}), kVerifiedAt);
   ASSERT_OK(late);
-  EXPECT_EQ(late->expires_at, kNow + absl::Seconds(3));
-  claims.expires_at = kNow + absl::Seconds(2);
-  EXPECT_EQ(verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow)->expires_at,
-            kNow + absl::Seconds(2));
-  claims.expires_at = kNow - absl::Seconds(5);
-  EXPECT_THAT(verifier.Verify(MintJwt(claims, {"k1", "one"}), kNow),
+  EXPECT_EQ(late->expires_at, kVerifiedAt + absl::Seconds(3));
+  claims.expires_at = kVerifiedAt + absl::Seconds(2);
+  EXPECT_EQ(verifier.Verify(MintJwt(claims, {"k1", "one"}), kVerifiedAt)->expires_at,
+            kVerifiedAt + absl::Seconds(2));
+  claims.expires_at = kVerifiedAt - absl::Seconds(5);
+  EXPECT_THAT(verifier.Verify(MintJwt(claims, {"k1", "one"}), kVerifiedAt),
               StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("claim exp")));
 }
 

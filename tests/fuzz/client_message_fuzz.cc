@@ -27,6 +27,7 @@ void Answer(const ClientMessage& message, CorrelationMode mode) {
   for (const ChannelRequest& request : message.channels) {
     Confirmation& confirmation = confirmations.emplace_back();
     confirmation.channel = request.channel;
+    if (request.info != nullptr) MustBeJson(*request.info);
     if (request.recover.has_value()) {
       confirmation.has_position = confirmation.asked_recovery = true;
       confirmation.epoch = request.recover->epoch;

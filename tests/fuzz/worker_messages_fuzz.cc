@@ -124,7 +124,8 @@ class Worker final : public Upstream {
 
   // Has the worker tell all that it tells, and reads each message as control does.
   void CheckMessages() {
-    interest_.TellAll();
+    interest_.TellInterest();
+    interest_.AskAgain();
     const auto send = [this](std::unique_ptr<v1::WorkerItem> item) { link_.Send(std::move(item)); };
     v1::Query query;
     query.mutable_connections();
