@@ -153,6 +153,28 @@ class GrpcAdminClient : public AdminClient {
     }
   }
 
+  absl::StatusOr<PresenceList> ListPresence(const PresenceQuery& query) override {
+    v1::ListPresenceRequest message;
+    message.set_service(query.service);
+    message.set_channel(query.channel);
+    PresenceList list;
+    while (true) {
+      if (query.limit != 0) {
+        message.set_page_size(query.limit - static_cast<uint32_t>(list.members.size()));
+      }
+      const auto response = Call(&v1::Admin::Stub::ListPresence, message);
+      if (!response.ok()) return response.status();
+      for (const v1::PresenceMember& member : response->members()) {
+        list.members.push_back(FromProto(member));
+      }
+      list.total = response->total();
+      list.users = response->users();
+      const bool enough = query.limit != 0 && list.members.size() >= query.limit;
+      if (enough || response->next_page_token().empty()) return list;
+      message.set_page_token(response->next_page_token());
+    }
+  }
+
   absl::StatusOr<ConnectionList> ListConnections(const ConnectionQuery& query) override {
     v1::ListConnectionsRequest message;
     ToProto(query.filter, message.mutable_filter());

@@ -40,6 +40,8 @@ class AdminClient {
   virtual absl::StatusOr<ChannelInfo> GetChannel(absl::string_view service,
                                                  absl::string_view channel) = 0;
   virtual absl::StatusOr<History> GetHistory(const HistoryQuery& query) = 0;
+  // Fetches pages until it has `query.limit` members or there are no more.
+  virtual absl::StatusOr<PresenceList> ListPresence(const PresenceQuery& query) = 0;
   virtual absl::StatusOr<ConnectionList> ListConnections(const ConnectionQuery& query) = 0;
   virtual absl::StatusOr<ConnectionInfo> GetConnection(absl::string_view id) = 0;
   virtual absl::StatusOr<DisconnectResult> Disconnect(const DisconnectRequest& request) = 0;

@@ -89,6 +89,7 @@ std::unique_ptr<CommandTree> MakeCommandTree(GlobalOptions* options) {
   AddServiceCommands(root);
   AddChannelCommands(root);
   AddConnectionCommands(root);
+  AddPresenceCommand(root);
   AddWorkerCommands(root);
   AddLedgerCommand(root);
   AddMcpCommand(root);

@@ -156,6 +156,14 @@ ChannelInfo FromProto(const v1::ChannelInfo& channel) {
               LowerName(v1::BacklogPolicy_Name(channel.backlog_policy()), "BACKLOG_POLICY_")};
 }
 
+PresenceMember FromProto(const v1::PresenceMember& member) {
+  return {.connection = member.connection_id(),
+          .user = member.user_id(),
+          .info = member.info(),
+          .worker = member.worker_id(),
+          .away = member.away()};
+}
+
 ConnectionInfo FromProto(const v1::ConnectionInfo& connection) {
   ConnectionInfo out{.id = connection.id(),
                      .service = connection.service(),

@@ -15,6 +15,7 @@ namespace fanwire::v1 {
 class ChannelInfo;
 class ConnectionFilter;
 class ConnectionInfo;
+class PresenceMember;
 class Event;
 class LedgerEntry;
 class Position;
@@ -38,6 +39,7 @@ Publication FromProto(const v1::Publication& publication);
 ServiceInfo FromProto(const v1::ServiceInfo& service);
 ChannelInfo FromProto(const v1::ChannelInfo& channel);
 ConnectionInfo FromProto(const v1::ConnectionInfo& connection);
+PresenceMember FromProto(const v1::PresenceMember& member);
 WorkerInfo FromProto(const v1::WorkerInfo& worker);
 LedgerEntry FromProto(const v1::LedgerEntry& entry);
 ServiceCatalog FromProto(const v1::ServiceCatalog& catalog);

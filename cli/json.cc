@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/json_parse.h"
 #include "common/time_format.h"
 
 namespace fanwire::cli {
@@ -118,6 +119,15 @@ Json ToJson(const ConnectionInfo& connection) {
           {"dialect", connection.dialect}};
 }
 
+Json ToJson(const PresenceMember& member) {
+  const Json info = ParseOrderedJson(member.info);
+  return {{"connection_id", member.connection},
+          {"user_id", TextOrNull(member.user)},
+          {"info", info.is_object() ? info : Json::object()},
+          {"worker_id", member.worker},
+          {"away", member.away}};
+}
+
 Json ToJson(const WorkerInfo& worker) {
   Json listeners = Json::array();
   for (const BoundListener& listener : worker.listeners) {
@@ -225,6 +235,7 @@ Json ToJsonArray(const std::vector<Value>& values) {
 template Json ToJsonArray(const std::vector<ServiceInfo>&);
 template Json ToJsonArray(const std::vector<ChannelInfo>&);
 template Json ToJsonArray(const std::vector<ConnectionInfo>&);
+template Json ToJsonArray(const std::vector<PresenceMember>&);
 template Json ToJsonArray(const std::vector<WorkerInfo>&);
 template Json ToJsonArray(const std::vector<LedgerEntry>&);
 

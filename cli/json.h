@@ -24,6 +24,7 @@ nlohmann::ordered_json ToJson(const Position& position);
 nlohmann::ordered_json ToJson(const ServiceInfo& service);
 nlohmann::ordered_json ToJson(const ChannelInfo& channel);
 nlohmann::ordered_json ToJson(const ConnectionInfo& connection);
+nlohmann::ordered_json ToJson(const PresenceMember& member);
 nlohmann::ordered_json ToJson(const WorkerInfo& worker);
 nlohmann::ordered_json ToJson(const LedgerEntry& entry);
 nlohmann::ordered_json ToJson(const ReloadResult& result);

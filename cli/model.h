@@ -193,6 +193,27 @@ struct History {
   std::string incomplete_reason = {};  // why not all after `since` is kept; empty: it is
 };
 
+// A connection that is a member of a channel.
+struct PresenceMember {
+  std::string connection = {};
+  std::string user = {};  // empty: anonymous
+  std::string info = {};  // a JSON object
+  std::string worker = {};
+  bool away = false;  // its worker is gone; it has some time to return
+};
+
+struct PresenceQuery {
+  std::string service = {};
+  std::string channel = {};
+  uint32_t limit = 1000;  // 0: all
+};
+
+struct PresenceList {
+  std::vector<PresenceMember> members = {};
+  int64_t total = 0;  // connections, also those beyond the limit
+  int64_t users = 0;  // an anonymous connection counts as one
+};
+
 struct ConnectionFilter {
   std::string service = {};
   std::string id = {};

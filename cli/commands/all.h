@@ -14,6 +14,7 @@ void AddConnectionCommands(Command root);
 void AddLedgerCommand(Command root);
 void AddLogLevelCommand(Command root);
 void AddMcpCommand(Command root);
+void AddPresenceCommand(Command root);
 void AddPublishCommand(Command root);
 void AddServiceCommands(Command root);
 void AddTailCommand(Command root);

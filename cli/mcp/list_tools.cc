@@ -71,6 +71,14 @@ std::string ConnectionSchema() {
                        {"dialect", kText}});
 }
 
+std::string MemberSchema() {
+  return OutputSchema({{"connection_id", kText},
+                       {"user_id", kTextOrNull},
+                       {"info", R"({"type":"object"})"},
+                       {"worker_id", kText},
+                       {"away", kYesOrNo}});
+}
+
 std::string WorkerSchema() {
   const std::string listener = OutputSchema({{"service", kText},
                                              {"host", kText},
@@ -164,6 +172,18 @@ absl::StatusOr<std::string> ListConnections(const ToolArguments& arguments, McpC
                       call.admin());
 }
 
+absl::StatusOr<std::string> ListPresence(const ToolArguments& arguments, McpCall& call) {
+  const auto list =
+      call.admin().ListPresence({.service = arguments.Text("service"),
+                                 .channel = arguments.Text("channel"),
+                                 .limit = static_cast<uint32_t>(arguments.Number("limit", 100))});
+  if (!list.ok()) return list.status();
+  return WithWarnings(CompactJson({{"members", ToJsonArray(list->members)},
+                                   {"total", list->total},
+                                   {"users", list->users}}),
+                      call.admin());
+}
+
 absl::StatusOr<std::string> ListWorkers(const ToolArguments&, McpCall& call) {
   const auto list = call.admin().ListWorkers();
   if (!list.ok()) return list.status();
@@ -233,6 +253,20 @@ void AddListTools(std::vector<McpTool>* tools) {
                                       {"workers_answered", kWhole}}),
        .annotations = ReadsOnly(),
        .run = ListConnections});
+  tools->push_back(
+      {.name = "list_presence",
+       .title = "List who is on a channel",
+       .description =
+           "List the connections that are members of a channel, with their users. Works only for "
+           "channels whose members the service's configuration tracks.",
+       .input_schema =
+           InputSchema({{"service", RequiredText("The service of the channel")},
+                        {"channel", RequiredText("The channel: diagram:d1")},
+                        {"limit", WholeNumber(1, 1000, 100, "At most so many connections")}}),
+       .output_schema = OutputSchema(
+           {{"members", ArrayOf(MemberSchema())}, {"total", kWhole}, {"users", kWhole}}),
+       .annotations = ReadsOnly(),
+       .run = ListPresence});
   tools->push_back({.name = "list_workers",
                     .title = "List workers",
                     .description = "List the fan-out processes with their state and load.",

@@ -180,6 +180,55 @@ TEST_F(AdminClientTest, ChannelsGoOnWithThePageTokenOfTheListBefore) {
   EXPECT_EQ(list->next_page_token, "");
 }
 
+v1::ListPresenceResponse MemberPage(int from, int count, const std::string& next) {
+  v1::ListPresenceResponse page;
+  for (int i = 0; i < count; ++i) {
+    v1::PresenceMember* const member = page.add_members();
+    member->set_connection_id(absl::StrCat("c", from + i));
+    member->set_user_id("ana");
+    member->set_info(R"({"n":1})");
+    member->set_worker_id("worker-0");
+    member->set_away(true);
+  }
+  page.set_next_page_token(next);
+  page.set_total(5);
+  page.set_users(1);
+  return page;
+}
+
+TEST_F(AdminClientTest, MembersArePagedUntilThereIsNoMore) {
+  control_.Answer(MemberPage(0, 2, "two"));
+  control_.Answer(MemberPage(2, 3, ""));
+  const auto list = client_->ListPresence({.service = "s", .channel = "c", .limit = 0});
+  ASSERT_OK(list);
+  ASSERT_EQ(list->members.size(), 5u);
+  EXPECT_EQ(list->members[4].connection, "c4");
+  EXPECT_EQ(list->members[4].user, "ana");
+  EXPECT_EQ(list->members[4].info, R"({"n":1})");
+  EXPECT_EQ(list->members[4].worker, "worker-0");
+  EXPECT_TRUE(list->members[4].away);
+  EXPECT_EQ(list->total, 5);
+  EXPECT_EQ(list->users, 1);
+  const auto asked = control_.Asked<v1::ListPresenceRequest>();
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked[0].service(), "s");
+  EXPECT_EQ(asked[0].channel(), "c");
+  EXPECT_EQ(asked[0].page_token(), "");
+  EXPECT_EQ(asked[1].page_token(), "two");
+}
+
+TEST_F(AdminClientTest, MembersStopAtTheLimit) {
+  control_.Answer(MemberPage(0, 2, "two"));
+  control_.Answer(MemberPage(2, 1, "three"));
+  const auto list = client_->ListPresence({.service = "s", .channel = "c", .limit = 3});
+  ASSERT_OK(list);
+  EXPECT_EQ(list->members.size(), 3u);
+  const auto asked = control_.Asked<v1::ListPresenceRequest>();
+  ASSERT_EQ(asked.size(), 2u);
+  EXPECT_EQ(asked[0].page_size(), 3u);
+  EXPECT_EQ(asked[1].page_size(), 1u);
+}
+
 TEST_F(AdminClientTest, EachOrderOfChannelsHasItsNumber) {
   const std::pair<ChannelSort, v1::ChannelSort> sorts[] = {
       {ChannelSort::kName, v1::CHANNEL_SORT_NAME},

@@ -111,6 +111,7 @@ TEST(AppTest, TheCommandsPromisedAreThere) {
                                    "token inspect",
                                    "version",
                                    "ledger",
+                                   "presence",
                                    "mcp",
                                    "log-level",
                                    "completion",
@@ -225,6 +226,7 @@ TEST(AppTest, JsonIsOneCompactLine) {
                                                   {"connections", "show", "i"},
                                                   {"connections", "disconnect", "--slow"},
                                                   {"ledger"},
+                                                  {"presence", "s", "c"},
                                                   {"config", "check", "/dev/null"},
                                                   {"config", "show"},
                                                   {"config", "reload"},
@@ -323,6 +325,7 @@ TEST(AppTest, NoUnsafeCharacterReachesATerminal) {
   WorkerInfo worker;
   worker.id = worker.address = worker.state = worker.version = worker.config_error = evil;
   admin.workers = {.workers = {worker}};
+  admin.presence.members = {{.connection = evil, .user = evil, .info = evil, .worker = evil}};
   admin.ledger = {{.service = evil, .dropped = {{evil, 1}}}};
   admin.config = {.yaml = "a: " + evil + "\nb: c\n", .file = evil};
   admin.verdict = {.ok = false, .errors = {evil}, .warnings = {evil}};
@@ -352,6 +355,7 @@ TEST(AppTest, NoUnsafeCharacterReachesATerminal) {
       {"workers", "restart"},
       {"tail", "s"},
       {"ledger"},
+      {"presence", "s", "c"},
       {"config", "check", "/dev/null"},
       {"config", "show"},
       {"config", "reload"},

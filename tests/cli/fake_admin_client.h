@@ -29,6 +29,8 @@ class FakeAdminClient : public AdminClient {
   std::pair<std::string, std::string> channel_asked;
   History history;
   HistoryQuery history_query;
+  PresenceList presence;
+  PresenceQuery presence_query;
   ConnectionList connections;
   ConnectionQuery connection_query;
   ConnectionInfo connection;
@@ -79,6 +81,10 @@ class FakeAdminClient : public AdminClient {
   absl::StatusOr<History> GetHistory(const HistoryQuery& query) override {
     history_query = query;
     return Answer(history);
+  }
+  absl::StatusOr<PresenceList> ListPresence(const PresenceQuery& query) override {
+    presence_query = query;
+    return Answer(presence);
   }
   absl::StatusOr<ConnectionList> ListConnections(const ConnectionQuery& query) override {
     connection_query = query;

@@ -28,6 +28,7 @@ class FakeControl::AdminFace : public v1::Admin::Service {
   FANWIRE_UNARY(ListChannels, ListChannelsRequest, ListChannelsResponse)
   FANWIRE_UNARY(GetChannel, GetChannelRequest, ChannelInfo)
   FANWIRE_UNARY(GetHistory, GetHistoryRequest, GetHistoryResponse)
+  FANWIRE_UNARY(ListPresence, ListPresenceRequest, ListPresenceResponse)
   FANWIRE_UNARY(ListConnections, ListConnectionsRequest, ListConnectionsResponse)
   FANWIRE_UNARY(GetConnection, GetConnectionRequest, ConnectionInfo)
   FANWIRE_UNARY(Disconnect, DisconnectRequest, DisconnectResponse)

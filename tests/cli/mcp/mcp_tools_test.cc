@@ -49,11 +49,11 @@ TEST_F(McpToolsTest, TheToolsAreListedInThisOrder) {
   EXPECT_THAT(
       names, ElementsAre("websocket_health_check", "websocket_get_status", "websocket_list_rooms",
                          "websocket_broadcast_test_event", "websocket_get_metrics", "list_services",
-                         "list_channels", "list_connections", "list_workers", "get_ledger",
-                         "get_catalog", "get_history", "tail_events"));
+                         "list_channels", "list_connections", "list_presence", "list_workers",
+                         "get_ledger", "get_catalog", "get_history", "tail_events"));
   names.clear();
   for (const McpTool& tool : MakeTools(/*allow_write=*/true)) names.push_back(tool.name);
-  names.erase(names.begin(), names.begin() + 13);
+  names.erase(names.begin(), names.begin() + 14);
   EXPECT_THAT(names, ElementsAre("publish_event", "drain_worker", "disconnect_clients"));
 }
 
@@ -183,6 +183,23 @@ TEST_F(McpToolsTest, AServiceThatDoesNotExistIsAnErrorOfTheCall) {
 TEST_F(McpToolsTest, WarningsOfControlAreInTheObject) {
   control_.admin.warnings = {"only 1 of 2 workers answered"};
   EXPECT_THAT(Object("get_ledger")["warnings"], ElementsAre("only 1 of 2 workers answered"));
+}
+
+TEST_F(McpToolsTest, TheMembersOfAChannelAreListed) {
+  control_.admin.presence = {
+      .members = {{.connection = "c1", .user = "ana", .info = R"({"n":1})", .worker = "worker-0"},
+                  {.connection = "c2", .worker = "worker-1", .away = true}},
+      .total = 7,
+      .users = 5};
+  EXPECT_EQ(
+      Object("list_presence", R"({"service":"s","channel":"c","limit":2})").dump(),
+      R"({"members":[{"connection_id":"c1","user_id":"ana","info":{"n":1},"worker_id":"worker-0",)"
+      R"("away":false},{"connection_id":"c2","user_id":null,"info":{},"worker_id":"worker-1",)"
+      R"("away":true}],"total":7,"users":5})");
+  End();
+  EXPECT_EQ(control_.admin.presence_query.service, "s");
+  EXPECT_EQ(control_.admin.presence_query.channel, "c");
+  EXPECT_EQ(control_.admin.presence_query.limit, 2u);
 }
 
 TEST_F(McpToolsTest, ChannelsHaveACursorIfThereAreMore) {
