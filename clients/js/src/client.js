@@ -131,7 +131,7 @@ export class Client {
       throw new TypeError('the channel is no text, or empty');
     }
     checkOptions(options,
-        ['events', 'recover', 'state', 'signal', 'maxQueuedEvents', 'maxQueuedBytes']);
+        ['events', 'recover', 'state', 'info', 'signal', 'maxQueuedEvents', 'maxQueuedBytes']);
     if (this.#feeds.has(channel)) {
       throw new Error(`there is a subscription to "${channel}" already: use ` +
           'getSubscription(), or unsubscribe() it first');
@@ -181,6 +181,10 @@ export class Client {
 
   history(channel, {limit, since, reverse, ...options} = {}) {
     return this.request('history', defined({channel, limit, since, reverse}), options);
+  }
+
+  presence(channel, options) {
+    return this.request('presence', {channel}, options);
   }
 
   publish(channel, event, data = {}, {echo, ...options} = {}) {

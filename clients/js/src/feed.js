@@ -41,6 +41,7 @@ export class Feed {
   #host;
   #emitter;
   #filter;
+  #info;
   #limits;
   #queue = [];  // {kind: 'event' | 'gap' | 'state', value, position, size}
   #queued = 0;  // the sum of the sizes
@@ -52,12 +53,13 @@ export class Feed {
   #dropping = false;  // a pattern's events, until half of what waits is handled
   #seen = new Map();  // of a pattern: the last position of each channel
 
-  constructor(host, channel, {events, recover, state, maxQueuedEvents, maxQueuedBytes}) {
+  constructor(host, channel, {events, recover, state, info, maxQueuedEvents, maxQueuedBytes}) {
     this.#host = host;
     this.channel = channel;
     this.pattern = isPattern(channel);
     this.matches = this.pattern ? matcher(channel) : (name) => name === channel;
     this.#filter = events?.length > 0 ? new Set(events) : null;
+    this.#info = info;
     this.#limits = {events: maxQueuedEvents, bytes: maxQueuedBytes};
     this.wantsState = Boolean(state);
     if (state && this.pattern) {
@@ -98,6 +100,7 @@ export class Feed {
       ...(this.#filter && {events: [...this.#filter]}),
       ...(this.#received && {recover: this.#received}),
       ...(this.wantsState && {state: true}),
+      ...(this.#info && {info: this.#info}),
     };
   }
 

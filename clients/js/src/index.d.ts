@@ -16,13 +16,34 @@ type CatalogData<Name extends string> = {
   [S in keyof Services]: Name extends keyof Services[S] ? Services[S][Name] : never;
 }[keyof Services];
 
-/** The name of an event of the catalog, or of CustomEvents. */
-export type EventName = CatalogName | (keyof CustomEvents & string);
+/** Who has come to a channel, or has left it. */
+export interface PresenceChange {
+  channel: string;
+  /** Of the member's first connection to the channel, or of its last. */
+  connection_id: string;
+  /** Null: the member has no token, and is the connection. */
+  user_id: string | null;
+  info: JsonObject;
+}
+
+/** Events of the server itself, on channels whose members it tracks.  They have no offset. */
+export interface ServerEvents {
+  'presence.joined': PresenceChange;
+  'presence.left': PresenceChange;
+}
+
+/** The name of an event that may be published: of the catalog, or of CustomEvents. */
+export type PublishableName = CatalogName | (keyof CustomEvents & string);
+
+/** The name of an event of the catalog, of CustomEvents or of ServerEvents. */
+export type EventName = PublishableName | keyof ServerEvents;
 
 /** The data of an event: a union if several services have one of this name. */
 export type EventData<Name extends EventName> = Name extends keyof CustomEvents
   ? CustomEvents[Name]
-  : CatalogData<Name>;
+  : Name extends keyof ServerEvents
+    ? ServerEvents[Name]
+    : CatalogData<Name>;
 
 /** An event as handlers get it; `event.event` tells which one it is. */
 export type FanwireEvent<Name extends EventName = EventName> = Name extends EventName
@@ -83,6 +104,8 @@ export interface SubscribeOptions<
   recover?: Position;
   /** Begin with the state of what the channel is about: the event `state`.  Not for patterns. */
   state?: WithState;
+  /** What others see of you in presence(), if the token has no claim `info`: up to 1 KiB. */
+  info?: { readonly [key: string]: Json };
   /** Unsubscribes when it aborts. */
   signal?: AbortSignal;
   /** As in ClientOptions, for this subscription. */
@@ -116,6 +139,23 @@ export interface History {
   /** False if events behind `since` are not kept any more; `reason` says why. */
   complete?: boolean;
   reason?: string;
+}
+
+/** A connection that is subscribed to a channel by its name. */
+export interface Member {
+  connection_id: string;
+  /** Null: it has no token. */
+  user_id: string | null;
+  info: JsonObject;
+}
+
+export interface Presence {
+  channel: string;
+  members: Member[];
+  /** How many there are. */
+  total: number;
+  /** The list does not have all of them. */
+  more?: boolean;
 }
 
 export interface PublishOptions extends RequestOptions {
@@ -287,8 +327,10 @@ export class Client {
     options?: RequestOptions,
   ): Promise<Answer>;
   history(channel: string, options?: HistoryOptions): Promise<History>;
+  /** Who is subscribed to a channel whose members the server tracks. */
+  presence(channel: string, options?: RequestOptions): Promise<Presence>;
   /** Publishes an event, where the service lets clients do so. */
-  publish<Name extends EventName>(
+  publish<Name extends PublishableName>(
     channel: string,
     event: Name,
     data?: Partial<EventData<Name>>,

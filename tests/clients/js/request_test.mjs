@@ -132,8 +132,9 @@ test('history asks for what was given', async () => {
     {channel: 'a'}, {channel: 'a', limit: 5, since, reverse: true}]);
 });
 
-test('publish asks for what was given', async () => {
+test('presence and publish ask for what was given', async () => {
   const client = await connected();
+  assert.deepEqual(await client.presence('d:1', {timeout: 5}), {asked: 'presence', channel: 'd:1'});
   assert.deepEqual(await client.publish('d:1', 'cursor.moved', {x: 1}),
       {asked: 'publish', channel: 'd:1', event: 'cursor.moved', data: {x: 1}});
   await client.publish('d:1', 'diagram.updated', undefined, {echo: false, timeout: 5});

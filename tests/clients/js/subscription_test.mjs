@@ -365,3 +365,23 @@ test('names that look like patterns only from afar are channels', async () => {
   }
 });
 
+test('what others are to see of the member goes with each subscribe', async () => {
+  const client = await connected();
+  const info = {name: 'Ana'};
+  const {subscription} = follow(client, 'd:1', {info});
+  const withState = follow(client, 'd:2', {info, state: true});
+  client.subscribe('d:3');
+  await settle();
+  const entry = {channel: 'd:1', info};
+  assert.deepEqual(sent('subscribe'), [{channel: 'd:2', state: true, info},
+    {channels: [entry, {channel: 'd:3'}]}]);
+  server.socket.drop();
+  await clock.advance(1000);
+  assert.deepEqual(sent('subscribe')[1].channels[0], {...entry, recover: {epoch: 'e1', offset: 0}});
+  assert.deepEqual([subscription.state, withState.subscription.state],
+      ['subscribed', 'subscribed']);
+  // Who comes and goes has no position.
+  server.socket.notice('presence.joined', {channel: 'd:1', connection_id: 'c1', n: 'joined'});
+  server.socket.notice('presence.left', {channel: 'd:1', connection_id: 'c1', n: 'left'});
+  assert.deepEqual(subscription.position, {epoch: 'e1', offset: 0});
+});

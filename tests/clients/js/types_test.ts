@@ -1,7 +1,8 @@
 // Compiled, never run: what the types allow and what they do not.
 import {
   Client, FanwireError, Subscription, type ChannelState, type EventData, type EventName,
-  type FanwireEvent, type Gap, type History, type Position, type Services, type mahavishnu,
+  type FanwireEvent, type Gap, type History, type Position, type PresenceChange, type Services,
+  type mahavishnu,
 } from 'fanwire-client';
 import WebSocket from 'ws';
 
@@ -104,6 +105,10 @@ async function requests() {
   history.events[0]?.publisher?.connection_id.toUpperCase();
   // @ts-expect-error data is an object
   client.request('a', 5);
+  const {members, total, more} = await client.presence('diagram:d1', {timeout: 5});
+  members.map(({connection_id, user_id, info}) => [connection_id, user_id ?? '', info.name]);
+  total.toFixed();
+  same<typeof more, boolean | undefined>(true);
   const receipt = await client.publish('diagram:d1', 'cursor.moved',
       {user_id: 'ana', x: 1, y: 2}, {echo: false, timeout: 5});
   receipt.offset?.toFixed();
@@ -112,10 +117,19 @@ async function requests() {
   client.publish('invoices', 'invoice.sent');
   // @ts-expect-error of another type
   client.publish('invoices', 'invoice.sent', {cents: '5'});
+  // @ts-expect-error the server's own
+  client.publish('a', 'presence.joined', {});
   // @ts-expect-error no event
   client.publish('a', 'invoice.begun', {});
   // @ts-expect-error echo is true or false
   client.publish('invoices', 'invoice.sent', {}, {echo: 'no'});
+  client.subscribe('diagram:d1', {info: {name: 'Ana'}, events: ['presence.joined']})
+      .on('event', ({data}) => {
+        same<typeof data, PresenceChange>(true);
+        data.user_id?.toUpperCase();
+      });
+  // @ts-expect-error it is an object
+  client.subscribe('diagram:d1', {info: 'Ana'});
   try {
     await client.request('a', {}, {timeout: 5});
   } catch (error) {

@@ -10,6 +10,7 @@ from fanwire.subscriber import (
     Client,
     ConnectionLost,
     Disconnected,
+    Member,
     Position,
     Published,
     RequestFailed,
@@ -423,6 +424,25 @@ class Requests(Case):
             self.assertEqual((len(history), history[-1].position, history.position, history.more,
                               history.complete, history.reason),
                              (2, Position("e1", 3), Position("e1", 4), True, True, ""))
+
+    async def test_presence(self):
+        members = [{"connection_id": "c1", "user_id": "ana", "info": {"name": "Ana"}},
+                   {"connection_id": "c2", "user_id": None, "info": {}}]
+        self.worker.answers["presence"] = lambda data: {**data, "members": members, "total": 5,
+                                                        "more": True}
+        async with Client(URL) as client:
+            presence = await client.presence("d:1")
+            self.assertEqual(self.worker.socket.asked("presence"), [{"channel": "d:1"}])
+            self.assertEqual(list(presence), [Member("c1", "ana", {"name": "Ana"}),
+                                              Member("c2", None, {})])
+            self.assertEqual((len(presence), presence[0].user_id, presence.total, presence.more),
+                             (2, "ana", 5, True))
+            self.worker.answers["presence"] = lambda data: {**data, "members": [], "total": 0}
+            presence = await client.presence("d:1")
+            self.assertEqual((list(presence), presence.total, presence.more), ([], 0, False))
+            self.worker.fail_request["presence"] = ("INVALID_REQUEST", "not tracked")
+            with self.assertRaisesRegex(RequestFailed, "INVALID_REQUEST: not tracked"):
+                await client.presence("d:1")
 
     async def test_publish(self):
         answer = {"status": "published", "channel": "d:1", "epoch": "e1", "offset": 3}

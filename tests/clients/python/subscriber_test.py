@@ -227,6 +227,32 @@ class Subscribing(Case):
             with self.assertRaisesRegex(SubscriptionEnded, "permissions_changed.*a:1"):
                 await take(subscription, 1)
 
+    async def test_what_others_are_to_see_of_the_member_goes_with_each_subscribe(self):
+        info = {"name": "Ana"}
+        entry = {"channel": "d:1", "info": {"name": "Ana"}}
+        async with Client(URL) as client:
+            subscription = client.subscribe("d:1", info=info)
+            client.subscribe("d:2", info=info, state=True)
+            info["name"] = {"another"}  # no JSON; it is not looked at any more
+            await subscription.ready()
+            self.assertEqual(self.worker.socket.asked("subscribe"), [
+                {"channel": "d:2", "state": True, "info": {"name": "Ana"}},
+                {"channels": [entry]}])
+            self.worker.socket.event("presence.joined", {"n": 1}, room="d:1")
+            [item] = await take(subscription, 1)
+            self.assertEqual((item.event, item.position), ("presence.joined", None))
+            self.worker.socket.close_with(1006)
+            await settle()
+            await subscription.ready()
+            self.assertEqual(self.worker.socket.asked("subscribe")[-1]["channels"], [
+                {**entry, "recover": {"epoch": "e2", "offset": 0}}])
+            for wrong in ("Ana", {"n": {1}}):
+                with self.assertRaises(TypeError):
+                    client.subscribe("d:3", info=wrong)
+            for wrong in ({"name": "\ud800"}, {"n": float("nan")}):
+                with self.assertRaises(ValueError):
+                    client.subscribe("d:3", info=wrong)
+
     async def test_who_has_published_an_event(self):
         publisher = {"connection_id": "c7", "user_id": None}
         async with Client(URL) as client:

@@ -40,6 +40,18 @@ class Published(typing.NamedTuple):
     position: typing.Optional[Position] = None
 
 
+class Member(typing.NamedTuple):
+    """A connection that is subscribed to a channel by its name.
+
+    user_id  None: it has no token
+    info     a dict: what it says of itself, or its token says
+    """
+
+    connection_id: str
+    user_id: typing.Optional[str]
+    info: dict
+
+
 class Publication:
     """An event of a channel.
 
@@ -156,3 +168,23 @@ class History(collections.abc.Sequence):
 
     def __len__(self):
         return len(self._publications)
+
+
+class Presence(collections.abc.Sequence):
+    """The answer to Client.presence(): a sequence of Members.
+
+    total  how many there are
+    more   whether the sequence does not have all of them
+    """
+
+    def __init__(self, data):
+        self._members = [Member(each["connection_id"], each.get("user_id"), each.get("info") or {})
+                         for each in data.get("members", ())]
+        self.total = data.get("total", len(self._members))
+        self.more = bool(data.get("more"))
+
+    def __getitem__(self, index):
+        return self._members[index]
+
+    def __len__(self):
+        return len(self._members)

@@ -28,18 +28,20 @@ from fanwire.publication import (
     ChannelState,
     Gap,
     History,
+    Member,
     Position,
+    Presence,
     Publication,
     Published,
     Subscribed,
 )
-from fanwire.session import Session, Signal
+from fanwire.session import Session, Signal, to_json
 from fanwire.subscription import Subscription
 from fanwire.subscription_table import SubscriptionTable
 
-__all__ = ["ChannelState", "Client", "ConnectionLost", "Disconnected", "Gap", "History", "Position",
-           "Publication", "Published", "RequestFailed", "RequestTimeout", "Subscribed",
-           "SubscriberError", "Subscription", "SubscriptionEnded", "TokenRefused"]
+__all__ = ["ChannelState", "Client", "ConnectionLost", "Disconnected", "Gap", "History", "Member",
+           "Position", "Presence", "Publication", "Published", "RequestFailed", "RequestTimeout",
+           "Subscribed", "SubscriberError", "Subscription", "SubscriptionEnded", "TokenRefused"]
 
 log = logging.getLogger("fanwire.subscriber")
 
@@ -132,7 +134,7 @@ class Client:
     # ------------------------------------------------------------------------- for applications
 
     def subscribe(self, channel, handler=None, *, events=None, recover=True, state=False,
-                  on_gap=None, on_state=None, on_subscribed=None):
+                  info=None, on_gap=None, on_state=None, on_subscribed=None):
         """Returns the Subscription to a channel or pattern; the client connects if need be.
 
         handler        a function or coroutine function that is called with each item in turn; else
@@ -144,6 +146,7 @@ class Client:
         state          True: a ChannelState comes first, and then exactly the later events.  Not for
                        patterns.  Another one comes, behind the Gap, if what was missed over a lost
                        connection is lost for good; with recover=False after each lost connection
+        info           a dict that presence() shows to others, if the token has no claim `info`
         on_gap         is called with each Gap, in its place between the publications, instead of
                        the handler or the iterator
         on_state       is called with each ChannelState, likewise
@@ -158,12 +161,17 @@ class Client:
             raise ValueError(f"{channel}: this client has a subscription to it already")
         if not isinstance(channel, str) or isinstance(events, str):
             raise TypeError("expected the name of a channel, and a list of names of events")
+        if info is not None and not isinstance(info, dict):
+            raise TypeError("info: expected a dict")
+        text = to_json(info)
+        text.encode()
+        info = json.loads(text)  # what the application does with its own matters no more
         if on_state is not None and not state:
             raise ValueError(f"{channel}: on_state needs state=True")
         for name in (channel, *(events or ())):
             name.encode()  # half of a surrogate pair is no text that can be sent
         self._start()
-        subscription = Subscription(self, channel, events, recover, state, handler, on_gap,
+        subscription = Subscription(self, channel, events, recover, state, info, handler, on_gap,
                                     on_state, on_subscribed)
         self._subscriptions.add(subscription)
         return subscription
@@ -195,6 +203,13 @@ class Client:
         if since is not None:
             data["since"] = Position(*since)._asdict()
         return History(await self.request("history", data, timeout=timeout))
+
+    async def presence(self, channel, *, timeout=None):
+        """Returns the Presence of a channel: who is subscribed to it by its name, on all workers.
+
+        Raises what request() does; RequestFailed also if the channel's members are not tracked.
+        """
+        return Presence(await self.request("presence", {"channel": channel}, timeout=timeout))
 
     async def publish(self, channel, event, data=None, *, echo=True, timeout=None):
         """Publishes an event, where the service lets clients do so; returns a Published.

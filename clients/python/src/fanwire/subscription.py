@@ -50,7 +50,7 @@ class Subscription:
     error             why the server ended the subscription
     """
 
-    def __init__(self, client, channel, events, recover, state, handler, on_gap, on_state,
+    def __init__(self, client, channel, events, recover, state, info, handler, on_gap, on_state,
                  on_subscribed):
         self.channel = channel
         self.events = None if not events else frozenset(events)
@@ -64,6 +64,7 @@ class Subscription:
         self._matches = matcher(channel) if self._is_pattern else None
         self._recovers = recover is not False
         self._wants_state = bool(state)
+        self._info = info
         self.position = None if isinstance(recover, bool) else Position(*recover)
         if self._is_pattern:
             if self.position is not None:
@@ -218,6 +219,8 @@ class Subscription:
             entry["recover"] = self._asked._asdict()
         if self._wants_state:
             entry["state"] = True
+        if self._info is not None:
+            entry["info"] = self._info
         return entry
 
     def _lost(self):
