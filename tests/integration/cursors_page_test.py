@@ -79,6 +79,9 @@ class Cursors(Case):
         await asyncio.to_thread(self.wait_for_both, worker.pid)
         await bob.move_mouse(5, 6)
         await ana.until(SHOWN, {"↖ bob": "5px 6px"})
+        # The cursor goes with its page.
+        await bob.close()
+        await ana.until(SHOWN, {})
 
 
 if __name__ == "__main__":
