@@ -293,7 +293,8 @@ std::string WelcomeText(const WelcomeFacts& facts, absl::Time now) {
   absl::StrAppend(&out, ",\"version\":\"", kVersion,
                   "\",\"capabilities\":[\"subscribe\",\"patterns\",\"recover\",\"history\","
                   "\"filters\",\"many\",\"refresh_token\",\"state\"",
-                  facts.publishing ? ",\"publish\"" : "", "]}");
+                  facts.publishing ? ",\"publish\"" : "", facts.presence ? ",\"presence\"" : "",
+                  "]}");
   return out;
 }
 

@@ -93,6 +93,7 @@ struct WelcomeFacts {
   std::optional<absl::Time> expires_at;
   bool recoverable = false;
   bool publishing = false;  // clients may publish
+  bool presence = false;    // the members of some channels are tracked
 };
 std::string WelcomeText(const WelcomeFacts& facts, absl::Time now);
 

@@ -86,6 +86,7 @@ WelcomeFacts ServiceSettings::Welcome() const {
   facts.max_channels = max_channels_per_session;
   facts.recoverable = recoverable;
   facts.publishing = publishing.any();
+  facts.presence = !presence.empty();
   return facts;
 }
 

@@ -182,6 +182,8 @@ TEST(ReplyTest, TheWelcomeHasWhatEveryClientLooksFor) {
   EXPECT_EQ(json["capabilities"].back(), "state");
   facts.publishing = true;
   EXPECT_EQ(Json::parse(WelcomeText(facts, kNow))["capabilities"].back(), "publish");
+  facts.presence = true;
+  EXPECT_EQ(Json::parse(WelcomeText(facts, kNow))["capabilities"].back(), "presence");
   const Json& data = json["data"];
   EXPECT_EQ(data["connection_id"], kUuid);
   EXPECT_EQ(data["authenticated"], false);

@@ -107,6 +107,7 @@ class Presence(PresenceCase):
 
     async def test_members_of_both_workers_see_each_other(self):
         one = await self.watcher("worker-0")
+        self.assertIn("presence", one.welcome["capabilities"])
         other = await self.client("ana", "worker-1")
         await other.subscribe(self.channel, info={"name": "Ana"})
         joined = await self.told(one, "joined")
