@@ -39,9 +39,9 @@ class Connecting(Case):
                              ("connected", "c1", f"connected to {URL}"))
             self.worker.socket.close_with(1006, "cut")
             await settle()
-            self.assertEqual(str(client.error), "closed with 1006 cut")
+            self.assertEqual(str(client.error), "closed with 1006: cut")
             self.assertEqual(client.describe(),
-                             f"not connected to {URL}: closed with 1006 cut")
+                             f"not connected to {URL}: closed with 1006: cut")
             await client.connect()
         self.assertEqual(states, ["connecting", "connected", "connecting", "connected",
                                   "disconnected"])

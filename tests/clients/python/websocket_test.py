@@ -53,7 +53,7 @@ class Websockets(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(websocket.Closed) as caught:
             await socket.recv()
         self.assertEqual((caught.exception.code, caught.exception.reason, str(caught.exception)),
-                         (4000, "slow subscriber", "closed with 4000 slow subscriber"))
+                         (4000, "slow subscriber", "closed with 4000: slow subscriber"))
         with self.assertRaises(websocket.Closed):
             await socket.send("too late")
         await socket.close()

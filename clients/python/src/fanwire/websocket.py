@@ -31,7 +31,7 @@ class Closed(Exception):
         self.reason = reason
 
     def __str__(self):
-        return f"closed with {self.code}{' ' if self.reason else ''}{self.reason}"
+        return f"closed with {self.code}{': ' if self.reason else ''}{self.reason}"
 
 
 # What opening a connection may raise beside Closed.
