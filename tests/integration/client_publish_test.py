@@ -4,6 +4,7 @@ import json
 import urllib.request
 
 from harness import Case, Client, eventually, main, service, shipped_config, small_config, token
+from harness.documents import blocks, describes
 from harness.ports import free_port
 from harness.token import SECRET
 
@@ -69,6 +70,13 @@ class ClientPublish(Publishing):
                        for connection in self.server.wsctl_json("connections", "list")}
             if workers[other.connection_id] != workers[first.connection_id]:
                 return first, other
+
+    async def test_the_documents_show_what_comes(self):
+        """The blocks of docs/protocol.md that name this file."""
+        request, answer = (json.loads(block.code) for block in blocks("docs/protocol.md")
+                           if block.detail and block.detail in __file__)
+        frame = await (await self.connect("excalidraw")).reply(request)
+        self.assertTrue(describes(answer, frame), frame)
 
     async def assert_refused(self, client, code, *arguments, **more):
         reply = await self.publish_as(client, *arguments, **more)

@@ -135,7 +135,8 @@ def commands(code):
 
 def configuration(part):
     """A whole configuration with a part of one: of a service, or of its status requests."""
-    service = yaml.safe_load(SHIPPED.read_text())["services"][1].keys() | {"presence", "repeat_keys"}
+    service = yaml.safe_load(SHIPPED.read_text())["services"][1].keys()
+    service |= {"client_publish", "presence", "repeat_keys"}
     if isinstance(part, list) and all("request" in entry for entry in part):
         part = {"status_requests": part}
     if part.keys() <= service:
