@@ -236,7 +236,8 @@ def test_run(rng, names):
     passed = failures == 0
     yield event("crackerjack", f"quality:{project}", "quality_gate.checked", project=project,
                 gate_name="comprehensive", status="passed" if passed else "failed",
-                score=round(rng.uniform(80, 100) if passed else rng.uniform(60, 79), 1), threshold=80,
+                threshold=80,
+                score=round(rng.uniform(80, 100) if passed else rng.uniform(60, 79), 1),
                 quality_gate_report={"fast_hooks": True, "tests": passed, "comprehensive": passed,
                                      "passed": passed, "coverage": 84.2, "errors": [],
                                      "repository": project})

@@ -125,7 +125,7 @@ class Connecting(Case):
             await settle()
             self.worker.socket.close_with(1013, "Server at maximum capacity")
             await settle()
-            self.assertIn("1013 Server at maximum capacity", client.describe())
+            self.assertIn("1013: Server at maximum capacity", client.describe())
             self.worker.silent = False
             await client.connect()
 
@@ -354,7 +354,7 @@ class Requests(Case):
             asked = asyncio.ensure_future(client.request("echo"))
             await settle()
             self.worker.socket.close_with(4000, "slow subscriber")
-            with self.assertRaisesRegex(ConnectionLost, "4000 slow subscriber.*may have been"):
+            with self.assertRaisesRegex(ConnectionLost, "4000: slow subscriber.*may have been"):
                 await asked
             self.worker.hold = False
             self.assertEqual(await client.request("echo"), {})
