@@ -21,7 +21,7 @@ VARYING = [
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]*(?:Z|\+00:00)",
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])",
-    r"\(g\+\+ [^()]+, \w+\)",  # the compiler and the build type
+    r"\((?:g\+\+|clang) [^()]+, \w+\)",  # the compiler and the build type
     "…",
 ]
 NUMBERS = [r"\d[\d.,]*(?: (?:B|KiB|MiB)\b)?", r" +"]
