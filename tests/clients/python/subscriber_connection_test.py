@@ -424,6 +424,7 @@ class Requests(Case):
             self.assertEqual((len(history), history[-1].position, history.position, history.more,
                               history.complete, history.reason),
                              (2, Position("e1", 3), Position("e1", 4), True, True, ""))
+            self.assertRegex(repr(history), r"^<History \[<Publication .*4\)>$")
 
     async def test_presence(self):
         members = [{"connection_id": "c1", "user_id": "ana", "info": {"name": "Ana"}},
@@ -437,6 +438,7 @@ class Requests(Case):
                                               Member("c2", None, {})])
             self.assertEqual((len(presence), presence[0].user_id, presence.total, presence.more),
                              (2, "ana", 5, True))
+            self.assertRegex(repr(presence), r"^<Presence \[Member\(.*'ana'.*\], 5 in all>$")
             self.worker.answers["presence"] = lambda data: {**data, "members": [], "total": 0}
             presence = await client.presence("d:1")
             self.assertEqual((list(presence), presence.total, presence.more), ([], 0, False))

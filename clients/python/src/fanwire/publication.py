@@ -169,6 +169,9 @@ class History(collections.abc.Sequence):
     def __len__(self):
         return len(self._publications)
 
+    def __repr__(self):
+        return f"<History {self._publications!r}, up to {self.position}>"
+
 
 class Presence(collections.abc.Sequence):
     """The answer to Client.presence(): a sequence of Members.
@@ -188,3 +191,6 @@ class Presence(collections.abc.Sequence):
 
     def __len__(self):
         return len(self._members)
+
+    def __repr__(self):
+        return f"<Presence {self._members!r}, {self.total} in all>"
