@@ -37,6 +37,7 @@ struct MemberKey {
   bool anonymous = false;
   std::string id;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 means the 0 in the comparison that is made
   friend auto operator<=>(const MemberKey&, const MemberKey&) = default;
 };
 

@@ -18,6 +18,7 @@ struct WorkerProcess {
   std::string worker_id;  // "worker-0"
   uint64_t incarnation = 0;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 means the 0 in the comparison that is made
   friend auto operator<=>(const WorkerProcess&, const WorkerProcess&) = default;
 };
 
