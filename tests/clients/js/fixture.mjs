@@ -61,6 +61,36 @@ export function follow(client, channel, options, handle) {
   return seen;
 }
 
+/** Does a fault to the server or its connection, for `dice` below 0.15: a cut link, lost events of
+ *  channel 'a', a server that cannot be reached, held answers, delayed frames. */
+export function disturb(dice, random) {
+  const {socket} = server;
+  if (dice < 0.04) {
+    socket.drop();
+  } else if (dice < 0.06) {
+    socket.subscriptions.delete('a');
+    server.publish('a', 2);
+    socket.subscriptions.set('a', []);
+  } else if (dice < 0.08) {
+    server.reachable = !server.reachable;
+  } else if (dice < 0.1) {
+    server.answers = !server.answers;
+    if (server.answers) socket.release();
+  } else if (dice < 0.15) {
+    server.delay = Math.floor(random() * 3) * 10;
+  }
+}
+
+/** Ends all faults, and publishes once more on each channel, so that a loss shows itself. */
+export async function recover(channels) {
+  server.reachable = server.answers = true;
+  server.delay = 0;
+  server.socket.release();
+  await clock.advance(5000);
+  for (const channel of channels) server.publish(channel);
+  await clock.advance(20_000);
+}
+
 /** The names of the log's entries. */
 export const names = (client) => client.log.map(([name]) => name);
 

@@ -1,8 +1,8 @@
 // Positions, recovery and gaps.
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {chance, clock, connected, deferred, follow, sent, server, settle, upTo} from
-    './fixture.mjs';
+import {chance, clock, connected, deferred, disturb, follow, makeClient, recover, sent, server,
+  settle, upTo} from './fixture.mjs';
 
 const at = (offset, epoch = 'e1') => ({epoch, offset});
 const skipped = (channel, from, to, reason, more) =>
@@ -342,30 +342,10 @@ test('through delays, cuts and losses every event comes once and in order', asyn
   for (let round = 0; round < 400; ++round) {
     chance(random());
     for (const channel of ['a', 'b', 'c']) server.publish(channel, Math.floor(random() * 3));
-    const dice = random();
-    const {socket} = server;
-    if (dice < 0.03) {
-      socket.drop();
-    } else if (dice < 0.06) {
-      socket.subscriptions.delete('a');  // loses some
-      server.publish('a', 2);
-      socket.subscriptions.set('a', []);
-    } else if (dice < 0.08) {
-      server.reachable = !server.reachable;
-    } else if (dice < 0.1) {
-      server.answers = !server.answers;
-      if (server.answers) socket.release();
-    } else if (dice < 0.15) {
-      server.delay = Math.floor(random() * 3) * 10;
-    }
+    disturb(random(), random);
     await clock.advance(Math.floor(random() * 30));
   }
-  server.reachable = server.answers = true;
-  server.delay = 0;
-  server.socket.release();
-  await clock.advance(5000);
-  for (const channel of ['a', 'b', 'c']) server.publish(channel);
-  await clock.advance(20_000);
+  await recover(['a', 'b', 'c']);
   for (const {subscription, numbers, gaps} of seen) {
     assert.deepEqual(numbers, upTo(server.channel(subscription.channel).offset));
     assert.deepEqual(gaps, []);

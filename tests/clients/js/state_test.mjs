@@ -1,8 +1,8 @@
 // Subscriptions with the state of what their channel is about.
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {chance, clock, connected, deferred, follow, makeClient, sent, server, settle, upTo} from
-    './fixture.mjs';
+import {chance, clock, connected, deferred, disturb, follow, makeClient, recover, sent, server,
+  settle, upTo} from './fixture.mjs';
 
 const at = (offset, epoch = 'e1') => ({epoch, offset});
 const stateOf = (channel, n, epoch = 'e1') =>
@@ -341,32 +341,15 @@ test('through delays, cuts, losses and restarts each state is followed by exactl
         chance(random());
         for (const channel of channels) server.publish(channel, Math.floor(random() * 3));
         const dice = random();
-        const {socket} = server;
-        if (dice < 0.04) {
-          socket.drop();
-        } else if (dice < 0.06) {
-          socket.subscriptions.delete('a');  // loses some
-          server.publish('a', 2);
-          socket.subscriptions.set('a', []);
-        } else if (dice < 0.08) {
-          server.reachable = !server.reachable;
-        } else if (dice < 0.1) {
-          server.answers = !server.answers;
-          if (server.answers) socket.release(...upTo(socket.held.length, 1).map((n) => n - 1));
-        } else if (dice < 0.15) {
-          server.delay = Math.floor(random() * 3) * 10;
+        if (dice < 0.15) {
+          disturb(dice, random);
         } else if (dice < 0.16) {
           server.socket.drop();
           server.restart('c');
         }
         await clock.advance(Math.floor(random() * 30));
       }
-      server.reachable = server.answers = true;
-      server.delay = 0;
-      server.socket.release();
-      await clock.advance(5000);
-      for (const channel of channels) server.publish(channel);
-      await clock.advance(20_000);
+      await recover(channels);
       assert.deepEqual(client.log.filter(([name]) => name === 'error'), []);
       channels.forEach((channel, i) => {
         const {epoch, offset} = server.channel(channel);
