@@ -15,10 +15,8 @@ namespace {
 // A shorter number without an exponent is within the doubles, the largest of which is 1.8e308.
 constexpr size_t kDigitsBeyondDoubles = 309;
 
-bool IsDigit(char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); }
-
 bool IsNumberCharacter(char c) {
-  return IsDigit(c) || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+  return absl::ascii_isdigit(c) || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
 }
 
 }  // namespace
@@ -29,7 +27,7 @@ bool IsBeyondDoubles(absl::string_view number) {
   }
   const auto digits = [&] {
     const size_t before = number.size();
-    while (!number.empty() && IsDigit(number[0])) number.remove_prefix(1);
+    while (!number.empty() && absl::ascii_isdigit(number[0])) number.remove_prefix(1);
     return before - number.size();
   };
   double value = 0;

@@ -27,7 +27,6 @@ absl::Status Bad(absl::string_view text, absl::string_view why) {
 
 bool IsAlpha(char c) { return absl::ascii_isalpha(static_cast<unsigned char>(c)); }
 bool IsAlnum(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); }
-bool IsDigit(char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); }
 
 // RFC 3986 section 3.1.
 bool IsScheme(absl::string_view text) {
@@ -88,8 +87,8 @@ absl::StatusOr<Origin> Origin::Parse(absl::string_view text) {
   if (!rest.empty()) {
     int number = 0;
     if (!absl::ConsumePrefix(&rest, ":") || rest.empty() || rest.size() > 5 ||
-        !std::all_of(rest.begin(), rest.end(), IsDigit) || !absl::SimpleAtoi(rest, &number) ||
-        number > 65535) {
+        !std::all_of(rest.begin(), rest.end(), absl::ascii_isdigit) ||
+        !absl::SimpleAtoi(rest, &number) || number > 65535) {
       return Bad(text, "after the host comes nothing, or ':' and a port from 0 to 65535");
     }
     if (number != OwnPort(scheme)) port = number;

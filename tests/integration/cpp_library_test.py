@@ -92,7 +92,8 @@ class CppLibrary(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="fanwire-cpp-", dir="/tmp"))
+        # With a space, as in the paths of some users.
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="fanwire cpp-", dir="/tmp"))
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         run("cmake", "--install", BUILD, "--prefix", cls.folder / "prefix")
 
