@@ -198,6 +198,7 @@ absl::Status ServerImpl::Start() {
   SetLogFormat(config->log().format() == "json" ? LogFormat::kJson : LogFormat::kText);
   if (absl::Status status = runtime_.Take(config->control().socket()); !status.ok()) return status;
   MakeParts();
+  if (absl::Status status = engine_->Start(); !status.ok()) return status;
   if (absl::Status status = Listen(); !status.ok()) return status;
   if (absl::Status status = StartOps(); !status.ok()) return status;
   supervisor_->Start();
@@ -477,6 +478,7 @@ void ServerImpl::StopParts() {
   if (registry_ != nullptr) registry_->CloseAll(absl::UnavailableError("control is stopping"));
   if (socket_watch_ != nullptr) socket_watch_->Stop();
   if (grpc_ != nullptr) grpc_->Stop();
+  if (engine_ != nullptr) engine_->Close();  // its callbacks need the parts that are deleted next
   ops_ = nullptr;
   if (timers_ != nullptr) timers_->Stop();
   if (router_ != nullptr) {

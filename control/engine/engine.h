@@ -1,14 +1,23 @@
 // Engine assigns positions to publications and keeps them for recovery.  Implementations may keep
 // them in memory, on a disk or in a shared store.
 //
-// ChannelDirectory opens an EngineChannel for each channel.  It is called under the channel's lock,
-// so it needs no lock of its own, and its functions must not block or call back into Router.  An
-// engine that must wait for a disk or a network returns kFetching or kPending and calls back later.
+// ChannelDirectory opens an EngineChannel for each channel.  All functions but Start() and Close()
+// may be called while shards are locked, so they must not block or call back.  An engine that must
+// wait for a disk or a network says so (a channel that opens later, kPending, kFetching) and calls
+// back from a thread of its own, without locks.
+//
+// The order of one channel is kept.  Its callbacks come one at a time: first that it is open, then
+// its appends in the order in which they were made, events without history among them.  head() does
+// not move before the callback that tells that the channel is open has returned.
 //
 // A publication is routed only after the engine has acknowledged it.  Within an epoch, a position
-// never stands for two different events.
+// never stands for two different events; a failed append uses up no position.
 //
-// Threading: Engine is safe from every thread.  An EngineChannel is guarded by the channel's shard.
+// Life: Start(), then everything else, then Close().  After Close() nothing calls back, so whoever
+// a callback belongs to must live until then.
+//
+// Threading: Engine is safe from every thread.  An EngineChannel is called with its channel's shard
+//            locked; what the engine's own threads touch as well, the engine guards itself.
 // Ownership: ChannelState owns the EngineChannels; the Engine outlives them.
 #pragma once
 
@@ -45,14 +54,16 @@ enum class ReadOutcome {
   kFetching,  // it is being fetched; the callback is called when the read should be tried again
 };
 
-// Called once, from any thread, without Router's locks.
+// Called once, from a thread of the engine, without Router's locks.
 using EngineCallback = std::function<void(absl::Status)>;
+using OpenedCallback = std::function<void()>;
 
 class EngineChannel {
  public:
   virtual ~EngineChannel() = default;
 
-  // The last position assigned and acknowledged.
+  // The last position assigned and acknowledged.  While the channel is not open: none, and history
+  // is empty.
   virtual Position head() const = 0;
   // Drops publications that are older than the policy allows, then returns what is left.
   virtual HistoryState Describe(absl::Duration now) = 0;
@@ -85,12 +96,16 @@ class EngineChannel {
 struct EngineAppend {
   EngineChannel* channel = nullptr;
   PublicationPtr publication;
+  // Whether it gets a position and a place in history.  Otherwise it only keeps its place in the
+  // order of the channel.
+  bool keep = true;
 };
 
 enum class AppendOutcome {
   kDone,         // all are sealed and kept
   kDoneCrowded,  // the same, and history is over its bound: drop the oldest publications
   kPending,      // the callback is called when they are kept, or with the reason why they are not
+  kFull,         // too many publications are waiting already: none of these is kept
 };
 
 class Engine {
@@ -100,18 +115,27 @@ class Engine {
   // "memory"; for people and metrics.
   virtual absl::string_view name() const = 0;
 
-  // Opens a channel that is not open.  It has a new epoch, unless the engine has kept an earlier
-  // one.
-  virtual std::unique_ptr<EngineChannel> Open(absl::string_view service, absl::string_view channel,
-                                              const HistoryPolicy& policy) = 0;
+  // Makes the engine ready.  May take time.  An error says why the engine cannot be used.
+  virtual absl::Status Start() = 0;
+  // Ends what was begun: appends are kept or refused, and their callbacks called.  Blocks until the
+  // last callback has returned.  Nothing may be called afterwards but to delete channels.
+  virtual void Close() = 0;
 
-  // Deletes the channel and its history.  When it is opened again, it has a new epoch.
+  // Opens a channel that is not open.  It has a new epoch, unless the engine has kept an earlier
+  // one.  Calls `make_opened` for a callback only if the channel cannot be open at once.  Appends
+  // may be made meanwhile.  If it cannot be opened, the engine refuses the channel's appends and
+  // tries again until it can.
+  virtual std::unique_ptr<EngineChannel> Open(absl::string_view service, absl::string_view channel,
+                                              const HistoryPolicy& policy,
+                                              absl::FunctionRef<OpenedCallback()> make_opened) = 0;
+
+  // Deletes the channel and its history.  When it is opened again, it has a new epoch.  The channel
+  // is open and no append of it is under way.  Who waits for a fetch is called back all the same.
   virtual void Forget(std::unique_ptr<EngineChannel> channel) = 0;
 
   // Seals and keeps all of `appends`, which are of different channels (an event and its mirrors),
-  // or none.  Callbacks of one channel are called in the order of its appends.  Calls `make_done`
-  // for a callback only if it returns kPending.  The channels must live until the callback was
-  // called.
+  // or none.  Calls `make_done` for a callback only if it returns kPending.  The channels must live
+  // until the callback was called.
   virtual AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
                                absl::FunctionRef<EngineCallback()> make_done) = 0;
 

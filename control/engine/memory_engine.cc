@@ -16,8 +16,12 @@ class MemoryEngine final : public Engine {
 
   absl::string_view name() const override { return "memory"; }
 
-  std::unique_ptr<EngineChannel> Open(absl::string_view /*service*/, absl::string_view /*channel*/,
-                                      const HistoryPolicy& policy) override {
+  absl::Status Start() override { return absl::OkStatus(); }
+  void Close() override {}
+
+  std::unique_ptr<EngineChannel> Open(
+      absl::string_view /*service*/, absl::string_view /*channel*/, const HistoryPolicy& policy,
+      absl::FunctionRef<OpenedCallback()> /*make_opened*/) override {
     return std::make_unique<ChannelLog>(policy, &budget_);
   }
 
@@ -26,6 +30,7 @@ class MemoryEngine final : public Engine {
   AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
                        absl::FunctionRef<EngineCallback()> /*make_done*/) override {
     for (const EngineAppend& append : appends) {
+      if (!append.keep) continue;
       static_cast<ChannelLog*>(append.channel)->Append(append.publication, now);
     }
     return history_bytes() > budget_.max_bytes ? AppendOutcome::kDoneCrowded : AppendOutcome::kDone;

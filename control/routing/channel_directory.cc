@@ -81,7 +81,7 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
     if (absl::Status status = CountPublished(key, spec); !status.ok()) return status;
     EndUnpublished(shard, channel);
   }
-  if (channel->services_version != snapshot.version) ApplyPolicy(channel, snapshot, spec);
+  if (channel->services_version != snapshot.version) ApplyPolicy(it->state, snapshot, spec);
   channel->last_used = now;
   return it->state;
 }
@@ -91,8 +91,7 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreateForR
     const ServiceSpec& spec, Reader* reader, absl::Duration now) {
   const auto it = shard.channels.find(key);
   if (it != shard.channels.end()) {
-    ChannelState* const channel = it->state.get();
-    if (channel->services_version != snapshot.version) ApplyPolicy(channel, snapshot, spec);
+    if (it->state->services_version != snapshot.version) ApplyPolicy(it->state, snapshot, spec);
     return it->state;
   }
   using Outcome = UnpublishedChannels::Outcome;
@@ -147,7 +146,7 @@ void ChannelDirectory::EndUnpublished(ChannelTable::Shard& shard, ChannelState* 
 void ChannelDirectory::UpdateIdle(ChannelState* channel) {
   if (channel->unpublished == nullptr) return;
   UnpublishedChannel& unpublished = *channel->unpublished;
-  const bool idle = !channel->wanted_by_name();
+  const bool idle = !channel->wanted_by_name() && channel->opening == nullptr;
   if (unpublished.idle == idle) return;
   ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
   shard.mu.AssertHeld();  // by the caller
@@ -206,7 +205,7 @@ std::shared_ptr<ChannelState> ChannelDirectory::Create(ChannelTable::Shard& shar
   channel->pattern_counters = PatternTable::CountersOf(key.name);
   channel->hash = key.hash;
   channel->created = channel->last_used = now;
-  ApplyPolicy(channel.get(), snapshot, spec);
+  ApplyPolicy(channel, snapshot, spec);
   shard.channels.emplace(channel);
   if (key.dialect == Dialect::kCommon && !key.service->waiting.empty()) {
     for (const std::shared_ptr<WorkerLink>& link : key.service->waiting.Take(key.name)) {
@@ -216,8 +215,8 @@ std::shared_ptr<ChannelState> ChannelDirectory::Create(ChannelTable::Shard& shar
   return channel;
 }
 
-void ChannelDirectory::ApplyPolicy(ChannelState* channel, const ServiceSnapshot& snapshot,
-                                   const ServiceSpec& spec) {
+void ChannelDirectory::ApplyPolicy(const std::shared_ptr<ChannelState>& channel,
+                                   const ServiceSnapshot& snapshot, const ServiceSpec& spec) {
   const ChannelPolicy policy = spec.PolicyFor(channel->name);
   channel->services_version = snapshot.version;
   channel->backlog = policy.backlog;
@@ -225,14 +224,46 @@ void ChannelDirectory::ApplyPolicy(ChannelState* channel, const ServiceSnapshot&
   channel->keeps_history = policy.history.size > 0;
   if (channel->dialect != Dialect::kCommon) return;
   if (channel->log == nullptr) {
-    channel->log = engine_->Open(spec.name, channel->name, policy.history);
+    channel->log = engine_->Open(spec.name, channel->name, policy.history, [&]() -> OpenedCallback {
+      channel->opening = std::make_unique<ChannelOpening>();
+      return [this, opened = std::weak_ptr<ChannelState>(channel)] {
+        if (const std::shared_ptr<ChannelState> state = opened.lock()) OnOpened(state);
+      };
+    });
     channel->routed = channel->log->head().offset;
   } else if (!(channel->log->policy() == policy.history)) {
     channel->log->SetPolicy(policy.history, clock_->Now());
   }
 }
 
+void ChannelDirectory::OnOpened(const std::shared_ptr<ChannelState>& channel) {
+  std::unique_ptr<ChannelOpening> ended;
+  {
+    const size_t index = table_.IndexOf(*channel);
+    ChannelTable::Shard& shard = table_.shard(index);
+    MutexLock lock(&shard.mu);
+    ended = std::move(channel->opening);
+    channel->routed = channel->log->head().offset;
+    if (channel->routed > 0) {  // it is older than its state
+      channel->created = -absl::InfiniteDuration();
+      if (channel->unpublished != nullptr) {
+        EndUnpublished(shard, channel.get());
+        channel->service->channels.fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+    for (ChannelLink& wanting : channel->links) wanting.next_offset = channel->routed + 1;
+    if (channel->log->oldest_received_at() < absl::InfiniteDuration()) {
+      NoteHistory(index, channel.get());
+    }
+    UpdateIdle(channel.get());
+  }
+  for (const ChannelOpening::Resume& resume : ended->resumes) resume.run();
+  for (const std::function<void()>& waiting : ended->others) waiting();
+}
+
 void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
+  if (channel->opening != nullptr) [[unlikely]]
+    return;  // it is not known yet where a link is to begin
   PatternTable& patterns = channel->service->patterns_of(channel->dialect);
   const uint64_t generation = patterns.generation(channel->pattern_counters);
   if (generation == channel->pattern_generation) return;
@@ -323,9 +354,16 @@ bool ChannelDirectory::SetExact(ChannelState* channel, ChannelLink* wanting, boo
   return true;
 }
 
+void ChannelDirectory::DropResume(ChannelState* channel, const WorkerLink* link) {
+  if (channel->opening == nullptr) return;
+  std::erase_if(channel->opening->resumes,
+                [&](const ChannelOpening::Resume& resume) { return resume.link == link; });
+}
+
 void ChannelDirectory::Remove(ChannelState* channel, ChannelLink* wanting) {
   SetExact(channel, wanting, false);
   Release(wanting);
+  DropResume(channel, wanting->link.get());
   std::swap(*wanting, channel->links.back());
   channel->links.pop_back();
 }
@@ -341,6 +379,7 @@ void ChannelDirectory::ForEach(absl::FunctionRef<void(ChannelState*)> visit) {
 bool ChannelDirectory::IsIdle(const ChannelState& channel, bool history_empty,
                               absl::Duration now) const {
   if (channel.wanted_by_name() || channel.appending > 0 || !history_empty) return false;
+  if (channel.opening != nullptr) return false;
   if (channel.unpublished != nullptr) return channel.last_used + kUnpublishedTtl <= now;
   absl::Duration ttl = options_.channel_idle_ttl;
   if (channel.log != nullptr) ttl = std::max(ttl, channel.log->policy().ttl);

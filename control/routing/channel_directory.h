@@ -117,6 +117,8 @@ class ChannelDirectory {
                     const std::shared_ptr<WorkerLink>& link);
   // Records whether the link wants the channel by its exact name.  Returns whether that changed.
   bool SetExact(ChannelState* channel, ChannelLink* wanting, bool exact);
+  // While the channel is being opened: drops the position that the link's worker has told.
+  static void DropResume(ChannelState* channel, const WorkerLink* link);
   // Removes `wanting`, which is an entry of the channel's links.
   void Remove(ChannelState* channel, ChannelLink* wanting);
 
@@ -169,7 +171,10 @@ class ChannelDirectory {
   void Forget(ChannelTable::Shard& shard, ChannelTable::Channels::iterator place)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard.mu);
 
-  void ApplyPolicy(ChannelState* channel, const ServiceSnapshot& snapshot, const ServiceSpec& spec);
+  void ApplyPolicy(const std::shared_ptr<ChannelState>& channel, const ServiceSnapshot& snapshot,
+                   const ServiceSpec& spec);
+  // The engine has opened the channel.  No shard may be locked.
+  void OnOpened(const std::shared_ptr<ChannelState>& channel);
   bool IsIdle(const ChannelState& channel, bool history_empty, absl::Duration now) const;
   void AddToHistoryOrder(size_t shard, ChannelState* channel);
 

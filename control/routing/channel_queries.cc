@@ -152,6 +152,9 @@ absl::StatusOr<HistorySlice> ChannelQueriesImpl::ReadHistory(const HistoryReques
     return slice;
   }
   ChannelState& channel = **found;
+  if (channel.opening != nullptr) {
+    return absl::UnavailableError("the channel is being opened: try again");
+  }
   const HistoryState state = channel.log->Describe(now);
   slice.head = state.head;
   if (request.since.has_value()) {

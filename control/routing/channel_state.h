@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,6 +39,17 @@ struct ChannelLink {
   int64_t next_offset = 0;
 };
 
+// What waits until the engine has opened a channel.  Nothing is routed before that.
+struct ChannelOpening {
+  // Positions that workers told when they attached.  They go before what waits for an answer.
+  struct Resume {
+    const WorkerLink* link;
+    std::function<void()> run;
+  };
+  std::vector<Resume> resumes;
+  std::vector<std::function<void()>> others;
+};
+
 struct ChannelState {
   ServiceState* service = nullptr;
   Dialect dialect = Dialect::kCommon;
@@ -45,10 +57,11 @@ struct ChannelState {
   std::string name;
   uint64_t hash = 0;
 
-  std::unique_ptr<EngineChannel> log;  // null for dialects: their frames have no positions
-  int64_t routed = 0;                  // last offset that was offered to the links
-  int32_t appending = 0;               // publications that the engine has not acknowledged yet
-  bool in_history_order = false;       // it is in its shard's HistoryOrder
+  std::unique_ptr<EngineChannel> log;       // null for dialects: their frames have no positions
+  std::unique_ptr<ChannelOpening> opening;  // null: the log is open
+  int64_t routed = 0;                       // last offset that was offered to the links
+  int32_t appending = 0;                    // publications that the engine has not acknowledged yet
+  bool in_history_order = false;            // it is in its shard's HistoryOrder
 
   // From the configuration of version `services_version`.
   uint64_t services_version = 0;

@@ -47,6 +47,16 @@ struct Copy {
   PublicationPtr publication;
 };
 
+// A publication that the engine has not acknowledged yet.
+struct LatePublication {
+  PendingReceipt receipt;
+  std::vector<Copy> copies;
+  ReceiptLevel level;
+  uint64_t record;
+  absl::Duration received;
+  absl::Duration deadline;
+};
+
 class RouterImpl;
 
 // Keeps the links to wake, and buffers that the next publication of the run uses again.
@@ -195,6 +205,13 @@ class RouterImpl final : public Router {
     return absl::UnavailableError("control is stopping: try again, with the same idempotency_key");
   }
 
+  absl::Status TooManyWait() const {
+    return absl::UnavailableError(
+        absl::StrCat("the ", engine_->name(),
+                     " engine has too many publications waiting: try again, with the same "
+                     "idempotency_key"));
+  }
+
   // Publishes what a message of the catalog says.
   void PublishTyped(const Event& event, const PublishParams& params, ReceiptSink* sink,
                     uint64_t tag, Run* run);
@@ -204,6 +221,12 @@ class RouterImpl final : public Router {
   // only if a worker wants the channel, with its shard locked.
   void RouteUnkept(absl::string_view service_name, Dialect dialect, absl::string_view channel_name,
                    absl::FunctionRef<PublicationPtr()> make);
+
+  // The engine has kept or refused the publication.  No shard may be locked.
+  void EndLate(LatePublication* late, const absl::Status& status);
+
+  // Routes what waited for its channel to be open.  No shard may be locked.
+  void RouteLate(const Copy& copy);
 
   // Refuses an event whose service is not configured.
   void RefuseUnknownService(const Event& event, const Run& run, const PendingReceipt& pending);
@@ -388,8 +411,7 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
       std::min(params.wait <= absl::ZeroDuration() ? absl::Seconds(5) : params.wait,
                options_.max_receipt_wait);
   absl::Status refusal;
-  bool pending_append = false;
-  bool crowded = false;
+  AppendOutcome appended = AppendOutcome::kDone;
   {
     ShardLocks locks(&directory_->table(), &run->shards);
     for (size_t i = 0; i < copies && refusal.ok(); ++i) {
@@ -400,55 +422,47 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
       refusal = channel.status();
       if (channel.ok()) run->copies[i].channel = *std::move(channel);
     }
-    if (refusal.ok() && !event.skip_history) {
+    if (refusal.ok()) {
       run->appends.clear();
       for (const Copy& copy : run->copies) {
-        run->appends.push_back(
-            {.channel = copy.channel->log.get(), .publication = copy.publication});
+        run->appends.push_back({.channel = copy.channel->log.get(),
+                                .publication = copy.publication,
+                                .keep = !event.skip_history});
       }
-      const AppendOutcome appended =
-          engine_->Append(run->appends, received, [&]() -> EngineCallback {
-            auto held = std::make_shared<PendingReceipt>(pending);
-            return [this, held, copies = run->copies, level = params.level, record, received,
-                    deadline = received + wait](const absl::Status& status) {
-              WakeList wakes;
-              std::vector<size_t> shards;
-              shards.reserve(copies.size());
-              for (const Copy& copy : copies) shards.push_back(copy.shard);
-              {
-                ShardLocks late_locks(&directory_->table(), &shards);
-                for (const Copy& copy : copies) --copy.channel->appending;
-                if (status.ok()) RouteAll(copies, &wakes, &held->outcome.delivery);
-              }
-              wakes.Flush();
-              if (!status.ok()) {
-                if (record != 0) tracker_->Cancel(record);
-                receipts_.Refuse(*held, status);
-                return;
-              }
-              held->outcome.position = {.epoch = copies[0].publication->epoch(),
-                                        .offset = copies[0].publication->offset()};
-              receipts_.Answer(held.get(), level, record, received, clock_->Now(), deadline);
-            };
-          });
-      crowded = appended == AppendOutcome::kDoneCrowded;
-      if (appended == AppendOutcome::kPending) {
-        pending_append = true;
-        for (const Copy& copy : run->copies) ++copy.channel->appending;
+      appended = engine_->Append(run->appends, received, [&]() -> EngineCallback {
+        auto late = std::make_shared<LatePublication>(LatePublication{.receipt = pending,
+                                                                      .copies = run->copies,
+                                                                      .level = params.level,
+                                                                      .record = record,
+                                                                      .received = received,
+                                                                      .deadline = received + wait});
+        return [this, late](const absl::Status& status) { EndLate(late.get(), status); };
+      });
+      switch (appended) {
+        case AppendOutcome::kDone:
+        case AppendOutcome::kDoneCrowded:
+          RouteAll(run->copies, &run->wakes, &pending.outcome.delivery);
+          break;
+        case AppendOutcome::kPending:
+          for (const Copy& copy : run->copies) ++copy.channel->appending;
+          break;
+        case AppendOutcome::kFull:
+          refusal = TooManyWait();
+          break;
       }
-    }
-    if (refusal.ok() && !pending_append) {
-      RouteAll(run->copies, &run->wakes, &pending.outcome.delivery);
     }
   }
   if (!refusal.ok()) {
     if (record != 0) tracker_->Cancel(record);
     return receipts_.Refuse(pending, refusal);
   }
-  if (crowded) [[unlikely]]
+  if (appended == AppendOutcome::kPending) {
+    run->copies.clear();
+    return;
+  }
+  if (appended == AppendOutcome::kDoneCrowded) [[unlikely]]
     directory_->TrimHistory();
   const bool flush = ++run->unflushed >= kFlushEvery;
-  if (pending_append) return;
   pending.outcome.position = {.epoch = run->copies[0].publication->epoch(),
                               .offset = run->copies[0].publication->offset()};
   run->copies.clear();
@@ -495,9 +509,50 @@ void RouterImpl::RouteUnkept(
     MutexLock lock(&shard.mu);
     const std::shared_ptr<ChannelState>* const channel = ChannelTable::Find(shard, key);
     if (channel == nullptr) return;
+    if ((*channel)->opening != nullptr) {
+      (*channel)->opening->others.emplace_back([this, held = *channel, publication = make()] {
+        RouteLate({.channel = held, .publication = publication});
+      });
+      return;
+    }
     directory_->RefreshPatterns(channel->get());
     if ((*channel)->links.empty()) return;
     Route({.channel = *channel, .publication = make()}, &wakes, nullptr);
+  }
+  wakes.Flush();
+}
+
+void RouterImpl::EndLate(LatePublication* late, const absl::Status& status) {
+  WakeList wakes;
+  std::vector<size_t> shards;
+  shards.reserve(late->copies.size());
+  for (const Copy& copy : late->copies) shards.push_back(copy.shard);
+  {
+    ShardLocks locks(&directory_->table(), &shards);
+    for (const Copy& copy : late->copies) --copy.channel->appending;
+    if (status.ok()) RouteAll(late->copies, &wakes, &late->receipt.outcome.delivery);
+  }
+  wakes.Flush();
+  if (!status.ok()) {
+    if (late->record != 0) tracker_->Cancel(late->record);
+    receipts_.Refuse(late->receipt, status);
+    return;
+  }
+  if (engine_->excess_bytes() > 0) directory_->TrimHistory();
+  const Publication& origin = *late->copies[0].publication;
+  late->receipt.outcome.position = {.epoch = origin.epoch(), .offset = origin.offset()};
+  receipts_.Answer(&late->receipt, late->level, late->record, late->received, clock_->Now(),
+                   late->deadline);
+}
+
+void RouterImpl::RouteLate(const Copy& copy) {
+  WakeList wakes;
+  {
+    ChannelTable::Shard& shard =
+        directory_->table().shard(directory_->table().IndexOf(*copy.channel));
+    MutexLock lock(&shard.mu);
+    directory_->RefreshPatterns(copy.channel.get());
+    Route(copy, &wakes, nullptr);
   }
   wakes.Flush();
 }

@@ -194,6 +194,7 @@ void SubscriptionsImpl::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
   directory_->ForEach([&](ChannelState* channel) {
     ChannelLink* const wanting = channel->Find(link.get());
     if (wanting != nullptr) directory_->Remove(channel, wanting);
+    ChannelDirectory::DropResume(channel, link.get());  // also if it wants it by a pattern alone
   });
   link->interest_digest().Clear();
 }
@@ -258,6 +259,16 @@ void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
                                                          &reader, clock_->Now());
     if (!found.ok()) return;
     ChannelState* const channel = found->get();
+    if (channel->opening != nullptr) {
+      // Patterns are applied when the channel is open, so the link may not be among its links yet.
+      ChannelDirectory::DropResume(channel, link.get());
+      channel->opening->resumes.push_back(
+          {.link = link.get(),
+           .run = [this, link, service_name = std::string(service_name),
+                   channel_name = std::string(channel_name), epoch_text = std::string(epoch_text),
+                   offset] { Resume(link, service_name, channel_name, epoch_text, offset); }});
+      return;
+    }
     directory_->RefreshPatterns(channel);
     ChannelLink* const wanting = channel->Find(link.get());
     if (wanting == nullptr) return;  // a position without interest
@@ -362,6 +373,13 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
           "the worker ended its interest in the channel meanwhile; subscribe again");
     }
     link->Defer(std::move(*request));  // the worker is still reporting its interest
+    return absl::OkStatus();
+  }
+  if (channel->opening != nullptr) {
+    channel->opening->others.emplace_back([this, link, request = std::move(*request)] {
+      AnswerOrDefer(link, request, Turn::kLater);
+      link->Flush();
+    });
     return absl::OkStatus();
   }
   if (wanting->dirty) {

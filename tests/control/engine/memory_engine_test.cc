@@ -27,9 +27,16 @@ PublicationPtr Make() {
   return publication;
 }
 
+std::unique_ptr<EngineChannel> Open(Engine* engine, const char* channel) {
+  return engine->Open("s", channel, kKeepAll, []() -> OpenedCallback {
+    ADD_FAILURE() << "the memory engine opens channels at once";
+    return nullptr;
+  });
+}
+
 TEST(MemoryEngineTest, AnAppendSealsEachCopyInItsOwnChannelAtOnce) {
   const std::unique_ptr<Engine> engine = MakeMemoryEngine(1 << 20);
-  const auto origin = engine->Open("s", "a", kKeepAll), mirror = engine->Open("s", "b", kKeepAll);
+  const auto origin = Open(engine.get(), "a"), mirror = Open(engine.get(), "b");
   for (int64_t n = 1; n <= 3; ++n) {
     const PublicationPtr first = Make(), second = Make();
     std::vector<EngineAppend> appends = {{.channel = origin.get(), .publication = first}};
@@ -46,14 +53,14 @@ TEST(MemoryEngineTest, AnAppendSealsEachCopyInItsOwnChannelAtOnce) {
 
 TEST(MemoryEngineTest, AForgottenChannelBeginsAgainUnderAnotherEpoch) {
   const std::unique_ptr<Engine> engine = MakeMemoryEngine(1 << 20);
-  auto channel = engine->Open("s", "a", kKeepAll);
+  auto channel = Open(engine.get(), "a");
   const Epoch before = channel->head().epoch;
   engine->Append(std::vector<EngineAppend>{{.channel = channel.get(), .publication = Make()}},
                  absl::Seconds(1), NoCallback);
   EXPECT_GT(engine->history_bytes(), 1000);
   engine->Forget(std::move(channel));
   EXPECT_EQ(engine->history_bytes(), 0);
-  channel = engine->Open("s", "a", kKeepAll);
+  channel = Open(engine.get(), "a");
   EXPECT_NE(channel->head().epoch, before);
   EXPECT_EQ(channel->head().offset, 0);
 }
@@ -63,7 +70,7 @@ TEST(MemoryEngineTest, AboveItsBoundItIsCrowdedAndThenWantsToGoALittleBelow) {
   const std::unique_ptr<Engine> engine = MakeMemoryEngine(static_cast<uint64_t>(100 * each));
   std::vector<std::unique_ptr<EngineChannel>> channels;
   for (int64_t n = 1; n <= 100; ++n) {
-    channels.push_back(engine->Open("s", "a", kKeepAll));
+    channels.push_back(Open(engine.get(), "a"));
     const AppendOutcome outcome = engine->Append(
         std::vector<EngineAppend>{{.channel = channels.back().get(), .publication = Make()}},
         absl::Seconds(1), NoCallback);
@@ -81,6 +88,21 @@ TEST(MemoryEngineTest, AboveItsBoundItIsCrowdedAndThenWantsToGoALittleBelow) {
 TEST(MemoryEngineTest, NoBoundIsTooLarge) {
   const std::unique_ptr<Engine> engine = MakeMemoryEngine(UINT64_MAX);
   EXPECT_EQ(engine->excess_bytes(), 0);
+}
+
+TEST(MemoryEngineTest, WhatIsNotKeptGetsNoPosition) {
+  const std::unique_ptr<Engine> engine = MakeMemoryEngine(1 << 20);
+  EXPECT_OK(engine->Start());
+  const auto channel = Open(engine.get(), "a");
+  const PublicationPtr publication = Make();
+  EXPECT_EQ(engine->Append(
+                std::vector<EngineAppend>{
+                    {.channel = channel.get(), .publication = publication, .keep = false}},
+                absl::Seconds(1), NoCallback),
+            AppendOutcome::kDone);
+  EXPECT_EQ(publication->offset(), 0);
+  EXPECT_EQ(channel->head().offset, 0);
+  EXPECT_EQ(engine->history_bytes(), 0);
 }
 
 }  // namespace

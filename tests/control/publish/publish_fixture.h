@@ -22,6 +22,8 @@ namespace fanwire::control {
 
 class PublishFixture : public RouterFixture {
  protected:
+  explicit PublishFixture(EngineKind kind = EngineKind::kMemory) : RouterFixture(kind) {}
+
   void SetUp() override { Serve({}); }
   void TearDown() override {
     // Who still waits for a receipt gets it, as when control's links are closed; also for what a
@@ -101,8 +103,8 @@ class PublishFixture : public RouterFixture {
   }
   // Data of the newest event of `channel`.
   nlohmann::json Data(const std::string& channel = "x") {
-    const auto slice = routing_->queries->ReadHistory(
-        {.service = "s", .channel = channel, .limit = 1, .reverse = true});
+    const auto slice =
+        ReadHistory({.service = "s", .channel = channel, .limit = 1, .reverse = true});
     EXPECT_OK(slice);
     if (!slice.ok() || slice->publications.empty()) return {};
     const absl::string_view data = slice->publications[0]->data();
@@ -132,6 +134,18 @@ class PublishFixture : public RouterFixture {
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::Publisher::Stub> stub_;
   std::unique_ptr<FakeWorker> worker_;
+};
+
+// Runs over an engine that works at once, and over one that works on a thread of its own.
+class PublishEnginesFixture : public PublishFixture,
+                              public ::testing::WithParamInterface<EngineKind> {
+ protected:
+  PublishEnginesFixture() : PublishFixture(GetParam()) {
+    if (slow_ != nullptr) pump_ = std::make_unique<EnginePump>(slow_);
+  }
+
+ private:
+  std::unique_ptr<EnginePump> pump_;
 };
 
 }  // namespace fanwire::control

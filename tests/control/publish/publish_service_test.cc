@@ -19,11 +19,13 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Json = nlohmann::json;
 
-using PublishServiceTest = PublishFixture;
+using PublishServiceTest = PublishEnginesFixture;
+
+INSTANTIATE_TEST_SUITE_P(Engines, PublishServiceTest, AllEngines(), EngineName);
 
 // ------------------------------------------------------------------------------- Publish
 
-TEST_F(PublishServiceTest, AReceiptSaysWhereTheEventStands) {
+TEST_P(PublishServiceTest, AReceiptSaysWhereTheEventStands) {
   v1::Event event = MakeEvent("x", R"({"n": 1})");
   event.set_id("mine");
   const auto receipt = PublishEvent(event);
@@ -42,7 +44,7 @@ TEST_F(PublishServiceTest, AReceiptSaysWhereTheEventStands) {
             v1::RECEIPT_LEVEL_ACCEPTED);
 }
 
-TEST_F(PublishServiceTest, RoutedSaysToHowManyWorkers) {
+TEST_P(PublishServiceTest, RoutedSaysToHowManyWorkers) {
   Want(*worker_, "x");
   const auto receipt = PublishEvent(MakeEvent(), v1::RECEIPT_LEVEL_ROUTED);
   ASSERT_OK(receipt);
@@ -51,7 +53,7 @@ TEST_F(PublishServiceTest, RoutedSaysToHowManyWorkers) {
   EXPECT_GT(receipt->stage_times().routed_us(), 0);
 }
 
-TEST_F(PublishServiceTest, WrittenComesWithTheWorkersCounts) {
+TEST_P(PublishServiceTest, WrittenComesWithTheWorkersCounts) {
   Want(*worker_, "x");
   absl::StatusOr<v1::Receipt> receipt;
   std::thread publisher([&] { receipt = PublishEvent(MakeEvent(), v1::RECEIPT_LEVEL_WRITTEN); });
@@ -70,7 +72,7 @@ TEST_F(PublishServiceTest, WrittenComesWithTheWorkersCounts) {
   EXPECT_FALSE(receipt->timed_out());
 }
 
-TEST_F(PublishServiceTest, WrittenThatTakesTooLongIsTimedOutAndNoError) {
+TEST_P(PublishServiceTest, WrittenThatTakesTooLongIsTimedOutAndNoError) {
   Want(*worker_, "x");
   absl::StatusOr<v1::Receipt> receipt;
   std::thread publisher([&] {
@@ -89,7 +91,7 @@ TEST_F(PublishServiceTest, WrittenThatTakesTooLongIsTimedOutAndNoError) {
   EXPECT_EQ(receipt->delivery().workers_reported(), 0);
 }
 
-TEST_F(PublishServiceTest, ACallThatIsCancelledBeforeItsReceiptHarmsNobody) {
+TEST_P(PublishServiceTest, ACallThatIsCancelledBeforeItsReceiptHarmsNobody) {
   Want(*worker_, "x");
   grpc::ClientContext context;
   std::thread publisher([&] {
@@ -107,7 +109,7 @@ TEST_F(PublishServiceTest, ACallThatIsCancelledBeforeItsReceiptHarmsNobody) {
   EXPECT_OK(PublishEvent(MakeEvent()));
 }
 
-TEST_F(PublishServiceTest, ARefusedEventIsAFailedCall) {
+TEST_P(PublishServiceTest, ARefusedEventIsAFailedCall) {
   EXPECT_THAT(PublishEvent(MakeEvent("x", "[]")), StatusIs(kInvalid, "data: not a JSON object"));
   EXPECT_THAT(PublishEvent(MakeEvent("x", R"({"a":NaN})")), StatusIs(kInvalid, HasSubstr("data")));
   EXPECT_THAT(PublishEvent(MakeEvent("a:*")), StatusIs(kInvalid, HasSubstr("channel")));
@@ -122,7 +124,7 @@ TEST_F(PublishServiceTest, ARefusedEventIsAFailedCall) {
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("control is stopping")));
 }
 
-TEST_F(PublishServiceTest, RequestsThatMeanNothingAreRefused) {
+TEST_P(PublishServiceTest, RequestsThatMeanNothingAreRefused) {
   EXPECT_THAT(PublishEvent(MakeEvent(), static_cast<v1::ReceiptLevel>(9)),
               StatusIs(kInvalid, "receipt_level: expected 0 to 3, found 9"));
   v1::PublishRequest request;
@@ -141,7 +143,7 @@ TEST_F(PublishServiceTest, RequestsThatMeanNothingAreRefused) {
   EXPECT_EQ(Accepted(), 0);
 }
 
-TEST_F(PublishServiceTest, EveryFieldOfAnEventCounts) {
+TEST_P(PublishServiceTest, EveryFieldOfAnEventCounts) {
   Want(*worker_, "x");
   v1::Event event = MakeEvent();
   event.set_skip_history(true);
@@ -160,7 +162,7 @@ TEST_F(PublishServiceTest, EveryFieldOfAnEventCounts) {
   EXPECT_TRUE(PublishEvent(event)->duplicate());
 }
 
-TEST_F(PublishServiceTest, AStructAndAnObjectOfAValueAreDataToo) {
+TEST_P(PublishServiceTest, AStructAndAnObjectOfAValueAreDataToo) {
   google::protobuf::Struct object;
   (*object.mutable_fields())["n"].set_number_value(1.5);
   (*object.mutable_fields())["t"].set_string_value("ä\"");
@@ -178,7 +180,7 @@ TEST_F(PublishServiceTest, AStructAndAnObjectOfAValueAreDataToo) {
   EXPECT_EQ(Data(), Json::object());
 }
 
-TEST_F(PublishServiceTest, OtherTypesAndNumbersThatJsonDoesNotHaveAreRefused) {
+TEST_P(PublishServiceTest, OtherTypesAndNumbersThatJsonDoesNotHaveAreRefused) {
   v1::Event event = MakeEvent();
   google::protobuf::Value list;
   list.mutable_list_value();
@@ -208,7 +210,7 @@ TEST_F(PublishServiceTest, OtherTypesAndNumbersThatJsonDoesNotHaveAreRefused) {
   EXPECT_EQ(Accepted(), 0);
 }
 
-TEST_F(PublishServiceTest, MalformedBytesAreRefusedAndRefuseNoOtherEventOfABatch) {
+TEST_P(PublishServiceTest, MalformedBytesAreRefusedAndRefuseNoOtherEventOfABatch) {
   v1::PublishRequest single;
   // An event that ends inside of a field.
   single.GetReflection()->MutableUnknownFields(&single)->AddLengthDelimited(
@@ -225,7 +227,7 @@ TEST_F(PublishServiceTest, MalformedBytesAreRefusedAndRefuseNoOtherEventOfABatch
   EXPECT_EQ(response->receipts(1).status().message(), "not a fanwire.v1.Event: malformed bytes");
 }
 
-TEST_F(PublishServiceTest, AMessageOfManyPiecesIsReadAsOne) {
+TEST_P(PublishServiceTest, AMessageOfManyPiecesIsReadAsOne) {
   // gRPC's frames have 16 KiB.
   const std::string json = absl::StrCat(R"({"text":")", std::string(60000, 'x'), "\"}");
   v1::PublishBatchRequest request;
@@ -238,7 +240,7 @@ TEST_F(PublishServiceTest, AMessageOfManyPiecesIsReadAsOne) {
 
 // ------------------------------------------------------------------------------- PublishBatch
 
-TEST_F(PublishServiceTest, ABatchHasAReceiptPerEventInTheirOrder) {
+TEST_P(PublishServiceTest, ABatchHasAReceiptPerEventInTheirOrder) {
   v1::PublishBatchRequest request;
   for (int i = 0; i < 100; ++i) *request.add_events() = MakeEvent(i % 2 == 0 ? "even" : "odd");
   const auto response = PublishBatch(request);
@@ -247,7 +249,7 @@ TEST_F(PublishServiceTest, ABatchHasAReceiptPerEventInTheirOrder) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(response->receipts(i).position().offset(), i / 2 + 1);
 }
 
-TEST_F(PublishServiceTest, ARefusedEventOfABatchRefusesNoneOfTheOthers) {
+TEST_P(PublishServiceTest, ARefusedEventOfABatchRefusesNoneOfTheOthers) {
   v1::PublishBatchRequest request;
   *request.add_events() = MakeEvent();
   *request.add_events() = MakeEvent("x", "oops");
@@ -266,7 +268,7 @@ TEST_F(PublishServiceTest, ARefusedEventOfABatchRefusesNoneOfTheOthers) {
   EXPECT_EQ(response->receipts(3).position().offset(), 2);
 }
 
-TEST_F(PublishServiceTest, AnEmptyBatchIsAnsweredAndATooLargeOneRefusedWhole) {
+TEST_P(PublishServiceTest, AnEmptyBatchIsAnsweredAndATooLargeOneRefusedWhole) {
   EXPECT_OK(PublishBatch({}));
   v1::PublishBatchRequest request;
   for (int i = 0; i < 101; ++i) *request.add_events() = MakeEvent();
@@ -278,7 +280,7 @@ TEST_F(PublishServiceTest, AnEmptyBatchIsAnsweredAndATooLargeOneRefusedWhole) {
   EXPECT_EQ(Accepted(), 0);
 }
 
-TEST_F(PublishServiceTest, ABatchIsAnsweredWhenAllOfItIsWritten) {
+TEST_P(PublishServiceTest, ABatchIsAnsweredWhenAllOfItIsWritten) {
   Want(*worker_, "x");
   v1::PublishBatchRequest request;
   for (int i = 0; i < 10; ++i) *request.add_events() = MakeEvent(i == 3 ? "a:*" : "x");
@@ -295,7 +297,7 @@ TEST_F(PublishServiceTest, ABatchIsAnsweredWhenAllOfItIsWritten) {
   }
 }
 
-TEST_F(PublishServiceTest, DuplicatesWithinABatchGetTheFirstOnesReceipt) {
+TEST_P(PublishServiceTest, DuplicatesWithinABatchGetTheFirstOnesReceipt) {
   v1::PublishBatchRequest request;
   for (int i = 0; i < 3; ++i) {
     *request.add_events() = MakeEvent();
@@ -314,7 +316,7 @@ TEST_F(PublishServiceTest, DuplicatesWithinABatchGetTheFirstOnesReceipt) {
 
 // ------------------------------------------------------------------------------- keys
 
-TEST_F(PublishServiceTest, AKeyOfAnotherEventIsRefusedWithTheFirstOnesChannelInEveryWay) {
+TEST_P(PublishServiceTest, AKeyOfAnotherEventIsRefusedWithTheFirstOnesChannelInEveryWay) {
   v1::Event first = MakeEvent("a:1", R"({"n":1})");
   first.set_idempotency_key("key");
   ASSERT_OK(PublishEvent(first));
@@ -346,7 +348,7 @@ TEST_F(PublishServiceTest, AKeyOfAnotherEventIsRefusedWithTheFirstOnesChannelInE
   EXPECT_EQ(routing_->queries->Counts("s").refused.of(RefusalReason::kConflict), 8);
 }
 
-TEST_F(PublishServiceTest, OnlyChannelNameAndPayloadMakeAKeysEvent) {
+TEST_P(PublishServiceTest, OnlyChannelNameAndPayloadMakeAKeysEvent) {
   v1::Event event = MakeEvent();
   event.set_idempotency_key("key");
   const auto first = PublishEvent(event);
@@ -363,7 +365,7 @@ TEST_F(PublishServiceTest, OnlyChannelNameAndPayloadMakeAKeysEvent) {
 
 // Protobuf writes the fields of a Struct in another order each time it serializes it, and each time
 // it makes JSON of it.
-TEST_F(PublishServiceTest, ARetryOfATypedPayloadIsTheSameEvent) {
+TEST_P(PublishServiceTest, ARetryOfATypedPayloadIsTheSameEvent) {
   const auto make = [](int first) {
     google::protobuf::Struct object;
     google::protobuf::Struct& inner = *(*object.mutable_fields())["inner"]
@@ -401,7 +403,7 @@ TEST_F(PublishServiceTest, ARetryOfATypedPayloadIsTheSameEvent) {
 
 // ------------------------------------------------------------------------------- refusals
 
-TEST_F(PublishServiceTest, EveryRefusalIsCountedWithItsReason) {
+TEST_P(PublishServiceTest, EveryRefusalIsCountedWithItsReason) {
   v1::Event unreadable = MakeEvent();
   unreadable.mutable_typed()->set_type_url("none");
   EXPECT_FALSE(PublishEvent(unreadable).ok());            // by the reader
@@ -430,7 +432,7 @@ TEST_F(PublishServiceTest, EveryRefusalIsCountedWithItsReason) {
   EXPECT_EQ(nowhere.total(), 3);
 }
 
-TEST_F(PublishServiceTest, AReceiptRepeatsNoIdThatCannotBeOne) {
+TEST_P(PublishServiceTest, AReceiptRepeatsNoIdThatCannotBeOne) {
   v1::PublishBatchRequest batch;
   for (const char* json : {"{}", "[]"}) {
     for (const size_t bytes : {256, 257, 1 << 20}) {
@@ -448,7 +450,7 @@ TEST_F(PublishServiceTest, AReceiptRepeatsNoIdThatCannotBeOne) {
   EXPECT_EQ(response->receipts(1).status().message(), "id: 257 bytes, at most 256 allowed");
 }
 
-TEST_F(PublishServiceTest, ALongNameOfAServiceIsNotRepeatedWhole) {
+TEST_P(PublishServiceTest, ALongNameOfAServiceIsNotRepeatedWhole) {
   v1::Event event = MakeEvent();
   event.set_service(std::string(2 << 20, 'x'));
   const absl::Status status = PublishEvent(event).status();
@@ -459,7 +461,7 @@ TEST_F(PublishServiceTest, ALongNameOfAServiceIsNotRepeatedWhole) {
 
 // ------------------------------------------------------------------------------- Validate
 
-TEST_F(PublishServiceTest, ValidateAnswersAndPublishesNothing) {
+TEST_P(PublishServiceTest, ValidateAnswersAndPublishesNothing) {
   grpc::ClientContext context, refused;
   v1::ValidateRequest request;
   *request.mutable_event() = MakeEvent();

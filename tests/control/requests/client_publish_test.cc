@@ -15,7 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
-#include "tests/fakes/held_engine.h"
+#include "tests/fakes/fake_engine.h"
 #include "tests/testing/routing.h"
 
 namespace fanwire::control {
@@ -80,7 +80,7 @@ services:
 
   FakeClock clock_;
   TimerQueue timers_{&clock_};
-  HeldEngine engine_{MakeMemoryEngine(64 << 20)};
+  FakeEngine engine_;
   const std::unique_ptr<Routing> routing_ =
       std::make_unique<Routing>(Router::Options(), &engine_, &clock_, &timers_, Services());
   const std::unique_ptr<ClientRequestHandler> handler_ =
@@ -169,14 +169,14 @@ TEST_F(ClientPublishTest, RefusalsHaveTheCodesOfTheWire) {
 }
 
 TEST_F(ClientPublishTest, TheReplyWaitsForTheEngineAndTellsWhenItFails) {
-  engine_.Hold();
+  engine_.Delay({.appends = true});
   Handle(Request("diagram:a", R"({"n":1})", 1));
   Handle(Request("diagram:a", R"({"n":2})", 2));
   Handle(Request("diagram:a", R"({"n":3})", 3));
   EXPECT_THAT(replies_, IsEmpty());
-  engine_.ReleaseFirst(absl::OkStatus());
-  engine_.ReleaseFirst(absl::UnavailableError("the disk is full"));
-  engine_.ReleaseFirst(absl::InternalError("secret"));
+  engine_.EndFirst(FakeEngine::Kind::kAppend, absl::OkStatus());
+  engine_.EndFirst(FakeEngine::Kind::kAppend, absl::UnavailableError("the disk is full"));
+  engine_.EndFirst(FakeEngine::Kind::kAppend, absl::InternalError("secret"));
   ASSERT_THAT(replies_, SizeIs(3));
   EXPECT_EQ(replies_[0].request_id(), 1u);
   EXPECT_EQ(Json::parse(replies_[0].data())["offset"], 1);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,6 +26,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_engine.h"
 #include "tests/testing/link_message.h"
 #include "tests/testing/routing.h"
 #include "tests/testing/status.h"
@@ -82,8 +84,11 @@ class FakeWorker final : public LinkTransport {
   }
   // Ends writes until there is none.
   void Drain() {
-    while (Complete()) {
-    }
+    do {
+      while (Complete()) {
+      }
+      if (settle != nullptr) settle();
+    } while (Complete());
   }
   void Ack() {
     uint64_t items = 0, bytes = 0;
@@ -266,6 +271,7 @@ class FakeWorker final : public LinkTransport {
   }
 
  public:
+  std::function<void()> settle;  // called when nothing is left to write; null: nothing is
   bool keep_notes = true;
   bool keep_deliveries = true;
 
@@ -335,6 +341,12 @@ class FakeReceiptSink final : public ReceiptSink {
   std::vector<Receipt> accepted_ ABSL_GUARDED_BY(mu_);
 };
 
+// The engine below the parts under test.
+enum class EngineKind {
+  kMemory,
+  kSlow,  // a FakeEngine that opens, keeps and fetches later, in an order of its own
+};
+
 class RouterFixture : public ::testing::Test {
  protected:
   // Service `s` with these lines beside name and port, then these.
@@ -348,17 +360,35 @@ class RouterFixture : public ::testing::Test {
   // Begins with another service and engine.
   void Use(const std::string& lines, uint64_t max_history_bytes = 64 << 20,
            const Router::Options& options = {}) {
+    if (engine_ != nullptr) engine_->Close();
     routing_ = nullptr;
-    engine_ = MakeMemoryEngine(max_history_bytes);
-    routing_ =
-        std::make_unique<Routing>(options, engine_.get(), &clock_, &timers_, Services(lines));
+    slow_ = nullptr;
+    if (kind_ == EngineKind::kSlow) {
+      auto slow = std::make_unique<FakeEngine>(max_history_bytes);
+      slow->Delay(FakeEngine::kAll);
+      slow_ = slow.get();
+      engine_ = std::move(slow);
+    } else {
+      engine_ = MakeMemoryEngine(max_history_bytes);
+    }
+    routing_ = std::make_unique<Routing>(options, engine_.get(), &clock_, &timers_, Services(lines),
+                                         state_source_);
   }
 
-  RouterFixture() { Use(""); }
+  explicit RouterFixture(EngineKind kind = EngineKind::kMemory) : kind_(kind) { Use(""); }
+  ~RouterFixture() override { engine_->Close(); }
+
+  // Lets a slow engine end what it has begun.  The functions below do so, unless `settles_` is
+  // false.
+  void Settle() {
+    if (slow_ != nullptr && settles_) slow_->Settle();
+  }
 
   std::unique_ptr<FakeWorker> MakeWorker(const WorkerLink::Options& options = {}) {
-    return std::make_unique<FakeWorker>(++last_link_, options, &clock_,
-                                        routing_->subscriptions.get());
+    auto worker =
+        std::make_unique<FakeWorker>(++last_link_, options, &clock_, routing_->subscriptions.get());
+    worker->settle = [this] { Settle(); };
+    return worker;
   }
   void Want(const FakeWorker& worker, const std::string& channel) {
     routing_->subscriptions->AddInterest(worker.link, {.service = "s", .channel = channel});
@@ -377,6 +407,7 @@ class RouterFixture : public ::testing::Test {
   void Subscribe(const FakeWorker& worker, uint64_t query_id, const std::string& channel) {
     routing_->subscriptions->Subscribe(worker.link,
                                        {.query_id = query_id, .service = "s", .channel = channel});
+    Settle();
   }
   void Recover(const FakeWorker& worker, uint64_t query_id, const std::string& channel,
                const std::string& epoch, int64_t offset, uint64_t page_bytes = 0) {
@@ -387,6 +418,7 @@ class RouterFixture : public ::testing::Test {
                                                      .recover_epoch = epoch,
                                                      .recover_offset = offset,
                                                      .page_bytes = page_bytes});
+    Settle();
   }
 
   // Refers to its texts.
@@ -406,6 +438,7 @@ class RouterFixture : public ::testing::Test {
       const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
       run->Publish(event, {.level = level}, &sink, 1);
     }
+    Settle();
     EXPECT_EQ(sink.count(), 1u);
     return sink.last();
   }
@@ -415,12 +448,22 @@ class RouterFixture : public ::testing::Test {
     const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
     FakeReceiptSink sink;
     for (int i = 0; i < count; ++i) run->Publish(MakeEvent(channel), {}, &sink, 0);
+    Settle();
     for (const FakeReceiptSink::Receipt& receipt : sink.receipts()) {
       EXPECT_OK(receipt.outcome.status);
       last = receipt.outcome.position;
     }
     EXPECT_EQ(sink.count(), static_cast<size_t>(count));
     return last;
+  }
+
+  // Tries again while the history is fetched.
+  absl::StatusOr<HistorySlice> ReadHistory(const HistoryRequest& request) {
+    for (;;) {
+      auto slice = routing_->queries->ReadHistory(request);
+      if (!absl::IsUnavailable(slice.status()) || slow_ == nullptr) return slice;
+      Settle();
+    }
   }
 
   std::string EpochOf(const std::string& channel) {
@@ -436,9 +479,19 @@ class RouterFixture : public ::testing::Test {
 
   FakeClock clock_;
   TimerQueue timers_{&clock_};
+  const EngineKind kind_;
+  StateSource* state_source_ = nullptr;  // for the next Use()
   std::unique_ptr<Engine> engine_;
+  FakeEngine* slow_ = nullptr;  // engine_, if it is slow
+  bool settles_ = true;
   std::unique_ptr<Routing> routing_;
   uint64_t last_link_ = 0;
 };
+
+// For INSTANTIATE_TEST_SUITE_P: the suite runs over each engine.
+inline auto AllEngines() { return ::testing::Values(EngineKind::kMemory, EngineKind::kSlow); }
+inline std::string EngineName(const ::testing::TestParamInfo<EngineKind>& kind) {
+  return kind.param == EngineKind::kMemory ? "Memory" : "Slow";
+}
 
 }  // namespace fanwire::control

@@ -23,9 +23,17 @@ using ::testing::SizeIs;
 
 constexpr int kEvents = 3000;
 
-class RouterThreadsTest : public RouterFixture {
+class RouterThreadsTest : public RouterFixture, public ::testing::WithParamInterface<EngineKind> {
  protected:
+  RouterThreadsTest() : RouterFixture(GetParam()) { UseThreaded(""); }
   ~RouterThreadsTest() override { Join(); }
+
+  // Begins with another service.  A slow engine works on a thread of its own.
+  void UseThreaded(const std::string& lines, uint64_t max_history_bytes = 64 << 20) {
+    pump_ = nullptr;
+    Use(lines, max_history_bytes);
+    if (slow_ != nullptr) pump_ = std::make_unique<EnginePump>(slow_);
+  }
 
   // A thread that lives until Join().
   void Run(std::function<void()> body) { threads_.emplace_back(std::move(body)); }
@@ -48,7 +56,7 @@ class RouterThreadsTest : public RouterFixture {
                        &sink, 0);
         }
       }
-      EXPECT_EQ(sink.count(), static_cast<size_t>(events));
+      EXPECT_TRUE(WaitFor([&] { return sink.count() == static_cast<size_t>(events); }));
     });
   }
   void JoinThreads() {
@@ -69,10 +77,13 @@ class RouterThreadsTest : public RouterFixture {
   std::atomic<bool> over_{false};
   std::vector<std::thread> threads_;
   std::vector<std::thread> servers_;
+  std::unique_ptr<EnginePump> pump_;
 };
 
-TEST_F(RouterThreadsTest, LinksOfEverySizeGetEveryChannelInOrderAndWhole) {
-  Use("  channels: [{pattern: '**', history_size: 100000}]\n");
+INSTANTIATE_TEST_SUITE_P(Engines, RouterThreadsTest, AllEngines(), EngineName);
+
+TEST_P(RouterThreadsTest, LinksOfEverySizeGetEveryChannelInOrderAndWhole) {
+  UseThreaded("  channels: [{pattern: '**', history_size: 100000}]\n");
   const std::vector<std::string> channels = {"a", "b", "c"};
   std::vector<std::unique_ptr<FakeWorker>> workers;
   workers.push_back(MakeWorker());
@@ -100,8 +111,8 @@ TEST_F(RouterThreadsTest, LinksOfEverySizeGetEveryChannelInOrderAndWhole) {
   Join();
 }
 
-TEST_F(RouterThreadsTest, ShortHistoryMakesGapsAndNeverSilentOnes) {
-  Use("  channels: [{pattern: '**', history_size: 20}]\n");
+TEST_P(RouterThreadsTest, ShortHistoryMakesGapsAndNeverSilentOnes) {
+  UseThreaded("  channels: [{pattern: '**', history_size: 20}]\n");
   const auto worker = MakeWorker({.max_queued_items = 16, .window_items = 30});
   Want(*worker, "x");
   Serve(worker.get());
@@ -112,8 +123,8 @@ TEST_F(RouterThreadsTest, ShortHistoryMakesGapsAndNeverSilentOnes) {
   Join();
 }
 
-TEST_F(RouterThreadsTest, InterestMayComeAndGoWhileOthersPublish) {
-  Use("  channels: [{pattern: '**', history_size: 100000}]\n");
+TEST_P(RouterThreadsTest, InterestMayComeAndGoWhileOthersPublish) {
+  UseThreaded("  channels: [{pattern: '**', history_size: 100000}]\n");
   const auto worker = MakeWorker({.max_queued_items = 64});
   Serve(worker.get());
   PublishOn({"a:1", "a:2"}, 2 * kEvents, "{}");
@@ -137,8 +148,8 @@ TEST_F(RouterThreadsTest, InterestMayComeAndGoWhileOthersPublish) {
   Join();
 }
 
-TEST_F(RouterThreadsTest, EverySubscribeIsAnsweredAtItsCutThoughPublishersAndRepairsMeet) {
-  Use("  channels: [{pattern: '**', history_size: 100000}]\n");
+TEST_P(RouterThreadsTest, EverySubscribeIsAnsweredAtItsCutThoughPublishersAndRepairsMeet) {
+  UseThreaded("  channels: [{pattern: '**', history_size: 100000}]\n");
   const auto worker = MakeWorker({.max_queued_items = 32});
   Want(*worker, "x");
   const std::string epoch = Publish("x").epoch.ToText();
@@ -174,8 +185,8 @@ TEST_F(RouterThreadsTest, EverySubscribeIsAnsweredAtItsCutThoughPublishersAndRep
   Join();
 }
 
-TEST_F(RouterThreadsTest, AWorkerThatAttachesAgainAndAgainMissesNothing) {
-  Use("  channels: [{pattern: '**', history_size: 100000}]\n");
+TEST_P(RouterThreadsTest, AWorkerThatAttachesAgainAndAgainMissesNothing) {
+  UseThreaded("  channels: [{pattern: '**', history_size: 100000}]\n");
   PublishOn({"x"}, 2 * kEvents, "{}");
   PublishOn({"x"}, 2 * kEvents, "{}");
   // One worker process: what it has applied goes on from attachment to attachment.
@@ -225,8 +236,8 @@ TEST_F(RouterThreadsTest, AWorkerThatAttachesAgainAndAgainMissesNothing) {
   EXPECT_EQ(delivered + worker->delivered(), 4 * kEvents);
 }
 
-TEST_F(RouterThreadsTest, PublishersOfManyOriginsIntoTheSameMirrorsNeverWaitForEachOtherForever) {
-  Use(R"(  channels: [{pattern: '**', history_size: 100000}]
+TEST_P(RouterThreadsTest, PublishersOfManyOriginsIntoTheSameMirrorsNeverWaitForEachOtherForever) {
+  UseThreaded(R"(  channels: [{pattern: '**', history_size: 100000}]
   mirrors: [{events: ['*'], to: global}, {events: ['*'], to: 'm:{to}'}]
 )");
   const auto all = MakeWorker(), small = MakeWorker({.max_queued_items = 16});
@@ -256,7 +267,7 @@ TEST_F(RouterThreadsTest, PublishersOfManyOriginsIntoTheSameMirrorsNeverWaitForE
   Join();
 }
 
-TEST_F(RouterThreadsTest, OfManyCallersWithOneKeyOneIsPublishedAndAllGetTheReceipt) {
+TEST_P(RouterThreadsTest, OfManyCallersWithOneKeyOneIsPublishedAndAllGetTheReceipt) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   constexpr int kKeys = 300, kCallers = 4;
@@ -312,7 +323,7 @@ TEST_F(RouterThreadsTest, OfManyCallersWithOneKeyOneIsPublishedAndAllGetTheRecei
   EXPECT_EQ(routing_->queries->Counts("s").duplicates, (kCallers - 1) * kKeys);
 }
 
-TEST_F(RouterThreadsTest, ReloadsSweepsAndQuestionsMayMeetPublishers) {
+TEST_P(RouterThreadsTest, ReloadsSweepsAndQuestionsMayMeetPublishers) {
   const auto worker = MakeWorker({.max_queued_items = 64});
   WantPattern(*worker, "**");
   Serve(worker.get());
@@ -324,7 +335,7 @@ TEST_F(RouterThreadsTest, ReloadsSweepsAndQuestionsMayMeetPublishers) {
           Services(absl::StrCat("  channels: [{pattern: '**', history_size: ", i % 20, "}]\n")));
       routing_->directory.Sweep();
       EXPECT_OK(routing_->queries->ListChannels("", ""));
-      EXPECT_OK(routing_->queries->ReadHistory({.service = "s", .channel = "a"}));
+      EXPECT_OK(ReadHistory({.service = "s", .channel = "a"}));
       routing_->queries->Counts("s");
     }
   });

@@ -15,8 +15,10 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-class ReattachTest : public RouterFixture {
+class ReattachTest : public RouterFixture, public ::testing::WithParamInterface<EngineKind> {
  protected:
+  ReattachTest() : RouterFixture(GetParam()) {}
+
   // The worker's snapshot: it wants `x` and has applied up to `offset` of `epoch`.
   void Reattach(const FakeWorker& worker, const std::string& epoch, int64_t offset,
                 const std::string& channel = "x") {
@@ -24,10 +26,13 @@ class ReattachTest : public RouterFixture {
     Want(worker, channel);
     routing_->subscriptions->Resume(worker.link, "s", channel, epoch, offset);
     routing_->subscriptions->EndSnapshot(worker.link);
+    Settle();
   }
 };
 
-TEST_F(ReattachTest, WhatTheWorkerMissedComesBeforeWhatIsLive) {
+INSTANTIATE_TEST_SUITE_P(Engines, ReattachTest, AllEngines(), EngineName);
+
+TEST_P(ReattachTest, WhatTheWorkerMissedComesBeforeWhatIsLive) {
   const std::string epoch = Publish("x", 5).epoch.ToText();
   const auto worker = MakeWorker();
   routing_->subscriptions->BeginSnapshot(worker->link);
@@ -41,7 +46,7 @@ TEST_F(ReattachTest, WhatTheWorkerMissedComesBeforeWhatIsLive) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "x#4", "x#5", "x#6", "x#7", "x#8"));
 }
 
-TEST_F(ReattachTest, WhoMissedNothingGetsTheChannelAndNothingMore) {
+TEST_P(ReattachTest, WhoMissedNothingGetsTheChannelAndNothingMore) {
   const std::string epoch = Publish("x", 5).epoch.ToText();
   const auto worker = MakeWorker();
   Reattach(*worker, epoch, 5);
@@ -50,7 +55,7 @@ TEST_F(ReattachTest, WhoMissedNothingGetsTheChannelAndNothingMore) {
   EXPECT_THAT(worker->Take(), ElementsAre("x#6"));
 }
 
-TEST_F(ReattachTest, AnotherEpochIsAGapAndThenWhatHistoryHas) {
+TEST_P(ReattachTest, AnotherEpochIsAGapAndThenWhatHistoryHas) {
   Publish("x", 3);
   const auto worker = MakeWorker();
   Reattach(*worker, Epoch::Random().ToText(), 100);
@@ -58,7 +63,7 @@ TEST_F(ReattachTest, AnotherEpochIsAGapAndThenWhatHistoryHas) {
               ElementsAre("def x@0", "gap x 1-0 epoch_changed", "x#1", "x#2", "x#3"));
 }
 
-TEST_F(ReattachTest, AnotherEpochWhoseBeginningIsGoneNamesWhatCannotBeHad) {
+TEST_P(ReattachTest, AnotherEpochWhoseBeginningIsGoneNamesWhatCannotBeHad) {
   Use("  channels: [{pattern: x, history_size: 2}]\n");
   Publish("x", 5);
   const auto worker = MakeWorker();
@@ -66,21 +71,21 @@ TEST_F(ReattachTest, AnotherEpochWhoseBeginningIsGoneNamesWhatCannotBeHad) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "gap x 1-3 epoch_changed", "x#4", "x#5"));
 }
 
-TEST_F(ReattachTest, AnOffsetBeyondTheHeadIsAnotherSeries) {
+TEST_P(ReattachTest, AnOffsetBeyondTheHeadIsAnotherSeries) {
   const std::string epoch = Publish("x", 2).epoch.ToText();
   const auto worker = MakeWorker();
   Reattach(*worker, epoch, 3);
   EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "gap x 1-0 epoch_changed", "x#1", "x#2"));
 }
 
-TEST_F(ReattachTest, ANegativeOffsetIsFromTheBeginning) {
+TEST_P(ReattachTest, ANegativeOffsetIsFromTheBeginning) {
   const std::string epoch = Publish("x", 2).epoch.ToText();
   const auto worker = MakeWorker();
   Reattach(*worker, epoch, -7);
   EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2"));
 }
 
-TEST_F(ReattachTest, NothingThatIsOlderThanAPatternComesWhenItsWorkerAttachesAgain) {
+TEST_P(ReattachTest, NothingThatIsOlderThanAPatternComesWhenItsWorkerAttachesAgain) {
   const auto worker = MakeWorker();
   routing_->subscriptions->BeginSnapshot(worker->link);
   routing_->subscriptions->EndSnapshot(worker->link);
@@ -106,7 +111,7 @@ TEST_F(ReattachTest, NothingThatIsOlderThanAPatternComesWhenItsWorkerAttachesAga
                                    "def a:away@0", "a:away#1"));
 }
 
-TEST_F(ReattachTest, ASnapshotMakesNoMoreStatesThanTheReadersBudgetAndLosesNothing) {
+TEST_P(ReattachTest, ASnapshotMakesNoMoreStatesThanTheReadersBudgetAndLosesNothing) {
   Use("  max_channels: 100\n  max_unpublished_channels: 10\n");
   const auto worker = MakeWorker();
   const std::string old = Epoch::Random().ToText();
@@ -140,7 +145,7 @@ TEST_F(ReattachTest, ASnapshotMakesNoMoreStatesThanTheReadersBudgetAndLosesNothi
   EXPECT_EQ(routing_->queries->Counts("s").channels, 60);
 }
 
-TEST_F(ReattachTest, PositionsOfAPatternForgetNoChannelOfAReader) {
+TEST_P(ReattachTest, PositionsOfAPatternForgetNoChannelOfAReader) {
   Use("  max_unpublished_channels: 10\n");
   const auto worker = MakeWorker();
   for (int i = 0; i < 10; ++i) {
@@ -159,7 +164,7 @@ TEST_F(ReattachTest, PositionsOfAPatternForgetNoChannelOfAReader) {
   }
 }
 
-TEST_F(ReattachTest, HistoryThatIsGoneIsAGap) {
+TEST_P(ReattachTest, HistoryThatIsGoneIsAGap) {
   Use("  channels: [{pattern: x, history_size: 2}, {pattern: none, history_size: 0}]\n");
   const std::string epoch = Publish("x", 6).epoch.ToText();
   const std::string no_history = Publish("none", 4).epoch.ToText();
@@ -170,7 +175,7 @@ TEST_F(ReattachTest, HistoryThatIsGoneIsAGap) {
   EXPECT_THAT(worker->Take(), ElementsAre("drop x", "def none@1", "gap none 2-4 history_disabled"));
 }
 
-TEST_F(ReattachTest, ChannelsOfAPatternResumeAsWell) {
+TEST_P(ReattachTest, ChannelsOfAPatternResumeAsWell) {
   const std::string epoch = Publish("a:1", 3).epoch.ToText();
   Publish("a:2");
   const auto worker = MakeWorker();
@@ -184,7 +189,7 @@ TEST_F(ReattachTest, ChannelsOfAPatternResumeAsWell) {
               UnorderedElementsAre("def a:1@1", "a:1#2", "a:1#3", "a:1#4", "def a:2@1", "a:2#2"));
 }
 
-TEST_F(ReattachTest, ChannelsThatCameWhileTheWorkerWasAwayBeginWithWhatItMissed) {
+TEST_P(ReattachTest, ChannelsThatCameWhileTheWorkerWasAwayBeginWithWhatItMissed) {
   Publish("a:old", 2);
   clock_.Advance(absl::Minutes(1));
   const absl::Duration away = clock_.Now();
@@ -202,7 +207,7 @@ TEST_F(ReattachTest, ChannelsThatCameWhileTheWorkerWasAwayBeginWithWhatItMissed)
                                                    "a:new#1", "a:new#2", "a:new#3"));
 }
 
-TEST_F(ReattachTest, WhatHistoryLostOfAChannelThatCameMeanwhileIsAGap) {
+TEST_P(ReattachTest, WhatHistoryLostOfAChannelThatCameMeanwhileIsAGap) {
   Use("  channels: [{pattern: '**', history_size: 2}]\n");
   const absl::Duration away = clock_.Now();
   Publish("a:new", 5);
@@ -215,7 +220,7 @@ TEST_F(ReattachTest, WhatHistoryLostOfAChannelThatCameMeanwhileIsAGap) {
               ElementsAre("def a:new@0", "gap a:new 1-3 history_expired", "a:new#4", "a:new#5"));
 }
 
-TEST_F(ReattachTest, AKnownPositionPrevailsOverWhatMayHaveBeenMissed) {
+TEST_P(ReattachTest, AKnownPositionPrevailsOverWhatMayHaveBeenMissed) {
   const absl::Duration away = clock_.Now();
   const std::string epoch = Publish("a:1", 5).epoch.ToText();
   const auto worker = MakeWorker();
@@ -227,7 +232,7 @@ TEST_F(ReattachTest, AKnownPositionPrevailsOverWhatMayHaveBeenMissed) {
   EXPECT_THAT(worker->Take(), ElementsAre("def a:1@4", "a:1#5"));
 }
 
-TEST_F(ReattachTest, ANewWorkersPatternsBeginWithWhatIsLive) {
+TEST_P(ReattachTest, ANewWorkersPatternsBeginWithWhatIsLive) {
   Publish("a:1", 2);
   const auto worker = MakeWorker();
   routing_->subscriptions->BeginSnapshot(worker->link);
@@ -237,7 +242,7 @@ TEST_F(ReattachTest, ANewWorkersPatternsBeginWithWhatIsLive) {
   EXPECT_THAT(worker->Take(), ElementsAre("def a:1@2", "a:1#3"));
 }
 
-TEST_F(ReattachTest, ALaterPatternBringsNothingOfBefore) {
+TEST_P(ReattachTest, ALaterPatternBringsNothingOfBefore) {
   const absl::Duration away = clock_.Now();
   Publish("a:1", 2);
   const auto worker = MakeWorker();
@@ -278,14 +283,16 @@ class UnappliedTest : public ReattachTest {
   }
 };
 
-TEST_F(UnappliedTest, WhoHasAppliedEverythingMissesNothingOfBefore) {
+INSTANTIATE_TEST_SUITE_P(Engines, UnappliedTest, AllEngines(), EngineName);
+
+TEST_P(UnappliedTest, WhoHasAppliedEverythingMissesNothingOfBefore) {
   const auto worker = Attach(absl::InfiniteDuration());
   const absl::Duration published = PublishAndPass("a:1");
   worker->Drain();
   EXPECT_GT(Break(worker.get()), published);
 }
 
-TEST_F(UnappliedTest, WhatIsInFlightOrQueuedMayBeMissed) {
+TEST_P(UnappliedTest, WhatIsInFlightOrQueuedMayBeMissed) {
   const auto flight = Attach(absl::InfiniteDuration());
   const auto queued = Attach(absl::InfiniteDuration());
   queued->acks = false;
@@ -300,7 +307,7 @@ TEST_F(UnappliedTest, WhatIsInFlightOrQueuedMayBeMissed) {
   queued->Complete(/*ok=*/false);
 }
 
-TEST_F(UnappliedTest, WhatIsWrittenIsUnappliedUntilItIsAcknowledged) {
+TEST_P(UnappliedTest, WhatIsWrittenIsUnappliedUntilItIsAcknowledged) {
   const auto worker = Attach(absl::InfiniteDuration());
   worker->acks = false;
   const absl::Duration published = PublishAndPass("a:1");
@@ -310,7 +317,7 @@ TEST_F(UnappliedTest, WhatIsWrittenIsUnappliedUntilItIsAcknowledged) {
   EXPECT_GT(worker->link->unapplied_since(), published);
 }
 
-TEST_F(UnappliedTest, WhatARepairQueuedBehindYoungerEventsCounts) {
+TEST_P(UnappliedTest, WhatARepairQueuedBehindYoungerEventsCounts) {
   // Of a channel that came while the worker was away, with a live one before it in the queue.
   const absl::Duration missed = PublishAndPass("a:1", 3);
   const auto worker = MakeWorker();
@@ -328,7 +335,7 @@ TEST_F(UnappliedTest, WhatARepairQueuedBehindYoungerEventsCounts) {
   EXPECT_LE(Break(worker.get()), missed);
 }
 
-TEST_F(UnappliedTest, WhatADirtyChannelHasStillToGetCounts) {
+TEST_P(UnappliedTest, WhatADirtyChannelHasStillToGetCounts) {
   const auto worker = Attach(absl::InfiniteDuration(), {.max_queued_items = 4});
   Publish("a:1");  // in flight
   const absl::Duration published = PublishAndPass("a:1", 20);
@@ -337,7 +344,7 @@ TEST_F(UnappliedTest, WhatADirtyChannelHasStillToGetCounts) {
   worker->Complete(/*ok=*/false);
 }
 
-TEST_F(UnappliedTest, ARepairInSeveralPagesCountsFromItsBeginning) {
+TEST_P(UnappliedTest, ARepairInSeveralPagesCountsFromItsBeginning) {
   Use("  max_event_bytes: 1000000\n");
   const auto worker = Attach(absl::InfiniteDuration(), {.max_queued_bytes = 100'000});
   Publish("a:1");  // in flight
@@ -358,7 +365,7 @@ TEST_F(UnappliedTest, ARepairInSeveralPagesCountsFromItsBeginning) {
   worker->Complete(/*ok=*/false);
 }
 
-TEST_F(UnappliedTest, AnAttachmentThatToldNothingLeavesWhatWasMissedBeforeIt) {
+TEST_P(UnappliedTest, AnAttachmentThatToldNothingLeavesWhatWasMissedBeforeIt) {
   const auto worker = MakeWorker();
   worker->link->SetMissedSince(absl::Seconds(5));
   clock_.Advance(absl::Hours(1));
@@ -373,7 +380,7 @@ TEST_F(UnappliedTest, AnAttachmentThatToldNothingLeavesWhatWasMissedBeforeIt) {
   EXPECT_EQ(Break(fresh.get()), absl::InfiniteDuration());
 }
 
-TEST_F(UnappliedTest, ASecondSnapshotBringsWhatTheFirstHadNotDelivered) {
+TEST_P(UnappliedTest, ASecondSnapshotBringsWhatTheFirstHadNotDelivered) {
   const auto worker = Attach(absl::InfiniteDuration(), {.max_queued_items = 2});
   Publish("b:1");
   clock_.Advance(absl::Minutes(10));
@@ -392,7 +399,7 @@ TEST_F(UnappliedTest, ASecondSnapshotBringsWhatTheFirstHadNotDelivered) {
   EXPECT_EQ(worker->LastOffset("a:new"), 5);
 }
 
-TEST_F(ReattachTest, APositionWithoutInterestOrOfAnUnknownServiceIsPassedOver) {
+TEST_P(ReattachTest, APositionWithoutInterestOrOfAnUnknownServiceIsPassedOver) {
   const std::string epoch = Publish("x", 3).epoch.ToText();
   const auto worker = MakeWorker();
   routing_->subscriptions->BeginSnapshot(worker->link);
@@ -404,7 +411,7 @@ TEST_F(ReattachTest, APositionWithoutInterestOrOfAnUnknownServiceIsPassedOver) {
   EXPECT_THAT(worker->Take(), IsEmpty());
 }
 
-TEST_F(ReattachTest, ANewSnapshotTakesThePlaceOfTheFirst) {
+TEST_P(ReattachTest, ANewSnapshotTakesThePlaceOfTheFirst) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   Want(*worker, "y");
@@ -418,7 +425,7 @@ TEST_F(ReattachTest, ANewSnapshotTakesThePlaceOfTheFirst) {
   EXPECT_EQ(worker->link->interest_digest().value().count, 1u);
 }
 
-TEST_F(ReattachTest, ASubscribeDuringTheSnapshotIsAnsweredBehindIt) {
+TEST_P(ReattachTest, ASubscribeDuringTheSnapshotIsAnsweredBehindIt) {
   const std::string epoch = Publish("x", 3).epoch.ToText();
   const auto worker = MakeWorker();
   routing_->subscriptions->BeginSnapshot(worker->link);
@@ -430,7 +437,7 @@ TEST_F(ReattachTest, ASubscribeDuringTheSnapshotIsAnsweredBehindIt) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@1", "x#2", "x#3", "answer 9 x@3"));
 }
 
-TEST_F(ReattachTest, ACatchUpLargerThanTheQueueComesInPieces) {
+TEST_P(ReattachTest, ACatchUpLargerThanTheQueueComesInPieces) {
   const std::string epoch = Publish("x", 900).epoch.ToText();
   const auto worker = MakeWorker({.max_queued_items = 40});
   Reattach(*worker, epoch, 0);

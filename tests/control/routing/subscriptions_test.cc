@@ -11,7 +11,6 @@
 #include "proto/interest_hash.h"
 #include "proto/policies.h"
 #include "tests/control/routing/router_fixture.h"
-#include "tests/fakes/fetching_engine.h"
 
 namespace fanwire::control {
 
@@ -24,7 +23,15 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
-using SubscriptionsTest = RouterFixture;
+class SubscriptionsTest : public RouterFixture, public ::testing::WithParamInterface<EngineKind> {
+ protected:
+  SubscriptionsTest() : RouterFixture(GetParam()) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(Engines, SubscriptionsTest, AllEngines(), EngineName);
+
+// When the engine answers at once: FetchingTest and SlowEngineTest have what differs.
+using SubscriptionsAtOnceTest = RouterFixture;
 
 // A link that takes `items` before it is full.
 WorkerLink::Options Small(size_t items) { return {.max_queued_items = items}; }
@@ -43,12 +50,12 @@ class NotingStates final : public StateSource {
   std::vector<std::string> asked;
 };
 
-class SubscriptionStateTest : public RouterFixture {
+class SubscriptionStateTest : public RouterFixture,
+                              public ::testing::WithParamInterface<EngineKind> {
  protected:
-  SubscriptionStateTest() {
-    routing_ = nullptr;
-    routing_ = std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_,
-                                         Services(), &states_);
+  SubscriptionStateTest() : RouterFixture(GetParam()) {
+    state_source_ = &states_;
+    Use("");
   }
   void SubscribeWithState(const FakeWorker& worker, uint64_t query_id, bool recover,
                           const std::string& epoch = "", int64_t offset = 0) {
@@ -65,7 +72,9 @@ class SubscriptionStateTest : public RouterFixture {
   NotingStates states_;
 };
 
-TEST_F(SubscriptionStateTest, TheStateIsAskedForWithTheAnswer) {
+INSTANTIATE_TEST_SUITE_P(Engines, SubscriptionStateTest, AllEngines(), EngineName);
+
+TEST_P(SubscriptionStateTest, TheStateIsAskedForWithTheAnswer) {
   const auto worker = MakeWorker();
   Publish("x", 2);
   Want(*worker, "x");
@@ -77,7 +86,7 @@ TEST_F(SubscriptionStateTest, TheStateIsAskedForWithTheAnswer) {
   EXPECT_TRUE(worker->LastResult().state_follows());
 }
 
-TEST_F(SubscriptionStateTest, WhatIsRecoveredNeedsNoState) {
+TEST_P(SubscriptionStateTest, WhatIsRecoveredNeedsNoState) {
   const auto worker = MakeWorker();
   Publish("x", 2);
   Want(*worker, "x");
@@ -91,7 +100,7 @@ TEST_F(SubscriptionStateTest, WhatIsRecoveredNeedsNoState) {
   EXPECT_THAT(states_.asked, SizeIs(1));
 }
 
-TEST_F(SubscriptionStateTest, ADeferredSubscribeAsksWhenItIsAnswered) {
+TEST_P(SubscriptionStateTest, ADeferredSubscribeAsksWhenItIsAnswered) {
   const auto worker = MakeWorker(Small(1));
   Publish("x");
   Want(*worker, "x");
@@ -105,7 +114,7 @@ TEST_F(SubscriptionStateTest, ADeferredSubscribeAsksWhenItIsAnswered) {
 
 // ------------------------------------------------------------------------------- interest
 
-TEST_F(SubscriptionsTest, AWorkerGetsWhatItWantsFromThenOnAndNothingElse) {
+TEST_P(SubscriptionsTest, AWorkerGetsWhatItWantsFromThenOnAndNothingElse) {
   const auto worker = MakeWorker();
   Publish("x", 2);
   Want(*worker, "x");
@@ -117,7 +126,7 @@ TEST_F(SubscriptionsTest, AWorkerGetsWhatItWantsFromThenOnAndNothingElse) {
   EXPECT_THAT(worker->Take(), ElementsAre("drop x"));
 }
 
-TEST_F(SubscriptionsTest, AChannelThatIsWantedAgainIsIntroducedAgain) {
+TEST_P(SubscriptionsTest, AChannelThatIsWantedAgainIsIntroducedAgain) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   Publish("x");
@@ -128,7 +137,7 @@ TEST_F(SubscriptionsTest, AChannelThatIsWantedAgainIsIntroducedAgain) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "drop x", "def x@2", "x#3"));
 }
 
-TEST_F(SubscriptionsTest, InterestWithoutPublicationsWritesNothing) {
+TEST_P(SubscriptionsTest, InterestWithoutPublicationsWritesNothing) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   WantPattern(*worker, "a:*");
@@ -137,7 +146,7 @@ TEST_F(SubscriptionsTest, InterestWithoutPublicationsWritesNothing) {
   EXPECT_THAT(worker->Take(), IsEmpty());
 }
 
-TEST_F(SubscriptionsTest, EachWorkerHasItsOwnHandles) {
+TEST_P(SubscriptionsTest, EachWorkerHasItsOwnHandles) {
   const auto one = MakeWorker(), two = MakeWorker();
   Want(*one, "x");
   Want(*two, "y");
@@ -148,7 +157,7 @@ TEST_F(SubscriptionsTest, EachWorkerHasItsOwnHandles) {
   EXPECT_THAT(two->Take(), ElementsAre("def y@0", "y#1", "def x@0", "x#1"));
 }
 
-TEST_F(SubscriptionsTest, APatternBringsChannelsThatDoNotExistYet) {
+TEST_P(SubscriptionsTest, APatternBringsChannelsThatDoNotExistYet) {
   const auto worker = MakeWorker();
   WantPattern(*worker, "a:*");
   Publish("a:1");
@@ -161,7 +170,7 @@ TEST_F(SubscriptionsTest, APatternBringsChannelsThatDoNotExistYet) {
   EXPECT_THAT(worker->Take(), ElementsAre("drop a:1"));
 }
 
-TEST_F(SubscriptionsTest, ByNameAndByPatternsAChannelComesOnce) {
+TEST_P(SubscriptionsTest, ByNameAndByPatternsAChannelComesOnce) {
   const auto worker = MakeWorker();
   Want(*worker, "a:1");
   WantPattern(*worker, "a:*");
@@ -176,7 +185,7 @@ TEST_F(SubscriptionsTest, ByNameAndByPatternsAChannelComesOnce) {
   EXPECT_THAT(worker->Take(), ElementsAre("def a:1@0", "a:1#1", "a:1#2", "a:1#3", "drop a:1"));
 }
 
-TEST_F(SubscriptionsTest, ClearedInterestReleasesEverythingAndFreesTheLink) {
+TEST_P(SubscriptionsTest, ClearedInterestReleasesEverythingAndFreesTheLink) {
   auto worker = MakeWorker();
   Want(*worker, "x");
   WantPattern(*worker, "a:*");
@@ -193,7 +202,7 @@ TEST_F(SubscriptionsTest, ClearedInterestReleasesEverythingAndFreesTheLink) {
   EXPECT_EQ(worker->link.use_count(), 1);
 }
 
-TEST_F(SubscriptionsTest, AServiceThatAReloadRemovedKeepsNoLink) {
+TEST_P(SubscriptionsTest, AServiceThatAReloadRemovedKeepsNoLink) {
   auto worker = MakeWorker();
   Want(*worker, "x");
   Want(*worker, "y");
@@ -214,7 +223,7 @@ TEST_F(SubscriptionsTest, AServiceThatAReloadRemovedKeepsNoLink) {
   EXPECT_THAT(worker->Take(), ElementsAre("def a:1@0", "a:1#1", "drop a:1"));
 }
 
-TEST_F(SubscriptionsTest, TheDigestIsOfEverythingThatIsWanted) {
+TEST_P(SubscriptionsTest, TheDigestIsOfEverythingThatIsWanted) {
   const auto worker = MakeWorker();
   const InterestView name{.service = "s", .channel = "x"};
   const InterestView pattern{.service = "s", .channel = "a:*", .pattern = true};
@@ -242,7 +251,7 @@ TEST_F(SubscriptionsTest, TheDigestIsOfEverythingThatIsWanted) {
 
 // ------------------------------------------------------------------------------- subscribing
 
-TEST_F(SubscriptionsTest, AnAnswerStandsBetweenWhatWasAndWhatComes) {
+TEST_P(SubscriptionsTest, AnAnswerStandsBetweenWhatWasAndWhatComes) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   Publish("x", 2);
@@ -253,7 +262,7 @@ TEST_F(SubscriptionsTest, AnAnswerStandsBetweenWhatWasAndWhatComes) {
   EXPECT_FALSE(worker->LastResult().recovered());
 }
 
-TEST_F(SubscriptionsTest, ASubscribeMakesTheChannelsState) {
+TEST_P(SubscriptionsTest, ASubscribeMakesTheChannelsState) {
   const auto worker = MakeWorker();
   Want(*worker, "new");
   Subscribe(*worker, 1, "new");
@@ -265,7 +274,7 @@ TEST_F(SubscriptionsTest, ASubscribeMakesTheChannelsState) {
   EXPECT_THAT(worker->Take(), ElementsAre("new#1"));
 }
 
-TEST_F(SubscriptionsTest, APatternIsAnsweredWithoutHandleOrHead) {
+TEST_P(SubscriptionsTest, APatternIsAnsweredWithoutHandleOrHead) {
   const auto worker = MakeWorker();
   WantPattern(*worker, "a:*");
   routing_->subscriptions->Subscribe(
@@ -275,7 +284,7 @@ TEST_F(SubscriptionsTest, APatternIsAnsweredWithoutHandleOrHead) {
   EXPECT_TRUE(worker->LastResult().last_page());
 }
 
-TEST_F(SubscriptionsTest, WhatCannotBeSubscribedIsRefusedWithTheReason) {
+TEST_P(SubscriptionsTest, WhatCannotBeSubscribedIsRefusedWithTheReason) {
   const auto worker = MakeWorker();
   routing_->subscriptions->Subscribe(worker->link,
                                      {.query_id = 1, .service = "none", .channel = "x"});
@@ -286,7 +295,7 @@ TEST_F(SubscriptionsTest, WhatCannotBeSubscribedIsRefusedWithTheReason) {
               ElementsAre("answer 1 refused 5", "answer 2 refused 3", "answer 3 refused 3"));
 }
 
-TEST_F(SubscriptionsTest, ADialectsChannelIsAnsweredWithoutAPosition) {
+TEST_P(SubscriptionsTest, ADialectsChannelIsAnsweredWithoutAPosition) {
   const auto worker = MakeWorker();
   routing_->subscriptions->AddInterest(
       worker->link, {.service = "s", .channel = "metrics", .dialect = Dialect::kSessionBuddy});
@@ -303,7 +312,7 @@ TEST_F(SubscriptionsTest, ADialectsChannelIsAnsweredWithoutAPosition) {
 
 // ------------------------------------------------------------------------------- recovering
 
-TEST_F(SubscriptionsTest, ARecoveryBringsWhatWasMissedAndThenWhatIsLive) {
+TEST_P(SubscriptionsTest, ARecoveryBringsWhatWasMissedAndThenWhatIsLive) {
   const auto worker = MakeWorker();
   Publish("x", 5);
   Want(*worker, "x");
@@ -312,7 +321,7 @@ TEST_F(SubscriptionsTest, ARecoveryBringsWhatWasMissedAndThenWhatIsLive) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@5", "answer 1 x@5 recovered 3,4,5", "x#6"));
 }
 
-TEST_F(SubscriptionsTest, WhoMissedNothingHasRecovered) {
+TEST_P(SubscriptionsTest, WhoMissedNothingHasRecovered) {
   const auto worker = MakeWorker();
   Publish("x", 5);
   Recover(*worker, 1, "x", EpochOf("x"), 5);
@@ -321,7 +330,7 @@ TEST_F(SubscriptionsTest, WhoMissedNothingHasRecovered) {
   EXPECT_TRUE(worker->LastResult().last_page());
 }
 
-TEST_F(SubscriptionsTest, AnotherEpochAForeignTextAndAnOffsetBeyondTheHeadCannotBeRecovered) {
+TEST_P(SubscriptionsTest, AnotherEpochAForeignTextAndAnOffsetBeyondTheHeadCannotBeRecovered) {
   const auto worker = MakeWorker();
   Publish("x", 5);
   const std::string epoch = EpochOf("x");
@@ -343,7 +352,7 @@ TEST_F(SubscriptionsTest, AnotherEpochAForeignTextAndAnOffsetBeyondTheHeadCannot
   EXPECT_FALSE(worker->LastResult().recovered());
 }
 
-TEST_F(SubscriptionsTest, HistoryThatIsGoneCannotBeRecoveredAndTheReasonSaysWhy) {
+TEST_P(SubscriptionsTest, HistoryThatIsGoneCannotBeRecoveredAndTheReasonSaysWhy) {
   Use("  channels: [{pattern: short, history_size: 2}, {pattern: none, history_size: 0}]\n");
   const auto worker = MakeWorker();
   Publish("short", 5);
@@ -358,7 +367,7 @@ TEST_F(SubscriptionsTest, HistoryThatIsGoneCannotBeRecoveredAndTheReasonSaysWhy)
                           "answer 3 none@5 history_disabled", "answer 4 none@5 recovered "));
 }
 
-TEST_F(SubscriptionsTest, HistoryThatIsTooOldCannotBeRecovered) {
+TEST_P(SubscriptionsTest, HistoryThatIsTooOldCannotBeRecovered) {
   const auto worker = MakeWorker();
   Publish("x", 2);
   clock_.Advance(absl::Minutes(30));
@@ -370,7 +379,7 @@ TEST_F(SubscriptionsTest, HistoryThatIsTooOldCannotBeRecovered) {
               ElementsAre("def x@4", "answer 1 x@4 history_expired", "answer 2 x@4 recovered 3,4"));
 }
 
-TEST_F(SubscriptionsTest, AnExpiredEventIsRecoveredAsItsOffsetAlone) {
+TEST_P(SubscriptionsTest, AnExpiredEventIsRecoveredAsItsOffsetAlone) {
   const auto worker = MakeWorker();
   Publish("x");
   Event brief = MakeEvent("x");
@@ -382,7 +391,7 @@ TEST_F(SubscriptionsTest, AnExpiredEventIsRecoveredAsItsOffsetAlone) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "answer 1 x@3 recovered 1,-2,3"));
 }
 
-TEST_F(SubscriptionsTest, EventsWithoutHistoryAreNotRecovered) {
+TEST_P(SubscriptionsTest, EventsWithoutHistoryAreNotRecovered) {
   const auto worker = MakeWorker();
   Publish("x");
   Event cursor = MakeEvent("x");
@@ -393,11 +402,11 @@ TEST_F(SubscriptionsTest, EventsWithoutHistoryAreNotRecovered) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@2", "answer 1 x@2 recovered 1,2"));
 }
 
-TEST_F(SubscriptionsTest, ARecoveryIsPagedAndTheLastPageIsTheCut) {
+TEST_P(SubscriptionsTest, ARecoveryIsPagedAndTheLastPageIsTheCut) {
   const auto worker = MakeWorker();
   const Position head = Publish("x", 6);
   const std::string epoch = head.epoch.ToText();
-  const auto history = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  const auto history = ReadHistory({.service = "s", .channel = "x"});
   ASSERT_OK(history);
   const size_t page_bytes = 2 * history->publications[0]->envelope().size() + 1;
   Want(*worker, "x");
@@ -417,7 +426,7 @@ TEST_F(SubscriptionsTest, ARecoveryIsPagedAndTheLastPageIsTheCut) {
   EXPECT_TRUE(worker->LastResult().last_page());
 }
 
-TEST_F(SubscriptionsTest, APageHoldsOneEventAtLeastAndAMebibyteAtMost) {
+TEST_P(SubscriptionsTest, APageHoldsOneEventAtLeastAndAMebibyteAtMost) {
   Use("  max_event_bytes: 1000000\n");
   const auto worker = MakeWorker();
   const std::string large = absl::StrCat(R"({"x":")", std::string(400'000, 'x'), "\"}");
@@ -432,7 +441,7 @@ TEST_F(SubscriptionsTest, APageHoldsOneEventAtLeastAndAMebibyteAtMost) {
 
 // ------------------------------------------------------------------------------- full queues
 
-TEST_F(SubscriptionsTest, WhatAFullQueueCouldNotTakeComesFromHistoryInOrder) {
+TEST_P(SubscriptionsTest, WhatAFullQueueCouldNotTakeComesFromHistoryInOrder) {
   const auto worker = MakeWorker(Small(8));
   Want(*worker, "x");
   Publish("x", 30);  // the first flush takes a batch; the queue fills behind it
@@ -449,7 +458,7 @@ TEST_F(SubscriptionsTest, WhatAFullQueueCouldNotTakeComesFromHistoryInOrder) {
   EXPECT_THAT(worker->Take(), ElementsAre("x#31"));
 }
 
-TEST_F(SubscriptionsTest, WhatHistoryLostMeanwhileIsAGap) {
+TEST_F(SubscriptionsAtOnceTest, WhatHistoryLostMeanwhileIsAGap) {
   Use("  channels: [{pattern: x, history_size: 3}, {pattern: none, history_size: 0}]\n");
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
@@ -459,7 +468,7 @@ TEST_F(SubscriptionsTest, WhatHistoryLostMeanwhileIsAGap) {
                                           "gap x 7-17 history_expired", "x#18", "x#19", "x#20"));
 }
 
-TEST_F(SubscriptionsTest, WithoutHistoryWhatAFullQueueCouldNotTakeIsAGap) {
+TEST_F(SubscriptionsAtOnceTest, WithoutHistoryWhatAFullQueueCouldNotTakeIsAGap) {
   Use("  channels: [{pattern: none, history_size: 0}]\n");
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "none");
@@ -470,7 +479,7 @@ TEST_F(SubscriptionsTest, WithoutHistoryWhatAFullQueueCouldNotTakeIsAGap) {
   EXPECT_THAT(worker->Take(), ElementsAre("none#21"));
 }
 
-TEST_F(SubscriptionsTest, EventsWithoutPositionThatFindNoRoomAreCountedAndGone) {
+TEST_F(SubscriptionsAtOnceTest, EventsWithoutPositionThatFindNoRoomAreCountedAndGone) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
   const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
@@ -486,7 +495,7 @@ TEST_F(SubscriptionsTest, EventsWithoutPositionThatFindNoRoomAreCountedAndGone) 
   EXPECT_EQ(worker->link->stats().dirty_channels, 0);
 }
 
-TEST_F(SubscriptionsTest, WhileAChannelIsDirtyItsEventsWithoutPositionDoNotOvertake) {
+TEST_P(SubscriptionsTest, WhileAChannelIsDirtyItsEventsWithoutPositionDoNotOvertake) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
   const std::unique_ptr<PublishRun> run = routing_->router->MakeRun();
@@ -500,7 +509,7 @@ TEST_F(SubscriptionsTest, WhileAChannelIsDirtyItsEventsWithoutPositionDoNotOvert
   EXPECT_EQ(worker->link->stats().dropped, 1);
 }
 
-TEST_F(SubscriptionsTest, AFullQueueMakesEachOfItsChannelsWaitAndAllCatchUp) {
+TEST_P(SubscriptionsTest, AFullQueueMakesEachOfItsChannelsWaitAndAllCatchUp) {
   const auto worker = MakeWorker(Small(16));
   for (int c = 0; c < 10; ++c) Want(*worker, absl::StrCat("c", c));
   for (int round = 0; round < 10; ++round) {
@@ -511,7 +520,7 @@ TEST_F(SubscriptionsTest, AFullQueueMakesEachOfItsChannelsWaitAndAllCatchUp) {
   EXPECT_EQ(worker->delivered(), 300);
 }
 
-TEST_F(SubscriptionsTest, ARepairGoesOnWhilePublishersDo) {
+TEST_P(SubscriptionsTest, ARepairGoesOnWhilePublishersDo) {
   const auto worker = MakeWorker(Small(8));
   Want(*worker, "x");
   for (int i = 0; i < 200; ++i) {
@@ -522,7 +531,7 @@ TEST_F(SubscriptionsTest, ARepairGoesOnWhilePublishersDo) {
   EXPECT_EQ(worker->LastOffset("x"), 1400);
 }
 
-TEST_F(SubscriptionsTest, ASubscribeToADirtyChannelIsAnsweredWhenItIsRepaired) {
+TEST_F(SubscriptionsAtOnceTest, ASubscribeToADirtyChannelIsAnsweredWhenItIsRepaired) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
   Publish("x", 20);
@@ -534,7 +543,7 @@ TEST_F(SubscriptionsTest, ASubscribeToADirtyChannelIsAnsweredWhenItIsRepaired) {
   EXPECT_EQ(notes[22], "answer 2 x@20");
 }
 
-TEST_F(SubscriptionsTest, ASubscribeThatFindsTheQueueFullWaitsForRoomAndKeepsItsTurn) {
+TEST_P(SubscriptionsTest, ASubscribeThatFindsTheQueueFullWaitsForRoomAndKeepsItsTurn) {
   const auto worker = MakeWorker(Small(4));
   worker->acks = false;
   for (const char* const channel : {"x", "y", "z"}) Want(*worker, channel);
@@ -551,7 +560,7 @@ TEST_F(SubscriptionsTest, ASubscribeThatFindsTheQueueFullWaitsForRoomAndKeepsIts
   EXPECT_NE(second, notes.end());
 }
 
-TEST_F(SubscriptionsTest, ASubscribeThatWaitedDoesNotBringBackInterestThatEndedMeanwhile) {
+TEST_P(SubscriptionsTest, ASubscribeThatWaitedDoesNotBringBackInterestThatEndedMeanwhile) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
   Want(*worker, "y");
@@ -576,7 +585,7 @@ TEST_F(SubscriptionsTest, ASubscribeThatWaitedDoesNotBringBackInterestThatEndedM
   EXPECT_EQ(worker->link->interest_digest().value().count, 1u);
 }
 
-TEST_F(SubscriptionsTest, ASubscribeThatWaitedIsAnsweredIfItsChannelIsWantedAgainByThen) {
+TEST_P(SubscriptionsTest, ASubscribeThatWaitedIsAnsweredIfItsChannelIsWantedAgainByThen) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
   Publish("x");
@@ -589,7 +598,7 @@ TEST_F(SubscriptionsTest, ASubscribeThatWaitedIsAnsweredIfItsChannelIsWantedAgai
   EXPECT_EQ(worker->link->interest_digest().value().count, 1u);
 }
 
-TEST_F(SubscriptionsTest, ADirtyChannelThatIsNotWantedAnyMoreIsNotRepaired) {
+TEST_P(SubscriptionsTest, ADirtyChannelThatIsNotWantedAnyMoreIsNotRepaired) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
   Publish("x");  // in flight
@@ -602,7 +611,7 @@ TEST_F(SubscriptionsTest, ADirtyChannelThatIsNotWantedAnyMoreIsNotRepaired) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@21", "x#22"));
 }
 
-TEST_F(SubscriptionsTest, AChannelThatIsDroppedAndWantedAgainWhileDirtyBeginsAtItsHead) {
+TEST_P(SubscriptionsTest, AChannelThatIsDroppedAndWantedAgainWhileDirtyBeginsAtItsHead) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "x");
   Publish("x");  // in flight
@@ -621,7 +630,7 @@ TEST_F(SubscriptionsTest, AChannelThatIsDroppedAndWantedAgainWhileDirtyBeginsAtI
 
 // ------------------------------------------------------------------------------- patterns, dirty
 
-TEST_F(SubscriptionsTest, APatternsSubscribeStandsBehindAllThatIsOlderThanIt) {
+TEST_P(SubscriptionsTest, APatternsSubscribeStandsBehindAllThatIsOlderThanIt) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "a:1");
   Publish("a:1");  // in flight
@@ -639,7 +648,7 @@ TEST_F(SubscriptionsTest, APatternsSubscribeStandsBehindAllThatIsOlderThanIt) {
   EXPECT_EQ(worker->LastOffset("a:1"), 26);
 }
 
-TEST_F(SubscriptionsTest, APatternsSubscribeIsAnsweredAlthoughAChannelNeverCatchesUp) {
+TEST_P(SubscriptionsTest, APatternsSubscribeIsAnsweredAlthoughAChannelNeverCatchesUp) {
   const auto worker = MakeWorker(Small(4));
   Want(*worker, "a:1");
   WantPattern(*worker, "a:*");
@@ -666,14 +675,11 @@ TEST_F(SubscriptionsTest, APatternsSubscribeIsAnsweredAlthoughAChannelNeverCatch
 
 class FetchingTest : public RouterFixture {
  protected:
-  FetchingTest() {
-    routing_ = nullptr;
-    auto engine = std::make_unique<FetchingEngine>();
-    fetching_ = engine.get();
-    engine_ = std::move(engine);
-    routing_ = std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_,
-                                         Services(""));
+  FetchingTest() : RouterFixture(EngineKind::kSlow) {
+    slow_->Delay({.fetches = true});
+    settles_ = false;
   }
+
   // A worker that has told its interest, with these channels dirty and their history being fetched.
   std::unique_ptr<FakeWorker> Fetching(const std::vector<std::string>& channels) {
     auto worker = MakeWorker({.max_queued_items = 8, .window_items = 1});
@@ -683,11 +689,12 @@ class FetchingTest : public RouterFixture {
     for (const std::string& channel : channels) Publish(channel, 20);
     while (worker->Complete()) {
     }
-    EXPECT_EQ(fetching_->fetching(), channels.size());
+    EXPECT_EQ(fetching(), channels.size());
     return worker;
   }
 
-  FetchingEngine* fetching_;
+  size_t fetching() const { return slow_->waiting(FakeEngine::Kind::kFetch); }
+  void EndFetch(size_t index) { slow_->End(FakeEngine::Kind::kFetch, index); }
 };
 
 TEST_F(FetchingTest, WhatIsBeingFetchedCountsAsNotApplied) {
@@ -696,8 +703,8 @@ TEST_F(FetchingTest, WhatIsBeingFetchedCountsAsNotApplied) {
   clock_.Advance(absl::Seconds(5));
   EXPECT_LE(worker->link->unapplied_since(), before);
   EXPECT_EQ(worker->link->stats().dirty_channels, 1);
-  while (fetching_->fetching() > 0) {
-    fetching_->EndFetch(0);
+  while (fetching() > 0) {
+    EndFetch(0);
     worker->Drain();
   }
   EXPECT_EQ(worker->LastOffset("x"), 20);
@@ -708,9 +715,9 @@ TEST_F(FetchingTest, ASubscribeWaitsForAFetchAndNobodyTriesItMeanwhile) {
   const auto worker = Fetching({"x"});
   Subscribe(*worker, 7, "x");
   for (int i = 0; i < 10; ++i) worker->link->Flush();
-  EXPECT_EQ(fetching_->fetching(), 1u);
-  fetching_->fetches = false;
-  fetching_->EndFetch(0);
+  EXPECT_EQ(fetching(), 1u);
+  slow_->Delay({});
+  EndFetch(0);
   const std::vector<std::string> notes = worker->Take();
   EXPECT_EQ(notes.back(), "answer 7 x@20");
 }
@@ -719,8 +726,8 @@ TEST_F(FetchingTest, FetchesThatEndOutOfOrderBringEachChannelInOrder) {
   const auto worker = Fetching({"x", "y", "z"});
   Publish("x", 3);
   Subscribe(*worker, 7, "y");
-  while (fetching_->fetching() > 0) {
-    fetching_->EndFetch(fetching_->fetching() - 1);
+  while (fetching() > 0) {
+    EndFetch(fetching() - 1);
     worker->Drain();
   }
   EXPECT_EQ(worker->LastOffset("x"), 23);
@@ -737,7 +744,7 @@ TEST_F(FetchingTest, AFetchForAChannelThatIsNotWantedAnyMoreBringsNothing) {
   Want(*worker, "y");
   Publish("y");
   worker->Take();
-  for (const size_t fetch : {1, 0}) fetching_->EndFetch(fetch);
+  for (const size_t fetch : {1, 0}) EndFetch(fetch);
   EXPECT_THAT(worker->Take(), IsEmpty());
   EXPECT_EQ(worker->link->stats().dirty_channels, 0);
   Publish("y");
@@ -748,14 +755,14 @@ TEST_F(FetchingTest, AFetchThatEndsAfterItsLinkBringsNothing) {
   const auto worker = Fetching({"x"});
   worker->link->Close(absl::UnavailableError("gone"));
   routing_->subscriptions->ClearInterest(worker->link);
-  fetching_->EndFetch(0);
-  EXPECT_EQ(fetching_->fetching(), 0u);
+  EndFetch(0);
+  EXPECT_EQ(fetching(), 0u);
   EXPECT_EQ(worker->link->stats().dirty_channels, 0);
 }
 
 // ------------------------------------------------------------------------------- unpublished
 
-TEST_F(SubscriptionsTest, AReaderOfEverNewNamesStopsNoPublisher) {
+TEST_P(SubscriptionsTest, AReaderOfEverNewNamesStopsNoPublisher) {
   Use("  max_channels: 5\n  max_unpublished_channels: 1000\n");
   const auto worker = MakeWorker();
   int refused = 0;
@@ -778,7 +785,7 @@ TEST_F(SubscriptionsTest, AReaderOfEverNewNamesStopsNoPublisher) {
 }
 
 // The dialect has no errors, so that its clients cannot be told.
-TEST_F(SubscriptionsTest, ADialectsChannelThatIsRefusedIsLoggedOnceAMinute) {
+TEST_P(SubscriptionsTest, ADialectsChannelThatIsRefusedIsLoggedOnceAMinute) {
   Use("  max_unpublished_channels: 10\n");
   const auto worker = MakeWorker();
   for (int i = 0; i < 10; ++i) Subscribe(*worker, 1, absl::StrCat("c", i));
@@ -794,7 +801,7 @@ TEST_F(SubscriptionsTest, ADialectsChannelThatIsRefusedIsLoggedOnceAMinute) {
   EXPECT_THAT(log, HasSubstr("max_unpublished_channels"));
 }
 
-TEST_F(SubscriptionsTest, WhenAllAreWantedASubscribeIsRefusedAndElseTheOldestMakesRoom) {
+TEST_P(SubscriptionsTest, WhenAllAreWantedASubscribeIsRefusedAndElseTheOldestMakesRoom) {
   Use("  max_unpublished_channels: 10\n");
   const auto worker = MakeWorker();
   for (int i = 0; i < 10; ++i) Subscribe(*worker, 1, absl::StrCat("c", i));
@@ -813,7 +820,7 @@ TEST_F(SubscriptionsTest, WhenAllAreWantedASubscribeIsRefusedAndElseTheOldestMak
   EXPECT_EQ(worker->Take().back(), "answer 4 c4@0 epoch_changed");
 }
 
-TEST_F(SubscriptionsTest, AFirstEventIsRecoveredOverAReconnectWithinTenMinutes) {
+TEST_P(SubscriptionsTest, AFirstEventIsRecoveredOverAReconnectWithinTenMinutes) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   Subscribe(*worker, 1, "x");
@@ -827,7 +834,7 @@ TEST_F(SubscriptionsTest, AFirstEventIsRecoveredOverAReconnectWithinTenMinutes) 
   EXPECT_EQ(worker->Take().back(), "answer 2 x@1 recovered 1");
 }
 
-TEST_F(SubscriptionsTest, InterestWithoutASubscribeMakesNoStateAndGetsTheFirstPublication) {
+TEST_P(SubscriptionsTest, InterestWithoutASubscribeMakesNoStateAndGetsTheFirstPublication) {
   const auto worker = MakeWorker();
   Want(*worker, "x");
   Want(*worker, "y");

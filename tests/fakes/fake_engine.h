@@ -1,0 +1,328 @@
+// FakeEngine keeps everything in the memory engine, and takes time for it, as an engine on a disk or
+// behind a network does: it opens channels later, keeps publications later, and fetches history
+// before it can be read.  Channels survive the parts above the engine, as over a restart.
+//
+// What it is told to delay becomes a task.  A test ends the tasks one by one (End(), EndFirst()), or
+// all of them in an order that the seed gives (Settle()).  Tasks of one channel end in the order in
+// which they began, except fetches, which may end in any order.
+//
+// Threading: safe from every thread.  Callbacks run on the thread that ends the task.
+// Ownership: must outlive its channels.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "common/check.h"
+#include "common/mutex.h"
+#include "control/engine/engine.h"
+#include "control/engine/memory_engine.h"
+
+namespace fanwire::control {
+
+class FakeEngine final : public Engine {
+ public:
+  // What takes time from now on.
+  struct Delays {
+    bool opens = false;
+    bool appends = false;
+    bool fetches = false;
+  };
+  static constexpr Delays kAll = {.opens = true, .appends = true, .fetches = true};
+
+  enum class Kind { kOpen, kAppend, kFetch };
+
+  // Settle() ends one of so many tasks that began first.
+  static constexpr size_t kReordered = 32;
+
+  explicit FakeEngine(uint64_t max_history_bytes = 64 << 20, uint32_t seed = 1)
+      : memory_(MakeMemoryEngine(max_history_bytes)), random_(seed) {}
+  ~FakeEngine() override { FANWIRE_CHECK(tasks_.empty()); }
+
+  void Delay(const Delays& delays) {
+    MutexLock lock(&mu_);
+    delays_ = delays;
+  }
+  // At most so many publications wait; further ones are kFull.
+  void SetMaxWaiting(size_t publications) {
+    MutexLock lock(&mu_);
+    max_waiting_ = publications;
+  }
+  // The append after the next `after` ones that end is refused with `status`.
+  void FailAppend(size_t after, absl::Status status) {
+    MutexLock lock(&mu_);
+    fail_after_ = after;
+    failure_ = std::move(status);
+  }
+
+  // Tasks of this kind that have not ended.
+  size_t waiting(Kind kind) const {
+    MutexLock lock(&mu_);
+    return static_cast<size_t>(std::count_if(tasks_.begin(), tasks_.end(),
+                                             [&](const Task& task) { return task.kind == kind; }));
+  }
+  // Ends the `index`th of the tasks of this kind, counted from the one that began first.  An append
+  // is kept only if `status` is OK.  Of an open channel or a fetch `status` must be OK.
+  void End(Kind kind, size_t index, const absl::Status& status = absl::OkStatus()) {
+    std::function<void()> end;
+    {
+      MutexLock lock(&mu_);
+      size_t at = 0;
+      for (; at < tasks_.size(); ++at) {
+        if (tasks_[at].kind == kind && index-- == 0) break;
+      }
+      FANWIRE_CHECK(at < tasks_.size());
+      end = Take(at, status);
+    }
+    end();
+  }
+  void EndFirst(Kind kind, const absl::Status& status = absl::OkStatus()) { End(kind, 0, status); }
+
+  // Ends all tasks, and those that begin meanwhile.  One thread at a time does so.
+  void Settle() {
+    const std::lock_guard<std::mutex> settling(settling_);
+    for (;;) {
+      std::function<void()> end;
+      {
+        MutexLock lock(&mu_);
+        std::vector<size_t> ready;
+        for (size_t i = 0; i < std::min(tasks_.size(), kReordered); ++i) {
+          if (IsFirst(i)) ready.push_back(i);
+        }
+        if (ready.empty()) return;
+        end = Take(ready[random_() % ready.size()], absl::OkStatus());
+      }
+      end();
+    }
+  }
+
+  absl::string_view name() const override { return "fake"; }
+  absl::Status Start() override { return absl::OkStatus(); }
+  void Close() override {
+    Settle();
+    MutexLock lock(&mu_);
+    closed_ = true;
+  }
+
+  std::unique_ptr<EngineChannel> Open(absl::string_view service, absl::string_view channel,
+                                      const HistoryPolicy& policy,
+                                      absl::FunctionRef<OpenedCallback()> make_opened) override {
+    MutexLock lock(&mu_);
+    FANWIRE_CHECK(!closed_);
+    std::shared_ptr<EngineChannel>& log = logs_[{std::string(service), std::string(channel)}];
+    if (log == nullptr) {
+      log = memory_->Open(service, channel, policy, []() -> OpenedCallback { return nullptr; });
+    }
+    auto opened = std::make_unique<Channel>(this, log);
+    if (delays_.opens) {
+      opened->open = false;
+      tasks_.push_back({.kind = Kind::kOpen, .channels = {opened.get()}, .opened = make_opened()});
+    }
+    return opened;
+  }
+
+  void Forget(std::unique_ptr<EngineChannel> channel) override {
+    MutexLock lock(&mu_);
+    auto* const forgotten = static_cast<Channel*>(channel.get());
+    for (Task& task : tasks_) {
+      if (!Share(task.channels, {forgotten})) continue;
+      FANWIRE_CHECK(task.kind == Kind::kFetch);  // nothing else may be under way
+      task.channels.clear();
+    }
+    readable_.erase(forgotten);
+    std::erase_if(logs_, [&](const auto& log) { return log.second == forgotten->inner; });
+  }
+
+  AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
+                       absl::FunctionRef<EngineCallback()> make_done) override {
+    MutexLock lock(&mu_);
+    FANWIRE_CHECK(!closed_);
+    std::vector<Channel*> channels;
+    bool wait = delays_.appends;
+    for (const EngineAppend& append : appends) {
+      channels.push_back(static_cast<Channel*>(append.channel));
+    }
+    wait = wait || std::any_of(tasks_.begin(), tasks_.end(), [&](const Task& task) {
+             return task.kind != Kind::kFetch && Share(task.channels, channels);
+           });
+    if (!wait) return Keep(appends, now);
+    if (max_waiting_ != SIZE_MAX &&
+        std::count_if(tasks_.begin(), tasks_.end(), [](const Task& task) {
+          return task.kind == Kind::kAppend;
+        }) >= static_cast<std::ptrdiff_t>(max_waiting_)) {
+      return AppendOutcome::kFull;
+    }
+    tasks_.push_back({.kind = Kind::kAppend,
+                      .channels = std::move(channels),
+                      .appends = {appends.begin(), appends.end()},
+                      .now = now,
+                      .done = make_done()});
+    return AppendOutcome::kPending;
+  }
+
+  int64_t history_bytes() const override { return memory_->history_bytes(); }
+  int64_t excess_bytes() const override { return memory_->excess_bytes(); }
+  absl::Status Health() const override { return absl::OkStatus(); }
+
+ private:
+  struct Channel final : EngineChannel {
+    Channel(FakeEngine* owner, std::shared_ptr<EngineChannel> of)
+        : engine(owner), inner(std::move(of)) {}
+
+    Position head() const override {
+      MutexLock lock(&engine->mu_);
+      return open ? inner->head() : Position();
+    }
+    HistoryState Describe(absl::Duration now) override {
+      MutexLock lock(&engine->mu_);
+      return open ? inner->Describe(now) : HistoryState();
+    }
+    const HistoryPolicy& policy() const override {
+      MutexLock lock(&engine->mu_);
+      return inner->policy();
+    }
+    void SetPolicy(const HistoryPolicy& policy, absl::Duration now) override {
+      MutexLock lock(&engine->mu_);
+      inner->SetPolicy(policy, now);
+    }
+    ReadOutcome ReadAfter(int64_t after, int64_t until, size_t max_bytes, absl::Duration now,
+                          std::vector<PublicationPtr>* page,
+                          absl::FunctionRef<EngineCallback()> make_ready) override {
+      MutexLock lock(&engine->mu_);
+      FANWIRE_CHECK(open);
+      if (engine->delays_.fetches && engine->readable_.erase(this) == 0) {
+        engine->tasks_.push_back({.kind = Kind::kFetch, .channels = {this}, .done = make_ready()});
+        return ReadOutcome::kFetching;
+      }
+      return inner->ReadAfter(after, until, max_bytes, now, page, make_ready);
+    }
+    int64_t FirstSince(absl::Duration received) const override {
+      MutexLock lock(&engine->mu_);
+      return inner->FirstSince(received);
+    }
+    bool Trim(absl::Duration now) override {
+      MutexLock lock(&engine->mu_);
+      return inner->Trim(now);
+    }
+    absl::Duration oldest_received_at() const override {
+      MutexLock lock(&engine->mu_);
+      return inner->oldest_received_at();
+    }
+    void DropOldest() override {
+      MutexLock lock(&engine->mu_);
+      inner->DropOldest();
+    }
+
+    FakeEngine* const engine;
+    const std::shared_ptr<EngineChannel> inner;
+    bool open = true;
+  };
+
+  struct Task {
+    Kind kind = Kind::kOpen;
+    std::vector<Channel*> channels;  // those of an append; else one
+    OpenedCallback opened = nullptr;
+    std::vector<EngineAppend> appends = {};
+    absl::Duration now = {};
+    EngineCallback done = nullptr;
+  };
+
+  static bool Share(const std::vector<Channel*>& a, const std::vector<Channel*>& b) {
+    return std::any_of(a.begin(), a.end(), [&](const Channel* channel) {
+      return std::find(b.begin(), b.end(), channel) != b.end();
+    });
+  }
+
+  // Whether nothing that began earlier must end before the task.
+  bool IsFirst(size_t at) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (tasks_[at].kind == Kind::kFetch) return true;
+    for (size_t i = 0; i < at; ++i) {
+      if (tasks_[i].kind != Kind::kFetch && Share(tasks_[i].channels, tasks_[at].channels)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  AppendOutcome Keep(absl::Span<const EngineAppend> appends, absl::Duration now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    std::vector<EngineAppend> inner(appends.begin(), appends.end());
+    for (EngineAppend& append : inner) {
+      append.channel = static_cast<Channel*>(append.channel)->inner.get();
+    }
+    return memory_->Append(inner, now, []() -> EngineCallback { return nullptr; });
+  }
+
+  // Does the task's work and returns its callback, to be called without the mutex.
+  std::function<void()> Take(size_t at, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    FANWIRE_CHECK(IsFirst(at));
+    const auto place = tasks_.begin() + static_cast<std::ptrdiff_t>(at);
+    Task task = std::move(*place);
+    tasks_.erase(place);
+    switch (task.kind) {
+      case Kind::kOpen:
+        task.channels.front()->open = true;
+        return task.opened;
+      case Kind::kFetch:
+        if (!task.channels.empty()) readable_.insert(task.channels.front());
+        break;
+      case Kind::kAppend:
+        if (!failure_.ok() && fail_after_-- == 0) status = std::exchange(failure_, {});
+        if (status.ok()) Keep(task.appends, task.now);
+        break;
+    }
+    return [done = std::move(task.done), status] { done(status); };
+  }
+
+  const std::unique_ptr<Engine> memory_;
+  std::mutex settling_;  // before all locks
+  mutable Mutex mu_;     // a leaf
+  Delays delays_ ABSL_GUARDED_BY(mu_);
+  size_t max_waiting_ ABSL_GUARDED_BY(mu_) = SIZE_MAX;
+  size_t fail_after_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);
+  std::mt19937 random_ ABSL_GUARDED_BY(mu_);
+  std::deque<Task> tasks_ ABSL_GUARDED_BY(mu_);
+  // By service and channel.
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<EngineChannel>> logs_
+      ABSL_GUARDED_BY(mu_);
+  std::set<const Channel*> readable_ ABSL_GUARDED_BY(mu_);  // once
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+// Ends an engine's tasks on a thread of its own.
+class EnginePump {
+ public:
+  explicit EnginePump(FakeEngine* engine)
+      : thread_([this, engine] {
+          while (!over_) {
+            engine->Settle();
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+          }
+        }) {}
+  ~EnginePump() {
+    over_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> over_{false};
+  std::thread thread_;
+};
+
+}  // namespace fanwire::control
