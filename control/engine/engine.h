@@ -7,8 +7,8 @@
 // back from a thread of its own, without locks.
 //
 // The order of one channel is kept.  Its callbacks come one at a time: first that it is open, then
-// its appends in the order in which they were made, events without history among them.  head() does
-// not move before the callback that tells that the channel is open has returned.
+// its appends in the order in which they were made, events without history among them.  No append
+// changes head() before the callback that says that the channel is open has returned.
 //
 // A publication is routed only after the engine has acknowledged it.  Within an epoch, a position
 // never stands for two different events; a failed append uses up no position.
@@ -130,7 +130,7 @@ class Engine {
                                               absl::FunctionRef<OpenedCallback()> make_opened) = 0;
 
   // Deletes the channel and its history.  When it is opened again, it has a new epoch.  The channel
-  // is open and no append of it is under way.  Who waits for a fetch is called back all the same.
+  // is open and no append of it is under way.  A fetch that is under way still calls back.
   virtual void Forget(std::unique_ptr<EngineChannel> channel) = 0;
 
   // Seals and keeps all of `appends`, which are of different channels (an event and its mirrors),

@@ -41,7 +41,8 @@ struct ChannelLink {
 
 // What waits until the engine has opened a channel.  Nothing is routed before that.
 struct ChannelOpening {
-  // Positions that workers told when they attached.  They go before what waits for an answer.
+  // Positions that workers told when they attached.  When the channel is open, they are applied
+  // before the subscribes are answered.
   struct Resume {
     const WorkerLink* link;
     std::function<void()> run;
