@@ -1,10 +1,10 @@
-// FakeEngine keeps everything in the memory engine, and takes time for it, as an engine on a disk or
-// behind a network does: it opens channels later, keeps publications later, and fetches history
+// FakeEngine keeps everything in the memory engine, and takes time for it, as an engine on a disk
+// or behind a network does: it opens channels later, keeps publications later, and fetches history
 // before it can be read.  Channels survive the parts above the engine, as over a restart.
 //
-// What it is told to delay becomes a task.  A test ends the tasks one by one (End(), EndFirst()), or
-// all of them in an order that the seed gives (Settle()).  Tasks of one channel end in the order in
-// which they began, except fetches, which may end in any order.
+// What it is told to delay becomes a task.  A test ends the tasks one by one (End(), EndFirst()),
+// or all of them in an order that the seed gives (Settle()).  Tasks of one channel end in the order
+// in which they began, except fetches, which may end in any order.
 //
 // Threading: safe from every thread.  Callbacks run on the thread that ends the task.
 // Ownership: must outlive its channels.

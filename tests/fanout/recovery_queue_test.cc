@@ -23,7 +23,7 @@ using ::testing::IsEmpty;
 constexpr uint64_t kBacklogBytes = 1000;
 
 // Counts what is wanted, and remembers what was forgotten.
-class CountingUpstream final : public Upstream {
+class PageUpstream final : public Upstream {
  public:
   void Want(Channel*) override { ++wanted; }
   void Unwant(Channel*) override { --wanted; }
@@ -126,7 +126,7 @@ class RecoveryQueueTest : public ::testing::Test {
   EventLoop loop_;
   FakeClock clock_;
   Service service_;
-  CountingUpstream upstream_;
+  PageUpstream upstream_;
   SubscriptionSet subscriptions_;
   RecordingHost host_;
   const SubscribeContext context_{.host = &host_,
