@@ -71,7 +71,8 @@ class Router {
 
   // Sends an event of Fanwire itself (presence.joined) to the subscribers of a channel of the
   // common protocol.  It has no position, does not enter history, and observers do not see it.
-  // Does nothing if no worker wants the channel.
+  // Does nothing if no worker wants the channel.  While the engine opens the channel, the notice
+  // waits.
   struct Notice {
     absl::string_view service;
     absl::string_view channel;
