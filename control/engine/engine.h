@@ -14,7 +14,9 @@
 // never stands for two different events; a failed append uses up no position.
 //
 // Life: Start(), then everything else, then Close().  After Close() nothing calls back, so whoever
-// a callback belongs to must live until then.
+// a callback belongs to must live until then.  Calls that come while Close() runs or later, or
+// after a Start() that failed, do no harm: appends may be kFull, reads may be kGone, and a channel
+// that is opened then may never open.
 //
 // Threading: Engine is safe from every thread.  An EngineChannel is called with its channel's shard
 //            locked; what the engine's own threads touch as well, the engine guards itself.
@@ -24,6 +26,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -79,7 +82,9 @@ class EngineChannel {
 
   // Returns the offset of the first publication in history that was received at `received` or
   // later, or the head's offset + 1 if there is none.  Several threads append, so that the times of
-  // reception may be out of order by up to a second.
+  // reception may be out of order by up to a second.  An engine that would have to read the times
+  // from a disk or a network may return an earlier offset: whoever reads from there on skips what
+  // was received before.
   virtual int64_t FirstSince(absl::Duration received) const = 0;
 
   // Drops publications that are older than the policy allows.  Returns whether history is now
@@ -108,6 +113,16 @@ enum class AppendOutcome {
   kFull,         // too many publications are waiting already: none of these is kept
 };
 
+// What operators see of an engine.
+struct EngineStatus {
+  std::string path;                  // of its files; empty: it has none
+  int64_t history_bytes = 0;         // as history_bytes()
+  int64_t max_history_bytes = 0;     // 0: no bound
+  int64_t disk_bytes = 0;            // of its files
+  int64_t waiting_publications = 0;  // appended, but not kept yet
+  absl::Duration lag;                // for how long the oldest of these has waited
+};
+
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -117,8 +132,9 @@ class Engine {
 
   // Makes the engine ready.  May take time.  An error says why the engine cannot be used.
   virtual absl::Status Start() = 0;
-  // Ends what was begun: appends are kept or refused, and their callbacks called.  Blocks until the
-  // last callback has returned.  Nothing may be called afterwards but to delete channels.
+  // Ends what was begun: appends are kept or refused, and their callbacks called, those of fetches
+  // too.  The callbacks of channels that are not open yet are dropped.  Blocks until the last
+  // callback has returned.  Also after a Start() that failed; a second call does nothing.
   virtual void Close() = 0;
 
   // Opens a channel that is not open.  It has a new epoch, unless the engine has kept an earlier
@@ -147,6 +163,8 @@ class Engine {
 
   // Returns OK if the engine can take publications now, otherwise why it cannot.
   virtual absl::Status Health() const = 0;
+  // Returns what operators see of the engine.
+  virtual EngineStatus status() const = 0;
 };
 
 }  // namespace fanwire::control

@@ -44,6 +44,10 @@ class MemoryEngine final : public Engine {
 
   absl::Status Health() const override { return absl::OkStatus(); }
 
+  EngineStatus status() const override {
+    return {.history_bytes = history_bytes(), .max_history_bytes = budget_.max_bytes};
+  }
+
  private:
   MemoryBudget budget_;
 };

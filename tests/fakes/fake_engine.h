@@ -178,6 +178,10 @@ class FakeEngine final : public Engine {
   int64_t history_bytes() const override { return memory_->history_bytes(); }
   int64_t excess_bytes() const override { return memory_->excess_bytes(); }
   absl::Status Health() const override { return absl::OkStatus(); }
+  EngineStatus status() const override {
+    return {.history_bytes = history_bytes(),
+            .waiting_publications = static_cast<int64_t>(waiting(Kind::kAppend))};
+  }
 
  private:
   struct Channel final : EngineChannel {
