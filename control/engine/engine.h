@@ -15,8 +15,8 @@
 //
 // Life: Start(), then everything else, then Close().  After Close() nothing calls back, so whoever
 // a callback belongs to must live until then.  Calls that come while Close() runs or later, or
-// after a Start() that failed, do no harm: appends may be kFull, reads may be kGone, and a channel
-// that is opened then may never open.
+// after a Start() that failed, do no harm: appends may be kFull, a channel that is opened then may
+// never open, and reads may be kFetching for ever: never kGone for what was kept.
 //
 // Threading: Engine is safe from every thread.  An EngineChannel is called with its channel's shard
 //            locked; what the engine's own threads touch as well, the engine guards itself.
@@ -160,11 +160,15 @@ class Engine {
   // Returns by how many bytes history must shrink, 0 if it need not.  History shrinks a little
   // below its bound, so that the next append does not exceed the bound again.
   virtual int64_t excess_bytes() const = 0;
+  // Whether history is over its bound, so that it must shrink now.
+  virtual bool is_crowded() const = 0;
 
   // Returns OK if the engine can take publications now, otherwise why it cannot.
   virtual absl::Status Health() const = 0;
   // Returns what operators see of the engine.
   virtual EngineStatus status() const = 0;
+  // Whether channels, their epochs and their history are still there after a restart of control.
+  virtual bool survives_restart() const = 0;
 };
 
 }  // namespace fanwire::control

@@ -33,7 +33,7 @@ class MemoryEngine final : public Engine {
       if (!append.keep) continue;
       static_cast<ChannelLog*>(append.channel)->Append(append.publication, now);
     }
-    return history_bytes() > budget_.max_bytes ? AppendOutcome::kDoneCrowded : AppendOutcome::kDone;
+    return is_crowded() ? AppendOutcome::kDoneCrowded : AppendOutcome::kDone;
   }
 
   int64_t history_bytes() const override { return budget_.used.load(std::memory_order_relaxed); }
@@ -42,11 +42,15 @@ class MemoryEngine final : public Engine {
     return std::max<int64_t>(0, history_bytes() - (budget_.max_bytes - budget_.max_bytes / 64));
   }
 
+  bool is_crowded() const override { return history_bytes() > budget_.max_bytes; }
+
   absl::Status Health() const override { return absl::OkStatus(); }
 
   EngineStatus status() const override {
     return {.history_bytes = history_bytes(), .max_history_bytes = budget_.max_bytes};
   }
+
+  bool survives_restart() const override { return false; }
 
  private:
   MemoryBudget budget_;

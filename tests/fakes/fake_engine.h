@@ -177,6 +177,8 @@ class FakeEngine final : public Engine {
 
   int64_t history_bytes() const override { return memory_->history_bytes(); }
   int64_t excess_bytes() const override { return memory_->excess_bytes(); }
+  bool is_crowded() const override { return memory_->is_crowded(); }
+  bool survives_restart() const override { return true; }
   absl::Status Health() const override { return absl::OkStatus(); }
   EngineStatus status() const override {
     return {.history_bytes = history_bytes(),
