@@ -115,12 +115,12 @@ enum class AppendOutcome {
 
 // What operators see of an engine.
 struct EngineStatus {
-  std::string path;                  // of its files; empty: it has none
+  std::string path = {};             // of its files; empty: it has none
   int64_t history_bytes = 0;         // as history_bytes()
   int64_t max_history_bytes = 0;     // 0: no bound
   int64_t disk_bytes = 0;            // of its files
   int64_t waiting_publications = 0;  // appended, but not kept yet
-  absl::Duration lag;                // for how long the oldest of these has waited
+  absl::Duration lag = {};           // for how long the oldest of these has waited
 };
 
 class Engine {
@@ -133,8 +133,8 @@ class Engine {
   // Makes the engine ready.  May take time.  An error says why the engine cannot be used.
   virtual absl::Status Start() = 0;
   // Ends what was begun: appends are kept or refused, and their callbacks called, those of fetches
-  // too.  The callbacks of channels that are not open yet are dropped.  Blocks until the last
-  // callback has returned.  Also after a Start() that failed; a second call does nothing.
+  // too.  Those of channels that are not open yet may be dropped.  Blocks until the last callback
+  // has returned.  Also after a Start() that failed; a second call does nothing.
   virtual void Close() = 0;
 
   // Opens a channel that is not open.  It has a new epoch, unless the engine has kept an earlier
