@@ -220,7 +220,9 @@ void ServerImpl::MakeParts() {
     services_ = services;
   }
   timers_ = std::make_unique<TimerQueue>(clock_);
-  engine_ = MakeMemoryEngine(config->engine().max_history_bytes());
+  engine_ = options_.make_engine != nullptr
+                ? options_.make_engine()
+                : MakeMemoryEngine(config->engine().max_history_bytes());
   directory_ = std::make_unique<ChannelDirectory>(
       ChannelDirectory::Options{
           .idempotency_window = ToDuration(control.idempotency_window()),
@@ -444,7 +446,7 @@ void ServerImpl::PutInForce(const ConfigInForce& in_force) {
 void ServerImpl::AwaitDelivery(absl::Duration timeout) {
   const absl::Duration deadline = clock_->Now() + timeout;
   while (clock_->Now() < deadline) {
-    bool busy = false;
+    bool busy = engine_->status().waiting_publications > 0;
     for (const v1::WorkerInfo& worker : registry_->Workers()) {
       busy |= worker.state() != v1::WORKER_STATE_DEAD &&
               (worker.queue_publications() > 0 || worker.in_flight_bytes() > 0);
@@ -463,7 +465,7 @@ void ServerImpl::Stop() {
   router_->StopPublishing();
   publish_service_->GoAway("control is stopping");
   dispatcher_->GoAway("control is stopping");
-  // What was accepted reaches the sessions before they are told goodbye.
+  // What was begun is accepted or refused, and reaches the sessions before they are told goodbye.
   AwaitDelivery(std::min(kFlushWait, timeout / 2));
   supervisor_->Stop(std::max(deadline - clock_->Now(), absl::Seconds(1)));
   StopParts();
@@ -476,9 +478,11 @@ void ServerImpl::StopParts() {
   if (tail_ != nullptr) tail_->EndAll(absl::UnavailableError("control is stopping"));
   if (dispatcher_ != nullptr) dispatcher_->Close();
   if (registry_ != nullptr) registry_->CloseAll(absl::UnavailableError("control is stopping"));
+  // Before gRPC, which waits for publishers whose receipts come from the engine, and before the
+  // parts are deleted that its callbacks need.
+  if (engine_ != nullptr) engine_->Close();
   if (socket_watch_ != nullptr) socket_watch_->Stop();
   if (grpc_ != nullptr) grpc_->Stop();
-  if (engine_ != nullptr) engine_->Close();  // its callbacks need the parts that are deleted next
   ops_ = nullptr;
   if (timers_ != nullptr) timers_->Stop();
   if (router_ != nullptr) {

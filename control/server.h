@@ -4,6 +4,7 @@
 // Source:    docs/architecture.md, "Processes"
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,10 +14,14 @@
 
 namespace fanwire::control {
 
+class Engine;
+
 struct ServerOptions {
   std::string config_file;  // empty: there is no file, and nothing to reload
   ConfigOverrides overrides;
   std::string worker_program;  // path of fanwire-fanout
+  // For tests.  Null: the engine of the configuration.
+  std::function<std::unique_ptr<Engine>()> make_engine = nullptr;
 };
 
 class Server {

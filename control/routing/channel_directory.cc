@@ -1,11 +1,13 @@
 #include "control/routing/channel_directory.h"
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "control/links/worker_link.h"
+#include "control/routing/worker_position.h"
 #include "proto/policies.h"
 
 namespace fanwire::control {
@@ -74,7 +76,9 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreate(
   const auto it = shard.channels.find(key);
   if (it == shard.channels.end()) {
     if (absl::Status status = CountPublished(key, spec); !status.ok()) return status;
-    return Create(shard, key, snapshot, spec, now);
+    std::shared_ptr<ChannelState> channel = Create(shard, key, snapshot, spec, now);
+    if (channel->opening == nullptr) BeginOpen(table_.IndexOf(key), channel.get());
+    return channel;
   }
   ChannelState* const channel = it->state.get();
   if (channel->unpublished != nullptr) [[unlikely]] {
@@ -101,10 +105,14 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreateForR
   if (outcome == Outcome::kFull && reader->may_evict && EvictIdle(shard, key.service)) {
     outcome = unpublished.Reserve(reader->address, limit);
   }
+  bool published = false;
   switch (outcome) {
     case Outcome::kReserved:
       break;
     case Outcome::kFull:
+      published =
+          reader->was_published && engine_->survives_restart() && CountPublished(key, spec).ok();
+      if (published) break;
       reader->full = true;
       return absl::ResourceExhaustedError(absl::StrCat(
           "service \"", spec.name, "\" has as many channels without a publication as it may: ",
@@ -117,8 +125,11 @@ absl::StatusOr<std::shared_ptr<ChannelState>> ChannelDirectory::FindOrCreateForR
                        absl::FormatDuration(kUnpublishedTtl), " after the last unsubscribe"));
   }
   std::shared_ptr<ChannelState> channel = Create(shard, key, snapshot, spec, now);
-  channel->unpublished = std::make_unique<UnpublishedChannel>();
-  channel->unpublished->address = std::string(reader->address);
+  if (!published) {
+    channel->unpublished = std::make_unique<UnpublishedChannel>();
+    channel->unpublished->address = std::string(reader->address);
+  }
+  if (channel->opening == nullptr) BeginOpen(table_.IndexOf(key), channel.get());
   UpdateIdle(channel.get());
   return channel;
 }
@@ -230,39 +241,58 @@ void ChannelDirectory::ApplyPolicy(const std::shared_ptr<ChannelState>& channel,
         if (const std::shared_ptr<ChannelState> state = opened.lock()) OnOpened(state);
       };
     });
-    channel->routed = channel->log->head().offset;
   } else if (!(channel->log->policy() == policy.history)) {
     channel->log->SetPolicy(policy.history, clock_->Now());
   }
 }
 
+void ChannelDirectory::BeginOpen(size_t index, ChannelState* channel) {
+  if (channel->log == nullptr) return;
+  channel->routed = channel->log->head().offset;
+  if (channel->routed == 0) return;
+  channel->created = -absl::InfiniteDuration();  // it is older than its state
+  ChannelTable::Shard& shard = table_.shard(index);
+  shard.mu.AssertHeld();  // by the caller
+  if (channel->unpublished != nullptr) {
+    EndUnpublished(shard, channel);
+    channel->service->channels.fetch_add(1, std::memory_order_relaxed);
+  }
+  for (ChannelLink& wanting : channel->links) wanting.next_offset = channel->routed + 1;
+  if (channel->log->oldest_received_at() < absl::InfiniteDuration()) NoteHistory(index, channel);
+}
+
 void ChannelDirectory::OnOpened(const std::shared_ptr<ChannelState>& channel) {
-  std::unique_ptr<ChannelOpening> ended;
+  const size_t index = table_.IndexOf(*channel);
+  ChannelTable::Shard& shard = table_.shard(index);
   {
-    const size_t index = table_.IndexOf(*channel);
-    ChannelTable::Shard& shard = table_.shard(index);
     MutexLock lock(&shard.mu);
-    ended = std::move(channel->opening);
-    channel->routed = channel->log->head().offset;
-    if (channel->routed > 0) {  // it is older than its state
-      channel->created = -absl::InfiniteDuration();
-      if (channel->unpublished != nullptr) {
-        EndUnpublished(shard, channel.get());
-        channel->service->channels.fetch_add(1, std::memory_order_relaxed);
+    channel->opening->SetOpen();
+    BeginOpen(index, channel.get());
+    RefreshPatterns(channel.get());
+    for (const ChannelOpening::Attached& attached : channel->opening->TakeAttached()) {
+      ChannelLink* const wanting = channel->Find(attached.link.get());
+      if (wanting == nullptr || !attached.position.has_value()) continue;
+      ApplyPosition(channel.get(), wanting, *attached.position, clock_->Now());
+      wanting->dirty = true;
+    }
+  }
+  while (true) {
+    std::deque<ChannelOpening::Waiting> waiting;
+    {
+      MutexLock lock(&shard.mu);
+      waiting = channel->opening->Take();
+      if (waiting.empty()) {
+        channel->opening = nullptr;
+        UpdateIdle(channel.get());
+        return;
       }
     }
-    for (ChannelLink& wanting : channel->links) wanting.next_offset = channel->routed + 1;
-    if (channel->log->oldest_received_at() < absl::InfiniteDuration()) {
-      NoteHistory(index, channel.get());
-    }
-    UpdateIdle(channel.get());
+    for (const ChannelOpening::Waiting& next : waiting) next.go(absl::OkStatus());
   }
-  for (const ChannelOpening::Resume& resume : ended->resumes) resume.run();
-  for (const std::function<void()>& waiting : ended->others) waiting();
 }
 
 void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
-  if (channel->opening != nullptr) [[unlikely]]
+  if (!channel->is_open()) [[unlikely]]
     return;  // it is not known yet where a link is to begin
   PatternTable& patterns = channel->service->patterns_of(channel->dialect);
   const uint64_t generation = patterns.generation(channel->pattern_counters);
@@ -276,6 +306,7 @@ void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
     if (wanting == nullptr) {
       wanting = &channel->links.emplace_back();
       wanting->link = match.link;
+      wanting->next_offset = channel->routed + 1;
       if (match.link->held()) {
         ChannelTable::Shard& shard = table_.shard(table_.IndexOf(*channel));
         shard.mu.AssertHeld();  // by the caller
@@ -284,9 +315,15 @@ void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
       }
     }
     wanting->by_pattern = true;
-    if (wanting->dirty && match.link->held()) {
-      wanting->next_offset =
-          std::min(wanting->next_offset, FirstMissed(*channel, *match.link, match.since));
+    bool reported = match.link->held();
+    if (channel->opening != nullptr && channel->opening->IsAttachedByPattern(match.link.get())) {
+      reported = wanting->dirty = true;  // its worker ended its report while the channel opened
+    }
+    if (!wanting->dirty || !reported) continue;
+    if (const int64_t first = FirstMissed(*channel, *match.link, match.since);
+        first < wanting->next_offset) {
+      wanting->next_offset = first;
+      wanting->not_before = std::max(match.since, match.link->missed_since());
     }
   }
   std::erase_if(channel->links, [](ChannelLink& wanting) {
@@ -340,6 +377,7 @@ void ChannelDirectory::HoldBack(const std::shared_ptr<ChannelState>& channel,
                                 ChannelLink* wanting) {
   wanting->dirty = true;
   wanting->next_offset = channel->routed + 1;
+  wanting->not_before = -absl::InfiniteDuration();
   wanting->link->MarkDirty(channel, channel->service->lane, wanting->link->missed_since());
 }
 
@@ -354,25 +392,19 @@ bool ChannelDirectory::SetExact(ChannelState* channel, ChannelLink* wanting, boo
   return true;
 }
 
-void ChannelDirectory::DropResume(ChannelState* channel, const WorkerLink* link) {
-  if (channel->opening == nullptr) return;
-  std::erase_if(channel->opening->resumes,
-                [&](const ChannelOpening::Resume& resume) { return resume.link == link; });
-}
-
 void ChannelDirectory::Remove(ChannelState* channel, ChannelLink* wanting) {
   SetExact(channel, wanting, false);
   Release(wanting);
-  DropResume(channel, wanting->link.get());
   std::swap(*wanting, channel->links.back());
   channel->links.pop_back();
 }
 
-void ChannelDirectory::ForEach(absl::FunctionRef<void(ChannelState*)> visit) {
+void ChannelDirectory::ForEach(
+    absl::FunctionRef<void(const std::shared_ptr<ChannelState>&)> visit) {
   for (size_t i = 0; i < ChannelTable::kShards; ++i) {
     ChannelTable::Shard& shard = table_.shard(i);
     MutexLock lock(&shard.mu);
-    for (const ChannelTable::Entry& entry : shard.channels) visit(entry.state.get());
+    for (const ChannelTable::Entry& entry : shard.channels) visit(entry.state);
   }
 }
 
@@ -388,6 +420,7 @@ bool ChannelDirectory::IsIdle(const ChannelState& channel, bool history_empty,
 
 void ChannelDirectory::Sweep() {
   const absl::Duration now = clock_->Now();
+  std::vector<ChannelOpening::Waiting> expired;
   size_t seen = 0;
   for (size_t i = 0; i < ChannelTable::kShards && seen < kSweepChannels; ++i) {
     const size_t index = next_shard_++ % ChannelTable::kShards;
@@ -400,6 +433,7 @@ void ChannelDirectory::Sweep() {
     for (auto it = shard.channels.begin(); it != shard.channels.end();) {
       ChannelState& channel = *it->state;
       RefreshPatterns(&channel);
+      if (channel.opening != nullptr) channel.opening->TakeExpired(now, &expired);
       const bool history_empty = channel.log == nullptr || channel.log->Trim(now);
       if (IsIdle(channel, history_empty, now)) {
         Forget(shard, it++);
@@ -410,6 +444,11 @@ void ChannelDirectory::Sweep() {
     }
     shard.order.EndAddAgain();
     table_.PublishOldest(index);
+  }
+  for (const ChannelOpening::Waiting& waiting : expired) {
+    waiting.go(absl::UnavailableError(
+        absl::StrCat("the ", engine_->name(), " engine could not open the channel within ",
+                     absl::FormatDuration(ChannelOpening::kMaxWait), "; subscribe again")));
   }
   while (engine_->excess_bytes() > 0) {
     const int64_t before = engine_->history_bytes();

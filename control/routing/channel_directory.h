@@ -82,6 +82,9 @@ class ChannelDirectory {
     absl::string_view address = {};  // the client's; empty: not known
     // Whether another channel of the same shard, which nobody wants, may be forgotten to make room.
     bool may_evict = true;
+    // Whether the channel was published to, as a worker says.  If the engine has kept it, it counts
+    // as published when the budget is used up.
+    bool was_published = false;
     // Output: the budget is used up.  Unlock the shard, call MakeRoom() and try again.
     bool full = false;
   };
@@ -117,8 +120,6 @@ class ChannelDirectory {
                     const std::shared_ptr<WorkerLink>& link);
   // Records whether the link wants the channel by its exact name.  Returns whether that changed.
   bool SetExact(ChannelState* channel, ChannelLink* wanting, bool exact);
-  // While the channel is being opened: drops the position that the link's worker has told.
-  static void DropResume(ChannelState* channel, const WorkerLink* link);
   // Removes `wanting`, which is an entry of the channel's links.
   void Remove(ChannelState* channel, ChannelLink* wanting);
 
@@ -146,7 +147,7 @@ class ChannelDirectory {
   static constexpr size_t kSweepChannels = 50'000;
 
   // Calls `visit` with every channel.  The channel's shard is locked during the call.
-  void ForEach(absl::FunctionRef<void(ChannelState*)> visit);
+  void ForEach(absl::FunctionRef<void(const std::shared_ptr<ChannelState>&)> visit);
 
  private:
   // Sends nothing of the channel to a link whose worker is still reporting its interest.
@@ -173,7 +174,9 @@ class ChannelDirectory {
 
   void ApplyPolicy(const std::shared_ptr<ChannelState>& channel, const ServiceSnapshot& snapshot,
                    const ServiceSpec& spec);
-  // The engine has opened the channel.  No shard may be locked.
+  // The engine has opened the channel.  Begins where its history ends, if it has kept any.
+  void BeginOpen(size_t shard, ChannelState* channel);
+  // The engine has opened the channel later than it was asked to.  No shard may be locked.
   void OnOpened(const std::shared_ptr<ChannelState>& channel);
   bool IsIdle(const ChannelState& channel, bool history_empty, absl::Duration now) const;
   void AddToHistoryOrder(size_t shard, ChannelState* channel);

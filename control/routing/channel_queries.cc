@@ -18,6 +18,15 @@ namespace fanwire::control {
 
 namespace {
 
+// Returns what history holds of what was routed: nobody is told of a publication before its
+// subscribers are.
+HistoryState DescribeRouted(ChannelState* channel, absl::Duration now) {
+  HistoryState state = channel->log->Describe(now);
+  state.head.offset = std::min(state.head.offset, channel->routed);
+  if (state.oldest_offset > channel->routed) state.oldest_offset = 0;
+  return state;
+}
+
 class ChannelQueriesImpl final : public ChannelQueries {
  public:
   ChannelQueriesImpl(ChannelDirectory* directory, const Clock* clock)
@@ -110,7 +119,7 @@ class ChannelQueriesImpl final : public ChannelQueries {
     directory_->RefreshPatterns(channel);
     return {.service = channel->service->name,
             .channel = channel->name,
-            .history = channel->log->Describe(clock_->Now()),
+            .history = DescribeRouted(channel, clock_->Now()),
             .publications = channel->publications,
             .last_published = channel->last_published_us == 0
                                   ? absl::InfinitePast()
@@ -152,10 +161,10 @@ absl::StatusOr<HistorySlice> ChannelQueriesImpl::ReadHistory(const HistoryReques
     return slice;
   }
   ChannelState& channel = **found;
-  if (channel.opening != nullptr) {
+  if (!channel.is_open()) {
     return absl::UnavailableError("the channel is being opened: try again");
   }
-  const HistoryState state = channel.log->Describe(now);
+  const HistoryState state = DescribeRouted(&channel, now);
   slice.head = state.head;
   if (request.since.has_value()) {
     slice.incomplete_reason = IncompleteReason(*request.since, state, channel.log->policy());

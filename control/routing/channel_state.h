@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
 #include "control/links/link_handle.h"
+#include "control/routing/channel_opening.h"
 #include "control/routing/pattern_table.h"
 #include "control/routing/unpublished_channels.h"
 #include "proto/policies.h"
@@ -37,18 +37,8 @@ struct ChannelLink {
   // from history.
   bool dirty = false;
   int64_t next_offset = 0;
-};
-
-// What waits until the engine has opened a channel.  Nothing is routed before that.
-struct ChannelOpening {
-  // Positions that workers told when they attached.  When the channel is open, they are applied
-  // before the subscribes are answered.
-  struct Resume {
-    const WorkerLink* link;
-    std::function<void()> run;
-  };
-  std::vector<Resume> resumes;
-  std::vector<std::function<void()>> others;
+  // Dirty: those at its beginning that were received before this time are left out.
+  absl::Duration not_before = -absl::InfiniteDuration();
 };
 
 struct ChannelState {
@@ -59,7 +49,7 @@ struct ChannelState {
   uint64_t hash = 0;
 
   std::unique_ptr<EngineChannel> log;       // null for dialects: their frames have no positions
-  std::unique_ptr<ChannelOpening> opening;  // null: the log is open
+  std::unique_ptr<ChannelOpening> opening;  // null: the log is open and nothing waits
   int64_t routed = 0;                       // last offset that was offered to the links
   int32_t appending = 0;                    // publications that the engine has not acknowledged yet
   bool in_history_order = false;            // it is in its shard's HistoryOrder
@@ -81,6 +71,9 @@ struct ChannelState {
   int64_t last_published_us = 0;  // wall clock; 0: never
   // When something was last published to it, or its interest by name last changed; monotonic.
   absl::Duration last_used;
+
+  // Whether the engine has opened the log.
+  bool is_open() const { return opening == nullptr || opening->is_open(); }
 
   bool wanted_by_name() const {
     return std::any_of(links.begin(), links.end(),

@@ -34,12 +34,18 @@ void QueueRepairPage(const std::shared_ptr<WorkerLink>& link, const DirtyChannel
   ChannelTable::Shard& shard = directory->table().shard(directory->table().IndexOf(*channel));
   MutexLock lock(&shard.mu);
   ChannelLink* const wanting = channel->Find(link.get());
+  if (!channel->is_open()) {  // it is not known yet what the worker lacks
+    channel->opening->Wait({.kind = ChannelOpening::Kind::kRepair,
+                            .link = link.get(),
+                            .since = now,
+                            .go = make_ready()});
+    return;
+  }
   if (wanting == nullptr || !wanting->dirty) return link->FinishDirty(dirty);
   if (channel->log == nullptr || wanting->next_offset > channel->routed) {
     wanting->dirty = false;
     return link->FinishDirty(dirty);
   }
-  ChannelDirectory::Introduce(*channel, wanting, wanting->next_offset - 1);
   std::vector<PublicationPtr> page;
   switch (channel->log->ReadAfter(wanting->next_offset - 1, channel->routed, kRepairPageBytes, now,
                                   &page, make_ready)) {
@@ -47,6 +53,7 @@ void QueueRepairPage(const std::shared_ptr<WorkerLink>& link, const DirtyChannel
       return;  // the channel stays dirty until the callback runs
     case ReadOutcome::kGone: {
       const int64_t first = FirstKept(channel.get(), now);
+      ChannelDirectory::Introduce(*channel, wanting, wanting->next_offset - 1);
       link->Gap(wanting->handle, wanting->next_offset, first - 1, GoneReason(*channel),
                 channel->epoch());
       wanting->next_offset = first;
@@ -54,8 +61,12 @@ void QueueRepairPage(const std::shared_ptr<WorkerLink>& link, const DirtyChannel
     }
     case ReadOutcome::kOk:
       for (const PublicationPtr& publication : page) {
-        // If the publication has expired, the link sends a gap of one offset instead.
-        link->Deliver(wanting->handle, publication, /*repair=*/true);
+        if (publication->received_at() >= wanting->not_before) {
+          wanting->not_before = -absl::InfiniteDuration();
+          ChannelDirectory::Introduce(*channel, wanting, publication->offset() - 1);
+          // If the publication has expired, the link sends a gap of one offset instead.
+          link->Deliver(wanting->handle, publication, /*repair=*/true);
+        }
         wanting->next_offset = publication->offset() + 1;
       }
       break;

@@ -26,8 +26,8 @@ const char* GoneReason(const ChannelState& channel);
 int64_t FirstKept(ChannelState* channel, absl::Duration now);
 
 // Queues one page of a dirty channel that WorkerLink::NextDirty() returned, and marks the channel
-// dirty again unless the page reaches the head.  If history must be fetched first, the engine calls
-// what `make_ready` makes when it has come; until then the channel stays dirty.
+// dirty again unless the page reaches the head.  If the channel must be opened or history fetched
+// first, what `make_ready` makes is called when that is done; until then the channel stays dirty.
 void QueueRepairPage(const std::shared_ptr<WorkerLink>& link, const DirtyChannel& dirty,
                      ChannelDirectory* directory, absl::Duration now,
                      absl::FunctionRef<EngineCallback()> make_ready);

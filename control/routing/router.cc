@@ -225,6 +225,10 @@ class RouterImpl final : public Router {
   // The engine has kept or refused the publication.  No shard may be locked.
   void EndLate(LatePublication* late, const absl::Status& status);
 
+  // Keeps the publication that `make` returns until the channel is open, if a worker may want it.
+  // The channel's shard must be locked.
+  void WaitForOpening(const std::shared_ptr<ChannelState>& channel,
+                      absl::FunctionRef<PublicationPtr()> make);
   // Routes what waited for its channel to be open.  No shard may be locked.
   void RouteLate(const Copy& copy);
 
@@ -510,9 +514,7 @@ void RouterImpl::RouteUnkept(
     const std::shared_ptr<ChannelState>* const channel = ChannelTable::Find(shard, key);
     if (channel == nullptr) return;
     if ((*channel)->opening != nullptr) {
-      (*channel)->opening->others.emplace_back([this, held = *channel, publication = make()] {
-        RouteLate({.channel = held, .publication = publication});
-      });
+      WaitForOpening(*channel, make);
       return;
     }
     directory_->RefreshPatterns(channel->get());
@@ -538,11 +540,28 @@ void RouterImpl::EndLate(LatePublication* late, const absl::Status& status) {
     receipts_.Refuse(late->receipt, status);
     return;
   }
-  if (engine_->excess_bytes() > 0) directory_->TrimHistory();
+  if (engine_->is_crowded()) directory_->TrimHistory();
   const Publication& origin = *late->copies[0].publication;
   late->receipt.outcome.position = {.epoch = origin.epoch(), .offset = origin.offset()};
   receipts_.Answer(&late->receipt, late->level, late->record, late->received, clock_->Now(),
                    late->deadline);
+}
+
+void RouterImpl::WaitForOpening(const std::shared_ptr<ChannelState>& channel,
+                                absl::FunctionRef<PublicationPtr()> make) {
+  if (channel->links.empty()) {
+    std::vector<PatternTable::Wanting> matching;
+    channel->service->patterns_of(channel->dialect).Match(channel->name, &matching);
+    if (matching.empty()) return;
+  }
+  const bool kept = channel->opening->Wait(
+      {.kind = ChannelOpening::Kind::kNotice,
+       .since = clock_->Now(),
+       .go = [this, channel, publication = make()](const absl::Status& status) {
+         if (status.ok()) RouteLate({.channel = channel, .publication = publication});
+       }});
+  if (kept) return;
+  for (const ChannelLink& wanting : channel->links) wanting.link->CountDropped();
 }
 
 void RouterImpl::RouteLate(const Copy& copy) {

@@ -12,6 +12,7 @@
 #include "control/routing/receipt_tracker.h"
 #include "control/routing/repair_page.h"
 #include "control/routing/state_source.h"
+#include "control/routing/worker_position.h"
 #include "proto/channel_name.h"
 #include "proto/interest_hash.h"
 #include "proto/policies.h"
@@ -62,15 +63,24 @@ class SubscriptionsImpl final : public Subscriptions {
   // Finds channels that match the worker's patterns and were published to while the worker was
   // away, and marks them dirty from the first publication that the worker missed.
   void FindMissed(const std::shared_ptr<WorkerLink>& link);
-  // kFirst: the request has just arrived.  The worker's interest in the channel arrived before it.
-  // kLater: the request was deferred.  The worker may have removed its interest meanwhile.
-  enum class Turn { kFirst, kLater };
+  // While the channel is being opened: remembers where the link is to begin, and that it must be
+  // repaired.  The channel's shard must be locked.
+  static void Attach(const std::shared_ptr<ChannelState>& channel,
+                     const std::shared_ptr<WorkerLink>& link,
+                     std::optional<WorkerPosition> position);
+  // kFirst:  the request has just arrived.  The worker's interest in the channel arrived before it.
+  // kLater:  the request was deferred.  The worker may have removed its interest meanwhile.
+  // kWaited: the engine has opened the channel, or fetched what the request needs of history.
+  enum class Turn { kFirst, kLater, kWaited };
   void AnswerOrDefer(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request, Turn turn);
   // Does the same for a channel with a valid name.  If it returns an error, the caller refuses the
   // request with it.
   absl::Status AnswerFromState(const std::shared_ptr<WorkerLink>& link, SubscribeRequest* request,
                                Turn turn, const ServiceSnapshot& snapshot,
                                const ServiceEntry& service, ChannelDirectory::Reader* reader);
+  // Ends a subscribe that has waited for its channel: it is open, or `status` says why it is not.
+  void EndWait(const std::shared_ptr<WorkerLink>& link, const SubscribeRequest& request,
+               const absl::Status& status);
   static void DeferUntilRepaired(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request,
                                  Turn turn);
   // Makes the answer from the channel's state.  Returns nothing if history must be fetched first;
@@ -191,10 +201,12 @@ void SubscriptionsImpl::ClearInterest(const std::shared_ptr<WorkerLink>& link) {
     for (PatternTable& patterns : service->patterns) patterns.RemoveAll(link.get());
     service->waiting.RemoveAll(link.get());
   }
-  directory_->ForEach([&](ChannelState* channel) {
+  directory_->ForEach([&](const std::shared_ptr<ChannelState>& channel) {
     ChannelLink* const wanting = channel->Find(link.get());
-    if (wanting != nullptr) directory_->Remove(channel, wanting);
-    ChannelDirectory::DropResume(channel, link.get());  // also if it wants it by a pattern alone
+    if (wanting != nullptr) directory_->Remove(channel.get(), wanting);
+    if (channel->opening == nullptr) return;
+    channel->opening->Detach(link.get());
+    if (link->closed()) channel->opening->Drop(link.get());
   });
   link->interest_digest().Clear();
 }
@@ -221,12 +233,22 @@ void SubscriptionsImpl::FindMissed(const std::shared_ptr<WorkerLink>& link) {
     if (service->patterns_of(Dialect::kCommon).Wants(link.get())) services.insert(service);
   }
   if (services.empty()) return;
-  directory_->ForEach([&](ChannelState* channel) {
-    if (services.contains(channel->service) &&
-        ChannelDirectory::FirstMissed(*channel, *link, link->missed_since()) <= channel->routed) {
-      directory_->RefreshPatterns(channel);
+  directory_->ForEach([&](const std::shared_ptr<ChannelState>& channel) {
+    if (channel->log == nullptr || !services.contains(channel->service)) return;
+    if (!channel->is_open()) {
+      Attach(channel, link, std::nullopt);
+    } else if (ChannelDirectory::FirstMissed(*channel, *link, link->missed_since()) <=
+               channel->routed) {
+      directory_->RefreshPatterns(channel.get());
     }
   });
+}
+
+void SubscriptionsImpl::Attach(const std::shared_ptr<ChannelState>& channel,
+                               const std::shared_ptr<WorkerLink>& link,
+                               std::optional<WorkerPosition> position) {
+  if (!channel->opening->Attach(link, std::move(position))) return;
+  link->MarkDirty(channel, channel->service->lane, link->missed_since());
 }
 
 bool SubscriptionsImpl::WantsByPattern(ServiceState& service, absl::string_view channel,
@@ -252,44 +274,26 @@ void SubscriptionsImpl::Resume(const std::shared_ptr<WorkerLink>& link,
         !WantsByPattern(*service->state, channel_name, link)) {
       return;  // a position without interest
     }
-    // If there is no room for the state, the worker learns of the new epoch when something is
-    // published to the channel.
-    ChannelDirectory::Reader reader{.may_evict = by_name};
+    // If there is no room for the state of a channel that the engine has not kept, the worker
+    // learns of the new epoch when something is published to the channel.
+    ChannelDirectory::Reader reader{.may_evict = by_name, .was_published = offset > 0};
     const auto found = directory_->FindOrCreateForReader(shard, key, *snapshot, *service->spec,
                                                          &reader, clock_->Now());
     if (!found.ok()) return;
     ChannelState* const channel = found->get();
-    if (channel->opening != nullptr) {
-      // Patterns are applied when the channel is open, so the link may not be among its links yet.
-      ChannelDirectory::DropResume(channel, link.get());
-      channel->opening->resumes.push_back(
-          {.link = link.get(),
-           .run = [this, link, service_name = std::string(service_name),
-                   channel_name = std::string(channel_name), epoch_text = std::string(epoch_text),
-                   offset] { Resume(link, service_name, channel_name, epoch_text, offset); }});
-      return;
-    }
-    directory_->RefreshPatterns(channel);
-    ChannelLink* const wanting = channel->Find(link.get());
-    if (wanting == nullptr) return;  // a position without interest
-    Epoch epoch;
-    if (Epoch::Parse(epoch_text, &epoch) && epoch == channel->epoch() &&
-        offset <= channel->routed) {
-      const int64_t applied = std::max<int64_t>(offset, 0);
-      ChannelDirectory::Introduce(*channel, wanting, applied);
-      wanting->next_offset = applied + 1;
+    WorkerPosition position = {.epoch = std::string(epoch_text), .offset = offset};
+    if (channel->is_open()) {
+      directory_->RefreshPatterns(channel);
+      ChannelLink* const wanting = channel->Find(link.get());
+      if (wanting == nullptr) return;  // a position without interest
+      ApplyPosition(channel, wanting, position, clock_->Now());
+      if (!wanting->dirty) {
+        wanting->dirty = true;
+        link->MarkDirty(*found, service->state->lane, link->missed_since());
+      }
     } else {
-      // The channel has another epoch.  The gap tells the worker so, and names the offsets of the
-      // new epoch that history does not hold any more (none if `first` is 1).  The publications in
-      // history follow.
-      const int64_t first = FirstKept(channel, clock_->Now());
-      ChannelDirectory::Introduce(*channel, wanting, first - 1);
-      link->Gap(wanting->handle, 1, first - 1, "epoch_changed", channel->epoch());
-      wanting->next_offset = first;
-    }
-    if (!wanting->dirty) {
-      wanting->dirty = true;
-      link->MarkDirty(*found, service->state->lane, link->missed_since());
+      // Patterns are applied when the channel is open, so the link may not be among its links yet.
+      Attach(*found, link, std::move(position));
     }
   }
   if (!link->held()) Repair(link);
@@ -375,11 +379,14 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
     link->Defer(std::move(*request));  // the worker is still reporting its interest
     return absl::OkStatus();
   }
-  if (channel->opening != nullptr) {
-    channel->opening->others.emplace_back([this, link, request = std::move(*request)] {
-      AnswerOrDefer(link, request, Turn::kLater);
-      link->Flush();
-    });
+  if (!channel->is_open() || (channel->opening != nullptr && turn != Turn::kWaited)) {
+    channel->opening->Wait(
+        {.kind = ChannelOpening::Kind::kSubscribe,
+         .link = link.get(),
+         .since = request->asked,
+         .go = [this, link, request = std::move(*request)](const absl::Status& status) {
+           EndWait(link, request, status);
+         }});
     return absl::OkStatus();
   }
   if (wanting->dirty) {
@@ -398,14 +405,30 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
   return absl::OkStatus();
 }
 
+void SubscriptionsImpl::EndWait(const std::shared_ptr<WorkerLink>& link,
+                                const SubscribeRequest& request, const absl::Status& status) {
+  if (status.ok()) {
+    AnswerOrDefer(link, request, Turn::kWaited);
+  } else {
+    SubscribeAnswer refusal;
+    refusal.query_id = request.query_id;
+    if (const ServiceState* const service = directory_->FindService(request.service)) {
+      refusal.handle.lane = service->lane;
+    }
+    refusal.status = status;
+    link->Answer(std::move(refusal));
+  }
+  link->Flush();
+}
+
 void SubscriptionsImpl::DeferUntilRepaired(const std::shared_ptr<WorkerLink>& link,
                                            SubscribeRequest request, Turn turn) {
-  // On the first turn a repair may have finished since the channel was checked, so the request is
+  // Unless a repair calls, one may have finished since the channel was checked, so the request is
   // looked at again.
-  if (turn == Turn::kFirst) {
-    link->Defer(std::move(request));
-  } else {
+  if (turn == Turn::kLater) {
     link->DeferAgain(std::move(request));
+  } else {
+    link->Defer(std::move(request));
   }
 }
 
@@ -441,7 +464,7 @@ std::optional<SubscribeAnswer> SubscriptionsImpl::MakeAnswer(
   switch (channel->log->ReadAfter(request.recover_offset, channel->routed, page_bytes,
                                   clock_->Now(), &answer.publications, [&]() -> EngineCallback {
                                     return [this, link, request](const absl::Status&) {
-                                      AnswerOrDefer(link, request, Turn::kLater);
+                                      AnswerOrDefer(link, request, Turn::kWaited);
                                       link->Flush();
                                     };
                                   })) {

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -27,6 +28,7 @@
 #include "fanwire/v1/worker.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/fake_engine.h"
 #include "tests/testing/status.h"
 #include "tests/testing/wait_for.h"
 
@@ -34,6 +36,7 @@ namespace fanwire::control {
 
 namespace {
 
+using ::testing::_;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
@@ -123,7 +126,7 @@ class ServerTest : public ::testing::Test {
         << "\n"
         << (control.find("grpc_listen") == std::string::npos ? "  grpc_listen: 127.0.0.1:0\n" : "")
         << (control.find("ops_listen") == std::string::npos ? "  ops_listen: 127.0.0.1:0\n" : "")
-        << "  shutdown_timeout: 2s\n"
+        << (control.find("shutdown_timeout") == std::string::npos ? "  shutdown_timeout: 2s\n" : "")
         << control << "services: [" << services << "]\n"
         << more;
   }
@@ -131,6 +134,7 @@ class ServerTest : public ::testing::Test {
     ServerOptions options;
     options.config_file = file();
     options.worker_program = "/nonexistent";
+    options.make_engine = make_engine_;
     const auto text = ReadConfigFile(file());
     if (!text.ok()) return text.status();
     LoadedConfig config = LoadConfig(*text, file(), {});
@@ -146,6 +150,16 @@ class ServerTest : public ::testing::Test {
     admin_ = v1::Admin::NewStub(channel_);
     publisher_ = v1::Publisher::NewStub(channel_);
     workers_ = v1::Workers::NewStub(channel_);
+  }
+
+  // The next control keeps publications only when the test says so, or when it closes the engine.
+  FakeEngine* UseSlowEngine() {
+    auto engine = std::make_unique<FakeEngine>();
+    engine->Delay({.appends = true});
+    FakeEngine* const slow = engine.get();
+    engine_ = std::move(engine);
+    make_engine_ = [this] { return std::move(engine_); };
+    return slow;
   }
 
   static void SetDeadline(grpc::ClientContext* context) {
@@ -180,6 +194,8 @@ class ServerTest : public ::testing::Test {
   }
 
   std::string folder_;
+  std::unique_ptr<Engine> engine_;
+  std::function<std::unique_ptr<Engine>()> make_engine_;
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::Admin::Stub> admin_;
@@ -516,6 +532,42 @@ TEST_F(ServerTest, ControlIsReadyWhenAWorkerServes) {
 }
 
 // ------------------------------------------------------------------------------- stopping
+
+TEST_F(ServerTest, AStopEndsPublicationsThatTheEngineHolds) {
+  FakeEngine* const engine = UseSlowEngine();
+  WriteConfig(kQuietWorkers);
+  Start();
+  absl::Status published = absl::UnknownError("not ended");
+  std::thread publishing([&] { published = Publish(); });
+  EXPECT_TRUE(WaitFor([&] { return engine->waiting(FakeEngine::Kind::kAppend) == 1; }));
+  server_->Stop();
+  publishing.join();
+  EXPECT_OK(published);
+}
+
+TEST_F(ServerTest, AStopWaitsUntilWhatTheEngineHoldsHasReachedTheWorkers) {
+  FakeEngine* const engine = UseSlowEngine();
+  WriteConfig(absl::StrCat(kQuietWorkers, "  shutdown_timeout: 60s\n"));
+  Start();
+  FakeAttachment worker(workers_.get());
+  worker.Ack(worker.AwaitConfig());
+  std::thread publishing([&] { EXPECT_OK(Publish()); });
+  EXPECT_TRUE(WaitFor([&] { return engine->waiting(FakeEngine::Kind::kAppend) == 1; }));
+  std::thread stopping([&] { server_->Stop(); });
+  EXPECT_TRUE(WaitFor([&] {  // until it has begun
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    v1::ValidateRequest request;
+    request.mutable_event()->set_service("a");
+    v1::ValidateResponse response;
+    return absl::IsUnavailable(FromGrpcStatus(publisher_->Validate(&context, request, &response)));
+  }));
+  engine->Settle();
+  worker.AwaitDelivery();
+  publishing.join();
+  EXPECT_THAT(worker.ReadToEnd(), StatusIs(absl::StatusCode::kUnavailable, _));
+  stopping.join();
+}
 
 TEST_F(ServerTest, AStopTellsStreamsAndWorkersAndEndsWhatWaits) {
   WriteConfig(kQuietWorkers);

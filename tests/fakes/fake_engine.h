@@ -4,7 +4,8 @@
 //
 // What it is told to delay becomes a task.  A test ends the tasks one by one (End(), EndFirst()),
 // or all of them in an order that the seed gives (Settle()).  Tasks of one channel end in the order
-// in which they began, except fetches, which may end in any order.
+// in which they began, except fetches, which may end in any order.  A task has ended when its
+// callback has returned.
 //
 // Threading: safe from every thread.  Callbacks run on the thread that ends the task.
 // Ownership: must outlive its channels.
@@ -14,8 +15,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -42,8 +43,9 @@ class FakeEngine final : public Engine {
     bool opens = false;
     bool appends = false;
     bool fetches = false;
+    bool times = false;  // so FirstSince() returns where history begins, if any of it is new enough
   };
-  static constexpr Delays kAll = {.opens = true, .appends = true, .fetches = true};
+  static constexpr Delays kAll = {.opens = true, .appends = true, .fetches = true, .times = true};
 
   enum class Kind { kOpen, kAppend, kFetch };
 
@@ -73,23 +75,30 @@ class FakeEngine final : public Engine {
   // Tasks of this kind that have not ended.
   size_t waiting(Kind kind) const {
     MutexLock lock(&mu_);
-    return static_cast<size_t>(std::count_if(tasks_.begin(), tasks_.end(),
-                                             [&](const Task& task) { return task.kind == kind; }));
+    return WaitingLocked(kind);
   }
-  // Ends the `index`th of the tasks of this kind, counted from the one that began first.  An append
-  // is kept only if `status` is OK.  Of an open channel or a fetch `status` must be OK.
+  // Ends the `index`th of the tasks of this kind that nobody is ending, counted from the one that
+  // began first.  An append is kept only if `status` is OK.  Of an open channel or a fetch `status`
+  // must be OK.
   void End(Kind kind, size_t index, const absl::Status& status = absl::OkStatus()) {
     std::function<void()> end;
     {
       MutexLock lock(&mu_);
-      size_t at = 0;
-      for (; at < tasks_.size(); ++at) {
-        if (tasks_[at].kind == kind && index-- == 0) break;
-      }
-      FANWIRE_CHECK(at < tasks_.size());
-      end = Take(at, status);
+      auto task = tasks_.begin();
+      while (task != tasks_.end() && (task->kind != kind || task->ending || index-- > 0)) ++task;
+      FANWIRE_CHECK(task != tasks_.end());
+      end = Take(task, status);
     }
     end();
+  }
+  // Does the work of the task that began first and has not ended.  What it returns calls the
+  // callback.
+  std::function<void()> BeginEnd(Kind kind) {
+    MutexLock lock(&mu_);
+    auto task = tasks_.begin();
+    while (task != tasks_.end() && (task->kind != kind || task->ending)) ++task;
+    FANWIRE_CHECK(task != tasks_.end());
+    return Take(task, absl::OkStatus());
   }
   void EndFirst(Kind kind, const absl::Status& status = absl::OkStatus()) { End(kind, 0, status); }
 
@@ -100,9 +109,11 @@ class FakeEngine final : public Engine {
       std::function<void()> end;
       {
         MutexLock lock(&mu_);
-        std::vector<size_t> ready;
-        for (size_t i = 0; i < std::min(tasks_.size(), kReordered); ++i) {
-          if (IsFirst(i)) ready.push_back(i);
+        std::vector<Tasks::iterator> ready;
+        size_t seen = 0;
+        for (auto task = tasks_.begin(); task != tasks_.end() && seen < kReordered; ++task) {
+          ++seen;
+          if (!task->ending && IsFirst(task)) ready.push_back(task);
         }
         if (ready.empty()) return;
         end = Take(ready[random_() % ready.size()], absl::OkStatus());
@@ -114,23 +125,25 @@ class FakeEngine final : public Engine {
   absl::string_view name() const override { return "fake"; }
   absl::Status Start() override { return absl::OkStatus(); }
   void Close() override {
+    {
+      MutexLock lock(&mu_);
+      closed_ = true;
+    }
     Settle();
-    MutexLock lock(&mu_);
-    closed_ = true;
   }
 
   std::unique_ptr<EngineChannel> Open(absl::string_view service, absl::string_view channel,
                                       const HistoryPolicy& policy,
                                       absl::FunctionRef<OpenedCallback()> make_opened) override {
     MutexLock lock(&mu_);
-    FANWIRE_CHECK(!closed_);
     std::shared_ptr<EngineChannel>& log = logs_[{std::string(service), std::string(channel)}];
     if (log == nullptr) {
       log = memory_->Open(service, channel, policy, []() -> OpenedCallback { return nullptr; });
     }
+    log->SetPolicy(policy, now_);
     auto opened = std::make_unique<Channel>(this, log);
-    if (delays_.opens) {
-      opened->open = false;
+    if (delays_.opens || closed_) opened->open = false;
+    if (delays_.opens && !closed_) {
       tasks_.push_back({.kind = Kind::kOpen, .channels = {opened.get()}, .opened = make_opened()});
     }
     return opened;
@@ -151,7 +164,8 @@ class FakeEngine final : public Engine {
   AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
                        absl::FunctionRef<EngineCallback()> make_done) override {
     MutexLock lock(&mu_);
-    FANWIRE_CHECK(!closed_);
+    if (closed_) return AppendOutcome::kFull;
+    now_ = std::max(now_, now);
     std::vector<Channel*> channels;
     bool wait = delays_.appends;
     for (const EngineAppend& append : appends) {
@@ -161,12 +175,7 @@ class FakeEngine final : public Engine {
              return task.kind != Kind::kFetch && Share(task.channels, channels);
            });
     if (!wait) return Keep(appends, now);
-    if (max_waiting_ != SIZE_MAX &&
-        std::count_if(tasks_.begin(), tasks_.end(), [](const Task& task) {
-          return task.kind == Kind::kAppend;
-        }) >= static_cast<std::ptrdiff_t>(max_waiting_)) {
-      return AppendOutcome::kFull;
-    }
+    if (WaitingLocked(Kind::kAppend) >= max_waiting_) return AppendOutcome::kFull;
     tasks_.push_back({.kind = Kind::kAppend,
                       .channels = std::move(channels),
                       .appends = {appends.begin(), appends.end()},
@@ -212,22 +221,28 @@ class FakeEngine final : public Engine {
       MutexLock lock(&engine->mu_);
       FANWIRE_CHECK(open);
       if (engine->delays_.fetches && engine->readable_.erase(this) == 0) {
-        engine->tasks_.push_back({.kind = Kind::kFetch, .channels = {this}, .done = make_ready()});
+        if (!engine->closed_) {
+          engine->tasks_.push_back(
+              {.kind = Kind::kFetch, .channels = {this}, .done = make_ready()});
+        }
         return ReadOutcome::kFetching;
       }
       return inner->ReadAfter(after, until, max_bytes, now, page, make_ready);
     }
     int64_t FirstSince(absl::Duration received) const override {
       MutexLock lock(&engine->mu_);
-      return inner->FirstSince(received);
+      if (!open) return 1;
+      const int64_t first = inner->FirstSince(received);
+      if (!engine->delays_.times || first > inner->head().offset) return first;
+      return inner->Describe(received).oldest_offset;
     }
     bool Trim(absl::Duration now) override {
       MutexLock lock(&engine->mu_);
-      return inner->Trim(now);
+      return !open || inner->Trim(now);
     }
     absl::Duration oldest_received_at() const override {
       MutexLock lock(&engine->mu_);
-      return inner->oldest_received_at();
+      return open ? inner->oldest_received_at() : absl::InfiniteDuration();
     }
     void DropOldest() override {
       MutexLock lock(&engine->mu_);
@@ -241,12 +256,14 @@ class FakeEngine final : public Engine {
 
   struct Task {
     Kind kind = Kind::kOpen;
+    bool ending = false;             // its work is done, and its callback runs
     std::vector<Channel*> channels;  // those of an append; else one
     OpenedCallback opened = nullptr;
     std::vector<EngineAppend> appends = {};
     absl::Duration now = {};
     EngineCallback done = nullptr;
   };
+  using Tasks = std::list<Task>;
 
   static bool Share(const std::vector<Channel*>& a, const std::vector<Channel*>& b) {
     return std::any_of(a.begin(), a.end(), [&](const Channel* channel) {
@@ -255,14 +272,16 @@ class FakeEngine final : public Engine {
   }
 
   // Whether nothing that began earlier must end before the task.
-  bool IsFirst(size_t at) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (tasks_[at].kind == Kind::kFetch) return true;
-    for (size_t i = 0; i < at; ++i) {
-      if (tasks_[i].kind != Kind::kFetch && Share(tasks_[i].channels, tasks_[at].channels)) {
-        return false;
-      }
-    }
-    return true;
+  bool IsFirst(Tasks::const_iterator task) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (task->kind == Kind::kFetch) return true;
+    return std::none_of(tasks_.begin(), task, [&](const Task& earlier) {
+      return earlier.kind != Kind::kFetch && Share(earlier.channels, task->channels);
+    });
+  }
+
+  size_t WaitingLocked(Kind kind) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return static_cast<size_t>(std::count_if(tasks_.begin(), tasks_.end(),
+                                             [&](const Task& task) { return task.kind == kind; }));
   }
 
   AppendOutcome Keep(absl::Span<const EngineAppend> appends, absl::Duration now)
@@ -274,25 +293,29 @@ class FakeEngine final : public Engine {
     return memory_->Append(inner, now, []() -> EngineCallback { return nullptr; });
   }
 
-  // Does the task's work and returns its callback, to be called without the mutex.
-  std::function<void()> Take(size_t at, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    FANWIRE_CHECK(IsFirst(at));
-    const auto place = tasks_.begin() + static_cast<std::ptrdiff_t>(at);
-    Task task = std::move(*place);
-    tasks_.erase(place);
-    switch (task.kind) {
+  // Does the task's work.  Returns what calls its callback and then removes the task, to be called
+  // without the mutex.
+  std::function<void()> Take(Tasks::iterator task, absl::Status status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    FANWIRE_CHECK(IsFirst(task));
+    task->ending = true;
+    switch (task->kind) {
       case Kind::kOpen:
-        task.channels.front()->open = true;
-        return task.opened;
+        task->channels.front()->open = true;
+        break;
       case Kind::kFetch:
-        if (!task.channels.empty()) readable_.insert(task.channels.front());
+        if (!task->channels.empty()) readable_.insert(task->channels.front());
         break;
       case Kind::kAppend:
         if (!failure_.ok() && fail_after_-- == 0) status = std::exchange(failure_, {});
-        if (status.ok()) Keep(task.appends, task.now);
+        if (status.ok()) Keep(task->appends, task->now);
         break;
     }
-    return [done = std::move(task.done), status] { done(status); };
+    return [this, task, status, opened = std::move(task->opened), done = std::move(task->done)] {
+      opened != nullptr ? opened() : done(status);
+      MutexLock lock(&mu_);
+      tasks_.erase(task);
+    };
   }
 
   const std::unique_ptr<Engine> memory_;
@@ -303,7 +326,8 @@ class FakeEngine final : public Engine {
   size_t fail_after_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
   std::mt19937 random_ ABSL_GUARDED_BY(mu_);
-  std::deque<Task> tasks_ ABSL_GUARDED_BY(mu_);
+  Tasks tasks_ ABSL_GUARDED_BY(mu_);
+  absl::Duration now_ ABSL_GUARDED_BY(mu_);  // of the newest append
   // By service and channel.
   std::map<std::pair<std::string, std::string>, std::shared_ptr<EngineChannel>> logs_
       ABSL_GUARDED_BY(mu_);

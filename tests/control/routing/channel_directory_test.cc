@@ -81,7 +81,7 @@ class ChannelDirectoryTest : public ::testing::Test {
   }
   std::vector<std::string> Channels() {
     std::vector<std::string> names;
-    directory_.ForEach([&](ChannelState* channel) {
+    directory_.ForEach([&](const std::shared_ptr<ChannelState>& channel) {
       names.push_back(absl::StrCat(channel->service->name, "/", channel->name));
     });
     return names;

@@ -49,6 +49,8 @@ class FakeWorker final : public LinkTransport {
  public:
   FakeWorker(uint64_t id, const WorkerLink::Options& options, const Clock* clock, LinkOwner* owner)
       : link(std::make_shared<WorkerLink>(id, options, clock, this, owner)) {}
+  // An engine may still hold publications for the link.
+  ~FakeWorker() override { link->Close(absl::CancelledError("the worker is gone")); }
 
   const std::shared_ptr<WorkerLink> link;
   bool acks = true;  // acknowledges what it applies

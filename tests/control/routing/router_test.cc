@@ -793,7 +793,7 @@ TEST_P(RouterTest, OverTheBudgetTheOldestOfAllChannelsGoAndNotThoseOfTheBusyOne)
   int64_t kept = 0;
   absl::Duration oldest = absl::InfiniteDuration();
   absl::Duration oldest_of_busy;
-  routing_->directory.ForEach([&](ChannelState* channel) {
+  routing_->directory.ForEach([&](const std::shared_ptr<ChannelState>& channel) {
     kept += channel->log->Describe(clock_.Now()).publications;
     oldest = std::min(oldest, channel->log->oldest_received_at());
     if (channel->name == "busy") oldest_of_busy = channel->log->oldest_received_at();

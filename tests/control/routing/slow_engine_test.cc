@@ -1,7 +1,9 @@
 // Router and Subscriptions over an engine that takes time: each task of the engine ends when the
 // test says so.
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +20,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 constexpr FakeEngine::Kind kOpen = FakeEngine::Kind::kOpen;
@@ -26,6 +29,7 @@ constexpr FakeEngine::Kind kAppend = FakeEngine::Kind::kAppend;
 class SlowEngineTest : public RouterFixture {
  protected:
   SlowEngineTest() : RouterFixture(EngineKind::kSlow) {}
+  ~SlowEngineTest() override { Settle(); }  // while there is still a sink for the receipts
 
   std::unique_ptr<FakeWorker> MakeWaitingWorker() {
     auto worker = MakeWorker();
@@ -51,6 +55,21 @@ class SlowEngineTest : public RouterFixture {
     Want(worker, "x");
     routing_->subscriptions->Resume(worker.link, "s", "x", epoch, offset);
     routing_->subscriptions->EndSnapshot(worker.link);
+  }
+  void Notify(const std::string& channel, const std::string& event) {
+    routing_->router->PublishNotice({.service = "s",
+                                     .channel = channel,
+                                     .event = event,
+                                     .data = "{}",
+                                     .exclude_connection = ""});
+  }
+  // What waits for the channel, which is being opened.  No other thread may use it.
+  ChannelOpening* OpeningOf(const std::string& channel) {
+    ChannelOpening* opening = nullptr;
+    routing_->directory.ForEach([&](const std::shared_ptr<ChannelState>& state) {
+      if (state->name == channel) opening = state->opening.get();
+    });
+    return opening;
   }
   // Control begins anew; the engine keeps what it has.
   void Restart(const std::string& lines = "") {
@@ -116,14 +135,14 @@ TEST_F(SlowEngineTest, AChannelThatOpensIsNotForgotten) {
   for (int i = 0; i < 9; ++i) Ask(*worker, 2, absl::StrCat("c", i));
   clock_.Advance(absl::Hours(100));
   routing_->directory.Sweep();
+  EXPECT_THAT(worker->Take(), SizeIs(10));  // they have waited for too long
   Ask(*worker, 3, "y");  // there is no room for it, and x does not make room either
   EXPECT_THAT(worker->Take(), ElementsAre("answer 3 refused 8"));
   slow_->EndFirst(kOpen);
-  EXPECT_THAT(worker->Take(), ElementsAre("answer 1 refused 14"));
   // Now x is idle and gives way.
   Ask(*worker, 4, "y");
   Settle();
-  EXPECT_THAT(worker->Take(), AllOf(SizeIs(20), Contains("answer 4 y@0")));
+  EXPECT_THAT(worker->Take(), ElementsAre("def y@0", "answer 4 y@0"));
 }
 
 TEST_F(SlowEngineTest, HistoryOfAChannelThatOpensIsNotThereYet) {
@@ -141,17 +160,208 @@ TEST_F(SlowEngineTest, ANoticeWaitsForItsChannel) {
   WantPattern(*worker, "x");
   Want(*worker, "x");
   Ask(*worker, 1, "x");
-  routing_->router->PublishNotice({.service = "s",
-                                   .channel = "x",
-                                   .event = "presence.joined",
-                                   .data = "{}",
-                                   .exclude_connection = ""});
+  Notify("x", "presence.joined");
   EXPECT_THAT(worker->Take(), IsEmpty());
   slow_->EndFirst(kOpen);
   EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "answer 1 x@0", "x~presence.joined"));
 }
 
+TEST_F(SlowEngineTest, ANoticeThatNobodyWantsDoesNotWait) {
+  const auto worker = MakeWaitingWorker();
+  Begin("x", 1);
+  Notify("x", "presence.left");
+  Want(*worker, "x");
+  Ask(*worker, 1, "x");
+  slow_->EndFirst(kOpen);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "answer 1 x@0"));
+}
+
+TEST_F(SlowEngineTest, ANoticeForAPatternWaits) {
+  const auto worker = MakeWaitingWorker();
+  WantPattern(*worker, "**");
+  Begin("x", 1);
+  Notify("x", "presence.left");
+  slow_->EndFirst(kOpen);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x~presence.left"));
+}
+
+TEST_F(SlowEngineTest, TooManyNoticesOfAChannelThatOpensAreDroppedAndCounted) {
+  const auto worker = MakeWaitingWorker();
+  Want(*worker, "x");
+  Ask(*worker, 1, "x");
+  for (size_t i = 0; i < ChannelOpening::kMaxNotices + 3; ++i) Notify("x", "presence.left");
+  EXPECT_EQ(worker->link->stats().dropped, 3);
+  slow_->EndFirst(kOpen);
+  EXPECT_THAT(worker->Take(), SizeIs(2 + ChannelOpening::kMaxNotices));
+}
+
+TEST_F(SlowEngineTest, WhatComesWhileTheWaitingOnesAreEndedGoesBehindThem) {
+  const auto worker = MakeWaitingWorker();
+  Want(*worker, "x");
+  Begin("x", 1);
+  OpeningOf("x")->Wait({.kind = ChannelOpening::Kind::kNotice, .go = [&](const absl::Status&) {
+                          Ask(*worker, 1, "x");
+                          Notify("x", "second");
+                        }});
+  Notify("x", "first");
+  slow_->EndFirst(kOpen);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x~first", "answer 1 x@0", "x~second"));
+}
+
+TEST_F(SlowEngineTest, ASubscribeIsRefusedIfItsChannelDoesNotOpen) {
+  const auto worker = MakeWaitingWorker();
+  Want(*worker, "x");
+  Ask(*worker, 1, "x");
+  Notify("x", "presence.left");
+  clock_.Advance(ChannelOpening::kMaxWait / 2);
+  Ask(*worker, 2, "x");
+  clock_.Advance(ChannelOpening::kMaxWait / 2);
+  routing_->directory.Sweep();
+  EXPECT_THAT(worker->Take(), ElementsAre("answer 1 refused 14"));
+  EXPECT_THAT(worker->LastResult().status().message(), HasSubstr("could not open the channel"));
+  slow_->EndFirst(kOpen);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "answer 2 x@0"));
+}
+
+TEST_F(SlowEngineTest, NothingOfAClosedLinkWaits) {
+  const auto worker = MakeWaitingWorker();
+  Resume(*worker, "", 3);
+  Want(*worker, "x");
+  Ask(*worker, 1, "x");
+  EXPECT_GT(worker->link.use_count(), 1);
+  worker->link->Close(absl::UnavailableError("gone"));
+  routing_->subscriptions->ClearInterest(worker->link);
+  EXPECT_EQ(worker->link.use_count(), 1);
+  Settle();
+  EXPECT_THAT(worker->TakeNotes(), IsEmpty());
+}
+
+TEST_F(SlowEngineTest, APublicationThatTheEngineRefusesLeavesAnOpenChannel) {
+  Begin("x", 1);
+  Begin("x", 2);
+  slow_->EndFirst(kOpen);
+  slow_->EndFirst(kAppend, absl::UnavailableError("the disk is full"));
+  Settle();
+  EXPECT_THAT(Receipts(), ElementsAre("1 refused", "2@1"));
+}
+
+TEST_F(SlowEngineTest, APolicyThatComesWhileAChannelOpensHolds) {
+  Begin("x", 1);
+  routing_->directory.SetServices(Services("  channels: [{pattern: '**', history_size: 2}]\n"));
+  for (uint64_t tag = 2; tag <= 4; ++tag) Begin("x", tag);
+  Settle();
+  const auto kept = ReadHistory({.service = "s", .channel = "x"});
+  ASSERT_OK(kept);
+  EXPECT_THAT(kept->publications, SizeIs(2));
+}
+
+TEST_F(SlowEngineTest, AnEventThatComesBeforeTheOpenedCallbackHasReturnedWaits) {
+  const auto worker = MakeWaitingWorker();
+  slow_->Delay({.opens = true});
+  Want(*worker, "x");
+  Begin("x", 1);
+  const std::function<void()> end = slow_->BeginEnd(kOpen);
+  Begin("x", 2);
+  EXPECT_THAT(Receipts(), IsEmpty());
+  end();
+  Settle();
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "x#1", "x#2"));
+}
+
+// Channels with history open while threads publish, subscribe, and attach by patterns.
+TEST_F(SlowEngineTest, ThreadsMeetWhileChannelsOpen) {
+  constexpr int kChannels = 60;
+  const auto name = [](int i) { return absl::StrCat("a:", i); };
+  std::vector<std::string> epochs;
+  for (int i = 0; i < kChannels; ++i) epochs.push_back(Publish(name(i), 3).epoch.ToText());
+  Restart();
+  const auto by_name = MakeWaitingWorker();
+  const auto by_pattern = MakeWaitingWorker();
+  {
+    const EnginePump pump(slow_);
+    std::thread publisher([&] {
+      for (int round = 0; round < 3; ++round) {
+        for (int i = 0; i < kChannels; ++i) Begin(name(i), 1);
+      }
+    });
+    std::thread subscriber([&] {
+      for (int i = 0; i < kChannels; ++i) {
+        Want(*by_name, name(i));
+        routing_->subscriptions->Subscribe(by_name->link, {.query_id = 1,
+                                                           .service = "s",
+                                                           .channel = name(i),
+                                                           .recover = true,
+                                                           .recover_epoch = epochs[i],
+                                                           .recover_offset = 1});
+        by_name->Drain();
+      }
+    });
+    std::thread attached([&] {
+      routing_->subscriptions->BeginSnapshot(by_pattern->link);
+      WantPattern(*by_pattern, "a:*");
+      for (int i = kChannels - 1; i >= 0; --i) {
+        routing_->subscriptions->Resume(by_pattern->link, "s", name(i), epochs[i], 2);
+      }
+      routing_->subscriptions->EndSnapshot(by_pattern->link);
+      by_pattern->Drain();
+    });
+    publisher.join();
+    subscriber.join();
+    attached.join();
+  }
+  for (FakeWorker* const worker : {by_name.get(), by_pattern.get()}) {
+    worker->settle = [this] { Settle(); };
+    worker->Drain();
+    for (int i = 0; i < kChannels; ++i) EXPECT_EQ(worker->LastOffset(name(i)), 6) << name(i);
+  }
+  EXPECT_EQ(by_pattern->delivered(), 4 * kChannels);
+  EXPECT_THAT(Receipts(), Not(Contains("1 refused")));
+}
+
 // ------------------------------------------------------------------------------- appends
+
+TEST_F(SlowEngineTest, NobodyIsToldOfAPublicationBeforeItsSubscribers) {
+  slow_->Delay({.appends = true});
+  Begin("x", 1);
+  Settle();
+  Begin("x", 2);
+  const std::function<void()> end = slow_->BeginEnd(kAppend);
+  auto history = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  ASSERT_OK(history);
+  EXPECT_EQ(history->head.offset, 1);
+  EXPECT_THAT(history->publications, SizeIs(1));
+  EXPECT_EQ(routing_->queries->GetChannel("s", "x")->history.head.offset, 1);
+  end();
+  history = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  ASSERT_OK(history);
+  EXPECT_EQ(history->head.offset, 2);
+}
+
+TEST_F(SlowEngineTest, AnEventAndItsCopyAreRefusedTogether) {
+  Use("  mirrors: [{events: ['*'], to: global}]\n");
+  slow_->Delay({.appends = true});
+  const auto worker = MakeWaitingWorker();
+  Want(*worker, "global");
+  Want(*worker, "a");
+  for (uint64_t tag = 1; tag <= 2; ++tag) Begin("a", tag);
+  slow_->FailAppend(0, absl::UnavailableError("the disk is full"));
+  Settle();
+  EXPECT_THAT(Receipts(), ElementsAre("1 refused", "2@1"));
+  EXPECT_THAT(worker->Take(), ElementsAre("def a@0", "a#1", "def global@0", "global#1"));
+}
+
+TEST_F(SlowEngineTest, AReceiptForWrittenEndsWithTheRefusal) {
+  slow_->Delay({.appends = true});
+  slow_->SetMaxWaiting(1);
+  const auto worker = MakeWaitingWorker();
+  Want(*worker, "x");
+  Begin(MakeEvent("x"), 1, ReceiptLevel::kWritten);
+  Begin(MakeEvent("x"), 2, ReceiptLevel::kWritten);  // there is no room for it
+  slow_->EndFirst(kAppend, absl::UnavailableError("the disk is full"));
+  EXPECT_THAT(Receipts(), ElementsAre("2 refused", "1 refused"));
+  Pass(absl::Minutes(1));
+  EXPECT_THAT(Receipts(), SizeIs(2));
+}
 
 TEST_F(SlowEngineTest, AnEventWithoutHistoryDoesNotOvertakeAKeptOne) {
   const auto worker = MakeWaitingWorker();
@@ -251,6 +461,89 @@ TEST_F(SlowEngineTest, OfTwoReportsOfAWorkerTheLaterOneCounts) {
   EXPECT_THAT(worker->Take(), ElementsAre("def x@4", "x#5"));
 }
 
+TEST_F(SlowEngineTest, APatternKeepsThePositionOfAChannelThatIsNotWantedByNameAnyMore) {
+  const std::string epoch = Publish("x", 5).epoch.ToText();
+  Restart();
+  const auto worker = MakeWorker();
+  routing_->subscriptions->BeginSnapshot(worker->link);
+  Want(*worker, "x");
+  WantPattern(*worker, "**");
+  routing_->subscriptions->Resume(worker->link, "s", "x", epoch, 3);
+  routing_->subscriptions->EndSnapshot(worker->link);
+  Unwant(*worker, "x");
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "x#4", "x#5"));
+}
+
+TEST_F(SlowEngineTest, ASubscribeByPatternFollowsWhatItsWorkerMissed) {
+  const std::string epoch = Publish("x", 5).epoch.ToText();
+  Restart();
+  const auto worker = MakeWaitingWorker();
+  Resume(*worker, epoch, 3);
+  WantPattern(*worker, "**");
+  routing_->subscriptions->Subscribe(
+      worker->link, {.query_id = 1, .service = "s", .channel = "**", .pattern = true});
+  EXPECT_THAT(worker->Take(), IsEmpty());
+  Settle();
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "x#4", "x#5", "answer 1"));
+}
+
+TEST_F(SlowEngineTest, APatternGetsWhatItMissedOfAChannelThatOpensOnlyAfterTheReport) {
+  Publish("a:1", 2);
+  clock_.Advance(absl::Seconds(1));
+  const absl::Duration away = clock_.Now();
+  Publish("a:1", 2);
+  Restart();
+  const auto worker = MakeWaitingWorker();
+  worker->link->SetMissedSince(away);
+  Begin("a:1", 1);  // the channel begins to open
+  routing_->subscriptions->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  routing_->subscriptions->EndSnapshot(worker->link);
+  EXPECT_THAT(worker->Take(), IsEmpty());
+  worker->settle = [this] { Settle(); };
+  EXPECT_THAT(worker->Take(), ElementsAre("def a:1@2", "a:1#3", "a:1#4", "a:1#5"));
+}
+
+TEST_F(SlowEngineTest, PositionsBeyondTheReadersBudgetLoseNothing) {
+  std::vector<std::string> epochs;
+  for (int i = 0; i < 30; ++i) epochs.push_back(Publish(absl::StrCat("x", i), 3).epoch.ToText());
+  Restart("  max_unpublished_channels: 10\n");
+  const auto worker = MakeWorker();
+  routing_->subscriptions->BeginSnapshot(worker->link);
+  for (int i = 0; i < 30; ++i) {
+    Want(*worker, absl::StrCat("x", i));
+    routing_->subscriptions->Resume(worker->link, "s", absl::StrCat("x", i), epochs[i], 1);
+  }
+  routing_->subscriptions->EndSnapshot(worker->link);
+  worker->Drain();
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(worker->LastOffset(absl::StrCat("x", i)), 3);
+  EXPECT_EQ(worker->delivered(), 60);
+}
+
+TEST_F(SlowEngineTest, AChannelThatOpensAtOnceHasItsHistoryToo) {
+  const std::string epoch = Publish("x", 5).epoch.ToText();
+  Publish("y", 5);
+  Restart("  max_unpublished_channels: 10\n");
+  slow_->Delay({});
+  const auto worker = MakeWorker();
+  Resume(*worker, epoch, 3);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "x#4", "x#5"));
+  Subscribe(*worker, 1, "y");
+  Unwant(*worker, "y");
+  // Neither takes a place of the channels without a publication.
+  for (int i = 0; i < 10; ++i) Subscribe(*worker, 2, absl::StrCat("c", i));
+  EXPECT_THAT(worker->Take(), Contains("answer 2 c9@0"));
+  EXPECT_EQ(Publish("y").offset, 6);
+}
+
+TEST_F(SlowEngineTest, ANewPolicyHoldsForAKeptChannel) {
+  const std::string epoch = Publish("x", 5).epoch.ToText();
+  Restart("  channels: [{pattern: '**', history_size: 2}]\n");
+  const auto worker = MakeWorker();
+  Recover(*worker, 1, "x", epoch, 2);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@5", "answer 1 x@5 history_expired"));
+}
+
 TEST_F(SlowEngineTest, APositionIsDroppedWithTheInterest) {
   const std::string epoch = Publish("x", 5).epoch.ToText();
   Restart();
@@ -266,6 +559,7 @@ TEST_F(SlowEngineTest, APositionIsDroppedWithTheInterest) {
 
 TEST_F(SlowEngineTest, APositionIsDroppedWithThePatternToo) {
   const std::string epoch = Publish("a:1", 5).epoch.ToText();
+  clock_.Advance(absl::Minutes(1));
   Restart();
   const auto worker = MakeWorker();
   routing_->subscriptions->BeginSnapshot(worker->link);

@@ -112,7 +112,9 @@ TEST_P(ReattachTest, NothingThatIsOlderThanAPatternComesWhenItsWorkerAttachesAga
 }
 
 TEST_P(ReattachTest, ASnapshotMakesNoMoreStatesThanTheReadersBudgetAndLosesNothing) {
-  Use("  max_channels: 100\n  max_unpublished_channels: 10\n");
+  Use("  max_channels: 60\n  max_unpublished_channels: 10\n");
+  // An engine that survives may have kept the channels of positions: they need no reader's place.
+  const int64_t states = engine_->survives_restart() ? 60 : 10;
   const auto worker = MakeWorker();
   const std::string old = Epoch::Random().ToText();
   const auto attach = [&] {
@@ -129,9 +131,9 @@ TEST_P(ReattachTest, ASnapshotMakesNoMoreStatesThanTheReadersBudgetAndLosesNothi
     worker->Take();
   };
   attach();
-  EXPECT_EQ(routing_->queries->Counts("s").channels, 10);
+  EXPECT_EQ(routing_->queries->Counts("s").channels, states);
   attach();
-  EXPECT_EQ(routing_->queries->Counts("s").channels, 10);
+  EXPECT_EQ(routing_->queries->Counts("s").channels, states);
   EXPECT_EQ(worker->link->interest_digest().value().count, 31u);
   for (int i = 0; i < 30; ++i) {
     Publish(absl::StrCat("x", i));
