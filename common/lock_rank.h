@@ -14,7 +14,7 @@ enum class LockRank : uint8_t {
   kStreams,   // streams of publishers and of operators
   kRegistry,  // the workers, or the frames of a dialect that are being made
   kShard,     // channels
-  kLink,      // the link between a worker and control, of the worker's side
+  kLink,      // a worker's link to control, of the worker's side; control's database
   kLeaf,      // nothing is taken under it, except to write a line to the log
   kLog,       // limits of log lines, and the clocks of tests
 };

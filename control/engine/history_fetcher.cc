@@ -1,0 +1,143 @@
+#include "control/engine/history_fetcher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log.h"
+#include "control/engine/stored_publication.h"
+
+namespace fanwire::control {
+
+namespace {
+
+constexpr size_t kMaxPagePublications = 1024;
+
+}  // namespace
+
+HistoryFetcher::HistoryFetcher(const Options& options, RocksDbStore* store, const Clock* clock)
+    : options_(options), store_(store), clock_(clock) {}
+
+HistoryFetcher::~HistoryFetcher() { Stop(); }
+
+void HistoryFetcher::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void HistoryFetcher::Stop() {
+  {
+    MutexLock lock(&mu_);
+    stopped_ = true;
+    changed_.SignalAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+bool HistoryFetcher::Fetch(const DiskChannelPtr& channel, int64_t first, int64_t last,
+                           size_t max_bytes, absl::FunctionRef<EngineCallback()> make_ready) {
+  MutexLock lock(&mu_);
+  if (stopped_) return false;
+  tasks_.push_back({.channel = channel,
+                    .first = first,
+                    .last = last,
+                    .max_bytes = std::min(max_bytes, options_.max_page_bytes),
+                    .ready = make_ready()});
+  changed_.Signal();
+  return true;
+}
+
+absl::Status HistoryFetcher::Health() const {
+  MutexLock lock(&mu_);
+  return failure_;
+}
+
+void HistoryFetcher::Run() {
+  for (;;) {
+    Task task;
+    bool stopped = false;
+    {
+      MutexLock lock(&mu_);
+      while (tasks_.empty() && !stopped_) changed_.Wait(&mu_);
+      if (tasks_.empty()) return;
+      stopped = stopped_;
+      task = std::move(tasks_.front());
+      tasks_.pop_front();
+    }
+    if (stopped) {
+      task.ready(absl::UnavailableError("control is stopping"));
+      continue;
+    }
+    if (absl::Status status = ReadPage(task); !status.ok()) {
+      MutexLock lock(&mu_);
+      if (failure_.ok()) LogError("engine.read_failed", {{"reason", status.message()}});
+      failure_ = std::move(status);
+      tasks_.push_back(std::move(task));  // the disk may be bad in one place only
+      if (!stopped_) changed_.WaitWithTimeout(&mu_, options_.retry_pause);
+      continue;
+    }
+    {
+      MutexLock lock(&mu_);
+      failure_ = absl::OkStatus();
+    }
+    task.ready(absl::OkStatus());
+    task = {};
+    DropPages();
+  }
+}
+
+absl::Status HistoryFetcher::ReadPage(const Task& task) {
+  DiskChannel& channel = *task.channel;
+  // Many readers want the same page.
+  if (channel.forgotten() || channel.IsInMemory(task.first)) return absl::OkStatus();
+  const Epoch epoch = channel.head().epoch;
+  const absl::Duration now = clock_->Now();
+  const absl::Duration wall_zero = clock_->WallNow() - absl::UnixEpoch() - now;
+  auto page = std::make_shared<HistoryPage>();
+  int64_t next = task.first;
+  int64_t found = task.last + 1;
+  const absl::Status status =
+      store_->Read(epoch, task.first, task.last, [&](int64_t offset, absl::string_view value) {
+        const absl::Duration received = channel.ReceivedAt(
+            offset, std::min(now, absl::Microseconds(StoredReceivedUs(value)) - wall_zero));
+        PublicationPtr publication;
+        if (offset == next) {
+          publication = ReadStored(value, {.epoch = epoch, .offset = offset}, received);
+        }
+        if (!publication) {
+          // A hole.  If nothing was read yet, history begins behind it.
+          found = offset == next ? offset + 1 : offset;
+          return false;
+        }
+        page->bytes += publication->memory_bytes();
+        page->publications.push_back(std::move(publication));
+        ++next;
+        return page->bytes < task.max_bytes && page->publications.size() < kMaxPagePublications;
+      });
+  if (!status.ok()) return status;
+  if (page->publications.empty()) {
+    // It may have left history while it was waited for.  Otherwise the database is damaged.
+    if (!channel.Trim(now) && channel.Describe(now).oldest_offset <= task.first) {
+      LogError("engine.history_lost",
+               {{"epoch", epoch.ToText()}, {"from", task.first}, {"to", found - 1}});
+      channel.Lost(found);
+    }
+    return absl::OkStatus();
+  }
+  page_bytes_ += page->bytes;
+  channel.AddPage(page);
+  pages_.push_back({.channel = task.channel, .page = std::move(page)});
+  return absl::OkStatus();
+}
+
+void HistoryFetcher::DropPages() {
+  const auto drop = [this](std::deque<Kept>::iterator at) {
+    page_bytes_ -= at->page->bytes;
+    at->channel->DropPage(at->page.get());
+    return pages_.erase(at);
+  };
+  for (auto at = pages_.begin(); at != pages_.end() && page_bytes_ > options_.max_bytes;) {
+    at = at->channel->IsUsed(*at->page) ? drop(at) : std::next(at);
+  }
+  while (!pages_.empty() && page_bytes_ > options_.max_unread_bytes) drop(pages_.begin());
+}
+
+}  // namespace fanwire::control

@@ -1,0 +1,90 @@
+// HistoryFetcher reads history from the disk on a thread of its own, page by page, and keeps the
+// pages in memory for the reads that asked for them.
+//
+// A page is dropped when all pages are over their bound: first those that a read has had, oldest
+// first.  Others are dropped only when all are far over the bound, so a read that is tried again
+// finds what was fetched for it, whatever others fetch.
+//
+// A disk that cannot be read is tried again until it can.
+//
+// Threading: safe from every thread.  Callbacks run on its thread, without locks.
+// Ownership: borrows the store and the clock, and shares the channels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "common/mutex.h"
+#include "control/engine/disk_channel.h"
+#include "control/engine/engine.h"
+#include "control/engine/rocksdb_store.h"
+
+namespace fanwire::control {
+
+class HistoryFetcher {
+ public:
+  struct Options {
+    size_t max_page_bytes = size_t{1} << 20;
+    size_t max_bytes = size_t{16} << 20;         // of all pages
+    size_t max_unread_bytes = size_t{64} << 20;  // of all pages, if nobody has read them yet
+    absl::Duration retry_pause = absl::Seconds(1);
+  };
+
+  HistoryFetcher(const Options& options, RocksDbStore* store, const Clock* clock);
+  ~HistoryFetcher();
+  HistoryFetcher(const HistoryFetcher&) = delete;
+  HistoryFetcher& operator=(const HistoryFetcher&) = delete;
+
+  void Start();
+  // Calls back for everything that waits, and ends the thread.
+  void Stop();
+
+  // Fetches the publications from offset `first` on, up to `last`, at least one and about
+  // `max_bytes`.  Returns false, without a callback, if it has been stopped.
+  bool Fetch(const DiskChannelPtr& channel, int64_t first, int64_t last, size_t max_bytes,
+             absl::FunctionRef<EngineCallback()> make_ready);
+
+  // OK, or why the disk cannot be read.
+  absl::Status Health() const;
+
+ private:
+  struct Task {
+    DiskChannelPtr channel;
+    int64_t first;
+    int64_t last;
+    size_t max_bytes;
+    EngineCallback ready;
+  };
+
+  void Run();
+  absl::Status ReadPage(const Task& task);
+  void DropPages();
+
+  const Options options_;
+  RocksDbStore* const store_;
+  const Clock* const clock_;
+  std::thread thread_;
+
+  mutable Mutex mu_;  // a leaf
+  CondVar changed_;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  std::deque<Task> tasks_ ABSL_GUARDED_BY(mu_);
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);
+
+  // Only touched by the thread.
+  struct Kept {
+    DiskChannelPtr channel;
+    std::shared_ptr<HistoryPage> page;
+  };
+  std::deque<Kept> pages_;
+  size_t page_bytes_ = 0;
+};
+
+}  // namespace fanwire::control

@@ -1,0 +1,228 @@
+#include "control/engine/rocksdb_engine.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "control/engine/disk_channel.h"
+#include "control/engine/history_cache.h"
+#include "control/engine/history_fetcher.h"
+#include "control/engine/rocksdb_store.h"
+#include "control/engine/store_folder.h"
+#include "control/engine/store_writer.h"
+
+namespace fanwire::control {
+
+namespace {
+
+std::string ReadBootId(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return std::string(absl::StripAsciiWhitespace(line));
+}
+
+class RocksDbEngine;
+
+class Channel final : public EngineChannel {
+ public:
+  Channel(DiskChannelPtr disk, const HistoryPolicy& policy, RocksDbEngine* engine)
+      : disk_(std::move(disk)), policy_(policy), engine_(engine) {}
+  ~Channel() override { disk_->released.store(true, std::memory_order_release); }
+
+  Position head() const override { return disk_->head(); }
+  HistoryState Describe(absl::Duration now) override { return disk_->Describe(now); }
+  const HistoryPolicy& policy() const override { return policy_; }
+  void SetPolicy(const HistoryPolicy& policy, absl::Duration now) override {
+    policy_ = policy;
+    disk_->SetPolicy(policy, now);
+  }
+  ReadOutcome ReadAfter(int64_t after, int64_t until, size_t max_bytes, absl::Duration now,
+                        std::vector<PublicationPtr>* page,
+                        absl::FunctionRef<EngineCallback()> make_ready) override;
+  int64_t FirstSince(absl::Duration received) const override { return disk_->FirstSince(received); }
+  bool Trim(absl::Duration now) override { return disk_->Trim(now); }
+  // There is no bound over all channels, so nobody need know which channel's history is oldest.
+  absl::Duration oldest_received_at() const override { return absl::InfiniteDuration(); }
+  void DropOldest() override { disk_->DropOldest(); }
+
+  const DiskChannelPtr& disk() const { return disk_; }
+
+ private:
+  const DiskChannelPtr disk_;
+  HistoryPolicy policy_;  // guarded by the channel's shard
+  RocksDbEngine* const engine_;
+};
+
+class RocksDbEngine final : public Engine {
+ public:
+  RocksDbEngine(const RocksDbOptions& options, const Clock* clock)
+      : options_(options), clock_(clock), cache_(options.cache_bytes) {}
+  ~RocksDbEngine() override { RocksDbEngine::Close(); }
+
+  absl::string_view name() const override { return "rocksdb"; }
+
+  absl::Status Start() override;
+  void Close() override;
+
+  std::unique_ptr<EngineChannel> Open(absl::string_view service, absl::string_view channel,
+                                      const HistoryPolicy& policy,
+                                      absl::FunctionRef<OpenedCallback()> make_opened) override {
+    const DiskChannelPtr disk(new DiskChannel(
+        absl::StrCat(service, absl::string_view("\0", 1), channel), policy, cache_.use()));
+    if (writer_ != nullptr) {
+      writer_->Open(disk, make_opened);
+    } else {
+      make_opened();  // it never opens
+    }
+    return std::make_unique<Channel>(disk, policy, this);
+  }
+
+  void Forget(std::unique_ptr<EngineChannel> channel) override {
+    if (writer_ != nullptr) writer_->Forget(static_cast<Channel*>(channel.get())->disk());
+  }
+
+  AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
+                       absl::FunctionRef<EngineCallback()> make_done) override {
+    if (writer_ == nullptr) return AppendOutcome::kFull;
+    StoreWriter::Items items;
+    for (const EngineAppend& append : appends) {
+      items.push_back({.channel = static_cast<Channel*>(append.channel)->disk().get(),
+                       .publication = append.publication,
+                       .keep = append.keep});
+    }
+    return writer_->Append(std::move(items), now, make_done);
+  }
+
+  bool Fetch(const DiskChannelPtr& channel, int64_t first, int64_t last, size_t max_bytes,
+             absl::FunctionRef<EngineCallback()> make_ready) {
+    return fetcher_ != nullptr && fetcher_->Fetch(channel, first, last, max_bytes, make_ready);
+  }
+
+  int64_t history_bytes() const override {
+    return writer_ == nullptr ? 0 : writer_->history_bytes();
+  }
+  int64_t excess_bytes() const override { return 0; }
+  bool is_crowded() const override { return false; }
+
+  absl::Status Health() const override {
+    if (writer_ == nullptr) return absl::UnavailableError("the rocksdb engine has not started");
+    if (absl::Status status = writer_->Health(); !status.ok()) return status;
+    return fetcher_->Health();
+  }
+
+  EngineStatus status() const override {
+    EngineStatus status{.path = options_.path};
+    if (writer_ == nullptr) return status;
+    status.history_bytes = writer_->history_bytes();
+    status.disk_bytes = writer_->disk_bytes();
+    status.waiting_publications = writer_->waiting_publications();
+    const absl::Duration since = writer_->waiting_since();
+    if (since < absl::InfiniteDuration()) {
+      status.lag = std::max(absl::ZeroDuration(), clock_->Now() - since);
+    }
+    return status;
+  }
+
+  bool survives_restart() const override { return true; }
+
+ private:
+  const RocksDbOptions options_;
+  const Clock* const clock_;
+  HistoryCache cache_;
+  // Made by Start(), and not changed until the engine is deleted.
+  std::unique_ptr<StoreFolder> folder_;
+  std::unique_ptr<RocksDbStore> store_;
+  std::unique_ptr<StoreWriter> writer_;
+  std::unique_ptr<HistoryFetcher> fetcher_;
+  bool closed_ = false;  // only touched by the thread that calls Start() and Close()
+};
+
+absl::Status RocksDbEngine::Start() {
+  const std::string boot_id = ReadBootId(options_.boot_id_file);
+  if (boot_id.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cannot read ", options_.boot_id_file,
+        ", which tells whether the machine was started again: mount /proc, or use the engine "
+        "\"memory\""));
+  }
+  absl::StatusOr<std::unique_ptr<StoreFolder>> folder = StoreFolder::Take(options_.path);
+  if (!folder.ok()) return folder.status();
+  StoreHeader header = (*folder)->header();
+  // What was written and not synced is lost if the machine has stopped since.  Positions that were
+  // given out may be among it, so that they must not be given out again.
+  const bool lost = !header.clean && !header.sync && header.boot_id != boot_id;
+  if (lost) {
+    ++header.generation;
+    LogWarning("engine.generation", {{"generation", header.generation},
+                                     {"reason", "the machine has stopped without engine.sync"}});
+  }
+  absl::StatusOr<std::unique_ptr<RocksDbStore>> store =
+      RocksDbStore::Open({.folder = (*folder)->database(),
+                          .sync = options_.sync,
+                          .generation = header.generation,
+                          .log_may_have_holes = lost,
+                          .write_buffer_bytes = options_.write_buffer_bytes,
+                          .file_system = options_.file_system});
+  if (!store.ok()) return store.status();
+  header.boot_id = boot_id;
+  header.sync = options_.sync;
+  header.clean = false;
+  if (absl::Status status = (*folder)->Write(header); !status.ok()) return status;
+  folder_ = *std::move(folder);
+  store_ = *std::move(store);
+  fetcher_ = std::make_unique<HistoryFetcher>(
+      HistoryFetcher::Options{.retry_pause = options_.retry_pause}, store_.get(), clock_);
+  writer_ =
+      std::make_unique<StoreWriter>(options_, header.generation, store_.get(), &cache_, clock_);
+  fetcher_->Start();
+  writer_->Start();
+  return absl::OkStatus();
+}
+
+void RocksDbEngine::Close() {
+  if (writer_ == nullptr || std::exchange(closed_, true)) return;
+  writer_->Stop();
+  fetcher_->Stop();
+  const absl::Status closed = store_->Close();
+  if (closed.ok()) {
+    StoreHeader header = folder_->header();
+    header.clean = true;
+    if (absl::Status status = folder_->Write(header); !status.ok()) {
+      LogWarning("engine.close_failed", {{"reason", status.message()}});
+    }
+  } else {
+    LogWarning("engine.close_failed", {{"reason", closed.message()}});
+  }
+  folder_ = nullptr;  // gives up the lock
+}
+
+ReadOutcome Channel::ReadAfter(int64_t after, int64_t until, size_t max_bytes, absl::Duration now,
+                               std::vector<PublicationPtr>* page,
+                               absl::FunctionRef<EngineCallback()> make_ready) {
+  switch (disk_->Read(after, until, max_bytes, now, page)) {
+    case DiskChannel::Found::kRead:
+      return ReadOutcome::kOk;
+    case DiskChannel::Found::kGone:
+      return ReadOutcome::kGone;
+    case DiskChannel::Found::kOnDisk:
+      break;
+  }
+  // If the engine has been closed, nothing calls back.
+  engine_->Fetch(disk_, after + 1, std::min(until, disk_->head().offset), max_bytes, make_ready);
+  return ReadOutcome::kFetching;
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> MakeRocksDbEngine(const RocksDbOptions& options, const Clock* clock) {
+  return std::make_unique<RocksDbEngine>(options, clock);
+}
+
+absl::Status CheckRocksDbFolder(const std::string& path) { return StoreFolder::Check(path); }
+
+}  // namespace fanwire::control
