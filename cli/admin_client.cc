@@ -278,6 +278,20 @@ class GrpcAdminClient : public AdminClient {
     return All<LedgerEntry>(response->entries());
   }
 
+  absl::StatusOr<EngineStatus> GetEngineStatus() override {
+    const auto response = Call(&v1::Admin::Stub::GetEngineStatus, v1::GetEngineStatusRequest());
+    if (!response.ok()) return response.status();
+    return EngineStatus{.kind = response->kind(),
+                        .healthy = response->healthy(),
+                        .reason = response->reason(),
+                        .path = response->path(),
+                        .history_bytes = response->history_bytes(),
+                        .max_history_bytes = response->max_history_bytes(),
+                        .disk_bytes = response->disk_bytes(),
+                        .waiting_publications = response->waiting_publications(),
+                        .lag = ToDuration(response->lag())};
+  }
+
   absl::StatusOr<std::vector<ServiceCatalog>> GetCatalog(absl::string_view service) override {
     v1::GetCatalogRequest message;
     message.set_service(std::string(service));

@@ -62,6 +62,7 @@ class AdminClient {
                             const std::function<bool(const TailUpdate&)>& on_update) = 0;
 
   virtual absl::StatusOr<std::vector<LedgerEntry>> GetLedger(absl::string_view service) = 0;
+  virtual absl::StatusOr<EngineStatus> GetEngineStatus() = 0;
   // The catalogs of all services, or of one.
   virtual absl::StatusOr<std::vector<ServiceCatalog>> GetCatalog(absl::string_view service) = 0;
   virtual absl::StatusOr<ConfigText> GetConfig() = 0;

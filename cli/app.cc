@@ -92,6 +92,7 @@ std::unique_ptr<CommandTree> MakeCommandTree(GlobalOptions* options) {
   AddPresenceCommand(root);
   AddWorkerCommands(root);
   AddLedgerCommand(root);
+  AddEngineCommands(root);
   AddMcpCommand(root);
   AddCatalogCommands(root);
   AddConfigCommands(root);

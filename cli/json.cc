@@ -179,6 +179,18 @@ Json ToJson(const LedgerEntry& entry) {
           {"difference", entry.difference}};
 }
 
+Json ToJson(const EngineStatus& engine) {
+  return {{"kind", engine.kind},
+          {"healthy", engine.healthy},
+          {"reason", TextOrNull(engine.reason)},
+          {"path", TextOrNull(engine.path)},
+          {"history_bytes", engine.history_bytes},
+          {"max_history_bytes", engine.max_history_bytes},
+          {"disk_bytes", engine.disk_bytes},
+          {"waiting_publications", engine.waiting_publications},
+          {"lag_seconds", absl::ToDoubleSeconds(engine.lag)}};
+}
+
 Json ToJson(const ReloadResult& result) {
   Json workers = Json::array();
   for (const WorkerConfigState& worker : result.workers) {

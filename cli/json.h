@@ -27,6 +27,7 @@ nlohmann::ordered_json ToJson(const ConnectionInfo& connection);
 nlohmann::ordered_json ToJson(const PresenceMember& member);
 nlohmann::ordered_json ToJson(const WorkerInfo& worker);
 nlohmann::ordered_json ToJson(const LedgerEntry& entry);
+nlohmann::ordered_json ToJson(const EngineStatus& engine);
 nlohmann::ordered_json ToJson(const ReloadResult& result);
 
 // {"position": {"epoch", "offset"}, "level", "id", …} or {"status": {"code", "message"}}.

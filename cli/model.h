@@ -360,6 +360,18 @@ struct LedgerEntry {
   int64_t difference = 0;
 };
 
+struct EngineStatus {
+  std::string kind = {};
+  bool healthy = false;
+  std::string reason = {};  // why it is not healthy
+  std::string path = {};    // of its files; empty: it has none
+  int64_t history_bytes = 0;
+  int64_t max_history_bytes = 0;  // 0: no bound
+  int64_t disk_bytes = 0;
+  int64_t waiting_publications = 0;
+  absl::Duration lag = absl::ZeroDuration();
+};
+
 struct ConfigText {
   std::string yaml = {};
   std::string file = {};

@@ -305,7 +305,7 @@ void ServerImpl::MakeParts() {
                                      .tools = tools_.get(),
                                      .tail = tail_.get(),
                                      .host = this,
-                                     .engine = std::string(engine_->name()),
+                                     .engine = engine_.get(),
                                      .started_at = clock_->WallNow()});
   reload_ = std::make_unique<control::Reload>(
       control::Reload::Options{.config_file = options_.config_file,

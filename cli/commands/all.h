@@ -11,6 +11,7 @@ void AddCompletionCommand(Command root);
 void AddConfigCommands(Command root);
 void AddContextCommands(Command root);
 void AddConnectionCommands(Command root);
+void AddEngineCommands(Command root);
 void AddLedgerCommand(Command root);
 void AddLogLevelCommand(Command root);
 void AddMcpCommand(Command root);

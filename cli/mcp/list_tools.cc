@@ -1,4 +1,5 @@
-// The tools that list: services, channels, connections, workers and the ledger.
+// The tools that list services, channels, connections and workers, and show the ledger and the
+// engine.
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -121,6 +122,18 @@ std::string LedgerSchema() {
                        {"difference", kWhole}});
 }
 
+std::string EngineSchema() {
+  return OutputSchema({{"kind", kText},
+                       {"healthy", kYesOrNo},
+                       {"reason", kTextOrNull},
+                       {"path", kTextOrNull},
+                       {"history_bytes", kWhole},
+                       {"max_history_bytes", kWhole},
+                       {"disk_bytes", kWhole},
+                       {"waiting_publications", kWhole},
+                       {"lag_seconds", kNumber}});
+}
+
 absl::StatusOr<std::string> ListServices(const ToolArguments&, McpCall& call) {
   const auto services = call.admin().ListServices();
   if (!services.ok()) return services.status();
@@ -196,6 +209,12 @@ absl::StatusOr<std::string> GetLedger(const ToolArguments& arguments, McpCall& c
   const auto entries = call.admin().GetLedger(arguments.Text("service"));
   if (!entries.ok()) return entries.status();
   return WithWarnings(CompactJson({{"services", ToJsonArray(*entries)}}), call.admin());
+}
+
+absl::StatusOr<std::string> ShowEngineStatus(const ToolArguments&, McpCall& call) {
+  const auto engine = call.admin().GetEngineStatus();
+  if (!engine.ok()) return engine.status();
+  return WithWarnings(CompactJson(ToJson(*engine)), call.admin());
 }
 
 }  // namespace
@@ -286,6 +305,16 @@ void AddListTools(std::vector<McpTool>* tools) {
        .output_schema = OutputSchema({{"services", ArrayOf(LedgerSchema())}}),
        .annotations = ReadsOnly(),
        .run = GetLedger});
+  tools->push_back({.name = "engine_status",
+                    .title = "Status of the engine",
+                    .description =
+                        "Show whether the engine, which keeps history, takes publications (if not, "
+                        "`reason` says why), the bytes of history with their bound (0 means no "
+                        "bound), and how many publications wait for it and for how long.",
+                    .input_schema = InputSchema({}),
+                    .output_schema = EngineSchema(),
+                    .annotations = ReadsOnly(),
+                    .run = ShowEngineStatus});
 }
 
 }  // namespace fanwire::cli

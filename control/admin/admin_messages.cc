@@ -7,7 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/proto_time.h"
+#include "common/utf8.h"
 #include "control/config/service_table.h"
+#include "control/engine/engine.h"
 #include "control/events/publication.h"
 #include "control/processes/worker_processes.h"
 #include "control/requests/presence_store.h"
@@ -170,6 +172,22 @@ void ToProto(absl::string_view service, const PublishCounts& published, const Se
   out->set_queued(counts.queued);
   out->set_recovered(counts.recovered);
   out->set_difference(counts.difference());
+}
+
+void ToProto(absl::string_view kind, const absl::Status& health, const EngineStatus& status,
+             v1::GetEngineStatusResponse* out) {
+  out->set_kind(std::string(kind));
+  out->set_healthy(health.ok());
+  if (!health.ok()) {
+    out->set_reason(health.message().empty() ? absl::StatusCodeToString(health.code())
+                                             : ToUtf8(health.message()));
+  }
+  out->set_path(ToUtf8(status.path));
+  out->set_history_bytes(status.history_bytes);
+  out->set_max_history_bytes(status.max_history_bytes);
+  out->set_disk_bytes(status.disk_bytes);
+  out->set_waiting_publications(status.waiting_publications);
+  SetDuration(status.lag, out->mutable_lag());
 }
 
 SubscriberCounts CountSubscribers(const QueryResult& rooms) {

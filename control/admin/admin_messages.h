@@ -1,5 +1,5 @@
-// Makes the messages of the admin API from the answers of ChannelQueries, WorkerRegistry and
-// Ledger.
+// Makes the messages of the admin API from the answers of ChannelQueries, WorkerRegistry, Ledger
+// and Engine.
 //
 // Threading: pure functions.
 #pragma once
@@ -23,6 +23,7 @@ class ChannelInfo;
 class ConnectionInfo;
 class DisconnectCommand;
 class DisconnectRequest;
+class GetEngineStatusResponse;
 class LedgerEntry;
 class ListConnectionsRequest;
 class ListConnectionsResponse;
@@ -39,6 +40,7 @@ namespace fanwire::control {
 class Publication;
 class ServiceTable;
 struct ChannelSummary;
+struct EngineStatus;
 struct Position;
 struct PresencePage;
 struct PresencePlace;
@@ -57,6 +59,9 @@ void ToProto(const v1::ServiceConfig& config, const PublishCounts& published,
              const ServiceCounts& counts, v1::ServiceInfo* out);
 void ToProto(absl::string_view service, const PublishCounts& published, const ServiceCounts& counts,
              v1::LedgerEntry* out);
+// Writes the texts with U+FFFD in place of what is not UTF-8: a path may be any bytes.
+void ToProto(absl::string_view kind, const absl::Status& health, const EngineStatus& status,
+             v1::GetEngineStatusResponse* out);
 
 // The number of subscribers of each (service, channel) on all workers together.  Subscriptions to
 // patterns are not counted.

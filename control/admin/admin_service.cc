@@ -24,6 +24,7 @@
 #include "control/admin/channel_listings.h"
 #include "control/admin/control_process.h"
 #include "control/config/service_table.h"
+#include "control/engine/engine.h"
 #include "control/processes/worker_processes.h"
 #include "control/requests/presence.h"
 #include "control/requests/request_dispatcher.h"
@@ -353,6 +354,12 @@ class AdminService final : public v1::Admin::CallbackService {
 
   // ------------------------------------------------------------------------------- the process
 
+  Unary* GetEngineStatus(grpc::CallbackServerContext* context, const v1::GetEngineStatusRequest*,
+                         v1::GetEngineStatusResponse* response) override {
+    ToProto(parts_.engine->name(), parts_.engine->Health(), parts_.engine->status(), response);
+    return Finish(context->DefaultReactor());
+  }
+
   Unary* GetCatalog(grpc::CallbackServerContext* context, const v1::GetCatalogRequest* request,
                     v1::GetCatalogResponse* response) override {
     const ConfigInForce in_force = parts_.host->config();
@@ -426,7 +433,7 @@ class AdminService final : public v1::Admin::CallbackService {
       SetTimestamp(parts_.started_at, response->mutable_started_at());
     }
     response->set_pid(static_cast<uint32_t>(getpid()));
-    response->set_engine(parts_.engine);
+    response->set_engine(std::string(parts_.engine->name()));
     return Finish(context->DefaultReactor());
   }
 

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "absl/time/time.h"
 
@@ -20,6 +19,7 @@ namespace fanwire::control {
 class ControlProcess;
 class ChannelListings;
 class ChannelQueries;
+class Engine;
 class Ledger;
 class Presence;
 class RequestDispatcher;
@@ -37,7 +37,7 @@ struct AdminParts {
   AgentTools* tools = nullptr;
   TailHub* tail = nullptr;
   ControlProcess* host = nullptr;
-  std::string engine;  // the engine's name: "memory"
+  const Engine* engine = nullptr;
   absl::Time started_at = absl::InfinitePast();
 };
 

@@ -130,6 +130,26 @@ void CollectPresence(const ServiceSpec& service, const PresenceCounts& counts, M
              ToDouble(counts.channels), labels);
 }
 
+void CollectEngine(const Engine& engine, MetricSink& sink) {
+  const EngineStatus status = engine.status();
+  sink.Gauge("fanwire_control_engine_info", "1, with the kind of the engine as a label.", 1,
+             {{"engine", std::string(engine.name())}});
+  sink.Gauge("fanwire_control_engine_healthy", "Whether the engine takes publications.",
+             engine.Health().ok() ? 1 : 0);
+  sink.Gauge("fanwire_control_history_bytes", "Bytes that history holds.",
+             ToDouble(status.history_bytes));
+  sink.Gauge("fanwire_control_history_max_bytes", "Bytes that history may hold; 0: no bound.",
+             ToDouble(status.max_history_bytes));
+  sink.Gauge("fanwire_control_engine_disk_bytes", "Bytes of the engine's files.",
+             ToDouble(status.disk_bytes));
+  sink.Gauge("fanwire_control_engine_waiting_publications",
+             "Publications that the engine has got, but not kept yet.",
+             ToDouble(status.waiting_publications));
+  sink.Gauge("fanwire_control_engine_lag_seconds",
+             "How long the oldest publication that waits for the engine has waited.",
+             absl::ToDoubleSeconds(status.lag));
+}
+
 void CollectWorker(const v1::WorkerInfo& worker, MetricSink& sink) {
   const MetricLabels labels = {{"worker", worker.id()}};
   sink.Gauge("fanwire_control_worker_ready", "Whether the worker serves and has caught up.",
@@ -158,10 +178,7 @@ void CollectControl(const MetricsParts& parts, MetricSink& sink) {
              ToDouble(parts.registry->attached_count()));
   sink.Gauge("fanwire_control_workers_serving", "Workers to which clients can connect.",
              ToDouble(parts.registry->serving_count()));
-  sink.Gauge("fanwire_control_history_bytes", "Bytes that history holds.",
-             ToDouble(parts.engine->history_bytes()));
-  sink.Gauge("fanwire_control_engine_healthy", "Whether the engine takes publications.",
-             parts.engine->Health().ok() ? 1 : 0);
+  CollectEngine(*parts.engine, sink);
   sink.Gauge("fanwire_control_tail_streams", "Operators who watch publications.",
              ToDouble(parts.tail->streams()));
   sink.Counter("fanwire_control_retained_dropped_total",

@@ -716,6 +716,34 @@ TEST_F(AdminClientTest, TheLedgerCountsDropsByReason) {
   EXPECT_THAT(got.dropped, ElementsAre(Pair("drop_oldest", 9)));
 }
 
+TEST_F(AdminClientTest, TheEngineIsToldWithTheReasonWhyItIsNotHealthy) {
+  v1::GetEngineStatusResponse response;
+  response.set_kind("disk");
+  response.set_reason("no space left");
+  response.set_path("/var/lib/fanwire");
+  response.set_history_bytes(1);
+  response.set_max_history_bytes(2);
+  response.set_disk_bytes(3);
+  response.set_waiting_publications(4);
+  response.mutable_lag()->set_seconds(5);
+  response.mutable_lag()->set_nanos(500'000'000);
+  control_.Answer(response);
+  response.set_healthy(true);
+  control_.Answer(response);
+  const auto engine = client_->GetEngineStatus();
+  ASSERT_OK(engine);
+  EXPECT_EQ(control_.method(), "GetEngineStatus");
+  EXPECT_EQ(engine->kind, "disk");
+  EXPECT_FALSE(engine->healthy);
+  EXPECT_EQ(engine->reason, "no space left");
+  EXPECT_EQ(engine->path, "/var/lib/fanwire");
+  EXPECT_THAT((std::vector<int64_t>{engine->history_bytes, engine->max_history_bytes,
+                                    engine->disk_bytes, engine->waiting_publications}),
+              ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(engine->lag, absl::Milliseconds(5500));
+  EXPECT_TRUE(client_->GetEngineStatus()->healthy);
+}
+
 TEST_F(AdminClientTest, TheConfigurationIsShownCheckedAndReloaded) {
   v1::GetConfigResponse shown;
   shown.set_yaml("log: {}\n");
@@ -809,6 +837,7 @@ TEST_F(AdminClientTest, ARefusalKeepsItsCodeAndWordsInEveryCall) {
   EXPECT_THAT(client_->ListWorkers(), not_found);
   EXPECT_THAT(client_->RestartWorkers({}, [](const RestartProgress&) {}), not_found);
   EXPECT_THAT(client_->GetLedger(""), not_found);
+  EXPECT_THAT(client_->GetEngineStatus(), not_found);
   EXPECT_THAT(client_->GetConfig(), not_found);
   EXPECT_THAT(client_->CheckConfig("", ""), not_found);
   EXPECT_THAT(client_->ReloadConfig(), not_found);

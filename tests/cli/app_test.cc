@@ -111,6 +111,7 @@ TEST(AppTest, TheCommandsPromisedAreThere) {
                                    "token inspect",
                                    "version",
                                    "ledger",
+                                   "engine status",
                                    "presence",
                                    "mcp",
                                    "log-level",
@@ -226,6 +227,7 @@ TEST(AppTest, JsonIsOneCompactLine) {
                                                   {"connections", "show", "i"},
                                                   {"connections", "disconnect", "--slow"},
                                                   {"ledger"},
+                                                  {"engine", "status"},
                                                   {"presence", "s", "c"},
                                                   {"config", "check", "/dev/null"},
                                                   {"config", "show"},
@@ -327,6 +329,7 @@ TEST(AppTest, NoUnsafeCharacterReachesATerminal) {
   admin.workers = {.workers = {worker}};
   admin.presence.members = {{.connection = evil, .user = evil, .info = evil, .worker = evil}};
   admin.ledger = {{.service = evil, .dropped = {{evil, 1}}}};
+  admin.engine.kind = admin.engine.reason = admin.engine.path = evil;
   admin.config = {.yaml = "a: " + evil + "\nb: c\n", .file = evil};
   admin.verdict = {.ok = false, .errors = {evil}, .warnings = {evil}};
   admin.reload = {.applied = {evil}, .workers = {{.id = evil, .error = evil}}};
@@ -355,6 +358,7 @@ TEST(AppTest, NoUnsafeCharacterReachesATerminal) {
       {"workers", "restart"},
       {"tail", "s"},
       {"ledger"},
+      {"engine", "status"},
       {"presence", "s", "c"},
       {"config", "check", "/dev/null"},
       {"config", "show"},

@@ -50,6 +50,7 @@ class FakeAdminClient : public AdminClient {
   std::shared_ptr<absl::Notification> tail_cancelled;
   std::vector<LedgerEntry> ledger;
   std::string ledger_service;
+  EngineStatus engine;
   std::vector<ServiceCatalog> catalogs;
   std::string catalog_service;
   ConfigText config;
@@ -130,6 +131,7 @@ class FakeAdminClient : public AdminClient {
     ledger_service = std::string(service);
     return Answer(ledger);
   }
+  absl::StatusOr<EngineStatus> GetEngineStatus() override { return Answer(engine); }
   absl::StatusOr<std::vector<ServiceCatalog>> GetCatalog(absl::string_view service) override {
     catalog_service = std::string(service);
     return Answer(catalogs);

@@ -34,6 +34,7 @@ class FakeControl::AdminFace : public v1::Admin::Service {
   FANWIRE_UNARY(Disconnect, DisconnectRequest, DisconnectResponse)
   FANWIRE_UNARY(ListWorkers, ListWorkersRequest, ListWorkersResponse)
   FANWIRE_UNARY(GetLedger, GetLedgerRequest, GetLedgerResponse)
+  FANWIRE_UNARY(GetEngineStatus, GetEngineStatusRequest, GetEngineStatusResponse)
   FANWIRE_UNARY(GetCatalog, GetCatalogRequest, GetCatalogResponse)
   FANWIRE_UNARY(GetConfig, GetConfigRequest, GetConfigResponse)
   FANWIRE_UNARY(CheckConfig, CheckConfigRequest, CheckConfigResponse)

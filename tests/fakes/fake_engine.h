@@ -36,7 +36,7 @@
 
 namespace fanwire::control {
 
-class FakeEngine final : public Engine {
+class FakeEngine : public Engine {
  public:
   // What takes time from now on.
   struct Delays {

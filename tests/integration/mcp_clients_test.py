@@ -20,7 +20,8 @@ SCENARIOS = ("server-initialize", "ping", "tools-list", "tools-call-error", "res
 TOOLS = ["websocket_health_check", "websocket_get_status", "websocket_list_rooms",
          "websocket_broadcast_test_event", "websocket_get_metrics", "list_services",
          "list_channels", "list_connections", "list_presence", "list_workers", "get_ledger",
-         "get_catalog", "get_history", "tail_events", "publish_event", "drain_worker", "disconnect_clients"]
+         "engine_status", "get_catalog", "get_history", "tail_events", "publish_event",
+         "drain_worker", "disconnect_clients"]
 
 
 def needs_node(*version):

@@ -124,6 +124,8 @@ class McpServer(Case):
                          ["worker-0", "worker-1"])
         self.assertEqual([entry["service"] for entry in client.object("get_ledger")["services"]],
                          [entry["service"] for entry in self.server.wsctl_json("ledger")])
+        self.assertEqual(list(client.object("engine_status")),
+                         list(self.server.wsctl_json("engine", "status")))
         self.end(client)
 
     async def test_connections_are_listed_and_closed(self):

@@ -66,6 +66,16 @@ class Metrics(Case):
         self.assertEqual(self.total(self.control(), "fanwire_control_workers_attached"), 1)
         self.assertEqual(self.total(self.worker(), "fanwire_worker_link_connected"), 1)
 
+    async def test_the_engine(self):
+        self.publish("m:engine")
+        samples = self.control()
+        self.assertEqual(samples['fanwire_control_engine_info{engine="memory"}'], 1)
+        self.assertEqual(samples["fanwire_control_engine_healthy"], 1)
+        self.assertGreater(samples["fanwire_control_history_bytes"], 0)
+        self.assertEqual(samples["fanwire_control_history_max_bytes"], 1 << 30)
+        for name in ("disk_bytes", "waiting_publications", "lag_seconds"):
+            self.assertEqual(samples["fanwire_control_engine_" + name], 0)
+
     async def test_build_info(self):
         for samples in (self.control(), self.worker()):
             self.assertEqual(self.total(samples, "fanwire_build_info"), 1)

@@ -301,6 +301,18 @@ class Commands(Case):
         self.assertEqual((entry["published"], entry["written"], entry["queued"],
                           entry["difference"]), (10, 10, 0, 0))
 
+    async def test_engine_status(self):
+        self.publish("engine:a", data={"text": "x" * 5000})
+        status = self.json("engine", "status")
+        self.assertGreater(status.pop("history_bytes"), 5000)
+        self.assertEqual(status, {"kind": "memory", "healthy": True, "reason": None, "path": None,
+                                  "max_history_bytes": 1 << 30, "disk_bytes": 0,
+                                  "waiting_publications": 0, "lag_seconds": 0.0})
+        self.assertRegex(self.wsctl("engine", "status").stdout,
+                         r"^engine +memory\nhealth +healthy\nhistory bytes +[\d.]+ [KM]iB\n"
+                         r"history bound +1\.0 GiB\ndisk bytes +0 B\nwaiting +0\nlag +0s\n$")
+        self.assertEqual(self.json("version")["server"]["engine"], "memory")
+
     async def test_config(self):
         shown = self.wsctl("config", "show").stdout
         self.assertIn("mahavishnu", shown)

@@ -18,7 +18,7 @@ OTHERS = [["health-check"], ["get-status"], ["list-rooms"], ["get-metrics"],
           ["tail", "mahavishnu", "--timeout", "1s"],
           ["services", "list"], ["channels", "list"], ["channels", "show", "mahavishnu", "a:b"],
           ["channels", "history", "mahavishnu", "a:b"], ["connections", "list"],
-          ["workers", "list"], ["ledger"], ["config", "show"], ["config", "reload"],
+          ["workers", "list"], ["ledger"], ["engine", "status"], ["config", "show"], ["config", "reload"],
           ["log-level", "info"], ["token", "mint", "--secret", "0123456789abcdef"], ["version"],
           ["completion", "bash"], ["--help"], ["--version"], ["no-such-command"]]
 

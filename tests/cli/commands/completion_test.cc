@@ -36,6 +36,8 @@ TEST(CompletionTest, FixedValuesNeedNoControl) {
   EXPECT_EQ(wsctl.Run({"__complete", "--", "completion", ""}).out, "bash\nfish\nzsh\n");
   EXPECT_EQ(wsctl.Run({"__complete", "--", "log-level", "w"}).out, "warning\n");
   EXPECT_EQ(wsctl.Run({"__complete", "--", "config", "check", "x"}).out, ":files\n");
+  EXPECT_EQ(wsctl.Run({"__complete", "--", "eng"}).out, "engine\n");
+  EXPECT_EQ(wsctl.Run({"__complete", "--", "engine", ""}).out, "status\n");
   EXPECT_EQ(wsctl.server.address, "");
 }
 

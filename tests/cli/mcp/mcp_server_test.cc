@@ -56,7 +56,7 @@ TEST_F(McpServerTest, AStatelessRequestNeedsNoHandshake) {
   EXPECT_EQ(result["cacheScope"], "private");
   EXPECT_GT(result["ttlMs"], 0);
   EXPECT_EQ(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "fanwire");
-  EXPECT_THAT(result["tools"], SizeIs(14));
+  EXPECT_THAT(result["tools"], SizeIs(15));
 }
 
 TEST_F(McpServerTest, AStatelessClientDiscovers) {

@@ -46,14 +46,14 @@ class McpWriteToolsTest : public McpToolsTest {
 TEST_F(McpToolsTest, TheToolsAreListedInThisOrder) {
   std::vector<std::string> names;
   for (const McpTool& tool : MakeTools(/*allow_write=*/false)) names.push_back(tool.name);
-  EXPECT_THAT(
-      names, ElementsAre("websocket_health_check", "websocket_get_status", "websocket_list_rooms",
-                         "websocket_broadcast_test_event", "websocket_get_metrics", "list_services",
-                         "list_channels", "list_connections", "list_presence", "list_workers",
-                         "get_ledger", "get_catalog", "get_history", "tail_events"));
+  EXPECT_THAT(names, ElementsAre("websocket_health_check", "websocket_get_status",
+                                 "websocket_list_rooms", "websocket_broadcast_test_event",
+                                 "websocket_get_metrics", "list_services", "list_channels",
+                                 "list_connections", "list_presence", "list_workers", "get_ledger",
+                                 "engine_status", "get_catalog", "get_history", "tail_events"));
   names.clear();
   for (const McpTool& tool : MakeTools(/*allow_write=*/true)) names.push_back(tool.name);
-  names.erase(names.begin(), names.begin() + 14);
+  names.erase(names.begin(), names.begin() + 15);
   EXPECT_THAT(names, ElementsAre("publish_event", "drain_worker", "disconnect_clients"));
 }
 
@@ -200,6 +200,21 @@ TEST_F(McpToolsTest, TheMembersOfAChannelAreListed) {
   EXPECT_EQ(control_.admin.presence_query.service, "s");
   EXPECT_EQ(control_.admin.presence_query.channel, "c");
   EXPECT_EQ(control_.admin.presence_query.limit, 2u);
+}
+
+TEST_F(McpToolsTest, TheEngineIsShownAsWsctlDoes) {
+  control_.admin.engine = {.kind = "disk",
+                           .reason = "no space left",
+                           .path = "/var/lib/fanwire",
+                           .history_bytes = 1,
+                           .max_history_bytes = 2,
+                           .disk_bytes = 3,
+                           .waiting_publications = 4,
+                           .lag = absl::Milliseconds(250)};
+  EXPECT_EQ(Object("engine_status").dump(),
+            R"({"kind":"disk","healthy":false,"reason":"no space left",)"
+            R"("path":"/var/lib/fanwire","history_bytes":1,"max_history_bytes":2,"disk_bytes":3,)"
+            R"("waiting_publications":4,"lag_seconds":0.25})");
 }
 
 TEST_F(McpToolsTest, ChannelsHaveACursorIfThereAreMore) {

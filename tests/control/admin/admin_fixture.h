@@ -23,6 +23,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_engine.h"
 #include "tests/fakes/fake_worker_registry.h"
 #include "tests/testing/link_message.h"
 #include "tests/testing/routing.h"
@@ -85,6 +86,18 @@ class ReportingWorker final : public LinkTransport {
   const int64_t sessions_;
   ReceiptTracker* const receipts_;
   const std::shared_ptr<WorkerLink> link_;
+};
+
+// An engine of which operators see what a test says.
+class DescribedEngine final : public FakeEngine {
+ public:
+  absl::string_view name() const override { return kind; }
+  absl::Status Health() const override { return health; }
+  EngineStatus status() const override { return described; }
+
+  std::string kind = "memory";
+  absl::Status health;
+  EngineStatus described;
 };
 
 // Keeps the last receipt.

@@ -56,7 +56,7 @@ class AdminServiceTest : public AdminFixture {
                                  .tools = tools_.get(),
                                  .tail = &tail_,
                                  .host = &host_,
-                                 .engine = "memory",
+                                 .engine = &described_,
                                  .started_at = absl::FromUnixSeconds(1'770'000'000)});
     // Over a socket: what is handed over inside of libgrpc looks like a race to TSan.
     grpc::ServerBuilder builder;
@@ -121,6 +121,7 @@ class AdminServiceTest : public AdminFixture {
   Presence presence_{PresenceStore::MakeInMemory(), routing_->router.get(), &clock_, services_,
                      absl::Seconds(10)};
   RequestDispatcher dispatcher_{*config_, &retained_, &clock_, &timers_, [](uint64_t, auto) {}};
+  DescribedEngine described_;
   FakeControlProcess host_;
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
@@ -294,6 +295,47 @@ TEST_F(AdminServiceTest, TheLedgerTellsWhatIsMissing) {
   request.set_service("nobody");
   EXPECT_THAT(Call(&v1::Admin::Stub::GetLedger, request),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("nobody")));
+}
+
+// ------------------------------------------------------------------------------- the engine
+
+TEST_F(AdminServiceTest, TheEngineIsToldAsItSays) {
+  described_.kind = "disk";
+  described_.described = {.path = "/var/lib/fanwire",
+                          .history_bytes = 1,
+                          .max_history_bytes = 2,
+                          .disk_bytes = 3,
+                          .waiting_publications = 4,
+                          .lag = absl::Milliseconds(5500)};
+  const auto engine = Call(&v1::Admin::Stub::GetEngineStatus, v1::GetEngineStatusRequest());
+  ASSERT_OK(engine);
+  EXPECT_EQ(engine->kind(), "disk");
+  EXPECT_TRUE(engine->healthy());
+  EXPECT_EQ(engine->reason(), "");
+  EXPECT_EQ(engine->path(), "/var/lib/fanwire");
+  EXPECT_EQ(engine->history_bytes(), 1);
+  EXPECT_EQ(engine->max_history_bytes(), 2);
+  EXPECT_EQ(engine->disk_bytes(), 3);
+  EXPECT_EQ(engine->waiting_publications(), 4);
+  EXPECT_EQ(engine->lag().seconds(), 5);
+  EXPECT_EQ(engine->lag().nanos(), 500'000'000);
+  EXPECT_EQ(Call(&v1::Admin::Stub::GetVersion, v1::GetVersionRequest())->engine(), "disk");
+}
+
+TEST_F(AdminServiceTest, AnEngineThatIsNotHealthySaysWhy) {
+  const std::pair<absl::Status, const char*> reasons[] = {
+      {absl::ResourceExhaustedError("no space left"), "no space left"},
+      {absl::UnavailableError(""), "UNAVAILABLE"},
+      {absl::UnavailableError("caf\xe9"), "caf\uFFFD"}};
+  described_.described.path = "/caf\xe9";
+  for (const auto& [health, reason] : reasons) {
+    described_.health = health;
+    const auto engine = Call(&v1::Admin::Stub::GetEngineStatus, v1::GetEngineStatusRequest());
+    ASSERT_OK(engine);
+    EXPECT_FALSE(engine->healthy());
+    EXPECT_EQ(engine->reason(), reason);
+    EXPECT_EQ(engine->path(), "/caf\uFFFD");
+  }
 }
 
 // ------------------------------------------------------------------------------- channels

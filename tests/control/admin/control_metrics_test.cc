@@ -60,12 +60,12 @@ class FakeSink final : public MetricSink {
 
 class ControlMetricsTest : public AdminFixture {
  protected:
-  FakeSink Collect() {
+  FakeSink Collect(const Engine* engine = nullptr) {
     FakeSink sink;
     CollectControl({.queries = routing_->queries.get(),
                     .registry = &registry_,
                     .ledger = &ledger_,
-                    .engine = engine_.get(),
+                    .engine = engine == nullptr ? engine_.get() : engine,
                     .tail = &tail_,
                     .retained = &retained_,
                     .dispatcher = &dispatcher_,
@@ -156,6 +156,27 @@ TEST_F(ControlMetricsTest, WhatEachServicePublishedIsCounted) {
   EXPECT_THAT(sink.samples, Contains(Pair("fanwire_control_publications_total service=akosha", 0)));
   EXPECT_GT(sink.samples.at("fanwire_control_history_bytes"), 0);
   EXPECT_EQ(sink.samples.at("fanwire_control_engine_healthy"), 1);
+}
+
+TEST_F(ControlMetricsTest, TheEngineIsToldWithWhatWaitsForIt) {
+  DescribedEngine engine;
+  engine.kind = "disk";
+  engine.described = {.path = "/var/lib/fanwire",
+                      .history_bytes = 1,
+                      .max_history_bytes = 2,
+                      .disk_bytes = 3,
+                      .waiting_publications = 4,
+                      .lag = absl::Milliseconds(250)};
+  const auto samples = Collect(&engine).samples;
+  EXPECT_EQ(samples.at("fanwire_control_engine_info engine=disk"), 1);
+  EXPECT_EQ(samples.at("fanwire_control_engine_healthy"), 1);
+  EXPECT_EQ(samples.at("fanwire_control_history_bytes"), 1);
+  EXPECT_EQ(samples.at("fanwire_control_history_max_bytes"), 2);
+  EXPECT_EQ(samples.at("fanwire_control_engine_disk_bytes"), 3);
+  EXPECT_EQ(samples.at("fanwire_control_engine_waiting_publications"), 4);
+  EXPECT_EQ(samples.at("fanwire_control_engine_lag_seconds"), 0.25);
+  engine.health = absl::UnavailableError("no space left");
+  EXPECT_EQ(Collect(&engine).samples.at("fanwire_control_engine_healthy"), 0);
 }
 
 TEST_F(ControlMetricsTest, RefusalsAreCountedByReasonAlsoWithoutAService) {
@@ -257,9 +278,9 @@ TEST_F(ControlMetricsTest, EachWorkerIsToldAndWhetherItIsReady) {
 
 TEST_F(ControlMetricsTest, CountersAreNamedSoAndNothingElseIs) {
   for (const auto& [name, type] : Collect().types) {
-    const bool total = name.size() > 6 && name.substr(name.size() - 6) == "_total";
-    const bool seconds = name.size() > 8 && name.substr(name.size() - 8) == "_seconds";
-    EXPECT_EQ(type, total ? "counter" : seconds ? "distribution" : "gauge") << name;
+    const bool total = absl::EndsWith(name, "_total");
+    const bool durations = absl::EndsWith(name, "_duration_seconds");
+    EXPECT_EQ(type, total ? "counter" : durations ? "distribution" : "gauge") << name;
   }
 }
 

@@ -20,6 +20,7 @@ export async function tour(client, call, channel) {
   await object('list_connections', {service});
   await object('list_workers', {});
   await object('get_ledger', {});
+  await object('engine_status', {});
   await object('get_catalog', {service});
   await object('get_history', {service, channel});
 
