@@ -481,6 +481,7 @@ void ServerImpl::StopParts() {
   // Before gRPC, which waits for publishers whose receipts come from the engine, and before the
   // parts are deleted that its callbacks need.
   if (engine_ != nullptr) engine_->Close();
+  if (directory_ != nullptr) directory_->EndWaiting();
   if (socket_watch_ != nullptr) socket_watch_->Stop();
   if (grpc_ != nullptr) grpc_->Stop();
   ops_ = nullptr;

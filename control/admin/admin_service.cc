@@ -236,16 +236,21 @@ class AdminService final : public v1::Admin::CallbackService {
     // before.
     if (request->has_since()) asked.since = ToPosition(request->since());
     if (request->has_before()) asked.before = ToPosition(request->before());
-    const absl::StatusOr<HistorySlice> slice = parts_.queries->ReadHistory(asked);
-    if (!slice.ok()) return Finish(reactor, slice.status());
-    ToProto(slice->head, response->mutable_head());
-    for (const PublicationPtr& publication : slice->publications) {
-      ToProto(request->service(), request->channel(), *publication, response->add_publications());
-    }
-    response->set_more(slice->more);
-    response->set_reason(slice->incomplete_reason);
-    response->set_complete(response->reason().empty());
-    return Finish(reactor);
+    parts_.queries->ReadHistory(
+        asked, [reactor, request, response](const absl::StatusOr<HistorySlice>& slice) {
+          if (slice.ok()) {
+            ToProto(slice->head, response->mutable_head());
+            for (const PublicationPtr& publication : slice->publications) {
+              ToProto(request->service(), request->channel(), *publication,
+                      response->add_publications());
+            }
+            response->set_more(slice->more);
+            response->set_reason(slice->incomplete_reason);
+            response->set_complete(response->reason().empty());
+          }
+          Finish(reactor, slice.status());
+        });
+    return reactor;
   }
 
   Unary* ListPresence(grpc::CallbackServerContext* context, const v1::ListPresenceRequest* request,

@@ -15,8 +15,8 @@
 //
 // Life: Start(), then everything else, then Close().  After Close() nothing calls back, so whoever
 // a callback belongs to must live until then.  Calls that come while Close() runs or later, or
-// after a Start() that failed, do no harm: appends may be kFull, a channel that is opened then may
-// never open, and reads may be kFetching for ever: never kGone for what was kept.
+// after a Start() that failed, do no harm: appends may be kFull, reads kClosed, and a channel that
+// is opened then may never open.
 //
 // Threading: Engine is safe from every thread.  An EngineChannel is called with its channel's shard
 //            locked; what the engine's own threads touch as well, the engine guards itself.
@@ -55,6 +55,7 @@ enum class ReadOutcome {
   kOk,
   kGone,      // the first requested publication is not kept any more
   kFetching,  // it is being fetched; the callback is called when the read should be tried again
+  kClosed,    // the engine is closed, and the publication is not in memory
 };
 
 // Called once, from a thread of the engine, without Router's locks.

@@ -49,8 +49,13 @@ class HistoryHandler final : public ClientRequestHandler {
   void Handle(const v1::ClientRequest& request, Reply reply) override {
     v1::ClientReply answer;
     answer.set_request_id(request.request_id());
-    Answer(request, &answer);
-    reply(std::move(answer));
+    HistoryRequest asked;
+    if (!Parse(request, &asked, &answer)) return reply(std::move(answer));
+    queries_->ReadHistory(asked, [asked, answer = std::move(answer), reply = std::move(reply)](
+                                     const absl::StatusOr<HistorySlice>& slice) mutable {
+      Answer(asked, slice, &answer);
+      reply(std::move(answer));
+    });
   }
 
  private:
@@ -59,12 +64,17 @@ class HistoryHandler final : public ClientRequestHandler {
     reply->set_error_message(std::move(message));
   }
 
-  void Answer(const v1::ClientRequest& request, v1::ClientReply* reply) const {
+  // Returns false if the request is refused.
+  static bool Parse(const v1::ClientRequest& request, HistoryRequest* asked,
+                    v1::ClientReply* reply) {
+    const auto refuse = [&](absl::string_view code, std::string message) {
+      Refuse(code, std::move(message), reply);
+      return false;
+    };
     // With the parser of the workers: of two keys of one name both must mean the same one, since
     // the worker has checked whether the session may read that channel.
     const Json data = ParseJson(request.data());
-    if (!data.is_object())
-      return Refuse("INVALID_REQUEST", "history: data is not an object", reply);
+    if (!data.is_object()) return refuse("INVALID_REQUEST", "history: data is not an object");
     const auto field = [&](const char* name) -> const Json& {
       static const Json kNull;
       const auto it = data.find(name);
@@ -72,39 +82,38 @@ class HistoryHandler final : public ClientRequestHandler {
     };
     const Json& channel = field("channel");
     if (!channel.is_string()) {
-      return Refuse("INVALID_CHANNEL",
-                    channel.is_null() ? "history: data.channel is missing"
-                                      : "history: data.channel is not a text",
-                    reply);
+      return refuse("INVALID_CHANNEL", channel.is_null() ? "history: data.channel is missing"
+                                                         : "history: data.channel is not a text");
     }
-    HistoryRequest asked{.service = request.service(),
-                         .channel = channel.get_ref<const std::string&>(),
-                         .limit = kDefaultEvents,
-                         .max_bytes = kMaxAnswerBytes - kFrameBytes,
-                         .since = std::nullopt};
+    asked->service = request.service();
+    asked->channel = channel.get_ref<const std::string&>();
+    asked->limit = kDefaultEvents;
+    asked->max_bytes = kMaxAnswerBytes - kFrameBytes;
     if (const Json& limit = field("limit"); !limit.is_null()) {
       if (!limit.is_number_integer() || limit < 1 || limit > kMaxEvents) {
-        return Refuse(
+        return refuse(
             "INVALID_REQUEST",
-            absl::StrCat("history: data.limit is not a whole number from 1 to ", kMaxEvents),
-            reply);
+            absl::StrCat("history: data.limit is not a whole number from 1 to ", kMaxEvents));
       }
-      asked.limit = limit.get<size_t>();
+      asked->limit = limit.get<size_t>();
     }
     if (const Json& since = field("since"); !since.is_null()) {
-      if (!ToPosition(since, &asked.since.emplace())) {
-        return Refuse("INVALID_REQUEST",
-                      "history: data.since is not {\"epoch\": text, \"offset\": whole number}",
-                      reply);
+      if (!ToPosition(since, &asked->since.emplace())) {
+        return refuse("INVALID_REQUEST",
+                      "history: data.since is not {\"epoch\": text, \"offset\": whole number}");
       }
     }
     if (const Json& reverse = field("reverse"); !reverse.is_null()) {
       if (!reverse.is_boolean()) {
-        return Refuse("INVALID_REQUEST", "history: data.reverse is neither true nor false", reply);
+        return refuse("INVALID_REQUEST", "history: data.reverse is neither true nor false");
       }
-      asked.reverse = reverse.get<bool>();
+      asked->reverse = reverse.get<bool>();
     }
-    const absl::StatusOr<HistorySlice> slice = queries_->ReadHistory(asked);
+    return true;
+  }
+
+  static void Answer(const HistoryRequest& asked, const absl::StatusOr<HistorySlice>& slice,
+                     v1::ClientReply* reply) {
     if (!slice.ok()) {
       const absl::string_view code = ErrorCode(slice.status());
       if (code != kInternalError) {

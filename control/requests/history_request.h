@@ -3,7 +3,8 @@
 //
 // The worker has already checked that the session may read the channel.
 //
-// Threading: safe from every thread; the reply is given before Handle() returns.
+// Threading: safe from every thread.  The reply is given before Handle() returns, or on a thread of
+//            the engine if that must open the channel or fetch its history.
 // Ownership: the handler borrows the queries.
 // Cost:      one pass over the requested part of the history, at most 1 MiB.
 // Source:    docs/protocol.md "Requests"
@@ -24,7 +25,7 @@ class ChannelQueries;
 //   INVALID_REQUEST  limit is not in 1 to 1000, since is not {epoch, offset}, or reverse is not a
 //                    boolean
 //   LIMIT_EXCEEDED   a single event is longer than an answer may be
-//   UNAVAILABLE      the engine cannot read the history at present
+//   UNAVAILABLE      the engine cannot read the history at present, or is stopping
 //   INTERNAL_ERROR   the engine failed; only the log gives the reason
 std::unique_ptr<ClientRequestHandler> MakeHistoryRequestHandler(ChannelQueries* queries);
 

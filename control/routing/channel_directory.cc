@@ -291,6 +291,18 @@ void ChannelDirectory::OnOpened(const std::shared_ptr<ChannelState>& channel) {
   }
 }
 
+void ChannelDirectory::EndWaiting() {
+  std::vector<ChannelOpening::Waiting> ended;
+  ForEach([&](const std::shared_ptr<ChannelState>& channel) {
+    if (channel->opening != nullptr) {
+      channel->opening->TakeExpired(absl::InfiniteDuration(), &ended);
+    }
+  });
+  for (const ChannelOpening::Waiting& waiting : ended) {
+    waiting.go(absl::UnavailableError("control is stopping"));
+  }
+}
+
 void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
   if (!channel->is_open()) [[unlikely]]
     return;  // it is not known yet where a link is to begin

@@ -67,6 +67,13 @@ class ChannelDirectory {
   // Returns the states of all services that were ever configured.
   std::vector<ServiceState*> services() const;
 
+  // Whether there may be channels without a state that the engine has kept.
+  bool survives_restart() const { return engine_->survives_restart(); }
+
+  // Ends what waits for channels that the engine has not opened.  Call it when the engine is
+  // closed.
+  void EndWaiting();
+
   // Counts the refused publications whose service is not configured.
   RefusalCounts& refused_elsewhere() { return refused_elsewhere_; }
 

@@ -78,8 +78,8 @@ struct HistorySlice {
 };
 
 struct HistoryRequest {
-  absl::string_view service = {};
-  absl::string_view channel = {};
+  std::string service = {};
+  std::string channel = {};
   size_t limit = 100;
   size_t max_bytes = 1 << 20;  // of envelopes
   // Only events after this position.  If history does not reach back to it, the slice begins with

@@ -34,9 +34,9 @@ class ChannelOpening {
   };
 
   enum class Kind {
-    kRepair,     // of a dirty link; kept until the channel is open
-    kSubscribe,  // ended with an error after kMaxWait
-    kNotice,     // dropped after kMaxWait, and if kMaxNotices wait already
+    kRepair,   // of a dirty link; kept until the channel is open
+    kRequest,  // a subscribe or a read: ended with an error after kMaxWait
+    kNotice,   // dropped after kMaxWait, and if kMaxNotices wait already
   };
   struct Waiting {
     Kind kind = Kind::kRepair;

@@ -18,15 +18,6 @@ namespace fanwire::control {
 
 namespace {
 
-// Returns what history holds of what was routed: nobody is told of a publication before its
-// subscribers are.
-HistoryState DescribeRouted(ChannelState* channel, absl::Duration now) {
-  HistoryState state = channel->log->Describe(now);
-  state.head.offset = std::min(state.head.offset, channel->routed);
-  if (state.oldest_offset > channel->routed) state.oldest_offset = 0;
-  return state;
-}
-
 class ChannelQueriesImpl final : public ChannelQueries {
  public:
   ChannelQueriesImpl(ChannelDirectory* directory, const Clock* clock)
@@ -71,7 +62,9 @@ class ChannelQueriesImpl final : public ChannelQueries {
     return Summarize(channel->get());
   }
 
-  absl::StatusOr<HistorySlice> ReadHistory(const HistoryRequest& request) override;
+  void ReadHistory(HistoryRequest request, HistoryCallback done) override {
+    reader_.Read(std::move(request), std::move(done));
+  }
 
   PublishCounts Counts(absl::string_view service) override {
     const ServiceState* const state = directory_->FindService(service);
@@ -129,92 +122,8 @@ class ChannelQueriesImpl final : public ChannelQueries {
 
   ChannelDirectory* const directory_;
   const Clock* const clock_;
+  HistoryReader reader_{directory_, clock_};
 };
-
-// Returns why history does not hold all events after `since`; empty if it holds them.
-const char* IncompleteReason(const Position& since, const HistoryState& state,
-                             const HistoryPolicy& policy) {
-  if (since.epoch != state.head.epoch) return "epoch_changed";
-  if (since.offset > state.head.offset) return "offset_unknown";
-  const int64_t first_kept = state.oldest_offset == 0 ? state.head.offset + 1 : state.oldest_offset;
-  if (since.offset + 1 >= first_kept) return "";
-  return policy.size == 0 ? "history_disabled" : "history_expired";
-}
-
-absl::StatusOr<HistorySlice> ChannelQueriesImpl::ReadHistory(const HistoryRequest& request) {
-  const std::shared_ptr<const ServiceSnapshot> snapshot = directory_->snapshot();
-  const ServiceEntry* const service = snapshot->Find(request.service);
-  if (service == nullptr) return snapshot->table->NoSuchService(request.service);
-  if (absl::Status status = CheckChannelName(request.channel, service->spec->max_channel_bytes);
-      !status.ok()) {
-    return status;
-  }
-  const absl::Duration now = clock_->Now();
-  const ChannelKey key(service->state, Dialect::kCommon, request.channel);
-  ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
-  HistorySlice slice;
-  MutexLock lock(&shard.mu);
-  const std::shared_ptr<ChannelState>* const found = ChannelTable::Find(shard, key);
-  if (found == nullptr) {
-    // A channel without state has no epoch, so `since` must be of an earlier one.
-    if (request.since.has_value()) slice.incomplete_reason = "epoch_changed";
-    return slice;
-  }
-  ChannelState& channel = **found;
-  if (!channel.is_open()) {
-    return absl::UnavailableError("the channel is being opened: try again");
-  }
-  const HistoryState state = DescribeRouted(&channel, now);
-  slice.head = state.head;
-  if (request.since.has_value()) {
-    slice.incomplete_reason = IncompleteReason(*request.since, state, channel.log->policy());
-  }
-  if (state.oldest_offset == 0) return slice;
-  int64_t after = state.oldest_offset - 1;
-  if (request.since.has_value() && *slice.incomplete_reason == '\0') {
-    after = std::max(after, request.since->offset);
-  }
-  int64_t until = state.head.offset;
-  if (request.before.has_value()) {
-    const bool here = request.before->epoch == state.head.epoch;
-    until = here ? std::min(until, std::max<int64_t>(request.before->offset, 1) - 1) : 0;
-  }
-  // The offsets that are still to be read are those above `after`, up to `until`.  In reverse the
-  // newest are read first.  Publications that have expired are left out, which is why reading takes
-  // several turns.
-  size_t bytes = 0;
-  std::vector<PublicationPtr> page;
-  while (after < until) {
-    const auto missing = static_cast<int64_t>(request.limit - slice.publications.size());
-    if (missing == 0) {
-      slice.more = true;
-      return slice;
-    }
-    const int64_t from = request.reverse ? std::max(after, until - missing) : after;
-    const int64_t to = request.reverse ? until : std::min(until, after + missing);
-    page.clear();
-    const ReadOutcome outcome =
-        channel.log->ReadAfter(from, to, request.reverse ? SIZE_MAX : request.max_bytes, now, &page,
-                               []() -> EngineCallback { return [](const absl::Status&) {}; });
-    if (outcome != ReadOutcome::kOk || page.empty()) {
-      return absl::UnavailableError("history is being fetched: try again");
-    }
-    if (request.reverse) std::reverse(page.begin(), page.end());
-    for (PublicationPtr& publication : page) {
-      const int64_t offset = publication->offset();
-      if (publication->expires_at() > now) {
-        bytes += publication->envelope().size();
-        if (bytes > request.max_bytes && !slice.publications.empty()) {
-          slice.more = true;
-          return slice;
-        }
-        slice.publications.push_back(std::move(publication));
-      }
-      (request.reverse ? until : after) = request.reverse ? offset - 1 : offset;
-    }
-  }
-  return slice;
-}
 
 }  // namespace
 

@@ -3,10 +3,10 @@
 //
 // Threading: safe from every thread.  Locks one shard at a time.
 // Ownership: borrows directory and clock.
-// Cost:      GetChannel(), Counts() and InterestedChannels() are a lookup.  ReadHistory() is one
-//            pass over the requested part of the history.  ListChannels() visits every channel and
-//            holds each shard while it copies a pointer for each of its channels: 1 to 2 ms a shard
-//            when there are a million channels.
+// Cost:      GetChannel(), Counts() and InterestedChannels() are a lookup; ReadHistory(): see
+//            HistoryReader.  ListChannels() visits every channel and holds each shard while it
+//            copies a pointer for each of its channels: 1 to 2 ms a shard when there are a million
+//            channels.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "common/clock.h"
 #include "control/routing/channel_info.h"
+#include "control/routing/history_reader.h"
 #include "control/routing/publish_counts.h"
 #include "control/routing/refusals.h"
 #include "proto/policies.h"
@@ -41,11 +42,13 @@ class ChannelQueries {
   virtual absl::StatusOr<ChannelSummary> GetChannel(absl::string_view service,
                                                     absl::string_view channel) = 0;
 
-  // Returns a part of a channel's history.  A channel without state has an empty history and a head
-  // without epoch.
+  // Reads a part of a channel's history.  A channel that the engine does not know has an empty
+  // history and a head without epoch.  `done` is called at once, or later on a thread of the engine
+  // if that must open the channel or fetch its history.
   //   NOT_FOUND         no such service
   //   INVALID_ARGUMENT  malformed name
-  virtual absl::StatusOr<HistorySlice> ReadHistory(const HistoryRequest& request) = 0;
+  //   UNAVAILABLE       the engine cannot read at present, or there is no room for the channel
+  virtual void ReadHistory(HistoryRequest request, HistoryCallback done) = 0;
 
   // Returns the counts of a service; all are 0 if nothing was ever published to it.
   virtual PublishCounts Counts(absl::string_view service) = 0;

@@ -50,6 +50,7 @@ void QueueRepairPage(const std::shared_ptr<WorkerLink>& link, const DirtyChannel
   switch (channel->log->ReadAfter(wanting->next_offset - 1, channel->routed, kRepairPageBytes, now,
                                   &page, make_ready)) {
     case ReadOutcome::kFetching:
+    case ReadOutcome::kClosed:
       return;  // the channel stays dirty until the callback runs
     case ReadOutcome::kGone: {
       const int64_t first = FirstKept(channel.get(), now);

@@ -381,7 +381,7 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
   }
   if (!channel->is_open() || (channel->opening != nullptr && turn != Turn::kWaited)) {
     channel->opening->Wait(
-        {.kind = ChannelOpening::Kind::kSubscribe,
+        {.kind = ChannelOpening::Kind::kRequest,
          .link = link.get(),
          .since = request->asked,
          .go = [this, link, request = std::move(*request)](const absl::Status& status) {
@@ -469,6 +469,7 @@ std::optional<SubscribeAnswer> SubscriptionsImpl::MakeAnswer(
                                     };
                                   })) {
     case ReadOutcome::kFetching:
+    case ReadOutcome::kClosed:  // the worker asks the next control
       return std::nullopt;
     case ReadOutcome::kGone:
       answer.recover_count = 0;

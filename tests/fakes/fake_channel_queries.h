@@ -48,9 +48,9 @@ class FakeChannelQueries : public ChannelQueries {
     }
     return absl::NotFoundError("no state");
   }
-  absl::StatusOr<HistorySlice> ReadHistory(const HistoryRequest&) override {
-    if (!history_status.ok()) return history_status;
-    return HistorySlice();
+  void ReadHistory(HistoryRequest, HistoryCallback done) override {
+    if (!history_status.ok()) return done(history_status);
+    done(HistorySlice());
   }
   PublishCounts Counts(absl::string_view) override { return {}; }
   RefusalTotals RefusedElsewhere() override { return {}; }

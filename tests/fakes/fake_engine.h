@@ -221,10 +221,8 @@ class FakeEngine : public Engine {
       MutexLock lock(&engine->mu_);
       FANWIRE_CHECK(open);
       if (engine->delays_.fetches && engine->readable_.erase(this) == 0) {
-        if (!engine->closed_) {
-          engine->tasks_.push_back(
-              {.kind = Kind::kFetch, .channels = {this}, .done = make_ready()});
-        }
+        if (engine->closed_) return ReadOutcome::kClosed;
+        engine->tasks_.push_back({.kind = Kind::kFetch, .channels = {this}, .done = make_ready()});
         return ReadOutcome::kFetching;
       }
       return inner->ReadAfter(after, until, max_bytes, now, page, make_ready);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/timer_queue.h"
 #include "control/config/service_table.h"
@@ -28,6 +29,14 @@ struct Routing {
         queries(ChannelQueries::Make(&directory, clock)),
         router(Router::Make(options, &directory, &receipts, engine, clock)) {
     directory.SetServices(std::move(services));
+  }
+
+  // Of an engine that answers at once.
+  absl::StatusOr<HistorySlice> ReadHistory(HistoryRequest request) {
+    absl::StatusOr<HistorySlice> slice = absl::DeadlineExceededError("it was not read at once");
+    queries->ReadHistory(std::move(request),
+                         [&slice](absl::StatusOr<HistorySlice> read) { slice = std::move(read); });
+    return slice;
   }
 
   ChannelDirectory directory;

@@ -175,7 +175,7 @@ TEST_F(AdminServiceTest, ATestEventsDataIsPublishedWithEveryDigitAndInItsOrder) 
   HistoryRequest asked;
   asked.service = "mahavishnu";
   asked.channel = "pool:a";
-  const absl::StatusOr<HistorySlice> history = routing_->queries->ReadHistory(asked);
+  const absl::StatusOr<HistorySlice> history = routing_->ReadHistory(asked);
   ASSERT_OK(history);
   ASSERT_EQ(history->publications.size(), 1u);
   EXPECT_THAT(std::string(history->publications[0]->data()),

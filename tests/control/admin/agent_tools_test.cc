@@ -279,7 +279,7 @@ TEST_F(TestEventTest, IsAnOrdinaryPublication) {
   HistoryRequest request;
   request.service = "mahavishnu";
   request.channel = "pool:t";
-  const absl::StatusOr<HistorySlice> history = routing_->queries->ReadHistory(request);
+  const absl::StatusOr<HistorySlice> history = routing_->ReadHistory(request);
   ASSERT_OK(history);
   EXPECT_EQ(history->publications.size(), 1u);
   EXPECT_EQ(routing_->queries->Counts("mahavishnu").accepted, 1);

@@ -68,8 +68,8 @@ services:
 
   // Those that are in the channel's history.
   std::vector<Json> Kept(const std::string& channel) {
-    const auto kept = routing_->queries->ReadHistory(
-        {.service = "excalidraw", .channel = channel, .since = std::nullopt});
+    const auto kept =
+        routing_->ReadHistory({.service = "excalidraw", .channel = channel, .since = std::nullopt});
     std::vector<Json> events;
     for (const PublicationPtr& publication : kept->publications) {
       const absl::string_view envelope = publication->envelope();
@@ -124,7 +124,7 @@ TEST_F(ClientPublishTest, CopiesArePublicationsOfTheirOwnAndThePublisherCanBeLef
   request.mutable_publish()->set_exclude_publisher(true);
   Handle(request);
   Handle(Request("diagram:a", R"({"n":2})"));
-  const auto kept = routing_->queries->ReadHistory(
+  const auto kept = routing_->ReadHistory(
       {.service = "excalidraw", .channel = "diagram:a", .since = std::nullopt});
   ASSERT_THAT(kept->publications, SizeIs(2));
   EXPECT_EQ(kept->publications[0]->exclude_connection(), "c-1");

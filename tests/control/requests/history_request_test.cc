@@ -111,8 +111,8 @@ services:
 TEST_F(HistoryRequestTest, TellsTheEnvelopesThatSubscribersGot) {
   Publish("a:b", 3);
   const Json answer = Answer({{"channel", "a:b"}});
-  const auto kept = routing_->queries->ReadHistory(
-      {.service = "mahavishnu", .channel = "a:b", .since = std::nullopt});
+  const auto kept =
+      routing_->ReadHistory({.service = "mahavishnu", .channel = "a:b", .since = std::nullopt});
   ASSERT_THAT(kept->publications, SizeIs(3));
   ASSERT_THAT(answer["events"], SizeIs(3));
   for (size_t i = 0; i < 3; ++i) {

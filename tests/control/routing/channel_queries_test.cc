@@ -133,7 +133,7 @@ TEST_F(ChannelQueriesTest, HistoryIsReadOverAPagesBoundsInBothDirections) {
   const auto offsets = [this](HistoryRequest request, bool more) {
     request.service = "s";
     request.channel = "x";
-    const auto slice = routing_->queries->ReadHistory(request);
+    const auto slice = routing_->ReadHistory(request);
     EXPECT_OK(slice);
     EXPECT_EQ(slice->more, more);
     EXPECT_EQ(slice->head.offset, 10);
@@ -141,7 +141,7 @@ TEST_F(ChannelQueriesTest, HistoryIsReadOverAPagesBoundsInBothDirections) {
     for (const PublicationPtr& each : slice->publications) offsets.push_back(each->offset());
     return offsets;
   };
-  const auto slice = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  const auto slice = routing_->ReadHistory({.service = "s", .channel = "x"});
   const Epoch epoch = slice->head.epoch;
   const size_t each = slice->publications[0]->envelope().size();
   EXPECT_THAT(offsets({.limit = 3}, true), ElementsAre(1, 2, 3));
@@ -176,14 +176,14 @@ TEST_F(ChannelQueriesTest, HistoryIsReadOverAPagesBoundsInBothDirections) {
 }
 
 TEST_F(ChannelQueriesTest, HistoryOfAChannelWithoutStateIsEmptyAndOfNoServiceAnError) {
-  const auto slice = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  const auto slice = routing_->ReadHistory({.service = "s", .channel = "x"});
   ASSERT_OK(slice);
   EXPECT_THAT(slice->publications, IsEmpty());
   EXPECT_EQ(slice->head.epoch, Epoch());
   EXPECT_FALSE(routing_->queries->GetChannel("s", "x").ok());
-  EXPECT_THAT(routing_->queries->ReadHistory({.service = "none", .channel = "x"}),
+  EXPECT_THAT(routing_->ReadHistory({.service = "none", .channel = "x"}),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
-  EXPECT_THAT(routing_->queries->ReadHistory({.service = "s", .channel = "x:*"}),
+  EXPECT_THAT(routing_->ReadHistory({.service = "s", .channel = "x:*"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("channel")));
 }
 
@@ -193,7 +193,7 @@ TEST_F(ChannelQueriesTest, ExpiredEventsAreNotInHistory) {
   Publish(brief);
   Publish("x");
   clock_.Advance(absl::Seconds(1));
-  const auto slice = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  const auto slice = routing_->ReadHistory({.service = "s", .channel = "x"});
   ASSERT_OK(slice);
   ASSERT_THAT(slice->publications, SizeIs(1));
   EXPECT_EQ(slice->publications[0]->offset(), 2);
@@ -209,7 +209,7 @@ TEST_F(ChannelQueriesTest, ExpiredEventsDoNotTakeTheRoomOfOthers) {
   const auto offsets = [this](HistoryRequest request, bool more) {
     request.service = "s";
     request.channel = "x";
-    const auto slice = routing_->queries->ReadHistory(request);
+    const auto slice = routing_->ReadHistory(request);
     EXPECT_OK(slice);
     EXPECT_EQ(slice->more, more);
     std::vector<int64_t> offsets;

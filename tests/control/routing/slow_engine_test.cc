@@ -2,8 +2,10 @@
 // test says so.
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -24,6 +26,7 @@ using ::testing::Not;
 using ::testing::SizeIs;
 
 constexpr FakeEngine::Kind kOpen = FakeEngine::Kind::kOpen;
+constexpr FakeEngine::Kind kFetch = FakeEngine::Kind::kFetch;
 constexpr FakeEngine::Kind kAppend = FakeEngine::Kind::kAppend;
 
 class SlowEngineTest : public RouterFixture {
@@ -55,6 +58,14 @@ class SlowEngineTest : public RouterFixture {
     Want(worker, "x");
     routing_->subscriptions->Resume(worker.link, "s", "x", epoch, offset);
     routing_->subscriptions->EndSnapshot(worker.link);
+  }
+  // What the engine has not answered yet is null.
+  using Slice = std::optional<absl::StatusOr<HistorySlice>>;
+  std::shared_ptr<Slice> BeginRead(const HistoryRequest& request) {
+    auto slice = std::make_shared<Slice>();
+    routing_->queries->ReadHistory(
+        request, [slice](absl::StatusOr<HistorySlice> read) { *slice = std::move(read); });
+    return slice;
   }
   void Notify(const std::string& channel, const std::string& event) {
     routing_->router->PublishNotice({.service = "s",
@@ -143,16 +154,6 @@ TEST_F(SlowEngineTest, AChannelThatOpensIsNotForgotten) {
   Ask(*worker, 4, "y");
   Settle();
   EXPECT_THAT(worker->Take(), ElementsAre("def y@0", "answer 4 y@0"));
-}
-
-TEST_F(SlowEngineTest, HistoryOfAChannelThatOpensIsNotThereYet) {
-  Begin("x", 1);
-  const auto slice = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
-  EXPECT_THAT(slice.status(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("being opened")));
-  Settle();
-  const auto kept = ReadHistory({.service = "s", .channel = "x"});
-  ASSERT_OK(kept);
-  EXPECT_THAT(kept->publications, SizeIs(1));
 }
 
 TEST_F(SlowEngineTest, ANoticeWaitsForItsChannel) {
@@ -326,13 +327,13 @@ TEST_F(SlowEngineTest, NobodyIsToldOfAPublicationBeforeItsSubscribers) {
   Settle();
   Begin("x", 2);
   const std::function<void()> end = slow_->BeginEnd(kAppend);
-  auto history = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  auto history = routing_->ReadHistory({.service = "s", .channel = "x"});
   ASSERT_OK(history);
   EXPECT_EQ(history->head.offset, 1);
   EXPECT_THAT(history->publications, SizeIs(1));
   EXPECT_EQ(routing_->queries->GetChannel("s", "x")->history.head.offset, 1);
   end();
-  history = routing_->queries->ReadHistory({.service = "s", .channel = "x"});
+  history = routing_->ReadHistory({.service = "s", .channel = "x"});
   ASSERT_OK(history);
   EXPECT_EQ(history->head.offset, 2);
 }
@@ -435,6 +436,93 @@ TEST_F(SlowEngineTest, ClosingEndsWhatWasBegunAndThenNothingCallsBack) {
   engine_->Close();
   EXPECT_THAT(Receipts(), ElementsAre("1@1"));
   EXPECT_THAT(worker->Take(), ElementsAre("def x@0", "answer 1 x@0", "x#1"));
+}
+
+// ------------------------------------------------------------------------------- reading
+
+TEST_F(SlowEngineTest, AReadWaitsUntilItsChannelIsOpenAndItsHistoryFetched) {
+  Publish("x", 5);
+  Restart();
+  const auto slice = BeginRead({.service = "s", .channel = "x"});
+  slow_->EndFirst(kOpen);
+  EXPECT_FALSE(slice->has_value());
+  slow_->EndFirst(kFetch);
+  ASSERT_TRUE(slice->has_value());
+  ASSERT_OK(**slice);
+  EXPECT_EQ((**slice)->head.offset, 5);
+  EXPECT_THAT((**slice)->publications, SizeIs(5));
+}
+
+TEST_F(SlowEngineTest, AReadOfAChannelThatNobodyHasUsedSinceTheRestartFindsItsHistory) {
+  const Position last = Publish("x", 150);
+  Publish("y");
+  Restart();
+  const auto newest = ReadHistory({.service = "s", .channel = "x", .limit = 140, .reverse = true});
+  ASSERT_OK(newest);
+  EXPECT_EQ(newest->head, last);
+  ASSERT_THAT(newest->publications, SizeIs(140));
+  for (size_t i = 0; i < 140; ++i) {
+    ASSERT_EQ(newest->publications[i]->offset(), 150 - static_cast<int64_t>(i));
+  }
+  EXPECT_TRUE(newest->more);
+  // A channel that never was holds no more than a reader's place.
+  const auto nothing = ReadHistory({.service = "s", .channel = "z", .since = last});
+  ASSERT_OK(nothing);
+  EXPECT_STREQ(nothing->incomplete_reason, "epoch_changed");
+  EXPECT_EQ(routing_->queries->Counts("s").channels, 2);
+}
+
+TEST_F(SlowEngineTest, AReadIsRefusedIfThereIsNoRoomForItsChannel) {
+  Publish("x");
+  Restart("  max_unpublished_channels: 10\n");
+  const auto worker = MakeWorker();
+  for (int i = 0; i < 10; ++i) {
+    Want(*worker, absl::StrCat("c", i));
+    Subscribe(*worker, 1, absl::StrCat("c", i));
+  }
+  EXPECT_THAT(ReadHistory({.service = "s", .channel = "x"}).status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("max_unpublished_channels")));
+  worker->Drain();
+}
+
+TEST_F(SlowEngineTest, AReadBeginsAgainIfHistoryIsTrimmedUnderIt) {
+  Publish("x", 5);
+  const auto slice = BeginRead({.service = "s", .channel = "x"});
+  slow_->Delay({.fetches = true});
+  routing_->directory.SetServices(Services("  channels: [{pattern: '**', history_size: 2}]\n"));
+  Begin("x", 1);
+  slow_->EndFirst(kFetch);
+  Settle();
+  ASSERT_TRUE(slice->has_value());
+  ASSERT_OK(**slice);
+  ASSERT_THAT((**slice)->publications, SizeIs(2));
+  EXPECT_EQ((**slice)->publications[0]->offset(), 5);
+  EXPECT_EQ((**slice)->head.offset, 6);
+}
+
+TEST_F(SlowEngineTest, AReadThatTheEngineCannotDoIsRefused) {
+  Publish("x", 5);
+  const auto slice = BeginRead({.service = "s", .channel = "x"});
+  slow_->EndFirst(kFetch, absl::UnavailableError("the disk does not answer"));
+  ASSERT_TRUE(slice->has_value());
+  EXPECT_THAT((*slice)->status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("does not answer")));
+}
+
+TEST_F(SlowEngineTest, WhatWaitsForAChannelEndsWithControl) {
+  Publish("x");
+  Restart();
+  const auto worker = MakeWaitingWorker();
+  Want(*worker, "x");
+  Ask(*worker, 1, "x");
+  const auto slice = BeginRead({.service = "s", .channel = "x"});
+  routing_->directory.EndWaiting();
+  ASSERT_TRUE(slice->has_value());
+  EXPECT_THAT((*slice)->status(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("stopping")));
+  EXPECT_THAT(worker->Take(), ElementsAre("answer 1 refused 14"));
+  engine_->Close();
+  EXPECT_THAT(ReadHistory({.service = "s", .channel = "x"}).status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("try again")));
 }
 
 // ------------------------------------------------------------------------------- restarts
