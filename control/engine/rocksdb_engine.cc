@@ -212,9 +212,9 @@ ReadOutcome Channel::ReadAfter(int64_t after, int64_t until, size_t max_bytes, a
     case DiskChannel::Found::kOnDisk:
       break;
   }
-  // If the engine has been closed, nothing calls back.
-  engine_->Fetch(disk_, after + 1, std::min(until, disk_->head().offset), max_bytes, make_ready);
-  return ReadOutcome::kFetching;
+  const int64_t last = std::min(until, disk_->head().offset);
+  return engine_->Fetch(disk_, after + 1, last, max_bytes, make_ready) ? ReadOutcome::kFetching
+                                                                       : ReadOutcome::kClosed;
 }
 
 }  // namespace

@@ -16,8 +16,7 @@ namespace fanwire::control {
 
 namespace {
 
-// In reverse, pages are read from the newest to the oldest, each from its own oldest event on.  An
-// engine must have a whole page in memory.
+// In reverse, so many publications are read in order, kept, and then told from the newest on.
 constexpr int64_t kReversePage = 64;
 
 // How often a reading begins again because history was trimmed under it.
@@ -56,7 +55,8 @@ struct HistoryReader::Reading {
   // newest are read first.
   int64_t after = 0;
   int64_t until = 0;
-  size_t bytes = 0;  // of the envelopes in `slice`
+  std::vector<PublicationPtr> page;  // in reverse: read already, and they end before `until`
+  size_t bytes = 0;                  // of the envelopes in `slice`
 };
 
 void HistoryReader::Read(HistoryRequest request, HistoryCallback done) {
@@ -133,6 +133,7 @@ void HistoryReader::Begin(const std::shared_ptr<ChannelState>& channel, absl::Du
   reading->slice = {};
   reading->bytes = 0;
   reading->after = reading->until = 0;
+  reading->page.clear();
   const HistoryState state = DescribeRouted(channel.get(), now);
   HistorySlice& slice = reading->slice;
   slice.head = state.head;
@@ -162,7 +163,7 @@ absl::StatusOr<HistoryReader::Step> HistoryReader::ReadPages(
     GoOn(reading);
   };
   // Publications that have expired are left out, which is why reading takes several turns.
-  std::vector<PublicationPtr> page;
+  std::vector<PublicationPtr>& page = reading->page;
   while (reading->after < reading->until) {
     const int64_t after = reading->after, until = reading->until;
     const auto missing = static_cast<int64_t>(request.limit - slice.publications.size());
@@ -170,10 +171,14 @@ absl::StatusOr<HistoryReader::Step> HistoryReader::ReadPages(
       slice.more = true;
       return Step::kDone;
     }
-    const int64_t from =
-        request.reverse ? std::max(after, until - std::min(missing, kReversePage)) : after;
-    const int64_t to = request.reverse ? until : std::min(until, after + missing);
-    page.clear();
+    int64_t from = after;
+    int64_t to = std::min(until, after + missing);
+    if (request.reverse) {
+      from = std::max(after, until - std::min(missing, kReversePage));
+      if (!page.empty()) from = page.back()->offset();
+      to = until;
+    }
+    const size_t had = page.size();
     switch (reading->channel->log->ReadAfter(from, to,
                                              request.reverse ? SIZE_MAX : request.max_bytes, now,
                                              &page, [&] { return resume; })) {
@@ -188,8 +193,11 @@ absl::StatusOr<HistoryReader::Step> HistoryReader::ReadPages(
       case ReadOutcome::kClosed:
         return TryAgain();
     }
-    if (page.empty()) return TryAgain();
-    if (request.reverse) std::reverse(page.begin(), page.end());
+    if (page.size() == had) return TryAgain();
+    if (request.reverse) {
+      if (page.back()->offset() < until) continue;
+      std::reverse(page.begin(), page.end());
+    }
     for (PublicationPtr& publication : page) {
       const int64_t offset = publication->offset();
       if (publication->expires_at() > now) {
@@ -202,6 +210,7 @@ absl::StatusOr<HistoryReader::Step> HistoryReader::ReadPages(
       }
       (request.reverse ? reading->until : reading->after) = request.reverse ? offset - 1 : offset;
     }
+    page.clear();
   }
   return Step::kDone;
 }

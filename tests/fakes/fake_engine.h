@@ -49,6 +49,9 @@ class FakeEngine : public Engine {
 
   enum class Kind { kOpen, kAppend, kFetch };
 
+  // A read gets so many publications of those that were fetched.
+  static constexpr int64_t kFetchedAtOnce = 50;
+
   // Settle() ends one of so many tasks that began first.
   static constexpr size_t kReordered = 32;
 
@@ -225,7 +228,8 @@ class FakeEngine : public Engine {
         engine->tasks_.push_back({.kind = Kind::kFetch, .channels = {this}, .done = make_ready()});
         return ReadOutcome::kFetching;
       }
-      return inner->ReadAfter(after, until, max_bytes, now, page, make_ready);
+      const int64_t last = engine->delays_.fetches ? after + kFetchedAtOnce : until;
+      return inner->ReadAfter(after, std::min(until, last), max_bytes, now, page, make_ready);
     }
     int64_t FirstSince(absl::Duration received) const override {
       MutexLock lock(&engine->mu_);
