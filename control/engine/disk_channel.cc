@@ -170,9 +170,12 @@ DiskChannel::Floor DiskChannel::FloorFor(int64_t head, absl::Duration now) {
   return floor;
 }
 
-bool DiskChannel::IsInMemory(int64_t offset) const {
+bool DiskChannel::KeepInMemory(int64_t offset) {
   MutexLock lock(&mu_);
-  return offset >= first_recent() || PageWith(offset) != nullptr;
+  if (offset >= first_recent()) return true;
+  HistoryPage* const page = PageWith(offset);
+  if (page != nullptr) page->used = false;
+  return page != nullptr;
 }
 
 void DiskChannel::AddPage(const std::shared_ptr<HistoryPage>& page) {

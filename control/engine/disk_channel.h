@@ -87,8 +87,9 @@ class DiskChannel {
   };
   Floor FloorFor(int64_t head, absl::Duration now);
 
-  // Whether the publication is in memory, from where a read gets it.
-  bool IsInMemory(int64_t offset) const;
+  // Whether the publication is in memory, from where a read gets it.  Its page counts as not used
+  // again, because somebody waits for it.
+  bool KeepInMemory(int64_t offset);
   void AddPage(const std::shared_ptr<HistoryPage>& page);
   void DropPage(const HistoryPage* page);
   bool IsUsed(const HistoryPage& page) const;

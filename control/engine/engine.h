@@ -76,7 +76,8 @@ class EngineChannel {
 
   // Appends to `page` the publications from offset `after` + 1 on, at least one and at most up to
   // offset `until`, in order.  Stops early when the envelopes exceed `max_bytes`, and where an
-  // engine that fetches has fetched no more.  Expired publications are included.  Calls `make_ready` for a callback only if it returns kFetching.
+  // engine that fetches has fetched no more.  Expired publications are included.  Calls
+  // `make_ready` for a callback only if it returns kFetching.
   virtual ReadOutcome ReadAfter(int64_t after, int64_t until, size_t max_bytes, absl::Duration now,
                                 std::vector<PublicationPtr>* page,
                                 absl::FunctionRef<EngineCallback()> make_ready) = 0;

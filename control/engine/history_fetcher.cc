@@ -87,7 +87,7 @@ void HistoryFetcher::Run() {
 absl::Status HistoryFetcher::ReadPage(const Task& task) {
   DiskChannel& channel = *task.channel;
   // Many readers want the same page.
-  if (channel.forgotten() || channel.IsInMemory(task.first)) return absl::OkStatus();
+  if (channel.forgotten() || channel.KeepInMemory(task.first)) return absl::OkStatus();
   const Epoch epoch = channel.head().epoch;
   const absl::Duration now = clock_->Now();
   const absl::Duration wall_zero = clock_->WallNow() - absl::UnixEpoch() - now;

@@ -343,7 +343,7 @@ absl::Status Store::Find(const std::vector<absl::string_view>& names,
     if (!ReadEpoch(ToView(values[i]), &epoch)) {
       return Tell(rocksdb::Status::Corruption("a value of the column channels is malformed"));
     }
-    (*found)[i] = StoredChannel{.epoch = epoch, .head = {}};
+    (*found)[i] = StoredChannel{.epoch = epoch};
     known.push_back(i);
     head_keys.emplace_back(epoch);
   }
@@ -357,14 +357,14 @@ absl::Status Store::Find(const std::vector<absl::string_view>& names,
   for (size_t i = 0; i < known.size(); ++i) {
     std::optional<StoredChannel>& channel = (*found)[known[i]];
     if (statuses[i].IsNotFound()) {
-      channel.reset();
+      channel->over = true;
       continue;
     }
     if (!statuses[i].ok()) return Tell(statuses[i]);
     if (!ReadHead(ToView(heads[i]), &channel->head)) {
       return Tell(rocksdb::Status::Corruption("a value of the column heads is malformed"));
     }
-    if (channel->head.generation != params_.generation) channel.reset();
+    channel->over = channel->head.generation != params_.generation;
   }
   return absl::OkStatus();
 }

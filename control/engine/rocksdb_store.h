@@ -40,7 +40,9 @@ struct ChannelHead {
 // A channel as the database knows it.
 struct StoredChannel {
   Epoch epoch;
-  ChannelHead head;
+  // The epoch is over: the channel begins again, and what is left of the epoch may be deleted.
+  bool over = false;
+  ChannelHead head = {};
 };
 
 // What goes into the database as a whole or not at all.
@@ -81,7 +83,7 @@ class RocksDbStore {
   // Tries to make the database write again after a failure, and returns whether it does.
   virtual absl::Status Heal() = 0;
 
-  // Looks the names up; nothing for those that are not known or whose epoch is over.
+  // Looks the names up; nothing for those that are not known.
   virtual absl::Status Find(const std::vector<absl::string_view>& names,
                             std::vector<std::optional<StoredChannel>>* found) = 0;
   // Visits up to `limit` names behind `after`, in order, also those whose epoch is over: they have

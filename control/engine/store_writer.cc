@@ -201,6 +201,7 @@ void StoreWriter::OpenChannel(DiskChannel& channel, const std::optional<StoredCh
   const absl::Duration now = clock_->Now();
   DiskChannel::Writing& writing = channel.writing;
   writing.open = true;
+  if (stored.has_value() && stored->over) forgotten_.emplace(channel.name(), stored->epoch);
   if (!stored.has_value() || forgotten_.contains(channel.name())) {
     writing.epoch = Epoch::Random();
     return channel.Open({.epoch = writing.epoch}, now);

@@ -63,6 +63,9 @@ TEST_F(DiskChannelTest, WhatIsNotInMemoryIsOnTheDisk) {
   EXPECT_EQ(Read(3, 10, &page), Found::kRead);
   EXPECT_EQ(page.size(), 2);
   EXPECT_TRUE(channel_->IsUsed(*fetched));
+  EXPECT_TRUE(channel_->KeepInMemory(5));
+  EXPECT_FALSE(channel_->IsUsed(*fetched));
+  EXPECT_FALSE(channel_->KeepInMemory(6));
   channel_->DropPage(fetched.get());
   EXPECT_EQ(Read(3, 10, &page), Found::kOnDisk);
 }

@@ -161,6 +161,9 @@ class EngineUser {
         case ReadOutcome::kGone:
           *gone = true;
           return page;
+        case ReadOutcome::kClosed:
+          ADD_FAILURE() << "the engine is closed";
+          return page;
         case ReadOutcome::kFetching:
           ++fetches_;
           if (!Wait([&] {

@@ -283,7 +283,7 @@ TEST_F(RocksDbEngineTest, AnEngineThatHasNotStartedDoesNoHarm) {
 // Blocks the writer in a callback until the object is deleted.
 class Blocker {
  public:
-  explicit Blocker(EngineUser* user) : user_(user) {
+  explicit Blocker(EngineUser* user) {
     channel_ = user->engine()->Open("service", "blocker", kKeepAll, [this]() -> OpenedCallback {
       return [this] {
         blocked_ = true;
@@ -299,7 +299,6 @@ class Blocker {
   }
 
  private:
-  EngineUser* const user_;
   std::unique_ptr<EngineChannel> channel_;
   std::atomic<bool> blocked_{false}, over_{false}, ended_{false};
 };
@@ -422,6 +421,23 @@ TEST_F(RocksDbEngineTest, AFetchOfAForgottenChannelStillCallsBack) {
       ReadOutcome::kFetching);
   engine_->Forget(std::move(channel));
   EXPECT_TRUE(WaitFor([&] { return ready == 1; }));
+}
+
+TEST_F(RocksDbEngineTest, AfterCloseOnlyWhatIsInMemoryIsRead) {
+  options_.cache_bytes = 3000;
+  Start();
+  const auto channel = user_->Open("a");
+  user_->Fill(channel.get(), 20, 1000);
+  engine_->Close();
+  const auto read = [&](int64_t after) {
+    std::vector<PublicationPtr> page;
+    return channel->ReadAfter(after, 20, 1000, clock_.Now(), &page, []() -> EngineCallback {
+      ADD_FAILURE() << "nothing calls back any more";
+      return nullptr;
+    });
+  };
+  EXPECT_EQ(read(19), ReadOutcome::kOk);
+  EXPECT_EQ(read(0), ReadOutcome::kClosed);
 }
 
 TEST_F(RocksDbEngineTest, AChannelMayBeDroppedWithoutBeingForgotten) {

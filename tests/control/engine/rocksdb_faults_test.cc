@@ -281,7 +281,7 @@ class PowerLossTest : public RocksDbFaultsTest {
 
 TEST_F(PowerLossTest, WithSyncNothingThatWasAcknowledgedIsLost) {
   options_.sync = true;
-  for (uint32_t seed = 1; seed <= 10; ++seed) {
+  for (uint32_t seed = 1; seed <= 5; ++seed) {
     SetBoot("first");
     Start();
     const auto heads = PublishUntilThePowerGoes(seed);
@@ -300,7 +300,7 @@ TEST_F(PowerLossTest, WithSyncNothingThatWasAcknowledgedIsLost) {
 }
 
 TEST_F(PowerLossTest, WithoutSyncAllChannelsBeginNewEpochs) {
-  for (uint32_t seed = 1; seed <= 10; ++seed) {
+  for (uint32_t seed = 1; seed <= 5; ++seed) {
     SetBoot("first");
     Start();
     const auto heads = PublishUntilThePowerGoes(seed);

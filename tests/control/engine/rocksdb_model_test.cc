@@ -153,7 +153,7 @@ class RocksDbModelTest : public ::testing::TestWithParam<uint32_t> {
         models_[i] = {.policy = models_[i].policy};
         break;
       case 3:
-        if (random_() % 4 == 0) {
+        if (random_() % 6 == 0) {
           // Only what was written with a publication is sure to hold after a restart.
           for (int n = 0; n < kChannels; ++n) Append(n, 2);
           Stop();
@@ -190,7 +190,7 @@ TEST_P(RocksDbModelTest, AgreesWithTheModel) {
   Stop();
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, RocksDbModelTest, ::testing::Values(1, 2, 3, 4, 5, 6));
+INSTANTIATE_TEST_SUITE_P(Seeds, RocksDbModelTest, ::testing::Values(1, 2, 3, 4));
 
 }  // namespace
 }  // namespace fanwire::control

@@ -93,12 +93,14 @@ TEST_F(RocksDbStoreTest, ANewGenerationKnowsNothingOfTheOldOne) {
   Open(2);
   std::vector<std::optional<StoredChannel>> found;
   ASSERT_OK(store_->Find({"a", "b"}, &found));
-  EXPECT_FALSE(found[0].has_value());
+  ASSERT_TRUE(found[0].has_value());
+  EXPECT_TRUE(found[0]->over);
   EXPECT_FALSE(found[1].has_value());
   Put("a", {8}, 2, 1, 2);
   ASSERT_OK(store_->Find({"b", "a"}, &found));
   ASSERT_TRUE(found[1].has_value());
   EXPECT_EQ(found[1]->epoch, Epoch{8});
+  EXPECT_FALSE(found[1]->over);
   EXPECT_EQ(found[1]->head.offset, 2);
   ASSERT_OK(store_->Compact());
   EXPECT_THAT(Offsets({7}), IsEmpty());
