@@ -1,10 +1,36 @@
 #include "control/events/fingerprint.h"
 
+#include <bit>
 #include <cstddef>
+#include <cstring>
+
+#define XXH_INLINE_ALL  // header only: no library to link
+#include <xxhash.h>
 
 namespace fanwire::control {
 
 namespace {
+
+// A change of these functions, or of what is passed to them, changes fingerprints that are stored.
+
+// The hash of a text.  XXH3 hashes the text's length too.
+uint64_t HashText(absl::string_view text) { return XXH3_64bits(text.data(), text.size()); }
+
+// The bytes of a word in the order that a little-endian machine gives them.
+uint64_t LittleEndian(uint64_t word) {
+  return std::endian::native == std::endian::big ? __builtin_bswap64(word) : word;
+}
+
+// What words are hashed for.  The numbers count, so that {} is not [].
+enum class Kind : uint64_t { kEvent = 1, kObject, kMember, kList, kItem, kMessage, kField };
+
+// The hash of a fixed number of words, whose order counts.  Each text is one word, its hash, so
+// that "ab" and "c" are not "a" and "bc".
+template <typename... Words>
+uint64_t HashWords(Kind kind, Words... words) {
+  const uint64_t bytes[] = {LittleEndian(words)...};
+  return XXH3_64bits_withSeed(bytes, sizeof(bytes), static_cast<uint64_t>(kind));
+}
 
 // Reads one JSON text from its start to its end.  Protobuf, which wrote it, nests a hundred levels
 // at most.
@@ -22,33 +48,30 @@ class JsonHasher {
       case '[':
         return List();
       case '"':
-        return absl::HashOf(Text());
+        return HashText(Text());
       default:
-        return absl::HashOf(Literal());
+        return HashText(Literal());
     }
   }
 
  private:
-  // Kinds of values, so that {} is not [].
-  enum class Kind : uint8_t { kObject, kList };
-
   uint64_t Object() {
     uint64_t members = 0;
     uint64_t count = 0;
     for (rest_.remove_prefix(1); !End('}'); ++count) {
       const absl::string_view key = Text();
       SkipSpace();
-      if (!rest_.empty()) rest_.remove_prefix(1);  // the colon
-      members += absl::HashOf(key, Value());       // in any order
+      if (!rest_.empty()) rest_.remove_prefix(1);                   // the colon
+      members += HashWords(Kind::kMember, HashText(key), Value());  // in any order
     }
-    return absl::HashOf(Kind::kObject, count, members);
+    return HashWords(Kind::kObject, count, members);
   }
 
   uint64_t List() {
     uint64_t items = 0;
     uint64_t count = 0;
-    for (rest_.remove_prefix(1); !End(']'); ++count) items = absl::HashOf(items, Value());
-    return absl::HashOf(Kind::kList, count, items);
+    for (rest_.remove_prefix(1); !End(']'); ++count) items = HashWords(Kind::kItem, items, Value());
+    return HashWords(Kind::kList, count, items);
   }
 
   // Goes on to what is next within an object or list.  Returns whether it has ended.
@@ -109,13 +132,13 @@ class MessageHasher {
       switch (tag & 7) {
         case 0:
           if (!TakeVarint(&bytes, &value)) return false;
-          value = absl::HashOf(value);
           break;
         case 1:
         case 5: {
           const size_t size = (tag & 7) == 1 ? 8 : 4;
           if (bytes.size() < size) return false;
-          value = absl::HashOf(bytes.substr(0, size));
+          std::memcpy(&value, bytes.data(), size);
+          value = LittleEndian(value);
           bytes.remove_prefix(size);
           break;
         }
@@ -123,16 +146,16 @@ class MessageHasher {
           uint64_t size = 0;
           if (!TakeVarint(&bytes, &size) || size > bytes.size()) return false;
           const absl::string_view text = bytes.substr(0, size);
-          if (depth == kMaxDepth || !Hash(text, depth + 1, &value)) value = absl::HashOf(text);
+          if (depth == kMaxDepth || !Hash(text, depth + 1, &value)) value = HashText(text);
           bytes.remove_prefix(size);
           break;
         }
         default:
           return false;
       }
-      fields += absl::HashOf(tag, value);  // in any order
+      fields += HashWords(Kind::kField, tag, value);  // in any order
     }
-    *hash = absl::HashOf(count, fields);
+    *hash = HashWords(Kind::kMessage, count, fields);
     return true;
   }
 
@@ -156,8 +179,16 @@ uint64_t JsonFingerprint(absl::string_view json) { return JsonHasher(json).Value
 
 uint64_t MessageFingerprint(absl::string_view bytes) {
   uint64_t hash = 0;
-  if (!MessageHasher::Hash(bytes, 0, &hash)) hash = absl::HashOf(bytes);
+  if (!MessageHasher::Hash(bytes, 0, &hash)) hash = HashText(bytes);
   return hash | 1;
+}
+
+uint64_t Fingerprint(const Event& event) {
+  const uint64_t payload = event.typed_hash != 0     ? event.typed_hash
+                           : event.typed_url.empty() ? HashText(event.json)
+                                                     : JsonFingerprint(event.json);
+  return HashWords(Kind::kEvent, HashText(event.channel), HashText(event.event),
+                   HashText(event.typed_url), payload);
 }
 
 }  // namespace fanwire::control

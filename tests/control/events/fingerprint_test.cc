@@ -1,8 +1,14 @@
 #include "control/events/fingerprint.h"
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 
@@ -90,6 +96,27 @@ TEST(FingerprintTest, ChannelNameTypeAndPayloadCount) {
   EXPECT_EQ(Fingerprint(typed), Fingerprint(other));
 }
 
+TEST(FingerprintTest, WhereATextEndsCounts) {
+  std::set<uint64_t> seen;
+  for (const auto& [channel, event, url, json] : std::vector<std::array<const char*, 4>>{
+           {"ab", "c", "", "1"},
+           {"a", "bc", "", "1"},
+           {"", "abc", "", "1"},
+           {"abc", "", "", "1"},
+           {"ab", "", "c", "1"},
+           {"ab", "", "", "c1"},
+           {"", "ab", "", "c1"},
+       }) {
+    Event parts;
+    parts.channel = channel;
+    parts.event = event;
+    parts.typed_url = url;
+    parts.json = json;
+    EXPECT_TRUE(seen.insert(Fingerprint(parts)).second)
+        << channel << "|" << event << "|" << url << "|" << json;
+  }
+}
+
 // A length-delimited field.
 std::string MessageField(int number, const std::string& value) {
   return std::string(1, static_cast<char>(number << 3 | 2)) +
@@ -129,6 +156,84 @@ TEST(MessageFingerprintTest, ADeepMessageIsReadInBoundedTime) {
     deep = "\x0a" + size + deep;
   }
   EXPECT_EQ(MessageFingerprint(deep), MessageFingerprint(deep));
+}
+
+// Known answers, which another program computed from the definition.  Fingerprints may be stored
+// and compared by a later process.  A change of these values makes control forget what it has
+// remembered of events: an event that is sent again is then taken for another one and refused.
+
+TEST(KnownFingerprintTest, TextsOfAllLengths) {
+  // XXH3 hashes texts of up to 3, 8, 16, 128, 240 and more bytes in different ways.
+  const std::pair<size_t, uint64_t> known[] = {
+      {1, 0x1982e3a7bb241055},    {3, 0x946bd01b2b4d5acf},    {4, 0xa5b95d4c860945f5},
+      {8, 0xf43ab78f097f5132},    {9, 0x4765d871e160ebf4},    {16, 0xbdc3f150c934e96f},
+      {17, 0x719e08d5758b55a0},   {128, 0xb1d80651609e33f3},  {129, 0x3a23b87c9483c420},
+      {240, 0x58bf8ad2d340a32d},  {241, 0x57897c263656fb47},  {512, 0xe93484c4bdf914e3},
+      {1024, 0x74152f6dd76bee64}, {1025, 0x4f65fe274d25056b}, {4096, 0x08986db5758f21ce},
+  };
+  for (const auto& [size, hash] : known) {
+    std::string digits;
+    for (size_t i = 0; i < size; ++i) {
+      digits.push_back(static_cast<char>('0' + (7 * i + i / 10) % 10));
+    }
+    EXPECT_EQ(JsonFingerprint(digits), hash) << size;
+  }
+}
+
+TEST(KnownFingerprintTest, Json) {
+  const std::pair<const char*, uint64_t> known[] = {
+      {"", 0},
+      {"null", 0xb785b6ec423c44e1},
+      {"-1.5e3", 0x99396982b5684b75},
+      {R"("")", 0xa10276e838f45d34},
+      {R"("wf_123")", 0xbb2323c7c27758a2},
+      {"{}", 0x892d6ae346d9f759},
+      {"[]", 0xfb9f54eebdada660},
+      {R"({"a":1})", 0x65522d4092f4196b},
+      {"[1,2]", 0x2d4b67bbdfdbc2e4},
+      {R"({"a":{},"b":[[]]})", 0x4a3e5c76513f998c},
+      {R"({"workflow_id":"wf_123","done":true,"stages":[{"name":"build","seconds":1.5},null]})",
+       0xb74a221dbe33c983},
+      {R"( { "b" : "\"}" , "a" : [ "\u00e9" ] } )", 0xb760674ab6a447d8},
+      {"{\"name\":\"gr\xc3\xb6\xc3\x9f\x65r\"}", 0x6c1125a5ad58fb1c},
+  };
+  for (const auto& [json, hash] : known) EXPECT_EQ(JsonFingerprint(json), hash) << json;
+}
+
+TEST(KnownFingerprintTest, Messages) {
+  std::string deep;  // deeper than messages are read
+  for (int i = 0; i < 40; ++i) deep = MessageField(1, deep);
+  const std::pair<std::string, uint64_t> known[] = {
+      {"", 0xcc38a6429a913601},
+      {MessageField(1, "wf_123"), 0xd4f3118690853b45},
+      {std::string("\x08\x96\x01", 3), 0x1e6e35bcb4aa36f1},
+      {std::string("\x11\x01\x02\x03\x04\x05\x06\x07\x08", 9), 0xb4adb3b32e4e0ad9},
+      {std::string("\x1d\x01\x02\x03\x04", 5), 0x23d065f214544c3b},
+      {MessageField(1, MessageField(1, "key") + MessageField(2, "value")) + "\x18\x07",
+       0x73fc97c641eb054b},
+      {std::string("\xff\xff", 2), 0xb25805c594dec06b},  // no message
+      {deep, 0x02a05e61e2f8dd35},
+  };
+  for (const auto& [bytes, hash] : known) {
+    EXPECT_EQ(MessageFingerprint(bytes), hash) << absl::CHexEscape(bytes);
+  }
+}
+
+TEST(KnownFingerprintTest, Events) {
+  Event event;
+  EXPECT_EQ(Fingerprint(event), 0xe733e7d18c2bbd64);
+  event.channel = "workflow:wf_123";
+  event.event = "workflow.stage_completed";
+  event.json = R"({"stage":"build","done":true})";
+  EXPECT_EQ(Fingerprint(event), 0x14aaa214927aae78);
+  event.typed_url = "type.googleapis.com/google.protobuf.Struct";
+  EXPECT_EQ(Fingerprint(event), 0x731fbd127206afad);
+  event.json = R"({"done":true,"stage":"build"})";
+  EXPECT_EQ(Fingerprint(event), 0x731fbd127206afad);
+  event.json = "";
+  event.typed_url = "type.googleapis.com/fanwire.catalog.v1.WorkflowStageCompleted";
+  event.typed_hash = MessageFingerprint(MessageField(1, "wf_123"));
+  EXPECT_EQ(Fingerprint(event), 0x20cca454b017007f);
 }
 
 }  // namespace
