@@ -6,7 +6,9 @@
 #include "common/arguments.h"
 #include "common/terminal_text.h"
 #include "control/admin/catalog_messages.h"
+#include "control/make_engine.h"
 #include "fanwire/v1/admin.pb.h"
+#include "fanwire/v1/config.pb.h"
 
 namespace fanwire::control {
 
@@ -32,6 +34,10 @@ std::optional<int> AnswerAboutConfig(const ControlFlags& flags, const LoadedConf
     return std::cout ? 0 : 1;
   }
   if (flags.check_config) {
+    if (const absl::Status status = CheckEngine(config.config->engine()); !status.ok()) {
+      std::cerr << EscapeControls(status.message()) << "\n" << file << ": 1 fault\n";
+      return kExitUsage;
+    }
     std::cout << file << ": fine\n";
     return 0;
   }

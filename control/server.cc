@@ -29,8 +29,8 @@
 #include "control/config/worker_config.h"
 #include "control/dialects/session_buddy_feed.h"
 #include "control/engine/engine.h"
-#include "control/engine/memory_engine.h"
 #include "control/grpc_server.h"
+#include "control/make_engine.h"
 #include "control/processes/process_host.h"
 #include "control/processes/supervisor.h"
 #include "control/processes/worker_commands.h"
@@ -220,9 +220,8 @@ void ServerImpl::MakeParts() {
     services_ = services;
   }
   timers_ = std::make_unique<TimerQueue>(clock_);
-  engine_ = options_.make_engine != nullptr
-                ? options_.make_engine()
-                : MakeMemoryEngine(config->engine().max_history_bytes());
+  engine_ = options_.make_engine != nullptr ? options_.make_engine()
+                                            : MakeEngine(config->engine(), clock_);
   directory_ = std::make_unique<ChannelDirectory>(
       ChannelDirectory::Options{
           .idempotency_window = ToDuration(control.idempotency_window()),

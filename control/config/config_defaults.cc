@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,14 @@ using google::protobuf::Reflection;
 
 // How much more than its rate per second a client may send at once.
 constexpr double kBurstPerRate = 1.5;
+
+// Returns the folder for what survives a restart.
+std::string DefaultStateDir() {
+  const char* const dir = std::getenv("STATE_DIRECTORY");
+  if (dir == nullptr || *dir == '\0') return "/var/lib/fanwire";
+  const absl::string_view all(dir);  // systemd separates several folders by ':'
+  return std::string(all.substr(0, all.find(':')));
+}
 
 // Sets the keys of `section` and of those in it that are not given to their `default`.
 void FillFixed(Message* section) {
@@ -145,6 +154,8 @@ void FillDefaults(v1::Config* config) {
   FillFixed(config);
   v1::ControlConfig* const control = config->mutable_control();
   if (control->socket().empty()) control->set_socket(DefaultRuntimeDir() + "/control.sock");
+  v1::EngineConfig* const engine = config->mutable_engine();
+  if (engine->path().empty()) engine->set_path(DefaultStateDir() + "/engine");
   v1::LimitsConfig* const limits = config->mutable_limits();
   if (limits->message_rate_burst() == 0) {
     limits->set_message_rate_burst(kBurstPerRate * limits->message_rate_limit());

@@ -106,6 +106,12 @@ class Checker {
     } else if (const auto socket = ParseAddress("unix:" + control.socket()); !socket.ok()) {
       Fault("control.socket", socket.status().message());
     }
+    if (const std::string fault = TextFault(config_.engine().path()); !fault.empty()) {
+      Fault("engine.path", absl::StrCat(QuotedText(config_.engine().path()), ": ", fault));
+    } else if (config_.engine().path()[0] != '/') {
+      Fault("engine.path",
+            absl::StrCat("expected an absolute path, found ", QuotedText(config_.engine().path())));
+    }
     uint32_t workers = 0;
     if (config_.workers() != "auto" &&
         (!absl::SimpleAtoi(config_.workers(), &workers) || workers > 1024)) {

@@ -41,6 +41,11 @@ TEST(ConfigDefaultsTest, WhatIsNotGivenHasItsDocumentedDefault) {
   EXPECT_EQ(config.engine().kind(), v1::EngineConfig::KIND_MEMORY);
   EXPECT_EQ(config.engine().channel_idle_ttl().seconds(), 24 * 3600);
   EXPECT_EQ(config.engine().max_history_bytes(), 1u << 30);
+  EXPECT_EQ(config.engine().path(), "/var/lib/fanwire/engine");
+  EXPECT_FALSE(config.engine().sync());
+  EXPECT_EQ(config.engine().cache_bytes(), 64u << 20);
+  EXPECT_EQ(config.engine().max_waiting_publications(), 65'536u);
+  EXPECT_EQ(config.engine().max_waiting_bytes(), 64u << 20);
   EXPECT_EQ(config.limits().max_event_bytes(), 1'000'000u);
   EXPECT_EQ(config.limits().message_rate_limit(), 100);
   EXPECT_EQ(config.limits().message_rate_burst(), 150);
@@ -62,6 +67,16 @@ TEST(ConfigDefaultsTest, WhatIsNotGivenHasItsDocumentedDefault) {
   EXPECT_EQ(service.listeners(0).host(), "127.0.0.1");
   EXPECT_EQ(service.listeners(0).port(), 8690u);
   EXPECT_FALSE(service.listeners(0).auth_required());
+}
+
+TEST(ConfigDefaultsTest, TheEnginesCacheMayBeNone) {
+  EXPECT_EQ(Good("engine: {cache_bytes: 0}\n").engine().cache_bytes(), 0u);
+}
+
+TEST(ConfigDefaultsTest, TheEnginesFolderFollowsTheEnvironment) {
+  setenv("STATE_DIRECTORY", "/var/lib/a:/var/lib/b", 1);
+  EXPECT_EQ(Good("").engine().path(), "/var/lib/a/engine");
+  unsetenv("STATE_DIRECTORY");
 }
 
 TEST(ConfigDefaultsTest, AServiceTakesTheLimitsOfAllUnlessItHasItsOwn) {

@@ -34,13 +34,28 @@ services: [{name: c, port: 2}, {name: a, port: 1, server_name: other}]
 }
 
 TEST(ConfigDifferenceTest, WhatTheRunningPartsTookAtTheirStartNeedsARestart) {
-  for (const char* path :
-       {"engine.kind", "engine.max_history_bytes", "engine.channel_idle_ttl", "control.grpc_listen",
-        "control.socket", "control.ops_listen", "control.allow_insecure",
-        "control.worker_queue_bytes", "control.worker_queue_publications",
-        "control.worker_window_bytes", "control.worker_window_publications", "control.adopt_window",
-        "control.heartbeat_interval", "worker.ops_listen", "control.idempotency_window",
-        "control.idempotency_max_keys", "control.max_receipt_wait"}) {
+  for (const char* path : {"engine.kind",
+                           "engine.path",
+                           "engine.sync",
+                           "engine.cache_bytes",
+                           "engine.max_waiting_publications",
+                           "engine.max_waiting_bytes",
+                           "engine.max_history_bytes",
+                           "engine.channel_idle_ttl",
+                           "control.grpc_listen",
+                           "control.socket",
+                           "control.ops_listen",
+                           "control.allow_insecure",
+                           "control.worker_queue_bytes",
+                           "control.worker_queue_publications",
+                           "control.worker_window_bytes",
+                           "control.worker_window_publications",
+                           "control.adopt_window",
+                           "control.heartbeat_interval",
+                           "worker.ops_listen",
+                           "control.idempotency_window",
+                           "control.idempotency_max_keys",
+                           "control.max_receipt_wait"}) {
     EXPECT_TRUE(NeedsRestart(path)) << path;
   }
   for (const char* path : {"limits.max_batch", "services[a].max_connections", "log.level",

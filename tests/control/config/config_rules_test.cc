@@ -60,6 +60,16 @@ TEST(ConfigRulesTest, TheSocketsDefaultMustBeUtf8Too) {
   unsetenv("RUNTIME_DIRECTORY");
 }
 
+TEST(ConfigRulesTest, TheEnginesFolderIsAnAbsolutePath) {
+  EXPECT_EQ(Good("engine: {kind: rocksdb, path: /data/fanwire}\n").engine().path(),
+            "/data/fanwire");
+  EXPECT_THAT(Faults("engine: {kind: rocksdb, path: data}\n"),
+              ElementsAre(AllOf(HasSubstr("engine.path"), HasSubstr("expected an absolute path"))));
+  setenv("STATE_DIRECTORY", "/tmp/caf\xe9", 1);
+  EXPECT_THAT(Faults(""), ElementsAre(AllOf(HasSubstr("engine.path"), HasSubstr("is not UTF-8"))));
+  unsetenv("STATE_DIRECTORY");
+}
+
 TEST(ConfigRulesTest, GrpcBeyondLoopbackMustBeAskedFor) {
   EXPECT_THAT(Faults("control: {grpc_listen: '0.0.0.0:8701'}\n"),
               ElementsAre(HasSubstr("is not loopback, and there is no TLS")));

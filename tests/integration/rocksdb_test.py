@@ -1,0 +1,129 @@
+"""With the rocksdb engine, what was accepted outlives kill -9 of control: channels keep their epochs,
+offsets go on, and clients recover every event once.
+"""
+import asyncio
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import grpc
+
+from harness import Case, Publisher, main, service, small_config
+from harness.server import BIN, PATIENCE
+
+
+class RocksDb(Case):
+    sync = False
+
+    @classmethod
+    def config(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="fanwire-engine-", dir="/tmp"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        # A small cache, so that history is read from the disk as well.
+        return small_config(
+            service(), control={"adopt_window": "3s"}, limits={"control_wait": "20s"},
+            engine={"kind": "rocksdb", "path": str(cls.folder / "data"), "sync": cls.sync,
+                    "cache_bytes": 20000})
+
+    async def restart(self):
+        self.server.kill()
+        await asyncio.to_thread(self.server.start)
+
+    async def test_positions_go_on_and_clients_that_stay_miss_nothing(self):
+        client = await self.connect()
+        await client.subscribe("stay:a")
+        before = self.publish("stay:a", data={"n": 1}).position
+        self.assertEqual(await client.numbers(1), [1])
+        for restart in (1, 2):
+            await self.restart()
+            after = self.publish("stay:a", data={"n": 1 + restart}).position
+            self.assertEqual((after.epoch, after.offset), (before.epoch, before.offset + restart))
+            self.assertEqual(await client.numbers(1), [1 + restart])
+        self.assertEqual(await client.until_quiet(), [])
+
+    async def test_a_client_recovers_what_was_published_before_and_after_the_kill(self):
+        client = await self.connect()
+        await client.subscribe("back:a")
+        self.publish("back:a", data={"n": 0})
+        event = await client.event()
+        await client.close()
+        # Events are published until control is killed: those with a receipt were accepted.
+        accepted = [0]
+        # Of its own: after an attempt to connect to a dead control, it waits before the next one.
+        publisher = Publisher(self.server)
+        self.addCleanup(publisher.close)
+
+        def publish():
+            for n in range(1, 100_000):
+                try:
+                    publisher.publish("back:a", data={"n": n})
+                except grpc.RpcError:
+                    return
+                accepted.append(n)
+        publishing = asyncio.create_task(asyncio.to_thread(publish))
+        while len(accepted) < 300:
+            await asyncio.sleep(0.01)
+        self.server.kill()
+        await publishing
+        await asyncio.to_thread(self.server.start)
+        head = self.publish("back:a", data={"n": -1}).position
+        self.assertEqual(head.epoch, event["epoch"])
+        again = await self.connect()
+        confirmation = await again.subscribe("back:a", recover={
+            "epoch": event["epoch"], "offset": event["offset"]})
+        self.assertIs(confirmation["recovered"], True)
+        recovered = [await again.event() for _ in range(head.offset - event["offset"])]
+        self.assertEqual([one["offset"] for one in recovered],
+                         list(range(event["offset"] + 1, head.offset + 1)))
+        numbers = [one["data"]["n"] for one in recovered]
+        self.assertEqual(numbers[:len(accepted) - 1], accepted[1:])
+        # The last one may have been written, but its receipt was lost with control.
+        self.assertIn(numbers[len(accepted) - 1:],
+                      ([-1], [accepted[-1] + 1, -1]))
+        self.assertEqual(await again.until_quiet(), [])
+
+    async def test_history_is_there_after_an_orderly_restart(self):
+        positions = {name: self.publish(name, data={"n": 7}).position
+                     for name in ("kept:a", "kept:b")}
+        self.assertEqual(await asyncio.to_thread(self.server.terminate), 0)
+        await asyncio.to_thread(self.server.start)
+        for name, position in positions.items():
+            client = await self.connect()
+            await client.subscribe(name)
+            reply = await client.request("history", {"channel": name, "limit": 10})
+            [event] = reply["data"]["events"]
+            self.assertEqual((event["epoch"], event["offset"], event["data"]),
+                             (position.epoch, position.offset, {"n": 7}))
+
+    async def test_a_folder_that_cannot_be_used_is_told_before_the_start(self):
+        def check():
+            return subprocess.run(
+                [BIN / "fanwire-control", "--config", self.server.config_file, "--check-config"],
+                capture_output=True, text=True, timeout=PATIENCE)
+        checked = await asyncio.to_thread(check)
+        self.assertEqual(checked.returncode, 0)  # beside the control that uses it
+        (self.folder / "file").write_text("text")
+        engine = self.server.config["engine"]
+        engine["path"], before = str(self.folder / "file"), engine["path"]
+        self.server.write_config()
+        checked = await asyncio.to_thread(check)
+        engine["path"] = before
+        self.server.write_config()
+        self.assertEqual(checked.returncode, 2)
+        self.assertIn("not a folder", checked.stderr)
+        # A second control on the same folder says so and ends.
+        other = small_config(service(), engine={"kind": "rocksdb", "path": before})
+        second = type(self.server)(other)
+        second.start(wait=False)
+        self.assertEqual(await asyncio.to_thread(second.process.wait, PATIENCE), 1)
+        self.assertIn("another process uses the folder", second.log())
+        shutil.rmtree(second.directory)
+
+
+class RocksDbWithSync(RocksDb):
+    sync = True
+
+
+if __name__ == "__main__":
+    main()
