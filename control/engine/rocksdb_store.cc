@@ -10,6 +10,8 @@
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
+#include <cstdarg>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <utility>
@@ -51,6 +53,25 @@ rocksdb::CompressionType Compression() {
   }
   return rocksdb::kNoCompression;
 }
+
+// RocksDB's own log, as far as it warns, for whoever sets log.level to debug.  Not a file beside
+// the database: when the disk is full, RocksDB ends the process at the second line that it cannot
+// write (Debian builds it with its assertions).
+class Logger final : public rocksdb::Logger {
+ public:
+  Logger() : rocksdb::Logger(rocksdb::InfoLogLevel::WARN_LEVEL) {}
+
+  using rocksdb::Logger::Logv;
+  void Logv(const char* format, va_list arguments) override {
+    if (!LogEnabled(LogLevel::kDebug)) return;
+    char line[kMaxLine];
+    std::vsnprintf(line, sizeof(line), format, arguments);
+    LogDebug("engine.rocksdb", {{"line", line}});
+  }
+
+ private:
+  static constexpr size_t kMaxLine = 1000;
+};
 
 class Batch final : public StoreBatch {
  public:
@@ -116,10 +137,11 @@ class Store final : public RocksDbStore {
                                            : rocksdb::NewCompositeEnv(params.file_system)) {}
   ~Store() override { (void)Store::Close(); }
 
-  absl::Status OpenDatabase() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `again`: this process has had it open before.
+  absl::Status OpenDatabase(bool again) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status OpenFirst() {
     MutexLock lock(&mu_);
-    return OpenDatabase();
+    return OpenDatabase(/*again=*/false);
   }
 
   std::unique_ptr<StoreBatch> MakeBatch() override {
@@ -170,18 +192,13 @@ class Store final : public RocksDbStore {
   ColumnFamilyHandle* meta_ = nullptr;
   bool log_may_have_holes_ = params_.log_may_have_holes;
   bool failed_ = false;  // the last write failed
-  bool fatal_ = false;   // RocksDB does not recover from its error by itself
 };
 
 absl::Status Store::Tell(const rocksdb::Status& status) {
   if (status.ok()) return absl::OkStatus();
-  if (status.severity() >= rocksdb::Status::Severity::kFatalError || status.IsCorruption()) {
-    fatal_ = true;
-  }
   if (status.IsNoSpace()) {
-    return absl::UnavailableError(absl::StrCat("the disk of engine.path (", params_.folder,
-                                               ") is full: free some space; the rocksdb engine "
-                                               "then goes on by itself"));
+    return absl::UnavailableError(
+        absl::StrCat("the disk of engine.path (", params_.folder, ") is full: free some space"));
   }
   return absl::UnavailableError(
       absl::StrCat("the rocksdb engine (", params_.folder, "): ", status.ToString()));
@@ -201,8 +218,7 @@ rocksdb::DBOptions Store::DatabaseOptions() {
                                   : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   // Heal() does it, so that there is one place that decides when.
   options.max_bgerror_resume_count = 0;
-  options.keep_log_file_num = 2;
-  options.max_log_file_size = size_t{4} << 20;
+  options.info_log = std::make_shared<Logger>();
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   return options;
@@ -240,8 +256,11 @@ std::vector<rocksdb::ColumnFamilyDescriptor> Store::Columns(const rocksdb::DBOpt
   return descriptors;
 }
 
-absl::Status Store::OpenDatabase() {
-  const rocksdb::DBOptions options = DatabaseOptions();
+absl::Status Store::OpenDatabase(bool again) {
+  rocksdb::DBOptions options = DatabaseOptions();
+  // Otherwise what is in the log is written to a table, which makes it safe from a loss of power,
+  // but needs room on a disk that may still be nearly full.
+  options.avoid_flush_during_recovery = again;
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status =
       rocksdb::DB::Open(options, params_.folder, Columns(options), &handles_, &db);
@@ -255,7 +274,6 @@ absl::Status Store::OpenDatabase() {
   }
   filters_.Arm(db, heads_, params_.generation);
   failed_ = false;
-  fatal_ = false;
   log_may_have_holes_ = false;  // the log was replaced
   return absl::OkStatus();
 }
@@ -307,16 +325,16 @@ absl::Status Store::ProbeDisk() {
 }
 
 absl::Status Store::Heal() {
-  if (db_ == nullptr || fatal_) {
-    // As long as the disk takes nothing, the database stays open for reads.
-    if (absl::Status status = ProbeDisk(); !status.ok()) return status;
-    LogWarning("engine.reopening", {{"path", params_.folder}});
+  // As long as the disk takes nothing, the database stays open for reads.
+  if (absl::Status status = ProbeDisk(); !status.ok()) return status;
+  LogWarning("engine.reopening", {{"path", params_.folder}});
+  {
+    // Not by DB::Resume(): RocksDB takes most failures of its log for fatal, and after a full disk
+    // it waits for more room than it needs.
     MutexLock lock(&mu_);
     // What was not synced is in the log all the same: it was handed to the operating system.
     (void)CloseDatabase(/*sync=*/false);
-    if (absl::Status status = OpenDatabase(); !status.ok()) return status;
-  } else if (absl::Status status = Tell(db_->Resume()); !status.ok()) {
-    return status;
+    if (absl::Status status = OpenDatabase(/*again=*/true); !status.ok()) return status;
   }
   const rocksdb::Status status = db_->Put(write_options(), meta_, kProbe, "");
   failed_ = !status.ok();
