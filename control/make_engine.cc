@@ -7,16 +7,18 @@
 
 namespace fanwire::control {
 
-std::unique_ptr<Engine> MakeEngine(const v1::EngineConfig& config, const Clock* clock) {
-  if (config.kind() != v1::EngineConfig::KIND_ROCKSDB) {
-    return MakeMemoryEngine(config.max_history_bytes());
+std::unique_ptr<Engine> MakeEngine(const v1::Config& config, const Clock* clock) {
+  const v1::EngineConfig& engine = config.engine();
+  if (engine.kind() != v1::EngineConfig::KIND_ROCKSDB) {
+    return MakeMemoryEngine(engine.max_history_bytes());
   }
-  return MakeRocksDbEngine({.path = config.path(),
-                            .sync = config.sync(),
-                            .cache_bytes = config.cache_bytes(),
-                            .max_waiting_publications = config.max_waiting_publications(),
-                            .max_waiting_bytes = config.max_waiting_bytes(),
-                            .channel_idle_ttl = ToDuration(config.channel_idle_ttl())},
+  return MakeRocksDbEngine({.path = engine.path(),
+                            .sync = engine.sync(),
+                            .cache_bytes = engine.cache_bytes(),
+                            .max_waiting_publications = engine.max_waiting_publications(),
+                            .max_waiting_bytes = engine.max_waiting_bytes(),
+                            .channel_idle_ttl = ToDuration(engine.channel_idle_ttl()),
+                            .key_ttl = ToDuration(config.control().idempotency_window())},
                            clock);
 }
 

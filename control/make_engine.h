@@ -10,13 +10,14 @@
 #include "control/engine/engine.h"
 
 namespace fanwire::v1 {
+class Config;
 class EngineConfig;
-}
+}  // namespace fanwire::v1
 
 namespace fanwire::control {
 
 // The engine borrows the clock.
-std::unique_ptr<Engine> MakeEngine(const v1::EngineConfig& config, const Clock* clock);
+std::unique_ptr<Engine> MakeEngine(const v1::Config& config, const Clock* clock);
 
 // Returns why the engine could not be started, as far as can be seen without changing anything.  A
 // control may run with this configuration.

@@ -29,6 +29,7 @@
 #include "control/config/worker_config.h"
 #include "control/dialects/session_buddy_feed.h"
 #include "control/engine/engine.h"
+#include "control/event_records.h"
 #include "control/grpc_server.h"
 #include "control/make_engine.h"
 #include "control/processes/process_host.h"
@@ -199,6 +200,11 @@ absl::Status ServerImpl::Start() {
   if (absl::Status status = runtime_.Take(config->control().socket()); !status.ok()) return status;
   MakeParts();
   if (absl::Status status = engine_->Start(); !status.ok()) return status;
+  if (absl::Status status =
+          RestoreEventRecords(engine_.get(), directory_.get(), publish_service_.get(), clock_);
+      !status.ok()) {
+    return status;
+  }
   if (absl::Status status = Listen(); !status.ok()) return status;
   if (absl::Status status = StartOps(); !status.ok()) return status;
   supervisor_->Start();
@@ -220,8 +226,7 @@ void ServerImpl::MakeParts() {
     services_ = services;
   }
   timers_ = std::make_unique<TimerQueue>(clock_);
-  engine_ = options_.make_engine != nullptr ? options_.make_engine()
-                                            : MakeEngine(config->engine(), clock_);
+  engine_ = options_.make_engine != nullptr ? options_.make_engine() : MakeEngine(*config, clock_);
   directory_ = std::make_unique<ChannelDirectory>(
       ChannelDirectory::Options{
           .idempotency_window = ToDuration(control.idempotency_window()),

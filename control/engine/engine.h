@@ -108,6 +108,29 @@ struct EngineAppend {
   bool keep = true;
 };
 
+// What an engine that survives a restart keeps beside an event and in the same write, so that the
+// event is not published again when it comes again: see IdempotencyWindow and PublisherLog.  An
+// event that was refused leaves none.  Texts are borrowed for the call.
+struct EventRecord {
+  absl::string_view service = {};
+  absl::string_view channel = {};
+  absl::string_view id = {};
+  absl::string_view idempotency_key = {};  // empty: it has none
+  uint64_t fingerprint = 0;                // of the event with this key
+  absl::string_view publisher_id = {};     // empty: of no named publisher
+  uint64_t seq = 0;                        // of the publisher
+  uint64_t seq_fingerprint = 0;            // of the event with this seq
+
+  bool empty() const { return idempotency_key.empty() && publisher_id.empty(); }
+};
+
+// An EventRecord that the engine has kept.  Of a record with a key and a seq it may give two.
+struct KeptRecord {
+  EventRecord event = {};
+  Position position = {};        // of the event; offset 0: it had none
+  absl::Duration received = {};  // monotonic
+};
+
 enum class AppendOutcome {
   kDone,         // all are sealed and kept
   kDoneCrowded,  // the same, and history is over its bound: drop the oldest publications
@@ -152,10 +175,15 @@ class Engine {
   virtual void Forget(std::unique_ptr<EngineChannel> channel) = 0;
 
   // Seals and keeps all of `appends`, which are of different channels (an event and its mirrors),
-  // or none.  Calls `make_done` for a callback only if it returns kPending.  The channels must live
-  // until the callback was called.
-  virtual AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
+  // and `record` with the position of the first of them; or none of these.  Calls `make_done` for a
+  // callback only if it returns kPending.  The channels must live until the callback was called.
+  virtual AppendOutcome Append(absl::Span<const EngineAppend> appends, const EventRecord& record,
+                               absl::Duration now,
                                absl::FunctionRef<EngineCallback()> make_done) = 0;
+
+  // Visits what is kept of records, in no order.  Call it between Start() and the first append.
+  // May take time.
+  virtual absl::Status VisitRecords(absl::FunctionRef<void(const KeptRecord&)> visit) = 0;
 
   // Returns the bytes that history takes, including the states of the channels that have history.
   virtual int64_t history_bytes() const = 0;

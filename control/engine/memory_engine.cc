@@ -27,13 +27,18 @@ class MemoryEngine final : public Engine {
 
   void Forget(std::unique_ptr<EngineChannel> /*channel*/) override {}
 
-  AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
+  AppendOutcome Append(absl::Span<const EngineAppend> appends, const EventRecord& /*record*/,
+                       absl::Duration now,
                        absl::FunctionRef<EngineCallback()> /*make_done*/) override {
     for (const EngineAppend& append : appends) {
       if (!append.keep) continue;
       static_cast<ChannelLog*>(append.channel)->Append(append.publication, now);
     }
     return is_crowded() ? AppendOutcome::kDoneCrowded : AppendOutcome::kDone;
+  }
+
+  absl::Status VisitRecords(absl::FunctionRef<void(const KeptRecord&)> /*visit*/) override {
+    return absl::OkStatus();
   }
 
   int64_t history_bytes() const override { return budget_.used.load(std::memory_order_relaxed); }

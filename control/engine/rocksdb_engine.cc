@@ -86,8 +86,8 @@ class RocksDbEngine final : public Engine {
     if (writer_ != nullptr) writer_->Forget(static_cast<Channel*>(channel.get())->disk());
   }
 
-  AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
-                       absl::FunctionRef<EngineCallback()> make_done) override {
+  AppendOutcome Append(absl::Span<const EngineAppend> appends, const EventRecord& record,
+                       absl::Duration now, absl::FunctionRef<EngineCallback()> make_done) override {
     if (writer_ == nullptr) return AppendOutcome::kFull;
     StoreWriter::Items items;
     for (const EngineAppend& append : appends) {
@@ -95,7 +95,19 @@ class RocksDbEngine final : public Engine {
                        .publication = append.publication,
                        .keep = append.keep});
     }
-    return writer_->Append(std::move(items), now, make_done);
+    return writer_->Append(std::move(items), record, now, make_done);
+  }
+
+  absl::Status VisitRecords(absl::FunctionRef<void(const KeptRecord&)> visit) override {
+    if (store_ == nullptr) return absl::UnavailableError("the rocksdb engine has not started");
+    const absl::Duration now = clock_->Now();
+    const absl::Duration wall_zero = clock_->WallNow() - absl::UnixEpoch() - now;
+    return store_->VisitRecords(
+        [&](const EventRecord& event, const Position& position, int64_t received_us) {
+          visit({.event = event,
+                 .position = position,
+                 .received = std::min(now, absl::Microseconds(received_us) - wall_zero)});
+        });
   }
 
   bool Fetch(const DiskChannelPtr& channel, int64_t first, int64_t last, size_t max_bytes,
@@ -167,6 +179,10 @@ absl::Status RocksDbEngine::Start() {
                           .generation = header.generation,
                           .log_may_have_holes = lost,
                           .write_buffer_bytes = options_.write_buffer_bytes,
+                          .records = {.key_ttl = options_.key_ttl,
+                                      .seq_ttl = options_.seq_ttl,
+                                      .seq_window = options_.seq_window},
+                          .clock = clock_,
                           .file_system = options_.file_system});
   if (!store.ok()) return store.status();
   header.boot_id = boot_id;

@@ -29,6 +29,11 @@ struct RocksDbOptions {
   // A channel that nobody has opened since the start is forgotten when its history has expired and
   // its last publication is older than this.
   absl::Duration channel_idle_ttl = absl::Hours(24);
+  // For how long idempotency keys and publishers' seqs are kept, and how many of the latest seqs of
+  // one publisher.
+  absl::Duration key_ttl = absl::Minutes(10);
+  absl::Duration seq_ttl = absl::Hours(24);
+  uint64_t seq_window = 10'000;
 
   // For tests.
   std::string boot_id_file = "/proc/sys/kernel/random/boot_id";

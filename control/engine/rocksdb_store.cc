@@ -33,6 +33,7 @@ using rocksdb::Slice;
 constexpr char kHistory[] = "history";
 constexpr char kChannels[] = "channels";
 constexpr char kHeads[] = "heads";
+constexpr char kRecords[] = "records";
 constexpr char kMeta[] = "meta";
 constexpr char kProbe[] = "probe";
 
@@ -76,8 +77,12 @@ class Logger final : public rocksdb::Logger {
 class Batch final : public StoreBatch {
  public:
   Batch(ColumnFamilyHandle* const* history, ColumnFamilyHandle* const* channels,
-        ColumnFamilyHandle* const* heads)
-      : history_(history), channels_(channels), heads_(heads) {}
+        ColumnFamilyHandle* const* heads, ColumnFamilyHandle* const* records, uint32_t generation)
+      : history_(history),
+        channels_(channels),
+        heads_(heads),
+        records_(records),
+        generation_(generation) {}
 
   int64_t PutPublication(Epoch epoch, int64_t offset, const Publication& publication) override {
     buffer_.clear();
@@ -98,6 +103,23 @@ class Batch final : public StoreBatch {
   void DeleteChannel(absl::string_view name, Epoch epoch) override {
     Check(batch_.Delete(*channels_, ToSlice(name)));
     Check(batch_.Delete(*heads_, ToSlice(HeadKey(epoch))));
+  }
+  void PutRecord(const EventRecord& event, const Position& position, int64_t received_us) override {
+    VisitRecordKeys(event, [&](absl::string_view key, bool is_seq) {
+      WriteRecordValue({.channel = std::string(event.channel),
+                        .id = std::string(event.id),
+                        .fingerprint = is_seq ? event.seq_fingerprint : event.fingerprint,
+                        .position = position,
+                        .received_us = received_us,
+                        .generation = generation_},
+                       &buffer_);
+      Check(batch_.Put(*records_, ToSlice(key), buffer_));
+    });
+  }
+  void DeleteRecord(const EventRecord& event) override {
+    VisitRecordKeys(event, [&](absl::string_view key, bool /*is_seq*/) {
+      Check(batch_.Delete(*records_, ToSlice(key)));
+    });
   }
   bool empty() const override { return batch_.Count() == 0; }
   void Clear() override {
@@ -124,6 +146,8 @@ class Batch final : public StoreBatch {
   ColumnFamilyHandle* const* const history_;
   ColumnFamilyHandle* const* const channels_;
   ColumnFamilyHandle* const* const heads_;
+  ColumnFamilyHandle* const* const records_;
+  const uint32_t generation_;
   rocksdb::WriteBatch batch_;
   rocksdb::Status failed_;  // e.g. over 4 GiB
   std::string buffer_;
@@ -133,6 +157,7 @@ class Store final : public RocksDbStore {
  public:
   explicit Store(const Params& params)
       : params_(params),
+        record_filters_(params.records, params.clock),
         env_(params.file_system == nullptr ? nullptr
                                            : rocksdb::NewCompositeEnv(params.file_system)) {}
   ~Store() override { (void)Store::Close(); }
@@ -145,7 +170,7 @@ class Store final : public RocksDbStore {
   }
 
   std::unique_ptr<StoreBatch> MakeBatch() override {
-    return std::make_unique<Batch>(&history_, &channels_, &heads_);
+    return std::make_unique<Batch>(&history_, &channels_, &heads_, &records_, params_.generation);
   }
   absl::Status Write(StoreBatch* batch) override;
   absl::Status Heal() override;
@@ -156,6 +181,13 @@ class Store final : public RocksDbStore {
       absl::FunctionRef<void(absl::string_view, Epoch, const ChannelHead*)> visit) override;
   absl::Status Read(Epoch epoch, int64_t first, int64_t last,
                     absl::FunctionRef<bool(int64_t, absl::string_view)> visit) override;
+  absl::Status VisitRecords(
+      absl::FunctionRef<void(const EventRecord&, const Position&, int64_t)> visit) override;
+  void NoteRecord(const EventRecord& event, int64_t received_us) override {
+    if (event.publisher_id.empty()) return;
+    record_filters_.NoteSeq(event.publisher_id, event.seq, received_us);
+  }
+  void ExpireRecords() override { record_filters_.Expire(); }
   Sizes sizes() override;
   absl::Status Compact() override;
   absl::Status Close() override;
@@ -169,6 +201,12 @@ class Store final : public RocksDbStore {
 
   // As errors are told to publishers and operators.
   absl::Status Tell(const rocksdb::Status& status);
+  // The same for reads, which leave it to writes whether the database must be opened again.
+  absl::Status TellRead(const rocksdb::Status& status) const {
+    if (status.ok()) return absl::OkStatus();
+    return absl::UnavailableError(
+        absl::StrCat("the rocksdb engine (", params_.folder, ") cannot read: ", status.ToString()));
+  }
   static absl::Status Closed() {
     return absl::UnavailableError("the rocksdb engine's database is closed");
   }
@@ -180,6 +218,7 @@ class Store final : public RocksDbStore {
 
   const Params params_;
   HistoryFilters filters_;
+  RecordFilters record_filters_;
   const std::unique_ptr<rocksdb::Env> env_;  // null: the machine's
   // Against threads that read.  The writer's thread alone opens and closes, and so needs no mutex
   // to look at db_.
@@ -189,6 +228,7 @@ class Store final : public RocksDbStore {
   ColumnFamilyHandle* history_ = nullptr;
   ColumnFamilyHandle* channels_ = nullptr;
   ColumnFamilyHandle* heads_ = nullptr;
+  ColumnFamilyHandle* records_ = nullptr;
   ColumnFamilyHandle* meta_ = nullptr;
   bool log_may_have_holes_ = params_.log_may_have_holes;
   bool failed_ = false;  // the last write failed
@@ -240,11 +280,15 @@ std::vector<rocksdb::ColumnFamilyDescriptor> Store::Columns(const rocksdb::DBOpt
   table.block_size = size_t{4} << 10;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   small.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  rocksdb::ColumnFamilyOptions records = small;
+  records.compaction_filter_factory = record_filters_.factory();
+  records.periodic_compaction_seconds = kHalfDaySeconds;
   std::map<std::string, rocksdb::ColumnFamilyOptions> columns = {
       {rocksdb::kDefaultColumnFamilyName, small},
       {kHistory, history},
       {kChannels, small},
       {kHeads, small},
+      {kRecords, records},
       {kMeta, small}};
   // Later versions may have added some: RocksDB opens a database only with all of them.
   std::vector<std::string> present;
@@ -270,6 +314,7 @@ absl::Status Store::OpenDatabase(bool again) {
     if (handle->GetName() == kHistory) history_ = handle;
     if (handle->GetName() == kChannels) channels_ = handle;
     if (handle->GetName() == kHeads) heads_ = handle;
+    if (handle->GetName() == kRecords) records_ = handle;
     if (handle->GetName() == kMeta) meta_ = handle;
   }
   filters_.Arm(db, heads_, params_.generation);
@@ -293,7 +338,7 @@ absl::Status Store::CloseDatabase(bool sync) {
     db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
   }
   handles_.clear();
-  history_ = channels_ = heads_ = meta_ = nullptr;
+  history_ = channels_ = heads_ = records_ = meta_ = nullptr;
   const rocksdb::Status closed = db_->Close();
   if (sync && result.ok()) result = Tell(closed);
   db_ = nullptr;
@@ -426,10 +471,28 @@ absl::Status Store::Read(Epoch epoch, int64_t first, int64_t last,
     const auto offset = static_cast<int64_t>(ReadBigEndian(key.data() + 8));
     if (!visit(offset, ToView(at->value()))) break;
   }
-  if (at->status().ok()) return absl::OkStatus();
-  // Not Tell(): whether the database must be opened again, writes decide.
-  return absl::UnavailableError(absl::StrCat("the rocksdb engine (", params_.folder,
-                                             ") cannot read: ", at->status().ToString()));
+  return TellRead(at->status());
+}
+
+absl::Status Store::VisitRecords(
+    absl::FunctionRef<void(const EventRecord&, const Position&, int64_t)> visit) {
+  MutexLock lock(&mu_);
+  if (db_ == nullptr) return Closed();
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options, records_));
+  StoredRecordValue value;
+  EventRecord event;
+  for (at->SeekToFirst(); at->Valid(); at->Next()) {
+    const absl::string_view key = ToView(at->key());
+    if (!ReadRecordValue(ToView(at->value()), &value) || value.generation != params_.generation ||
+        record_filters_.IsOver(key, value.received_us) || !ReadRecord(key, value, &event)) {
+      continue;
+    }
+    NoteRecord(event, value.received_us);
+    visit(event, value.position, value.received_us);
+  }
+  return TellRead(at->status());
 }
 
 RocksDbStore::Sizes Store::sizes() {
@@ -455,6 +518,10 @@ absl::Status Store::Compact() {
   if (db_ == nullptr) return Closed();
   rocksdb::CompactRangeOptions options;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
+  if (absl::Status status = Tell(db_->CompactRange(options, records_, nullptr, nullptr));
+      !status.ok()) {
+    return status;
+  }
   return Tell(db_->CompactRange(options, history_, nullptr, nullptr));
 }
 

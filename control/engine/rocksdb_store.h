@@ -6,7 +6,8 @@
 // under the epoch, which is a random number of 64 bits.  A channel that begins again has another
 // epoch, and so nothing in common with its earlier history.
 //
-// Threading: Read() is safe from every thread.  Everything else belongs to the writer's thread.
+// Threading: Read() and VisitRecords() are safe from every thread.  Everything else belongs to the
+//            writer's thread.
 // Cost:      Read() holds a mutex while it reads the disk, against Reopen() and Close() alone.
 #pragma once
 
@@ -22,6 +23,7 @@
 #include "absl/strings/string_view.h"
 #include "control/config/history_policy.h"
 #include "control/engine/rocksdb_options.h"
+#include "control/engine/stored_record.h"
 #include "control/events/publication.h"
 
 namespace fanwire::control {
@@ -56,6 +58,10 @@ class StoreBatch {
   virtual void PutChannel(absl::string_view name, Epoch epoch) = 0;
   virtual void DeleteChannel(absl::string_view name, Epoch epoch) = 0;
 
+  virtual void PutRecord(const EventRecord& event, const Position& position,
+                         int64_t received_us) = 0;
+  virtual void DeleteRecord(const EventRecord& event) = 0;
+
   virtual bool empty() const = 0;
   virtual void Clear() = 0;
 };
@@ -70,6 +76,8 @@ class RocksDbStore {
     // goes on.
     bool log_may_have_holes = false;
     size_t write_buffer_bytes = size_t{64} << 20;
+    RecordFilters::Options records = {};
+    const Clock* clock = nullptr;
     std::shared_ptr<rocksdb::FileSystem> file_system = nullptr;
   };
 
@@ -98,6 +106,14 @@ class RocksDbStore {
   virtual absl::Status Read(
       Epoch epoch, int64_t first, int64_t last,
       absl::FunctionRef<bool(int64_t offset, absl::string_view value)> visit) = 0;
+
+  // Visits the records that count, in no order, with the times of their events' reception.
+  virtual absl::Status VisitRecords(
+      absl::FunctionRef<void(const EventRecord&, const Position&, int64_t received_us)> visit) = 0;
+  // The record was written.
+  virtual void NoteRecord(const EventRecord& event, int64_t received_us) = 0;
+  // What is done now and then.
+  virtual void ExpireRecords() = 0;
 
   struct Sizes {
     int64_t history_bytes = 0;

@@ -59,9 +59,9 @@ void StoreWriter::Forget(const DiskChannelPtr& channel) {
   changed_.Signal();
 }
 
-AppendOutcome StoreWriter::Append(Items items, absl::Duration now,
+AppendOutcome StoreWriter::Append(Items items, const EventRecord& record, absl::Duration now,
                                   absl::FunctionRef<EngineCallback()> make_done) {
-  bool waits = false;
+  bool waits = !record.empty();
   size_t bytes = 0;
   for (const Item& item : items) {
     bytes += item.publication->memory_bytes();
@@ -70,6 +70,11 @@ AppendOutcome StoreWriter::Append(Items items, absl::Duration now,
   }
   // What is not kept waits only for what was appended to its channel before.
   if (!waits) return AppendOutcome::kDone;
+  std::unique_ptr<OwnedRecord> owned;
+  if (!record.empty()) {
+    owned = std::make_unique<OwnedRecord>(record);
+    bytes += sizeof(OwnedRecord) + record.idempotency_key.size() + record.publisher_id.size();
+  }
   MutexLock lock(&mu_);
   if (stopped_) return AppendOutcome::kFull;
   if (waiting_ > 0 && (waiting_ + items.size() > options_.max_waiting_publications ||
@@ -79,7 +84,11 @@ AppendOutcome StoreWriter::Append(Items items, absl::Duration now,
   waiting_ += items.size();
   waiting_bytes_ += bytes;
   for (const Item& item : items) item.channel->under_way.fetch_add(1, std::memory_order_relaxed);
-  tasks_.push_back({.items = std::move(items), .done = make_done(), .bytes = bytes, .since = now});
+  tasks_.push_back({.items = std::move(items),
+                    .record = std::move(owned),
+                    .done = make_done(),
+                    .bytes = bytes,
+                    .since = now});
   changed_.Signal();
   return AppendOutcome::kPending;
 }
@@ -240,6 +249,7 @@ void StoreWriter::Append(Tasks* tasks) {
     if (!written.ok()) Fail(written);
   }
   EndBatch(written.ok());
+  EndRecords(written, tasks);
   const absl::Duration now = clock_->Now();
   size_t publications = 0;
   size_t bytes = 0;
@@ -266,9 +276,21 @@ void StoreWriter::Append(Tasks* tasks) {
   CallBack(tasks);
 }
 
+void StoreWriter::EndRecords(const absl::Status& written, Tasks* tasks) {
+  for (Task& task : *tasks) {
+    if (task.record == nullptr || !task.status.ok()) continue;
+    if (written.ok()) {
+      store_->NoteRecord(task.record->view(), task.items.front().publication->received_us());
+      continue;
+    }
+    task.status = written;
+    doubtful_records_.push_back(std::move(task.record));
+  }
+}
+
 void StoreWriter::AddToBatch(Task* task) {
   for (const Item& item : task->items) {
-    if (item.keep && !broken_.ok()) {
+    if ((item.keep || task->record != nullptr) && !broken_.ok()) {
       task->status = broken_;
       return;
     }
@@ -280,6 +302,11 @@ void StoreWriter::AddToBatch(Task* task) {
   for (Item& item : task->items) {
     if (item.keep) AddToBatch(&item);
   }
+  if (task->record == nullptr) return;
+  const Item& origin = task->items.front();
+  Position position;
+  if (origin.keep) position = {.epoch = origin.channel->writing.epoch, .offset = origin.offset};
+  batch_->PutRecord(task->record->view(), position, origin.publication->received_us());
 }
 
 void StoreWriter::AddToBatch(Item* item) {
@@ -378,12 +405,16 @@ void StoreWriter::Heal() {
       batch_->DeleteChannel(channel->name(), writing.epoch);
     }
   }
+  for (const std::unique_ptr<OwnedRecord>& record : doubtful_records_) {
+    batch_->DeleteRecord(record->view());
+  }
   if (!batch_->empty()) {
     if (absl::Status status = store_->Write(batch_.get()); !status.ok()) {
       return Fail(std::move(status));
     }
   }
   doubtful_.clear();
+  doubtful_records_.clear();
   LogInfo("engine.healed");
   broken_ = absl::OkStatus();
   TellHealth();
@@ -405,6 +436,7 @@ void StoreWriter::Upkeep() {
   if (!broken_.ok()) return;
   WriteFloors();
   ForgetExpired();
+  store_->ExpireRecords();
   const RocksDbStore::Sizes sizes = store_->sizes();
   history_bytes_.store(sizes.history_bytes, std::memory_order_relaxed);
   disk_bytes_.store(sizes.disk_bytes, std::memory_order_relaxed);

@@ -33,6 +33,7 @@
 #include "control/engine/disk_channel.h"
 #include "control/engine/engine.h"
 #include "control/engine/history_cache.h"
+#include "control/engine/owned_record.h"
 #include "control/engine/rocksdb_options.h"
 #include "control/engine/rocksdb_store.h"
 
@@ -64,7 +65,7 @@ class StoreWriter {
     bool stored = false;
   };
   using Items = absl::InlinedVector<Item, 2>;
-  AppendOutcome Append(Items items, absl::Duration now,
+  AppendOutcome Append(Items items, const EventRecord& record, absl::Duration now,
                        absl::FunctionRef<EngineCallback()> make_done);
 
   // OK, or why publications are refused.
@@ -82,6 +83,7 @@ class StoreWriter {
     DiskChannelPtr forgotten = {};
     Items items = {};
 
+    std::unique_ptr<OwnedRecord> record = nullptr;  // null: it has none
     OpenedCallback opened = nullptr;
     EngineCallback done = nullptr;
     size_t bytes = 0;
@@ -101,6 +103,7 @@ class StoreWriter {
   void AddToBatch(Item* item);
   void AddHeads();
   void EndBatch(bool written);
+  void EndRecords(const absl::Status& written, Tasks* tasks);
   void CallBack(Tasks* tasks);
 
   void Fail(absl::Status reason);
@@ -141,9 +144,11 @@ class StoreWriter {
   // Names and epochs that were forgotten, but are still in the database.
   absl::flat_hash_map<std::string, Epoch> forgotten_;
   std::vector<DiskChannel*> changed_channels_;  // of the batch
-  std::vector<DiskChannelPtr> doubtful_;        // of batches whose write failed
-  absl::Status broken_;                         // why nothing can be written
-  absl::Status open_failure_;                   // why channels cannot be opened
+  // Of batches whose write failed.
+  std::vector<DiskChannelPtr> doubtful_;
+  std::vector<std::unique_ptr<OwnedRecord>> doubtful_records_;
+  absl::Status broken_;        // why nothing can be written
+  absl::Status open_failure_;  // why channels cannot be opened
   // Times of Clock::Real().
   absl::Duration next_try_ = {};
   absl::Duration next_open_ = {};

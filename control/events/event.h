@@ -62,6 +62,10 @@ struct PublishOutcome {
 struct PublishParams {
   ReceiptLevel level = ReceiptLevel::kAccepted;
   absl::Duration wait = absl::ZeroDuration();  // for kWritten; 0: 5 s
+  // Of an event of a named publisher, which the engine keeps with it.  Borrowed for the call.
+  absl::string_view publisher_id = {};
+  uint64_t seq = 0;
+  uint64_t seq_fingerprint = 0;
 };
 
 // Takes outcomes.  It must live until every publication that named it was answered; each is, once,

@@ -97,6 +97,19 @@ std::vector<IdempotencyWindow::Waiter> IdempotencyWindow::Release(absl::string_v
   return waiters;
 }
 
+void IdempotencyWindow::Restore(const Restored& kept, absl::Duration now) {
+  if (kept.settled + window_ <= now) return;
+  PublishOutcome outcome;
+  std::string id, channel;
+  if (Begin(kept.key, {.fingerprint = kept.fingerprint, .channel = kept.channel}, now, {}, &outcome,
+            &id, &channel) != Claim::kNew) {
+    return;
+  }
+  outcome.id = kept.id;
+  outcome.position = kept.position;
+  Settle(kept.key, outcome, kept.settled);
+}
+
 void IdempotencyWindow::Expire(absl::Duration now) {
   for (Part& part : parts_) {
     MutexLock lock(&part.mu);

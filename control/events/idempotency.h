@@ -66,6 +66,19 @@ class IdempotencyWindow {
   // The event was refused: the key is free again.  Returns who waits.
   std::vector<Waiter> Release(absl::string_view key);
 
+  // A settled key that an engine has kept over a restart of control.
+  struct Restored {
+    std::string key;
+    uint64_t fingerprint = 0;
+    std::string channel = {};
+    std::string id = {};
+    Position position = {};
+    absl::Duration settled = {};  // Clock::Now()
+  };
+  // Remembers it, unless it is too old.  Call it for the oldest key first, before the first
+  // Begin().
+  void Restore(const Restored& kept, absl::Duration now);
+
   // Forgets what is too old.
   void Expire(absl::Duration now);
 

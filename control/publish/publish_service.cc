@@ -142,6 +142,10 @@ class PublishServiceImpl final : public PublishService, public RawService {
 
   void GoAway(const std::string& reason) override { streams_.GoAway(reason); }
   void ReleaseIdle(absl::Duration now) override { streams_.ReleaseIdle(now); }
+  void Restore(const std::string& publisher_id,
+               absl::Span<const PublisherLog::Restored> seqs) override {
+    streams_.Restore(publisher_id, seqs);
+  }
 
   grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context,
                                     const grpc::ByteBuffer* request,

@@ -12,6 +12,8 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "control/publish/publisher_log.h"
 
 namespace grpc {
 class ByteBuffer;
@@ -49,6 +51,10 @@ class PublishService {
 
   // Tells every PublishStream to send no more and to expect the receipts of what it has sent.
   virtual void GoAway(const std::string& reason) = 0;
+
+  // See PublisherSeqs.
+  virtual void Restore(const std::string& publisher_id,
+                       absl::Span<const PublisherLog::Restored> seqs) = 0;
 
   // Gives back memory of streams that are idle; see Options::keep_idle.  Call it now and then.
   virtual void ReleaseIdle(absl::Duration now) = 0;

@@ -209,6 +209,7 @@ absl::Status PublishStreams::Call::ReadHello(const PublishStreamMessage& message
   const absl::StatusOr<uint64_t> last_accepted = order_.Begin(message.publisher_id);
   if (!last_accepted.ok()) return last_accepted.status();
   params_ = message.params;
+  params_.publisher_id = order_.publisher_id();
   greeted_ = true;
   v1::PublishStreamResponse response;
   response.mutable_welcome()->set_last_accepted_seq(*last_accepted);
@@ -279,8 +280,10 @@ absl::Status PublishStreams::Call::PublishItem(absl::string_view bytes, EventRea
   if (order_.named()) {
     using Claim = PublisherLog::Claim;
     PublisherLog::Earlier earlier;
+    params_.seq = seq;
+    params_.seq_fingerprint = Fingerprint(event->event());
     const Claim claim =
-        order_.Take(seq, Fingerprint(event->event()), {.sink = &answers_, .tag = seq}, &earlier);
+        order_.Take(seq, params_.seq_fingerprint, {.sink = &answers_, .tag = seq}, &earlier);
     switch (claim) {
       case Claim::kNew:
         break;

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "common/mutex.h"
 #include "control/publish/publisher_seqs.h"
 
@@ -57,6 +58,9 @@ class PublishStreams {
 
   // See PublisherSeqs.
   void ReleaseIdle(absl::Duration now) { publishers_.ReleaseIdle(now); }
+  void Restore(const std::string& publisher_id, absl::Span<const PublisherLog::Restored> seqs) {
+    publishers_.Restore(publisher_id, seqs);
+  }
 
  private:
   class Call;

@@ -41,7 +41,12 @@ PublisherLog::Claim PublisherLog::Take(uint64_t owner, uint64_t seq, uint64_t fi
     return Claim::kNew;
   }
   Record* const record = Find(seq);
-  if (record == nullptr) return Claim::kUnknown;
+  if (record == nullptr) {
+    if (seq <= restored_after_ || seq >= restored_before_) return Claim::kUnknown;
+    if (count_ >= window_ && seq < At(0).seq) return Claim::kUnknown;  // there is no room for it
+    Insert(seq).fingerprint = fingerprint;
+    return Claim::kNew;
+  }
   if (record->state == State::kRefused) {
     record->fingerprint = fingerprint;
     record->state = State::kInFlight;
@@ -80,6 +85,20 @@ std::vector<PublisherLog::Waiter> PublisherLog::Settle(uint64_t seq,
   return waiting;
 }
 
+void PublisherLog::Restore(const Restored& kept) {
+  MutexLock lock(&mu_);
+  if (kept.seq <= last_) return;
+  MakeRoom();
+  if (last_ == 0) restored_after_ = kept.seq;
+  Record& record = At(count_++);
+  record.seq = last_ = restored_before_ = kept.seq;
+  record.fingerprint = kept.fingerprint;
+  record.state = State::kAccepted;
+  record.epoch = kept.position.epoch;
+  record.offset = kept.position.offset;
+  SetId(kept.id, &record);
+}
+
 uint64_t PublisherLog::last() const {
   MutexLock lock(&mu_);
   return last_;
@@ -103,6 +122,7 @@ void PublisherLog::Release() {
   for (size_t i = 0; i < count_; ++i) {
     if (At(i).state == State::kAccepted) accepted_before_ = At(i).seq;
   }
+  restored_before_ = 0;
   ring_ = {};
   first_ = count_ = 0;
 }
@@ -148,10 +168,21 @@ PublisherLog::Record* PublisherLog::Find(uint64_t seq) {
   return begin < count_ && At(begin).seq == seq ? &At(begin) : nullptr;
 }
 
+PublisherLog::Record& PublisherLog::Insert(uint64_t seq) {
+  MakeRoom();
+  size_t at = count_++;
+  for (; at > 0 && At(at - 1).seq > seq; --at) At(at) = At(at - 1);
+  Record& record = At(at);
+  record = Record();
+  record.seq = seq;
+  return record;
+}
+
 void PublisherLog::MakeRoom() {
   // What is in flight must be found when it is settled: then the ring grows beyond the window.
   while (count_ >= window_ && At(0).state != State::kInFlight) {
     if (At(0).state == State::kAccepted) accepted_before_ = At(0).seq;
+    restored_after_ = std::max(restored_after_, At(0).seq);
     if (++first_ == ring_.size()) first_ = 0;
     --count_;
   }

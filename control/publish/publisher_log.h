@@ -9,7 +9,9 @@
 //             -> refused      comes again: is published
 //
 // Seqs ascend.  One that is not above the last one and that the log does not know, because it was
-// left out or is too long ago, is refused: whether it was published cannot be told.
+// left out or is too long ago, is refused: whether it was published cannot be told.  Of seqs that
+// were restored after a restart of control it can: those in between that are missing were refused,
+// or had the key of an earlier event.
 //
 // The latest seqs are kept while the publisher may send them again.  Of one that has an open stream
 // and has long sent nothing the owner of the log gives their memory back, with Release().
@@ -68,6 +70,16 @@ class PublisherLog {
   // The outcome of a seq is known.  Does nothing if it was known before.  Returns who waits.
   std::vector<Waiter> Settle(uint64_t seq, const PublishOutcome& outcome);
 
+  // An accepted seq that an engine has kept over a restart of control.
+  struct Restored {
+    uint64_t seq = 0;
+    uint64_t fingerprint = 0;
+    Position position = {};
+    std::string id = {};
+  };
+  // Remembers it.  Call it for ascending seqs, before the first Begin().
+  void Restore(const Restored& kept);
+
   // The highest seq that was ever taken.
   uint64_t last() const;
   // Seqs for which there is memory.
@@ -107,6 +119,8 @@ class PublisherLog {
   }
   // The record of this seq; null if there is none.
   Record* Find(uint64_t seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Adds a record for a seq that has none, in its place.
+  Record& Insert(uint64_t seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Makes room for one more record.
   void MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -116,6 +130,9 @@ class PublisherLog {
   uint64_t last_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t accepted_before_ ABSL_GUARDED_BY(mu_) = 0;  // the highest accepted seq that was dropped
   uint64_t uses_ ABSL_GUARDED_BY(mu_) = 0;
+  // What became of all seqs after the first of these and before the second is known.
+  uint64_t restored_after_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t restored_before_ ABSL_GUARDED_BY(mu_) = 0;
   // A ring.  The `count_` records from `first_` on ascend.
   std::vector<Record> ring_ ABSL_GUARDED_BY(mu_);
   size_t first_ ABSL_GUARDED_BY(mu_) = 0;

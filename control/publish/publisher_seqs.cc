@@ -1,6 +1,7 @@
 #include "control/publish/publisher_seqs.h"
 
 #include <iterator>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -38,11 +39,26 @@ void PublisherSeqs::Close(const std::string& id) {
     by_id_.erase(it);  // it has sent nothing that could come again
     return;
   }
-  entry.counted = entry.log->capacity();
-  unused_seqs_ += entry.counted;
-  unused_.push_back(id);
-  entry.place = std::prev(unused_.end());
+  AddUnused(id, &entry);
   ForgetUnused(0);
+}
+
+void PublisherSeqs::Restore(const std::string& id, absl::Span<const PublisherLog::Restored> seqs) {
+  auto log = std::make_shared<PublisherLog>(options_.window);
+  for (const PublisherLog::Restored& kept : seqs) log->Restore(kept);
+  MutexLock lock(&mu_);
+  const auto [it, fresh] = by_id_.try_emplace(id);
+  if (!fresh) return;
+  it->second.log = std::move(log);
+  AddUnused(id, &it->second);
+  ForgetUnused(0);
+}
+
+void PublisherSeqs::AddUnused(const std::string& id, Entry* entry) {
+  entry->counted = entry->log->capacity();
+  unused_seqs_ += entry->counted;
+  unused_.push_back(id);
+  entry->place = std::prev(unused_.end());
 }
 
 void PublisherSeqs::ReleaseIdle(absl::Duration now) {

@@ -24,6 +24,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "common/mutex.h"
 #include "control/publish/publisher_log.h"
 
@@ -45,6 +46,10 @@ class PublisherSeqs {
   absl::StatusOr<std::shared_ptr<PublisherLog>> Open(const std::string& id);
   void Close(const std::string& id);
 
+  // Remembers a publisher that an engine has kept over a restart of control.  Call it for the one
+  // that was unused for the longest time first, before the first Open().  `seqs` ascend.
+  void Restore(const std::string& id, absl::Span<const PublisherLog::Restored> seqs);
+
   // Lets publishers that have sent nothing for long give back what their seqs take, and forgets
   // those that are too many.  Call it now and then; `now` is Clock::Now().
   void ReleaseIdle(absl::Duration now);
@@ -64,6 +69,8 @@ class PublisherSeqs {
     std::list<std::string>::iterator place;
   };
 
+  // The publisher has no stream.
+  void AddUnused(const std::string& id, Entry* entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Forgets those that were unused for the longest time until there are not too many.  `silent` do
   // not count: they have sent nothing.
   void ForgetUnused(size_t silent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -36,6 +36,8 @@ class StreamOrder {
 
   // Whether the publisher has a publisher_id.  Take() and Settle() are only of use then.
   bool named() const { return log_ != nullptr; }
+  // Empty if it has none.
+  const std::string& publisher_id() const { return publisher_id_; }
 
   // See PublisherLog.
   PublisherLog::Claim Take(uint64_t seq, uint64_t fingerprint, const PublisherLog::Waiter& waiter,

@@ -237,8 +237,9 @@ class RouterImpl final : public Router {
 
   // Claims the event's idempotency key, if it has one.  Returns false if the event must not be
   // published: it repeats an earlier event, and has the earlier event's receipt or will get it, or
-  // it was refused.
-  bool ClaimKey(const Event& event, absl::Duration received, PendingReceipt* pending);
+  // it was refused.  `fingerprint` is what the key stands for.
+  bool ClaimKey(const Event& event, absl::Duration received, PendingReceipt* pending,
+                uint64_t* fingerprint);
 
   // Queues the copy on every link that wants its channel.  The channel's shard must be locked.
   // Counts the workers in `delivery`, which may be null.
@@ -298,12 +299,14 @@ void RouterImpl::RefuseUnknownService(const Event& event, const Run& run,
   receipts_.Refuse(pending, run.services->table->NoSuchService(event.service));
 }
 
-bool RouterImpl::ClaimKey(const Event& event, absl::Duration received, PendingReceipt* pending) {
+bool RouterImpl::ClaimKey(const Event& event, absl::Duration received, PendingReceipt* pending,
+                          uint64_t* fingerprint) {
   if (event.idempotency_key.empty()) return true;
+  *fingerprint = Fingerprint(event);
   std::string earlier_channel;
   switch (pending->service->idempotency.Begin(
-      event.idempotency_key, {.fingerprint = Fingerprint(event), .channel = event.channel},
-      received, {.sink = pending->sink, .tag = pending->tag}, &pending->outcome, &pending->id,
+      event.idempotency_key, {.fingerprint = *fingerprint, .channel = event.channel}, received,
+      {.sink = pending->sink, .tag = pending->tag}, &pending->outcome, &pending->id,
       &earlier_channel)) {
     case IdempotencyWindow::Claim::kNew:
       pending->idempotency_key.assign(event.idempotency_key.data(), event.idempotency_key.size());
@@ -362,7 +365,13 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
                                    {"left_out", left_out}});
     }
   }
-  if (!ClaimKey(event, received, &pending)) return;
+  EventRecord recorded{.service = event.service,
+                       .channel = event.channel,
+                       .idempotency_key = event.idempotency_key,
+                       .publisher_id = params.publisher_id,
+                       .seq = params.seq,
+                       .seq_fingerprint = params.seq_fingerprint};
+  if (!ClaimKey(event, received, &pending, &recorded.fingerprint)) return;
   if (pending.id.empty()) AppendUuid(&pending.id);
   if (many) {
     MutexLock lock(&own_shard.mu);
@@ -433,7 +442,8 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
                                 .publication = copy.publication,
                                 .keep = !event.skip_history});
       }
-      appended = engine_->Append(run->appends, received, [&]() -> EngineCallback {
+      recorded.id = pending.id;
+      appended = engine_->Append(run->appends, recorded, received, [&]() -> EngineCallback {
         auto late = std::make_shared<LatePublication>(LatePublication{.receipt = pending,
                                                                       .copies = run->copies,
                                                                       .level = params.level,

@@ -33,6 +33,7 @@
 #include "common/mutex.h"
 #include "control/engine/engine.h"
 #include "control/engine/memory_engine.h"
+#include "control/engine/owned_record.h"
 
 namespace fanwire::control {
 
@@ -164,8 +165,8 @@ class FakeEngine : public Engine {
     std::erase_if(logs_, [&](const auto& log) { return log.second == forgotten->inner; });
   }
 
-  AppendOutcome Append(absl::Span<const EngineAppend> appends, absl::Duration now,
-                       absl::FunctionRef<EngineCallback()> make_done) override {
+  AppendOutcome Append(absl::Span<const EngineAppend> appends, const EventRecord& record,
+                       absl::Duration now, absl::FunctionRef<EngineCallback()> make_done) override {
     MutexLock lock(&mu_);
     if (closed_) return AppendOutcome::kFull;
     now_ = std::max(now_, now);
@@ -177,14 +178,28 @@ class FakeEngine : public Engine {
     wait = wait || std::any_of(tasks_.begin(), tasks_.end(), [&](const Task& task) {
              return task.kind != Kind::kFetch && Share(task.channels, channels);
            });
-    if (!wait) return Keep(appends, now);
+    if (!wait) return Keep(appends, OwnedRecord(record), now);
     if (WaitingLocked(Kind::kAppend) >= max_waiting_) return AppendOutcome::kFull;
     tasks_.push_back({.kind = Kind::kAppend,
                       .channels = std::move(channels),
                       .appends = {appends.begin(), appends.end()},
+                      .record = OwnedRecord(record),
                       .now = now,
                       .done = make_done()});
     return AppendOutcome::kPending;
+  }
+
+  absl::Status VisitRecords(absl::FunctionRef<void(const KeptRecord&)> visit) override {
+    std::vector<Record> records;
+    {
+      MutexLock lock(&mu_);
+      records = records_;
+    }
+    for (const Record& record : records) {
+      visit(
+          {.event = record.event.view(), .position = record.position, .received = record.received});
+    }
+    return absl::OkStatus();
   }
 
   int64_t history_bytes() const override { return memory_->history_bytes(); }
@@ -256,12 +271,19 @@ class FakeEngine : public Engine {
     bool open = true;
   };
 
+  struct Record {
+    OwnedRecord event;
+    Position position = {};
+    absl::Duration received = {};
+  };
+
   struct Task {
     Kind kind = Kind::kOpen;
     bool ending = false;             // its work is done, and its callback runs
     std::vector<Channel*> channels;  // those of an append; else one
     OpenedCallback opened = nullptr;
     std::vector<EngineAppend> appends = {};
+    OwnedRecord record = {};
     absl::Duration now = {};
     EngineCallback done = nullptr;
   };
@@ -286,13 +308,21 @@ class FakeEngine : public Engine {
                                              [&](const Task& task) { return task.kind == kind; }));
   }
 
-  AppendOutcome Keep(absl::Span<const EngineAppend> appends, absl::Duration now)
+  AppendOutcome Keep(absl::Span<const EngineAppend> appends, OwnedRecord record, absl::Duration now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     std::vector<EngineAppend> inner(appends.begin(), appends.end());
     for (EngineAppend& append : inner) {
       append.channel = static_cast<Channel*>(append.channel)->inner.get();
     }
-    return memory_->Append(inner, now, []() -> EngineCallback { return nullptr; });
+    const AppendOutcome outcome =
+        memory_->Append(inner, {}, now, []() -> EngineCallback { return nullptr; });
+    if (!record.view().empty()) {
+      const Publication& origin = *appends.front().publication;
+      records_.push_back({.event = std::move(record),
+                          .position = {.epoch = origin.epoch(), .offset = origin.offset()},
+                          .received = origin.received_at()});
+    }
+    return outcome;
   }
 
   // Does the task's work.  Returns what calls its callback and then removes the task, to be called
@@ -310,7 +340,7 @@ class FakeEngine : public Engine {
         break;
       case Kind::kAppend:
         if (!failure_.ok() && fail_after_-- == 0) status = std::exchange(failure_, {});
-        if (status.ok()) Keep(task->appends, task->now);
+        if (status.ok()) Keep(task->appends, std::move(task->record), task->now);
         break;
     }
     return [this, task, status, opened = std::move(task->opened), done = std::move(task->done)] {
@@ -329,6 +359,7 @@ class FakeEngine : public Engine {
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
   std::mt19937 random_ ABSL_GUARDED_BY(mu_);
   Tasks tasks_ ABSL_GUARDED_BY(mu_);
+  std::vector<Record> records_ ABSL_GUARDED_BY(mu_);
   absl::Duration now_ ABSL_GUARDED_BY(mu_);  // of the newest append
   // By service and channel.
   std::map<std::pair<std::string, std::string>, std::shared_ptr<EngineChannel>> logs_

@@ -104,21 +104,23 @@ class EngineUser {
   // Appends without waiting.  Adds `label` to log() when it is kept or refused: then with the
   // reason.
   AppendOutcome BeginAppend(std::vector<EngineAppend> appends, const std::string& label) {
-    const AppendOutcome outcome = engine_->Append(appends, clock_->Now(), [&]() -> EngineCallback {
-      return [this, label](const absl::Status& status) {
-        Note(status.ok() ? label : absl::StrCat(label, ": ", status.message()));
-      };
-    });
+    const AppendOutcome outcome =
+        engine_->Append(appends, {}, clock_->Now(), [&]() -> EngineCallback {
+          return [this, label](const absl::Status& status) {
+            Note(status.ok() ? label : absl::StrCat(label, ": ", status.message()));
+          };
+        });
     if (outcome == AppendOutcome::kDone || outcome == AppendOutcome::kDoneCrowded) Note(label);
     return outcome;
   }
   // Appends and waits.  Returns how it ended.
-  absl::Status Append(EngineChannel* channel, const PublicationPtr& publication, bool keep = true) {
+  absl::Status Append(EngineChannel* channel, const PublicationPtr& publication, bool keep = true,
+                      const EventRecord& record = {}) {
     absl::Status result = absl::UnknownError("no answer");
     bool done = false;
     const AppendOutcome outcome = engine_->Append(
         std::vector<EngineAppend>{{.channel = channel, .publication = publication, .keep = keep}},
-        clock_->Now(), [&]() -> EngineCallback {
+        record, clock_->Now(), [&]() -> EngineCallback {
           return [&](const absl::Status& status) {
             MutexLock lock(&mu_);
             result = status;

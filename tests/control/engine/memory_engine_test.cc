@@ -41,7 +41,7 @@ TEST(MemoryEngineTest, AnAppendSealsEachCopyInItsOwnChannelAtOnce) {
     const PublicationPtr first = Make(), second = Make();
     std::vector<EngineAppend> appends = {{.channel = origin.get(), .publication = first}};
     if (n > 1) appends.push_back({.channel = mirror.get(), .publication = second});
-    EXPECT_EQ(engine->Append(appends, absl::Seconds(1), NoCallback), AppendOutcome::kDone);
+    EXPECT_EQ(engine->Append(appends, {}, absl::Seconds(1), NoCallback), AppendOutcome::kDone);
     EXPECT_EQ(first->offset(), n);
     EXPECT_EQ(first->epoch(), origin->head().epoch);
     EXPECT_EQ(second->offset(), n - 1);
@@ -55,7 +55,7 @@ TEST(MemoryEngineTest, AForgottenChannelBeginsAgainUnderAnotherEpoch) {
   const std::unique_ptr<Engine> engine = MakeMemoryEngine(1 << 20);
   auto channel = Open(engine.get(), "a");
   const Epoch before = channel->head().epoch;
-  engine->Append(std::vector<EngineAppend>{{.channel = channel.get(), .publication = Make()}},
+  engine->Append(std::vector<EngineAppend>{{.channel = channel.get(), .publication = Make()}}, {},
                  absl::Seconds(1), NoCallback);
   EXPECT_GT(engine->history_bytes(), 1000);
   engine->Forget(std::move(channel));
@@ -72,7 +72,7 @@ TEST(MemoryEngineTest, AboveItsBoundItIsCrowdedAndThenWantsToGoALittleBelow) {
   for (int64_t n = 1; n <= 100; ++n) {
     channels.push_back(Open(engine.get(), "a"));
     const AppendOutcome outcome = engine->Append(
-        std::vector<EngineAppend>{{.channel = channels.back().get(), .publication = Make()}},
+        std::vector<EngineAppend>{{.channel = channels.back().get(), .publication = Make()}}, {},
         absl::Seconds(1), NoCallback);
     // What the channels take is counted as well.
     EXPECT_GE(engine->history_bytes(), n * (each + kChannelStateBytes));
@@ -98,7 +98,7 @@ TEST(MemoryEngineTest, WhatIsNotKeptGetsNoPosition) {
   EXPECT_EQ(engine->Append(
                 std::vector<EngineAppend>{
                     {.channel = channel.get(), .publication = publication, .keep = false}},
-                absl::Seconds(1), NoCallback),
+                {}, absl::Seconds(1), NoCallback),
             AppendOutcome::kDone);
   EXPECT_EQ(publication->offset(), 0);
   EXPECT_EQ(channel->head().offset, 0);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/event_records.h"
 #include "tests/control/publish/publish_fixture.h"
 #include "tests/control/publish/stream_publisher.h"
 
@@ -331,6 +332,68 @@ TEST_F(PublishLateTest, TheWelcomeTellsNoSeqAboveOneWhoseOutcomeIsNotKnown) {
   // Three is accepted, and two was refused, of which a receipt was given.
   EXPECT_TRUE(
       WaitFor([&] { return StreamPublisher(stub_.get()).Greet("me").last_accepted_seq() == 3u; }));
+}
+
+// ------------------------------------------------------------------------------- restarts
+
+class PublishRestartTest : public PublishFixture {
+ protected:
+  PublishRestartTest() : PublishFixture(EngineKind::kSlow) {}
+
+  // Control begins anew; the engine keeps what it has.
+  void Restart() {
+    StopServer();
+    Settle();
+    routing_ =
+        std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_, Services());
+    Serve({});
+    EXPECT_OK(RestoreEventRecords(engine_.get(), &routing_->directory, service_.get(), &clock_));
+  }
+};
+
+TEST_F(PublishRestartTest, APublisherGoesOnWhereItWas) {
+  slow_->Delay({});
+  {
+    StreamPublisher publisher(stub_.get());
+    publisher.Greet("me");
+    publisher.SendMany(1, 20, 10);
+    publisher.ReadReceipts(20);
+  }
+  Restart();
+  StreamPublisher publisher(stub_.get());
+  EXPECT_EQ(publisher.Greet("me").last_accepted_seq(), 20u);
+  publisher.Send({19, 20, 21});
+  const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(3);
+  ASSERT_THAT(receipts, SizeIs(3));
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(receipts[i].receipt().duplicate(), i < 2);
+    EXPECT_EQ(receipts[i].receipt().position().offset(), static_cast<int64_t>(19 + i));
+    EXPECT_EQ(receipts[i].receipt().position().epoch(), EpochOf("x"));
+  }
+  EXPECT_EQ(Accepted(), 1);
+}
+
+TEST_F(PublishRestartTest, WhatTheEngineRefusedIsPublishedWhenItComesAgain) {
+  slow_->Delay({.appends = true});
+  {
+    StreamPublisher publisher(stub_.get());
+    publisher.Greet("me");
+    publisher.SendMany(1, 3, 3);
+    EXPECT_TRUE(WaitFor([&] { return slow_->waiting(FakeEngine::Kind::kAppend) == 3; }));
+    slow_->FailAppend(1, absl::UnavailableError("no space"));
+    slow_->Settle();
+  }
+  Restart();
+  slow_->Delay({});
+  StreamPublisher publisher(stub_.get());
+  EXPECT_EQ(publisher.Greet("me").last_accepted_seq(), 3u);
+  publisher.Send({1, 2, 3});
+  const std::vector<v1::ItemReceipt> receipts = publisher.ReadReceipts(3);
+  ASSERT_THAT(receipts, SizeIs(3));
+  EXPECT_EQ(receipts[0].receipt().position().offset(), 1);
+  EXPECT_EQ(receipts[1].receipt().position().offset(), 3);
+  EXPECT_FALSE(receipts[1].receipt().duplicate());
+  EXPECT_EQ(receipts[2].receipt().position().offset(), 2);
 }
 
 }  // namespace

@@ -255,5 +255,60 @@ TEST_F(PublisherLogTest, OfManyStreamsThatSendTheSameSeqsEachIsPublishedOnce) {
   EXPECT_EQ(published, static_cast<int>(kSeqs));
 }
 
+// ------------------------------------------------------------------------------- restored
+
+TEST(PublisherLogRestoreTest, RestoredSeqsAreKnown) {
+  PublisherLog log(4);
+  for (const uint64_t seq : {3, 5, 6}) {
+    log.Restore({.seq = seq,
+                 .fingerprint = 1,
+                 .position = {.epoch = {.value = 5}, .offset = static_cast<int64_t>(100 + seq)},
+                 .id = "kept"});
+  }
+  uint64_t last = 0;
+  const uint64_t owner = log.Begin(&last);
+  EXPECT_EQ(last, 6u);
+  EXPECT_EQ(log.last(), 6u);
+  PublisherLog::Earlier earlier;
+  const auto take = [&](uint64_t seq, uint64_t fingerprint = 1) {
+    return log.Take(owner, seq, fingerprint, {}, &earlier);
+  };
+  EXPECT_EQ(take(5), Claim::kRepeated);
+  EXPECT_EQ(earlier.position.offset, 105);
+  EXPECT_EQ(earlier.id, "kept");
+  EXPECT_EQ(take(6, 2), Claim::kConflict);
+  EXPECT_EQ(take(2), Claim::kUnknown);  // too long ago
+  // It was refused, or is the repetition of another event.
+  EXPECT_EQ(take(4), Claim::kNew);
+  EXPECT_EQ(take(4), Claim::kWaiting);
+  PublishOutcome outcome;
+  outcome.position = {.epoch = {.value = 5}, .offset = 200};
+  log.Settle(4, outcome);
+  EXPECT_EQ(take(4), Claim::kRepeated);
+  EXPECT_EQ(earlier.position.offset, 200);
+  EXPECT_EQ(take(3), Claim::kRepeated);
+  EXPECT_EQ(take(8), Claim::kNew);
+  EXPECT_EQ(take(7), Claim::kUnknown);  // it was left out here
+  EXPECT_EQ(take(6), Claim::kRepeated);
+}
+
+TEST(PublisherLogRestoreTest, WhatLeavesTheWindowIsNotTakenAgain) {
+  PublisherLog log(4);
+  for (uint64_t seq = 1; seq <= 20; seq += 2) log.Restore({.seq = seq, .fingerprint = 1});
+  uint64_t last = 0;
+  const uint64_t owner = log.Begin(&last);
+  PublisherLog::Earlier earlier;
+  const auto take = [&](uint64_t seq) { return log.Take(owner, seq, 1, {}, &earlier); };
+  EXPECT_EQ(last, 19u);
+  EXPECT_EQ(take(11), Claim::kUnknown);
+  EXPECT_EQ(take(12), Claim::kUnknown);
+  EXPECT_EQ(take(13), Claim::kRepeated);
+  EXPECT_EQ(take(14), Claim::kNew);  // it takes the place of 13
+  EXPECT_EQ(take(13), Claim::kUnknown);
+  EXPECT_EQ(take(20), Claim::kNew);
+  EXPECT_EQ(take(15), Claim::kRepeated);
+  EXPECT_EQ(take(14), Claim::kWaiting);
+}
+
 }  // namespace
 }  // namespace fanwire::control

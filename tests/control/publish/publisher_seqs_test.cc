@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "tests/testing/status.h"
@@ -167,6 +168,17 @@ TEST_F(PublisherSeqsTest, PublishersWithoutAStreamRememberOnlySoManySeqsTogether
     few.Close(id);
   }
   EXPECT_EQ(few.size(), 2u);
+}
+
+TEST_F(PublisherSeqsTest, RestoredPublishersGoOnWhereTheyWereAsManyAsMayBe) {
+  for (const std::string id : {"a", "b", "c"}) {
+    seqs_.Restore(id, std::vector<PublisherLog::Restored>{{.seq = 7}, {.seq = 8}});
+  }
+  EXPECT_EQ(seqs_.size(), 2u);
+  EXPECT_EQ(Stream("c", 0), 8u);
+  EXPECT_EQ(Stream("b", 1), 8u);
+  EXPECT_EQ(Stream("b", 0), 9u);
+  EXPECT_EQ(Stream("a", 0), 0u);
 }
 
 }  // namespace

@@ -93,7 +93,7 @@ class ChannelDirectoryTest : public ::testing::Test {
     publication->SetEnvelope(1000, 0, 0);
     const std::vector<EngineAppend> appends = {
         {.channel = channel->log.get(), .publication = publication}};
-    engine_->Append(appends, clock_.Now(), []() -> EngineCallback { return nullptr; });
+    engine_->Append(appends, {}, clock_.Now(), []() -> EngineCallback { return nullptr; });
   }
   std::shared_ptr<WorkerLink> MakeLink(uint64_t id) {
     return std::make_shared<WorkerLink>(id, WorkerLink::Options(), &clock_, nullptr, nullptr);

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/event_records.h"
+#include "control/publish/publish_service.h"
 #include "control/routing/router.h"
 #include "control/routing/subscriptions.h"
 #include "tests/control/routing/router_fixture.h"
@@ -88,6 +90,8 @@ class SlowEngineTest : public RouterFixture {
     routing_ = nullptr;
     routing_ = std::make_unique<Routing>(Router::Options(), engine_.get(), &clock_, &timers_,
                                          Services(lines));
+    const auto publishers = PublishService::Make({}, routing_->router.get());
+    EXPECT_OK(RestoreEventRecords(engine_.get(), &routing_->directory, publishers.get(), &clock_));
   }
   // "tag@offset" of the receipts, or "tag refused".
   std::vector<std::string> Receipts() const {
@@ -684,6 +688,39 @@ TEST_F(SlowEngineTest, AReaderOfAChannelWithHistoryHoldsNoUnpublishedPlace) {
     Subscribe(*worker, 2, channel);
     EXPECT_THAT(worker->Take(), Contains(absl::StrCat("answer 2 ", channel, "@0")));
   }
+}
+
+TEST_F(SlowEngineTest, AnIdempotencyKeyHoldsOverARestart) {
+  Event event = MakeEvent("x", R"({"n": 1})");
+  event.id = "event-1";
+  event.idempotency_key = "k";
+  Begin(event, 1);
+  Event refused = MakeEvent("x");
+  refused.idempotency_key = "refused";
+  Begin(refused, 2);
+  slow_->EndFirst(kOpen);
+  slow_->EndFirst(kAppend);
+  slow_->EndFirst(kAppend, absl::UnavailableError("the disk is full"));
+  Restart();
+  Begin(event, 3);
+  Event other = MakeEvent("y", R"({"n": 1})");
+  other.idempotency_key = "k";
+  Begin(other, 4);
+  Begin(refused, 5);
+  Settle();
+  EXPECT_THAT(Receipts(), ElementsAre("1@1", "2 refused", "3@1", "4 refused", "5@2"));
+  EXPECT_TRUE(sink_.receipts()[2].outcome.duplicate);
+  EXPECT_EQ(sink_.receipts()[2].id, "event-1");
+  EXPECT_THAT(sink_.receipts()[3].outcome.status,
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("on channel \"x\"")));
+  EXPECT_FALSE(sink_.receipts()[4].outcome.duplicate);
+  // Its time goes on.
+  clock_.Advance(absl::Minutes(9));
+  Restart();
+  clock_.Advance(absl::Minutes(2));
+  Begin(event, 6);
+  Settle();
+  EXPECT_EQ(Receipts().back(), "6@3");
 }
 
 TEST_F(SlowEngineTest, ASessionRecoversOverARestart) {
