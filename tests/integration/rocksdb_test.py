@@ -1,7 +1,8 @@
 """With the rocksdb engine, what was accepted outlives kill -9 of control: channels keep their epochs,
-offsets go on, and clients recover every event once.
+offsets go on, clients recover every event once, and publishers that send again publish once.
 """
 import asyncio
+import logging
 import pathlib
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import tempfile
 
 import grpc
 
+from fanwire.publisher import Publisher as StreamPublisher
 from harness import Case, Publisher, main, service, small_config
 from harness.server import BIN, PATIENCE
 
@@ -22,7 +24,8 @@ class RocksDb(Case):
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         # A small cache, so that history is read from the disk as well.
         return small_config(
-            service(), control={"adopt_window": "3s"}, limits={"control_wait": "20s"},
+            service(), control={"adopt_window": "3s"},
+            limits={"control_wait": "20s", "session_backlog_bytes": "16MiB"},
             engine={"kind": "rocksdb", "path": str(cls.folder / "data"), "sync": cls.sync,
                     "cache_bytes": 20000})
 
@@ -83,6 +86,45 @@ class RocksDb(Case):
                       ([-1], [accepted[-1] + 1, -1]))
         self.assertEqual(await again.until_quiet(), [])
 
+    async def test_a_publisher_that_sends_again_over_kills_publishes_each_event_once(self):
+        client = await self.connect()
+        await client.subscribe("once:a")
+        publisher = StreamPublisher(self.server.address, backoff=(0.01, 0.1))
+        count, kills = 3000, {300, 1000, 2200}
+
+        def publish():
+            for n in range(count):
+                publisher.publish("mahavishnu", "once:a", "test.event", {"n": n})
+        publishing = asyncio.create_task(asyncio.to_thread(publish))
+        events = []
+        while len(events) < count:
+            events.append(await client.event())
+            if len(events) in kills:
+                await self.restart()
+        await publishing
+        await asyncio.to_thread(publisher.close)
+        self.assertEqual([event["data"]["n"] for event in events], list(range(count)))
+        self.assertEqual([event["offset"] for event in events], list(range(1, count + 1)))
+        self.assertEqual(len({event["epoch"] for event in events}), 1)
+        self.assertEqual(await client.until_quiet(), [])
+        self.assertEqual(publisher.stats()["connections"], 1 + len(kills))
+
+    async def test_an_idempotency_key_holds_over_a_kill(self):
+        first = self.publish("key:a", data={"n": 1}, idempotency_key="one")
+        skipped = self.publish("key:a", data={"n": 2}, idempotency_key="two", skip_history=True)
+        await self.restart()
+        again = self.publish("key:a", data={"n": 1}, idempotency_key="one")
+        self.assertIs(again.duplicate, True)
+        self.assertEqual((again.id, again.position), (first.id, first.position))
+        again = self.publish("key:a", data={"n": 2}, idempotency_key="two", skip_history=True)
+        self.assertIs(again.duplicate, True)
+        self.assertEqual(again.id, skipped.id)
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.publish("key:a", data={"n": 3}, idempotency_key="one")
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.ALREADY_EXISTS)
+        self.assertEqual(self.publish("key:a", data={"n": 4}).position.offset,
+                         first.position.offset + 1)
+
     async def test_history_is_there_after_an_orderly_restart(self):
         positions = {name: self.publish(name, data={"n": 7}).position
                      for name in ("kept:a", "kept:b")}
@@ -126,4 +168,5 @@ class RocksDbWithSync(RocksDb):
 
 
 if __name__ == "__main__":
+    logging.getLogger("fanwire").addHandler(logging.NullHandler())
     main()
