@@ -201,7 +201,9 @@ absl::Status ServerImpl::Start() {
   MakeParts();
   if (absl::Status status = engine_->Start(); !status.ok()) return status;
   if (absl::Status status =
-          RestoreEventRecords(engine_.get(), directory_.get(), publish_service_.get(), clock_);
+          RestoreEventRecords(engine_.get(), directory_.get(), publish_service_.get(), clock_,
+                              {.keys = config->control().idempotency_max_keys(),
+                               .publishers = config->control().max_publishers()});
       !status.ok()) {
     return status;
   }

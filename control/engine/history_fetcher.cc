@@ -51,37 +51,63 @@ absl::Status HistoryFetcher::Health() const {
 }
 
 void HistoryFetcher::Run() {
-  for (;;) {
-    Task task;
-    bool stopped = false;
-    {
-      MutexLock lock(&mu_);
-      while (tasks_.empty() && !stopped_) changed_.Wait(&mu_);
-      if (tasks_.empty()) return;
-      stopped = stopped_;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
-    }
-    if (stopped) {
-      task.ready(absl::UnavailableError("control is stopping"));
-      continue;
-    }
-    if (absl::Status status = ReadPage(task); !status.ok()) {
-      MutexLock lock(&mu_);
-      if (failure_.ok()) LogError("engine.read_failed", {{"reason", status.message()}});
-      failure_ = std::move(status);
-      tasks_.push_back(std::move(task));  // the disk may be bad in one place only
-      if (!stopped_) changed_.WaitWithTimeout(&mu_, options_.retry_pause);
-      continue;
-    }
-    {
-      MutexLock lock(&mu_);
-      failure_ = absl::OkStatus();
-    }
-    task.ready(absl::OkStatus());
+  Task task;
+  bool stopped = false;
+  while (NextTask(&task, &stopped)) {
+    End(std::move(task), stopped ? absl::UnavailableError("control is stopping") : ReadPage(task));
     task = {};
     DropPages();
   }
+}
+
+bool HistoryFetcher::NextTask(Task* task, bool* stopped) {
+  const Clock& real = *Clock::Real();
+  MutexLock lock(&mu_);
+  while (tasks_.empty() && !stopped_ && real.Now() < next_try_) {
+    if (next_try_ == absl::InfiniteDuration()) {
+      changed_.Wait(&mu_);
+    } else {
+      changed_.WaitWithTimeout(&mu_, std::max(next_try_ - real.Now(), absl::ZeroDuration()));
+    }
+  }
+  *stopped = stopped_;
+  if (stopped_ || real.Now() >= next_try_) {
+    while (!failed_.empty()) {
+      tasks_.push_back(std::move(failed_.front()));
+      failed_.pop_front();
+    }
+    next_try_ = absl::InfiniteDuration();
+  }
+  if (tasks_.empty()) return false;
+  *task = std::move(tasks_.front());
+  tasks_.pop_front();
+  return true;
+}
+
+void HistoryFetcher::End(Task task, const absl::Status& status) {
+  const absl::Duration now = Clock::Real()->Now();
+  const bool had_failed = task.give_up < absl::InfiniteDuration();
+  bool stopped = false;
+  {
+    MutexLock lock(&mu_);
+    stopped = stopped_;
+    if (!status.ok() && !stopped) {
+      if (failure_.ok()) LogError("engine.read_failed", {{"reason", status.message()}});
+      failure_ = status;
+    }
+    if (status.ok() && failing_ == (had_failed ? 1 : 0)) failure_ = absl::OkStatus();
+  }
+  if (!status.ok() && !stopped && now < task.give_up) {
+    if (!had_failed) {
+      ++failing_;
+      task.give_up = now + options_.give_up_after;
+    }
+    next_try_ = std::min(next_try_, now + options_.retry_pause);
+    failed_.push_back(std::move(task));
+    return;
+  }
+  if (had_failed) --failing_;
+  task.ready(status);
 }
 
 absl::Status HistoryFetcher::ReadPage(const Task& task) {

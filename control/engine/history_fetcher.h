@@ -5,7 +5,7 @@
 // first.  Others are dropped only when all are far over the bound, so a read that is tried again
 // finds what was fetched for it, whatever others fetch.
 //
-// A disk that cannot be read is tried again until it can.
+// A page that cannot be read is tried again for a while, beside the others, and then given up.
 //
 // Threading: safe from every thread.  Callbacks run on its thread, without locks.
 // Ownership: borrows the store and the clock, and shares the channels.
@@ -35,6 +35,7 @@ class HistoryFetcher {
     size_t max_bytes = size_t{16} << 20;         // of all pages
     size_t max_unread_bytes = size_t{64} << 20;  // of all pages, if nobody has read them yet
     absl::Duration retry_pause = absl::Seconds(1);
+    absl::Duration give_up_after = absl::Seconds(30);  // calls back with the reason
   };
 
   HistoryFetcher(const Options& options, RocksDbStore* store, const Clock* clock);
@@ -61,9 +62,14 @@ class HistoryFetcher {
     int64_t last;
     size_t max_bytes;
     EngineCallback ready;
+    absl::Duration give_up = absl::InfiniteDuration();  // finite: it has failed
   };
 
   void Run();
+  // Takes the next task, waiting for it; false: it has been stopped, and there is none left.
+  bool NextTask(Task* task, bool* stopped);
+  // The task's page was read, or could not be.
+  void End(Task task, const absl::Status& status);
   absl::Status ReadPage(const Task& task);
   void DropPages();
 
@@ -78,7 +84,10 @@ class HistoryFetcher {
   std::deque<Task> tasks_ ABSL_GUARDED_BY(mu_);
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
 
-  // Only touched by the thread.
+  // Only touched by the thread.  Times of Clock::Real().
+  std::deque<Task> failed_;  // to be tried again
+  absl::Duration next_try_ = absl::InfiniteDuration();
+  size_t failing_ = 0;  // tasks that have failed and are not ended
   struct Kept {
     DiskChannelPtr channel;
     std::shared_ptr<HistoryPage> page;

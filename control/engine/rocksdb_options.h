@@ -32,13 +32,13 @@ struct RocksDbOptions {
   // For how long idempotency keys and publishers' seqs are kept, and how many of the latest seqs of
   // one publisher.
   absl::Duration key_ttl = absl::Minutes(10);
-  absl::Duration seq_ttl = absl::Hours(24);
+  absl::Duration seq_ttl = absl::Hours(1);
   uint64_t seq_window = 10'000;
 
   // For tests.
   std::string boot_id_file = "/proc/sys/kernel/random/boot_id";
   absl::Duration retry_pause = absl::Seconds(1);       // after a failure of the disk
-  absl::Duration upkeep_interval = absl::Seconds(30);  // see Upkeep() in rocksdb_engine.cc
+  absl::Duration upkeep_interval = absl::Seconds(30);  // see StoreWriter::Upkeep()
   size_t write_buffer_bytes = size_t{64} << 20;        // of history, before a table is written
   std::shared_ptr<rocksdb::FileSystem> file_system = nullptr;  // null: the machine's
 };

@@ -231,7 +231,9 @@ class Store final : public RocksDbStore {
   ColumnFamilyHandle* records_ = nullptr;
   ColumnFamilyHandle* meta_ = nullptr;
   bool log_may_have_holes_ = params_.log_may_have_holes;
-  bool failed_ = false;  // the last write failed
+  bool failed_ = false;    // the last write failed
+  bool reopened_ = false;  // there may be older logs, which were not synced
+  bool arm_ = false;       // the filters are armed after the next write
 };
 
 absl::Status Store::Tell(const rocksdb::Status& status) {
@@ -317,7 +319,10 @@ absl::Status Store::OpenDatabase(bool again) {
     if (handle->GetName() == kRecords) records_ = handle;
     if (handle->GetName() == kMeta) meta_ = handle;
   }
-  filters_.Arm(db, heads_, params_.generation);
+  // What was refused may be in the log all the same, a floor as well: a filter may only see it when
+  // the next write has put the heads right.
+  if (!again) filters_.Arm(db, heads_, params_.generation);
+  reopened_ = arm_ = again;
   failed_ = false;
   log_may_have_holes_ = false;  // the log was replaced
   return absl::OkStatus();
@@ -332,6 +337,8 @@ absl::Status Store::CloseDatabase(bool sync) {
     result = absl::UnavailableError("the last write failed");
   } else if (sync) {
     result = Tell(db_->FlushWAL(true));
+    // RocksDB syncs only the log that it writes.
+    if (result.ok() && reopened_) result = Tell(db_->Flush(rocksdb::FlushOptions(), handles_));
   }
   rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/true);
   for (ColumnFamilyHandle* const handle : handles_) {
@@ -357,12 +364,21 @@ absl::Status Store::Write(StoreBatch* batch) {
   if (!own->failed().ok()) return Tell(own->failed());
   const rocksdb::Status status = db_->Write(write_options(), own->batch());
   failed_ = !status.ok();
+  if (status.ok() && std::exchange(arm_, false)) {
+    filters_.Arm(db_.get(), heads_, params_.generation);
+  }
   return Tell(status);
 }
 
 absl::Status Store::ProbeDisk() {
   rocksdb::Env* const env = env_ == nullptr ? rocksdb::Env::Default() : env_.get();
   const std::string file = params_.folder + ".probe";
+  // A database that is opened again may have to write what is in its log to a table.
+  uint64_t free_bytes = 0;
+  const uint64_t needed = 2 * params_.write_buffer_bytes;
+  if (env->GetFreeSpace(params_.folder, &free_bytes).ok() && free_bytes < needed) {
+    return Tell(rocksdb::Status::NoSpace());
+  }
   const rocksdb::Status status =
       rocksdb::WriteStringToFile(env, std::string(kProbeBytes, '\0'), file, /*should_sync=*/true);
   env->DeleteFile(file).PermitUncheckedError();

@@ -283,14 +283,15 @@ void StoreWriter::EndRecords(const absl::Status& written, Tasks* tasks) {
       store_->NoteRecord(task.record->view(), task.items.front().publication->received_us());
       continue;
     }
-    task.status = written;
+    // An event that skips history goes on without its record.
+    if (task.items.front().keep) task.status = written;
     doubtful_records_.push_back(std::move(task.record));
   }
 }
 
 void StoreWriter::AddToBatch(Task* task) {
   for (const Item& item : task->items) {
-    if ((item.keep || task->record != nullptr) && !broken_.ok()) {
+    if (item.keep && !broken_.ok()) {
       task->status = broken_;
       return;
     }
@@ -302,7 +303,7 @@ void StoreWriter::AddToBatch(Task* task) {
   for (Item& item : task->items) {
     if (item.keep) AddToBatch(&item);
   }
-  if (task->record == nullptr) return;
+  if (task->record == nullptr || !broken_.ok()) return;
   const Item& origin = task->items.front();
   Position position;
   if (origin.keep) position = {.epoch = origin.channel->writing.epoch, .offset = origin.offset};
@@ -470,6 +471,7 @@ void StoreWriter::ForgetExpired() {
   if (!broken_.ok()) return;
   const absl::Duration wall = clock_->WallNow() - absl::UnixEpoch();
   batch_->Clear();
+  std::vector<std::pair<std::string, Epoch>> expired;
   std::string last;
   const absl::StatusOr<bool> more = store_->Walk(
       walked_, kWalkedNames, [&](absl::string_view name, Epoch epoch, const ChannelHead* head) {
@@ -481,11 +483,16 @@ void StoreWriter::ForgetExpired() {
           if (absl::Microseconds(head->newest_us) + idle > wall) return;
         }
         batch_->DeleteChannel(name, epoch);
+        expired.emplace_back(name, epoch);
       });
   if (!more.ok()) return LogWarning("engine.upkeep_failed", {{"reason", more.status()}});
   walked_ = *more ? last : "";
   if (batch_->empty()) return;
-  if (absl::Status status = store_->Write(batch_.get()); !status.ok()) Fail(std::move(status));
+  if (absl::Status status = store_->Write(batch_.get()); !status.ok()) {
+    // They may be deleted all the same, so nobody may find them any more.
+    for (const auto& [name, epoch] : expired) forgotten_[name] = epoch;
+    Fail(std::move(status));
+  }
 }
 
 }  // namespace fanwire::control

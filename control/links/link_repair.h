@@ -3,8 +3,8 @@
 // deferred.  It also remembers since when the worker may have missed publications.
 //
 // A dirty channel waits in a queue until a thread takes it (NextDirty()).  That thread, or the
-// callback of the engine's fetch, must later call MarkDirtyAgain() or Finish().  Until then the
-// channel counts as dirty, although it is not in the queue.
+// callback of the engine's fetch or of the channel's opening, must later call MarkDirtyAgain() or
+// Finish().  Until then the channel counts as dirty, although it is not in the queue.
 //
 // While a worker reports its interest, its link is held: NextDirty() and NextDeferred() return
 // nothing.

@@ -142,9 +142,8 @@ class PublishServiceImpl final : public PublishService, public RawService {
 
   void GoAway(const std::string& reason) override { streams_.GoAway(reason); }
   void ReleaseIdle(absl::Duration now) override { streams_.ReleaseIdle(now); }
-  void Restore(const std::string& publisher_id,
-               absl::Span<const PublisherLog::Restored> seqs) override {
-    streams_.Restore(publisher_id, seqs);
+  void Restore(absl::Span<const PublisherSeqs::Restored> publishers) override {
+    streams_.Restore(publishers);
   }
 
   grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context,

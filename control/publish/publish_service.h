@@ -13,7 +13,7 @@
 
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "control/publish/publisher_log.h"
+#include "control/publish/publisher_seqs.h"
 
 namespace grpc {
 class ByteBuffer;
@@ -53,8 +53,7 @@ class PublishService {
   virtual void GoAway(const std::string& reason) = 0;
 
   // See PublisherSeqs.
-  virtual void Restore(const std::string& publisher_id,
-                       absl::Span<const PublisherLog::Restored> seqs) = 0;
+  virtual void Restore(absl::Span<const PublisherSeqs::Restored> publishers) = 0;
 
   // Gives back memory of streams that are idle; see Options::keep_idle.  Call it now and then.
   virtual void ReleaseIdle(absl::Duration now) = 0;

@@ -58,8 +58,8 @@ class PublishStreams {
 
   // See PublisherSeqs.
   void ReleaseIdle(absl::Duration now) { publishers_.ReleaseIdle(now); }
-  void Restore(const std::string& publisher_id, absl::Span<const PublisherLog::Restored> seqs) {
-    publishers_.Restore(publisher_id, seqs);
+  void Restore(absl::Span<const PublisherSeqs::Restored> publishers) {
+    publishers_.Restore(publishers);
   }
 
  private:

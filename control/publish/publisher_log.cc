@@ -85,18 +85,24 @@ std::vector<PublisherLog::Waiter> PublisherLog::Settle(uint64_t seq,
   return waiting;
 }
 
-void PublisherLog::Restore(const Restored& kept) {
+void PublisherLog::Restore(absl::Span<const Restored> kept) {
+  if (kept.size() > window_) kept.remove_prefix(kept.size() - window_);
+  if (kept.empty()) return;
   MutexLock lock(&mu_);
-  if (kept.seq <= last_) return;
-  MakeRoom();
-  if (last_ == 0) restored_after_ = kept.seq;
-  Record& record = At(count_++);
-  record.seq = last_ = restored_before_ = kept.seq;
-  record.fingerprint = kept.fingerprint;
-  record.state = State::kAccepted;
-  record.epoch = kept.position.epoch;
-  record.offset = kept.position.offset;
-  SetId(kept.id, &record);
+  ring_.assign(kept.size(), Record());
+  first_ = 0;
+  count_ = kept.size();
+  for (size_t i = 0; i < kept.size(); ++i) {
+    Record& record = ring_[i];
+    record.seq = kept[i].seq;
+    record.fingerprint = kept[i].fingerprint;
+    record.state = State::kAccepted;
+    record.epoch = kept[i].position.epoch;
+    record.offset = kept[i].position.offset;
+    SetId(kept[i].id, &record);
+  }
+  last_ = restored_before_ = kept.back().seq;
+  restored_after_ = kept.front().seq;
 }
 
 uint64_t PublisherLog::last() const {

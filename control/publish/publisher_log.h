@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "common/mutex.h"
 #include "control/events/event.h"
 
@@ -77,8 +78,9 @@ class PublisherLog {
     Position position = {};
     std::string id = {};
   };
-  // Remembers it.  Call it for ascending seqs, before the first Begin().
-  void Restore(const Restored& kept);
+  // Remembers the latest of these ascending seqs, as many as the window holds.  Call it before the
+  // first Begin().
+  void Restore(absl::Span<const Restored> kept);
 
   // The highest seq that was ever taken.
   uint64_t last() const;

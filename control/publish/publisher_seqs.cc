@@ -1,7 +1,7 @@
 #include "control/publish/publisher_seqs.h"
 
+#include <algorithm>
 #include <iterator>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -43,14 +43,22 @@ void PublisherSeqs::Close(const std::string& id) {
   ForgetUnused(0);
 }
 
-void PublisherSeqs::Restore(const std::string& id, absl::Span<const PublisherLog::Restored> seqs) {
-  auto log = std::make_shared<PublisherLog>(options_.window);
-  for (const PublisherLog::Restored& kept : seqs) log->Restore(kept);
+void PublisherSeqs::Restore(absl::Span<const Restored> publishers) {
+  if (publishers.size() > options_.max_publishers) {
+    publishers.remove_prefix(publishers.size() - options_.max_publishers);
+  }
+  if (publishers.empty()) return;
+  const size_t each = std::max<size_t>(1, options_.max_seqs / publishers.size());
   MutexLock lock(&mu_);
-  const auto [it, fresh] = by_id_.try_emplace(id);
-  if (!fresh) return;
-  it->second.log = std::move(log);
-  AddUnused(id, &it->second);
+  for (const Restored& publisher : publishers) {
+    absl::Span<const PublisherLog::Restored> seqs = publisher.seqs;
+    if (seqs.size() > each) seqs.remove_prefix(seqs.size() - each);
+    const auto [it, fresh] = by_id_.try_emplace(publisher.id);
+    if (!fresh) continue;
+    it->second.log = std::make_shared<PublisherLog>(options_.window);
+    it->second.log->Restore(seqs);
+    AddUnused(publisher.id, &it->second);
+  }
   ForgetUnused(0);
 }
 

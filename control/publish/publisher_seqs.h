@@ -20,6 +20,7 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
@@ -46,9 +47,15 @@ class PublisherSeqs {
   absl::StatusOr<std::shared_ptr<PublisherLog>> Open(const std::string& id);
   void Close(const std::string& id);
 
-  // Remembers a publisher that an engine has kept over a restart of control.  Call it for the one
-  // that was unused for the longest time first, before the first Open().  `seqs` ascend.
-  void Restore(const std::string& id, absl::Span<const PublisherLog::Restored> seqs);
+  // A publisher that an engine has kept over a restart of control.
+  struct Restored {
+    std::string id;
+    std::vector<PublisherLog::Restored> seqs;  // ascending
+  };
+  // Remembers the last ones of these, as many as may be: the one that was unused for the longest
+  // time comes first.  If they have too many seqs together, of each only the latest: an earlier one
+  // that comes again is refused then, and never published twice.  Call it before the first Open().
+  void Restore(absl::Span<const Restored> publishers);
 
   // Lets publishers that have sent nothing for long give back what their seqs take, and forgets
   // those that are too many.  Call it now and then; `now` is Clock::Now().

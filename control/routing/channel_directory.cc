@@ -248,7 +248,8 @@ void ChannelDirectory::ApplyPolicy(const std::shared_ptr<ChannelState>& channel,
 
 void ChannelDirectory::BeginOpen(size_t index, ChannelState* channel) {
   if (channel->log == nullptr) return;
-  channel->routed = channel->log->head().offset;
+  channel->routed = channel->kept = channel->log->head().offset;
+  for (ChannelLink& wanting : channel->links) wanting.next_offset = channel->routed + 1;
   if (channel->routed == 0) return;
   channel->created = -absl::InfiniteDuration();  // it is older than its state
   ChannelTable::Shard& shard = table_.shard(index);
@@ -257,7 +258,6 @@ void ChannelDirectory::BeginOpen(size_t index, ChannelState* channel) {
     EndUnpublished(shard, channel);
     channel->service->channels.fetch_add(1, std::memory_order_relaxed);
   }
-  for (ChannelLink& wanting : channel->links) wanting.next_offset = channel->routed + 1;
   if (channel->log->oldest_received_at() < absl::InfiniteDuration()) NoteHistory(index, channel);
 }
 
@@ -292,6 +292,7 @@ void ChannelDirectory::OnOpened(const std::shared_ptr<ChannelState>& channel) {
 }
 
 void ChannelDirectory::EndWaiting() {
+  waiting_ended_.store(true, std::memory_order_relaxed);
   std::vector<ChannelOpening::Waiting> ended;
   ForEach([&](const std::shared_ptr<ChannelState>& channel) {
     if (channel->opening != nullptr) {
@@ -332,6 +333,7 @@ void ChannelDirectory::RefreshPatterns(ChannelState* channel) {
       reported = wanting->dirty = true;  // its worker ended its report while the channel opened
     }
     if (!wanting->dirty || !reported) continue;
+    if (wanting->handle.number != 0) continue;  // its worker told a position: it begins there
     if (const int64_t first = FirstMissed(*channel, *match.link, match.since);
         first < wanting->next_offset) {
       wanting->next_offset = first;
@@ -350,6 +352,9 @@ int64_t ChannelDirectory::FirstMissed(const ChannelState& channel, const WorkerL
   const int64_t next = channel.routed + 1;
   since = std::max(since, link.missed_since());
   if (since == absl::InfiniteDuration() || channel.log == nullptr) return next;
+  // The worker was attached to an earlier control, and nobody knows since when it wants the
+  // channel.  What that control has published, the worker has got, if its sessions wanted it.
+  if (since == -absl::InfiniteDuration()) return std::min(next, channel.kept + 1);
   // The whole channel came after `since`: the worker missed it from offset 1 on.  Offsets that
   // history does not hold any more are then reported as a gap.
   if (channel.created >= since) return 1;
@@ -379,6 +384,7 @@ ChannelLink* ChannelDirectory::Want(const std::shared_ptr<ChannelState>& channel
   if (ChannelLink* known = channel->Find(link.get()); known != nullptr) return known;
   ChannelLink& wanting = channel->links.emplace_back();
   wanting.link = link;
+  wanting.next_offset = channel->routed + 1;
   // Of earlier publications the worker's sessions need those after a position that the worker tells
   // (Resume()), and those that their patterns missed (RefreshPatterns()).
   if (link->held()) HoldBack(channel, &wanting);

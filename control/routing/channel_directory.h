@@ -69,6 +69,8 @@ class ChannelDirectory {
 
   // Whether there may be channels without a state that the engine has kept.
   bool survives_restart() const { return engine_->survives_restart(); }
+  // Whether the engine can open channels at present.
+  bool opens_channels() const { return !waiting_ended_ && engine_->Health().ok(); }
 
   // Ends what waits for channels that the engine has not opened.  Call it when the engine is
   // closed.
@@ -193,6 +195,7 @@ class ChannelDirectory {
   const Clock* const clock_;
   ChannelTable table_;
   RefusalCounts refused_elsewhere_;
+  std::atomic<bool> waiting_ended_{false};
   std::atomic<size_t> next_shard_{0};    // where the next Sweep() begins
   std::atomic<size_t> next_evicted_{0};  // where the next MakeRoom() begins
 

@@ -1,5 +1,6 @@
 // ChannelQueries answers questions about channels: which channels exist, what their histories hold,
-// and how much was published to a service.  It changes nothing.
+// and how much was published to a service.  It changes nothing, but reading history may make a
+// channel's state (history_reader.h).
 //
 // Threading: safe from every thread.  Locks one shard at a time.
 // Ownership: borrows directory and clock.
@@ -43,8 +44,8 @@ class ChannelQueries {
                                                     absl::string_view channel) = 0;
 
   // Reads a part of a channel's history.  A channel that the engine does not know has an empty
-  // history and a head without epoch.  `done` is called at once, or later on a thread of the engine
-  // if that must open the channel or fetch its history.
+  // history; its head has no epoch, or a new one.  `done` is called at once, or later on a thread
+  // of the engine if that must open the channel or fetch its history.
   //   NOT_FOUND         no such service
   //   INVALID_ARGUMENT  malformed name
   //   UNAVAILABLE       the engine cannot read at present, or there is no room for the channel

@@ -51,8 +51,9 @@ struct ChannelState {
   std::unique_ptr<EngineChannel> log;       // null for dialects: their frames have no positions
   std::unique_ptr<ChannelOpening> opening;  // null: the log is open and nothing waits
   int64_t routed = 0;                       // last offset that was offered to the links
-  int32_t appending = 0;                    // publications that the engine has not acknowledged yet
-  bool in_history_order = false;            // it is in its shard's HistoryOrder
+  int64_t kept = 0;  // of an earlier control's publications, the last offset that the engine kept
+  int32_t appending = 0;          // publications that the engine has not acknowledged yet
+  bool in_history_order = false;  // it is in its shard's HistoryOrder
 
   // From the configuration of version `services_version`.
   uint64_t services_version = 0;

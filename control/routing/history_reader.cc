@@ -19,7 +19,7 @@ namespace {
 // In reverse, so many publications are read in order, kept, and then told from the newest on.
 constexpr int64_t kReversePage = 64;
 
-// How often a reading begins again because history was trimmed under it.
+// How often a reading begins again although history has not become shorter.
 constexpr int kMaxBegins = 10;
 
 // Returns why history does not hold all events after `since`; empty if it holds them.
@@ -50,7 +50,8 @@ struct HistoryReader::Reading {
   HistoryCallback done;
   HistorySlice slice;
   std::shared_ptr<ChannelState> channel;  // of which `slice` is; null: it has not begun
-  int begins = 0;
+  int64_t oldest = 0;                     // where history began when the reading last did
+  int begins = 0;                         // there
   // The offsets that are still to be read are those above `after`, up to `until`.  In reverse the
   // newest are read first.
   int64_t after = 0;
@@ -84,57 +85,54 @@ absl::StatusOr<HistoryReader::Step> HistoryReader::Advance(
   }
   const ChannelKey key(service->state, Dialect::kCommon, request.channel);
   ChannelTable::Shard& shard = directory_->table().shard(directory_->table().IndexOf(key));
-  while (true) {
-    ChannelDirectory::Reader reader;
-    {
-      MutexLock lock(&shard.mu);
-      std::shared_ptr<ChannelState> channel;
-      if (const auto* known = ChannelTable::Find(shard, key); known != nullptr) {
-        channel = *known;
-      } else if (directory_->survives_restart()) {
-        auto found = directory_->FindOrCreateForReader(shard, key, *snapshot, *service->spec,
-                                                       &reader, clock_->Now());
-        if (!found.ok() && !reader.full) return found.status();
-        if (found.ok()) channel = *std::move(found);
-      }
-      if (channel != nullptr) {
-        if (!channel->is_open()) {
-          channel->opening->Wait({.kind = ChannelOpening::Kind::kRequest,
-                                  .since = clock_->Now(),
-                                  .go = [this, reading](const absl::Status& status) {
-                                    if (!status.ok()) return reading->done(status);
-                                    GoOn(reading);
-                                  }});
-          return Step::kWaiting;
-        }
-        if (reading->channel != channel) Begin(channel, clock_->Now(), reading.get());
-        return ReadPages(reading);
-      }
-      if (!reader.full) {
-        // A channel without state has no epoch, so `since` must be of an earlier one.
-        reading->slice = {};
-        if (request.since.has_value()) reading->slice.incomplete_reason = "epoch_changed";
-        return Step::kDone;
-      }
-    }
-    if (!directory_->MakeRoom(service->state, *service->spec)) {
+  MutexLock lock(&shard.mu);
+  std::shared_ptr<ChannelState> channel;
+  if (const auto* known = ChannelTable::Find(shard, key); known != nullptr) {
+    channel = *known;
+  } else if (directory_->survives_restart()) {
+    if (!directory_->opens_channels()) return TryAgain();
+    // Whoever reads makes nobody else's channel be forgotten.
+    ChannelDirectory::Reader reader{.may_evict = false};
+    auto found = directory_->FindOrCreateForReader(shard, key, *snapshot, *service->spec, &reader,
+                                                   clock_->Now());
+    if (!found.ok()) {
       return absl::UnavailableError(
           "the channel was not used since control started, and there is no room to open it "
           "(max_unpublished_channels): try again");
     }
+    channel = *std::move(found);
   }
+  if (channel == nullptr) {
+    // A channel without state has no epoch, so `since` must be of an earlier one.
+    reading->slice = {};
+    if (request.since.has_value()) reading->slice.incomplete_reason = "epoch_changed";
+    return Step::kDone;
+  }
+  if (!channel->is_open()) {
+    if (!directory_->opens_channels()) return TryAgain();
+    channel->opening->Wait({.kind = ChannelOpening::Kind::kRequest,
+                            .since = clock_->Now(),
+                            .go = [this, reading](const absl::Status& status) {
+                              if (!status.ok()) return reading->done(status);
+                              GoOn(reading);
+                            }});
+    return Step::kWaiting;
+  }
+  if (reading->channel != channel) Begin(channel, clock_->Now(), reading.get());
+  return ReadPages(reading);
 }
 
 void HistoryReader::Begin(const std::shared_ptr<ChannelState>& channel, absl::Duration now,
                           Reading* reading) {
   const HistoryRequest& request = reading->request;
-  ++reading->begins;
   reading->channel = channel;
   reading->slice = {};
   reading->bytes = 0;
   reading->after = reading->until = 0;
   reading->page.clear();
   const HistoryState state = DescribeRouted(channel.get(), now);
+  reading->begins = state.oldest_offset > reading->oldest ? 0 : reading->begins + 1;
+  reading->oldest = state.oldest_offset;
   HistorySlice& slice = reading->slice;
   slice.head = state.head;
   if (request.since.has_value()) {
@@ -186,7 +184,7 @@ absl::StatusOr<HistoryReader::Step> HistoryReader::ReadPages(
         break;
       case ReadOutcome::kFetching:
         return Step::kWaiting;
-      case ReadOutcome::kGone:  // it was trimmed meanwhile
+      case ReadOutcome::kGone:  // the engine has trimmed it, or sees only now that it is too old
         if (reading->begins >= kMaxBegins) return TryAgain();
         Begin(reading->channel, now, reading.get());
         continue;

@@ -2,7 +2,8 @@
 // open the channel or fetch a page first.
 //
 // Of an engine that survives a restart of control it also reads channels that nobody has used since
-// the restart: they get a state (channel_directory.h), as when a client subscribes.
+// the restart: they get a state (channel_directory.h), as when a client subscribes, if there is
+// room.
 //
 // Threading: safe from every thread.  Locks one shard at a time.
 // Ownership: borrows directory, engine and clock, which must live until Engine::Close() and
@@ -39,8 +40,7 @@ class HistoryReader {
 
  private:
   struct Reading;
-  // kFull: the channel has no state, and there is no room for one.
-  enum class Step { kDone, kWaiting, kFull };
+  enum class Step { kDone, kWaiting };
 
   // Goes on until the slice is complete or the engine must be waited for.
   void GoOn(const std::shared_ptr<Reading>& reading);

@@ -78,7 +78,8 @@ class SubscriptionsImpl final : public Subscriptions {
   absl::Status AnswerFromState(const std::shared_ptr<WorkerLink>& link, SubscribeRequest* request,
                                Turn turn, const ServiceSnapshot& snapshot,
                                const ServiceEntry& service, ChannelDirectory::Reader* reader);
-  // Ends a subscribe that has waited for its channel: it is open, or `status` says why it is not.
+  // Ends a subscribe that has waited for the engine: `status` says why that cannot open its channel
+  // or read its history.
   void EndWait(const std::shared_ptr<WorkerLink>& link, const SubscribeRequest& request,
                const absl::Status& status);
   static void DeferUntilRepaired(const std::shared_ptr<WorkerLink>& link, SubscribeRequest request,
@@ -379,7 +380,9 @@ absl::Status SubscriptionsImpl::AnswerFromState(const std::shared_ptr<WorkerLink
     link->Defer(std::move(*request));  // the worker is still reporting its interest
     return absl::OkStatus();
   }
-  if (!channel->is_open() || (channel->opening != nullptr && turn != Turn::kWaited)) {
+  // A new request goes behind those that wait already.  One that was deferred must not: it would be
+  // taken again at once, as often as it finds the channel dirty.
+  if (!channel->is_open() || (channel->opening != nullptr && turn == Turn::kFirst)) {
     channel->opening->Wait(
         {.kind = ChannelOpening::Kind::kRequest,
          .link = link.get(),
@@ -463,9 +466,8 @@ std::optional<SubscribeAnswer> SubscriptionsImpl::MakeAnswer(
           : static_cast<size_t>(std::min<uint64_t>(request.page_bytes, kMaxPageBytes));
   switch (channel->log->ReadAfter(request.recover_offset, channel->routed, page_bytes,
                                   clock_->Now(), &answer.publications, [&]() -> EngineCallback {
-                                    return [this, link, request](const absl::Status&) {
-                                      AnswerOrDefer(link, request, Turn::kWaited);
-                                      link->Flush();
+                                    return [this, link, request](const absl::Status& status) {
+                                      EndWait(link, request, status);
                                     };
                                   })) {
     case ReadOutcome::kFetching:

@@ -10,6 +10,7 @@ import tempfile
 
 import grpc
 
+from fanwire.v1 import admin_pb2
 from fanwire.publisher import Publisher as StreamPublisher
 from harness import Case, Publisher, main, service, small_config
 from harness.server import BIN, PATIENCE
@@ -124,6 +125,13 @@ class RocksDb(Case):
         self.assertEqual(caught.exception.code(), grpc.StatusCode.ALREADY_EXISTS)
         self.assertEqual(self.publish("key:a", data={"n": 4}).position.offset,
                          first.position.offset + 1)
+
+    async def test_operators_see_the_engine(self):
+        self.publish("told:a")
+        status = self.server.admin.GetEngineStatus(admin_pb2.GetEngineStatusRequest(), timeout=5)
+        self.assertEqual((status.kind, status.healthy, status.path),
+                         ("rocksdb", True, str(self.folder / "data")))
+        self.assertGreater(status.disk_bytes, 0)
 
     async def test_history_is_there_after_an_orderly_restart(self):
         positions = {name: self.publish(name, data={"n": 7}).position

@@ -123,7 +123,7 @@ TEST_F(RocksDbRecordsTest, AnEventThatWasRefusedLeavesNone) {
   ASSERT_OK(AppendSeq(1));
   disk_->FailWrites(Fault::kDiskFull);
   EXPECT_FALSE(AppendSeq(2).ok());
-  EXPECT_FALSE(Append({.service = "s", .idempotency_key = "unkept"}, /*keep=*/false).ok());
+  EXPECT_OK(Append({.service = "s", .idempotency_key = "unkept"}, /*keep=*/false));
   disk_->FailWrites(Fault::kNone);
   ASSERT_TRUE(WaitFor([&] { return engine_->Health().ok(); }));
   ASSERT_OK(AppendSeq(3));

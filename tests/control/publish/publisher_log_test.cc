@@ -259,12 +259,14 @@ TEST_F(PublisherLogTest, OfManyStreamsThatSendTheSameSeqsEachIsPublishedOnce) {
 
 TEST(PublisherLogRestoreTest, RestoredSeqsAreKnown) {
   PublisherLog log(4);
+  std::vector<PublisherLog::Restored> kept;
   for (const uint64_t seq : {3, 5, 6}) {
-    log.Restore({.seq = seq,
-                 .fingerprint = 1,
-                 .position = {.epoch = {.value = 5}, .offset = static_cast<int64_t>(100 + seq)},
-                 .id = "kept"});
+    kept.push_back({.seq = seq,
+                    .fingerprint = 1,
+                    .position = {.epoch = {.value = 5}, .offset = static_cast<int64_t>(100 + seq)},
+                    .id = "kept"});
   }
+  log.Restore(kept);
   uint64_t last = 0;
   const uint64_t owner = log.Begin(&last);
   EXPECT_EQ(last, 6u);
@@ -294,7 +296,9 @@ TEST(PublisherLogRestoreTest, RestoredSeqsAreKnown) {
 
 TEST(PublisherLogRestoreTest, WhatLeavesTheWindowIsNotTakenAgain) {
   PublisherLog log(4);
-  for (uint64_t seq = 1; seq <= 20; seq += 2) log.Restore({.seq = seq, .fingerprint = 1});
+  std::vector<PublisherLog::Restored> kept;
+  for (uint64_t seq = 1; seq <= 20; seq += 2) kept.push_back({.seq = seq, .fingerprint = 1});
+  log.Restore(kept);
   uint64_t last = 0;
   const uint64_t owner = log.Begin(&last);
   PublisherLog::Earlier earlier;

@@ -171,14 +171,38 @@ TEST_F(PublisherSeqsTest, PublishersWithoutAStreamRememberOnlySoManySeqsTogether
 }
 
 TEST_F(PublisherSeqsTest, RestoredPublishersGoOnWhereTheyWereAsManyAsMayBe) {
+  std::vector<PublisherSeqs::Restored> kept;
   for (const std::string id : {"a", "b", "c"}) {
-    seqs_.Restore(id, std::vector<PublisherLog::Restored>{{.seq = 7}, {.seq = 8}});
+    kept.push_back({.id = id, .seqs = {{.seq = 7}, {.seq = 8}}});
   }
+  seqs_.Restore(kept);
   EXPECT_EQ(seqs_.size(), 2u);
   EXPECT_EQ(Stream("c", 0), 8u);
   EXPECT_EQ(Stream("b", 1), 8u);
   EXPECT_EQ(Stream("b", 0), 9u);
   EXPECT_EQ(Stream("a", 0), 0u);
+}
+
+TEST(PublisherSeqsRestoreTest, OfTooManySeqsTheLatestOfEachPublisherAreKnown) {
+  PublisherSeqs seqs({.max_publishers = 10, .window = 100, .max_seqs = 20});
+  std::vector<PublisherSeqs::Restored> kept;
+  for (const std::string id : {"a", "b", "c", "d"}) {
+    kept.push_back({.id = id, .seqs = {}});
+    for (uint64_t seq = 1; seq <= 50; ++seq) kept.back().seqs.push_back({.seq = seq});
+  }
+  seqs.Restore(kept);
+  EXPECT_EQ(seqs.size(), 4u);
+  for (const PublisherSeqs::Restored& publisher : kept) {
+    const auto log = seqs.Open(publisher.id);
+    ASSERT_OK(log);
+    uint64_t last = 0;
+    const uint64_t owner = (*log)->Begin(&last);
+    EXPECT_EQ(last, 50u);
+    PublisherLog::Earlier earlier;
+    const auto take = [&](uint64_t seq) { return (*log)->Take(owner, seq, 0, {}, &earlier); };
+    EXPECT_EQ(take(46), PublisherLog::Claim::kRepeated);
+    EXPECT_EQ(take(45), PublisherLog::Claim::kUnknown);
+  }
 }
 
 }  // namespace

@@ -483,6 +483,7 @@ TEST_F(SlowEngineTest, AReadIsRefusedIfThereIsNoRoomForItsChannel) {
   for (int i = 0; i < 10; ++i) {
     Want(*worker, absl::StrCat("c", i));
     Subscribe(*worker, 1, absl::StrCat("c", i));
+    Unwant(*worker, absl::StrCat("c", i));  // it may go, but not for a reader
   }
   EXPECT_THAT(ReadHistory({.service = "s", .channel = "x"}).status(),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("max_unpublished_channels")));
@@ -594,6 +595,74 @@ TEST_F(SlowEngineTest, APatternGetsWhatItMissedOfAChannelThatOpensOnlyAfterTheRe
   EXPECT_THAT(worker->Take(), IsEmpty());
   worker->settle = [this] { Settle(); };
   EXPECT_THAT(worker->Take(), ElementsAre("def a:1@2", "a:1#3", "a:1#4", "a:1#5"));
+}
+
+TEST_F(SlowEngineTest, OfAChannelThatAnEarlierControlKeptAPatternGetsWhatIsNew) {
+  Publish("a:1", 5);
+  Restart();
+  const auto worker = MakeWaitingWorker();
+  worker->link->SetMissedSince(-absl::InfiniteDuration());  // as of a worker of an earlier control
+  Begin("a:1", 1);
+  routing_->subscriptions->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  slow_->EndFirst(kOpen);
+  routing_->subscriptions->EndSnapshot(worker->link);
+  worker->settle = [this] { Settle(); };
+  EXPECT_THAT(worker->Take(), ElementsAre("def a:1@5", "a:1#6"));
+}
+
+TEST_F(SlowEngineTest, AToldPositionPrevailsOverTheTimeOfAPattern) {
+  const std::string epoch = Publish("x", 7).epoch.ToText();
+  clock_.Advance(absl::Minutes(1));
+  const auto worker = MakeWorker();
+  worker->link->SetMissedSince(clock_.Now());
+  Publish("x");
+  routing_->subscriptions->BeginSnapshot(worker->link);
+  Want(*worker, "x");
+  WantPattern(*worker, "**");
+  routing_->subscriptions->Resume(worker->link, "s", "x", epoch, 5);
+  const auto other = MakeWorker();
+  WantPattern(*other, "*");  // so that the patterns are looked at again
+  Publish("x");
+  routing_->subscriptions->EndSnapshot(worker->link);
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@5", "x#6", "x#7", "x#8", "x#9"));
+}
+
+TEST_F(SlowEngineTest, ANewChannelThatOpensHasNoGap) {
+  const auto worker = MakeWaitingWorker();
+  worker->link->SetMissedSince(clock_.Now());
+  Begin("a:1", 1);
+  routing_->subscriptions->BeginSnapshot(worker->link);
+  WantPattern(*worker, "a:*");
+  routing_->subscriptions->EndSnapshot(worker->link);
+  Want(*worker, "a:1");
+  Ask(*worker, 1, "a:1");
+  slow_->EndFirst(kOpen);
+  worker->settle = [this] { Settle(); };
+  EXPECT_THAT(worker->Take(), ElementsAre("def a:1@0", "answer 1 a:1@0", "a:1#1"));
+}
+
+// The subscribe waits for the repair, and the repair for the engine.
+TEST_F(SlowEngineTest, ASubscribeAndAPositionOfOneWorkerWaitTogether) {
+  const std::string epoch = Publish("x", 5).epoch.ToText();
+  Restart();
+  const auto worker = MakeWorker();
+  Resume(*worker, epoch, 3);
+  Ask(*worker, 1, "x");
+  Settle();
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@3", "x#4", "x#5", "answer 1 x@5"));
+}
+
+TEST_F(SlowEngineTest, ARecoveryThatCannotBeReadIsRefused) {
+  const std::string epoch = Publish("x", 5).epoch.ToText();
+  slow_->Delay({.fetches = true});
+  const auto worker = MakeWaitingWorker();
+  settles_ = false;
+  Want(*worker, "x");
+  Recover(*worker, 1, "x", epoch, 2);
+  slow_->EndFirst(kFetch, absl::UnavailableError("the disk does not answer"));
+  EXPECT_THAT(worker->Take(), ElementsAre("def x@5", "answer 1 refused 14"));
+  settles_ = true;
 }
 
 TEST_F(SlowEngineTest, PositionsBeyondTheReadersBudgetLoseNothing) {
