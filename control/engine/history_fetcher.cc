@@ -54,7 +54,8 @@ void HistoryFetcher::Run() {
   Task task;
   bool stopped = false;
   while (NextTask(&task, &stopped)) {
-    End(std::move(task), stopped ? absl::UnavailableError("control is stopping") : ReadPage(task));
+    absl::Status status = stopped ? absl::UnavailableError("control is stopping") : ReadPage(task);
+    End(std::move(task), status);
     task = {};
     DropPages();
   }
@@ -120,7 +121,7 @@ absl::Status HistoryFetcher::ReadPage(const Task& task) {
   auto page = std::make_shared<HistoryPage>();
   int64_t next = task.first;
   int64_t found = task.last + 1;
-  const absl::Status status =
+  absl::Status status =
       store_->Read(epoch, task.first, task.last, [&](int64_t offset, absl::string_view value) {
         const absl::Duration received = channel.ReceivedAt(
             offset, std::min(now, absl::Microseconds(StoredReceivedUs(value)) - wall_zero));
@@ -155,7 +156,7 @@ absl::Status HistoryFetcher::ReadPage(const Task& task) {
 }
 
 void HistoryFetcher::DropPages() {
-  const auto drop = [this](std::deque<Kept>::iterator at) {
+  const auto drop = [this](const std::deque<Kept>::iterator& at) {
     page_bytes_ -= at->page->bytes;
     at->channel->DropPage(at->page.get());
     return pages_.erase(at);
