@@ -298,6 +298,7 @@ std::vector<rocksdb::ColumnFamilyDescriptor> Store::Columns(const rocksdb::DBOpt
     for (const std::string& name : present) columns.emplace(name, small);
   }
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  descriptors.reserve(columns.size());
   for (const auto& [name, column] : columns) descriptors.emplace_back(name, column);
   return descriptors;
 }

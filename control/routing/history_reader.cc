@@ -156,7 +156,7 @@ absl::StatusOr<HistoryReader::Step> HistoryReader::ReadPages(
   const HistoryRequest& request = reading->request;
   HistorySlice& slice = reading->slice;
   const absl::Duration now = clock_->Now();
-  const EngineCallback resume = [this, reading](const absl::Status& status) {
+  EngineCallback resume = [this, reading](const absl::Status& status) {
     if (!status.ok()) return reading->done(status);
     GoOn(reading);
   };

@@ -340,7 +340,8 @@ void SubscriptionsImpl::AnswerOrDefer(const std::shared_ptr<WorkerLink>& link,
   do {
     reader = {.address = request.address};
     refusal.status = AnswerFromState(link, &request, turn, *snapshot, *service, &reader);
-  } while (reader.full && directory_->MakeRoom(service->state, *service->spec));
+  } while (!refusal.status.ok() && reader.full &&
+           directory_->MakeRoom(service->state, *service->spec));
   if (!refusal.status.ok()) link->Answer(std::move(refusal));
 }
 
