@@ -45,6 +45,7 @@
 #include "control/requests/responder_streams.h"
 #include "control/requests/status_requests.h"
 #include "control/routing/channel_directory.h"
+#include "control/routing/channel_feed.h"
 #include "control/routing/channel_queries.h"
 #include "control/routing/receipt_tracker.h"
 #include "control/routing/router.h"
@@ -163,6 +164,7 @@ class ServerImpl final : public Server, public ControlProcess, public ReloadTarg
   std::unique_ptr<ReceiptTracker> receipts_;
   std::unique_ptr<StatusRequests> retained_;
   std::unique_ptr<Subscriptions> subscriptions_;
+  std::unique_ptr<ChannelFeed> channel_feed_;
   std::unique_ptr<ChannelQueries> queries_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<Ledger> ledger_;
@@ -239,6 +241,9 @@ void ServerImpl::MakeParts() {
   receipts_ = std::make_unique<ReceiptTracker>(clock_, timers_.get());
   retained_ = std::make_unique<StatusRequests>(*config, clock_);
   subscriptions_ = Subscriptions::Make(directory_.get(), receipts_.get(), retained_.get(), clock_);
+  channel_feed_ = std::make_unique<ChannelFeed>(directory_.get(), receipts_.get(),
+                                                subscriptions_.get(), clock_);
+  engine_->SetFeed(channel_feed_.get());
   queries_ = ChannelQueries::Make(directory_.get(), clock_);
   router_ = Router::Make({.max_receipt_wait = ToDuration(control.max_receipt_wait())},
                          directory_.get(), receipts_.get(), engine_.get(), clock_);

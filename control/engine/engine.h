@@ -148,6 +148,38 @@ struct EngineStatus {
   absl::Duration lag = {};           // for how long the oldest of these has waited
 };
 
+// A publication that another control has appended.
+struct FedPublication {
+  absl::string_view service;
+  absl::string_view channel;
+  bool mirror = false;  // a copy that a mirror rule made
+  const PublicationPtr& publication;
+};
+
+// EngineFeed gets what an engine that several controls share tells without being asked.
+//
+// Of one channel, the calls come one at a time and in the order of offsets, together with the
+// callbacks of the channel's own appends: each publication of the channel is told by exactly one of
+// the two.  head() has moved when either is called.
+//
+// Threading: called on threads of the engine, without locks.  Texts live as long as the call.
+class EngineFeed {
+ public:
+  virtual ~EngineFeed() = default;
+
+  // A publication has come.  One without history has no position and keeps its place.  Of channels
+  // that are not open here, too, as far as the engine hears of them.
+  virtual void OnPublication(const FedPublication& fed) = 0;
+  // Publications up to head() are not kept any more, and were never told.
+  virtual void OnMissed(absl::string_view service, absl::string_view channel) = 0;
+  // The channel has another epoch.  Nothing of the channel is told until Engine::Reopen() was
+  // called and has called back.
+  virtual void OnEpochChanged(absl::string_view service, absl::string_view channel) = 0;
+  // Something was published to a channel that is not open here.  Opens it if somebody here wants
+  // it; then its history ends before this publication, which is told next.
+  virtual void OnUnopened(absl::string_view service, absl::string_view channel) = 0;
+};
+
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -170,8 +202,17 @@ class Engine {
                                               const HistoryPolicy& policy,
                                               absl::FunctionRef<OpenedCallback()> make_opened) = 0;
 
-  // Deletes the channel and its history.  When it is opened again, it has a new epoch.  The channel
-  // is open and no append of it is under way.  A fetch that is under way still calls back.
+  // For engines that several controls share.  Call it before Start(); `feed` must live until
+  // Close() has returned.  Other engines tell nothing.
+  virtual void SetFeed(EngineFeed* /*feed*/) {}
+  // Opens a channel again whose epoch has changed, as EngineFeed was told.  From this call to the
+  // callback it is not open.  Other engines never ask for it.
+  virtual void Reopen(EngineChannel* /*channel*/,
+                      absl::FunctionRef<OpenedCallback()> /*make_opened*/) {}
+
+  // Deletes the channel and its history, unless other controls share them.  When it is opened
+  // again, it has a new epoch, if it was deleted.  The channel is open and no append of it is under
+  // way.  A fetch that is under way still calls back.
   virtual void Forget(std::unique_ptr<EngineChannel> channel) = 0;
 
   // Seals and keeps all of `appends`, which are of different channels (an event and its mirrors),

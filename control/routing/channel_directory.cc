@@ -291,6 +291,39 @@ void ChannelDirectory::OnOpened(const std::shared_ptr<ChannelState>& channel) {
   }
 }
 
+void ChannelDirectory::Reopen(const std::shared_ptr<ChannelState>& channel) {
+  if (channel->opening != nullptr) return;  // it is being opened, and has the newest epoch then
+  channel->opening = std::make_unique<ChannelOpening>();
+  const std::string epoch = channel->epoch().ToText();
+  for (ChannelLink& wanting : channel->links) {
+    Release(&wanting);
+    channel->opening->Attach(wanting.link,
+                             WorkerPosition{.epoch = epoch, .offset = channel->routed});
+    if (std::exchange(wanting.dirty, true)) continue;
+    wanting.link->MarkDirty(channel, channel->service->lane, wanting.link->missed_since());
+  }
+  UpdateIdle(channel.get());
+  engine_->Reopen(channel->log.get(), [&]() -> OpenedCallback {
+    return [this, opened = std::weak_ptr<ChannelState>(channel)] {
+      if (const std::shared_ptr<ChannelState> state = opened.lock()) OnOpened(state);
+    };
+  });
+}
+
+void ChannelDirectory::SkipMissed(const std::shared_ptr<ChannelState>& channel) {
+  const int64_t head = channel->log->head().offset;
+  if (head <= channel->routed) return;
+  for (ChannelLink& wanting : channel->links) {
+    if (wanting.dirty) continue;  // it comes to them by itself
+    Introduce(*channel, &wanting, channel->routed);
+    wanting.dirty = true;
+    wanting.next_offset = channel->routed + 1;
+    wanting.not_before = -absl::InfiniteDuration();
+    wanting.link->MarkDirty(channel, channel->service->lane, clock_->Now());
+  }
+  channel->routed = head;
+}
+
 void ChannelDirectory::EndWaiting() {
   waiting_ended_.store(true, std::memory_order_relaxed);
   std::vector<ChannelOpening::Waiting> ended;

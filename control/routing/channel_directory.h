@@ -109,6 +109,13 @@ class ChannelDirectory {
   // shard.  Returns whether there is room now.  No shard may be locked.
   bool MakeRoom(ServiceState* service, const ServiceSpec& spec);
 
+  // The engine has said that the channel has another epoch.  Opens the channel again; the links go
+  // on in the new epoch, and their workers are told so.
+  void Reopen(const std::shared_ptr<ChannelState>& channel);
+  // The engine could not get publications up to the head.  Links that wait for them are told so
+  // when they read history.
+  void SkipMissed(const std::shared_ptr<ChannelState>& channel);
+
   // Brings ChannelState::links up to date with the patterns: adds each link that wants the channel
   // by a pattern and removes those that do not want it any more.  Freed handles
   // are announced to the worker with the next batch, after the next heartbeat at the latest.

@@ -20,6 +20,7 @@
 #include "control/links/worker_link.h"
 #include "control/routing/channel_directory.h"
 #include "control/routing/channel_table.h"
+#include "control/routing/fan_out.h"
 #include "control/routing/publish_receipts.h"
 #include "control/routing/receipt_tracker.h"
 #include "control/routing/wake_list.h"
@@ -40,17 +41,10 @@ constexpr int64_t kManyChannels = 2000;
 // A log line repeats at most this much of an unknown service's name, which may be any text.
 constexpr size_t kMaxLoggedBytes = 100;
 
-// One copy of an event: the origin or a mirror.
-struct Copy {
-  size_t shard = 0;  // index of its channel's shard
-  std::shared_ptr<ChannelState> channel;
-  PublicationPtr publication;
-};
-
 // A publication that the engine has not acknowledged yet.
 struct LatePublication {
   PendingReceipt receipt;
-  std::vector<Copy> copies;
+  std::vector<RoutedCopy> copies;
   ReceiptLevel level;
   uint64_t record;
   absl::Duration received;
@@ -83,7 +77,7 @@ class Run final : public PublishRun {
   std::string timestamp;
   std::vector<ChannelKey> keys;
   std::vector<size_t> shards;
-  std::vector<Copy> copies;
+  std::vector<RoutedCopy> copies;
   std::vector<EngineAppend> appends;
   WakeList wakes;
   int unflushed = 0;
@@ -104,7 +98,8 @@ class RouterImpl final : public Router {
         tracker_(tracker),
         engine_(engine),
         clock_(clock),
-        receipts_(tracker, &directory->refused_elsewhere(), clock) {}
+        receipts_(tracker, &directory->refused_elsewhere(), clock),
+        fan_out_(directory, tracker) {}
 
   std::unique_ptr<PublishRun> MakeRun() override {
     return std::make_unique<Run>(this, directory_->snapshot(), *clock_);
@@ -230,7 +225,7 @@ class RouterImpl final : public Router {
   void WaitForOpening(const std::shared_ptr<ChannelState>& channel,
                       absl::FunctionRef<PublicationPtr()> make);
   // Routes what waited for its channel to be open.  No shard may be locked.
-  void RouteLate(const Copy& copy);
+  void RouteLate(const RoutedCopy& copy);
 
   // Refuses an event whose service is not configured.
   void RefuseUnknownService(const Event& event, const Run& run, const PendingReceipt& pending);
@@ -241,19 +236,13 @@ class RouterImpl final : public Router {
   bool ClaimKey(const Event& event, absl::Duration received, PendingReceipt* pending,
                 uint64_t* fingerprint);
 
-  // Queues the copy on every link that wants its channel.  The channel's shard must be locked.
-  // Counts the workers in `delivery`, which may be null.
-  void Route(const Copy& copy, WakeList* wakes, DeliveryCounts* delivery);
-
-  // Routes the copies, which the engine has appended.  Their shards must be locked.
-  void RouteAll(const std::vector<Copy>& copies, WakeList* wakes, DeliveryCounts* delivery);
-
   const Options options_;
   ChannelDirectory* const directory_;
   ReceiptTracker* const tracker_;
   Engine* const engine_;
   const Clock* const clock_;
   PublishReceipts receipts_;
+  FanOut fan_out_;
   std::atomic<bool> stopping_{false};
   LogLimiter catalog_faults_{absl::Seconds(10)};
   LogLimiter unknown_services_{absl::Minutes(1)};
@@ -404,7 +393,7 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
                                            "event: the envelope would have ", max_bytes,
                                            " bytes, at most ", kMaxEnvelopeBytes, " allowed")));
     }
-    Copy copy;
+    RoutedCopy copy;
     copy.publication = Publication::Make(
         {.event = event.event,
          .exclude_connection = event.exclude_connection,
@@ -438,7 +427,7 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
     }
     if (refusal.ok()) {
       run->appends.clear();
-      for (const Copy& copy : run->copies) {
+      for (const RoutedCopy& copy : run->copies) {
         run->appends.push_back({.channel = copy.channel->log.get(),
                                 .publication = copy.publication,
                                 .keep = !event.skip_history});
@@ -456,10 +445,10 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
       switch (appended) {
         case AppendOutcome::kDone:
         case AppendOutcome::kDoneCrowded:
-          RouteAll(run->copies, &run->wakes, &pending.outcome.delivery);
+          fan_out_.RouteAccepted(run->copies, &run->wakes, &pending.outcome.delivery);
           break;
         case AppendOutcome::kPending:
-          for (const Copy& copy : run->copies) ++copy.channel->appending;
+          for (const RoutedCopy& copy : run->copies) ++copy.channel->appending;
           break;
         case AppendOutcome::kFull:
           refusal = TooManyWait();
@@ -486,31 +475,6 @@ void RouterImpl::Publish(const Event& event, const PublishParams& params, Receip
   receipts_.Answer(&pending, params.level, record, received, run->answered, received + wait);
 }
 
-void RouterImpl::RouteAll(const std::vector<Copy>& copies, WakeList* wakes,
-                          DeliveryCounts* delivery) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  for (size_t i = 0; i < copies.size(); ++i) {
-    const Copy& copy = copies[i];
-    ChannelState& channel = *copy.channel;
-    directory_->RefreshPatterns(&channel);
-    ++channel.publications;
-    channel.last_published_us = copy.publication->received_us();
-    if (copy.publication->offset() > 0) directory_->NoteHistory(copy.shard, &channel);
-    Route(copy, wakes, delivery);
-    for (PublicationObserver* observer : directory_->table().shard(copy.shard).observers) {
-      observer->OnPublication({.service = channel.service->name,
-                               .channel = channel.name,
-                               .mirror = i > 0,
-                               .publication = copy.publication});
-    }
-  }
-  constexpr auto kRelaxed = std::memory_order_relaxed;
-  copies[0].channel->service->accepted.fetch_add(1, kRelaxed);
-  if (copies.size() > 1) {
-    copies[0].channel->service->mirrored.fetch_add(static_cast<int64_t>(copies.size() - 1),
-                                                   kRelaxed);
-  }
-}
-
 void RouterImpl::RouteUnkept(
     absl::string_view service_name, Dialect dialect, absl::string_view channel_name,
     absl::FunctionRef<PublicationPtr()> make) ABSL_NO_THREAD_SAFETY_ANALYSIS {
@@ -530,7 +494,7 @@ void RouterImpl::RouteUnkept(
     }
     directory_->RefreshPatterns(channel->get());
     if ((*channel)->links.empty()) return;
-    Route({.channel = *channel, .publication = make()}, &wakes, nullptr);
+    fan_out_.Route({.channel = *channel, .publication = make()}, &wakes, nullptr);
   }
   wakes.Flush();
 }
@@ -539,11 +503,13 @@ void RouterImpl::EndLate(LatePublication* late, const absl::Status& status) {
   WakeList wakes;
   std::vector<size_t> shards;
   shards.reserve(late->copies.size());
-  for (const Copy& copy : late->copies) shards.push_back(copy.shard);
+  for (const RoutedCopy& copy : late->copies) shards.push_back(copy.shard);
   {
     ShardLocks locks(&directory_->table(), &shards);
-    for (const Copy& copy : late->copies) --copy.channel->appending;
-    if (status.ok()) RouteAll(late->copies, &wakes, &late->receipt.outcome.delivery);
+    for (const RoutedCopy& copy : late->copies) --copy.channel->appending;
+    if (status.ok()) {
+      fan_out_.RouteAccepted(late->copies, &wakes, &late->receipt.outcome.delivery);
+    }
   }
   wakes.Flush();
   if (!status.ok()) {
@@ -575,59 +541,16 @@ void RouterImpl::WaitForOpening(const std::shared_ptr<ChannelState>& channel,
   for (const ChannelLink& wanting : channel->links) wanting.link->CountDropped();
 }
 
-void RouterImpl::RouteLate(const Copy& copy) {
+void RouterImpl::RouteLate(const RoutedCopy& copy) {
   WakeList wakes;
   {
     ChannelTable::Shard& shard =
         directory_->table().shard(directory_->table().IndexOf(*copy.channel));
     MutexLock lock(&shard.mu);
     directory_->RefreshPatterns(copy.channel.get());
-    Route(copy, &wakes, nullptr);
+    fan_out_.Route(copy, &wakes, nullptr);
   }
   wakes.Flush();
-}
-
-void RouterImpl::Route(const Copy& copy, WakeList* wakes, DeliveryCounts* delivery) {
-  ChannelState& channel = *copy.channel;
-  const PublicationPtr& publication = copy.publication;
-  const int64_t offset = publication->offset();
-  if (offset > 0) channel.routed = offset;
-  for (ChannelLink& wanting : channel.links) {
-    const uint64_t tracking_id = publication->tracking_id();
-    if (wanting.dirty) {
-      // A publication with a position will be read from history; one without is lost.
-      if (offset == 0) {
-        wanting.link->CountDropped();
-        continue;
-      }
-      if (tracking_id != 0) tracker_->AddPart(tracking_id, wanting.link->id());
-      if (delivery != nullptr) ++delivery->workers_total;
-      continue;
-    }
-    ChannelDirectory::Introduce(channel, &wanting, offset > 0 ? offset - 1 : channel.routed);
-    if (tracking_id != 0) tracker_->AddPart(tracking_id, wanting.link->id());
-    switch (wanting.link->Deliver(wanting.handle, publication, /*repair=*/false)) {
-      case LinkOffer::kQueued:
-        wakes->Add(wanting.link);
-        if (delivery != nullptr) ++delivery->workers_total;
-        break;
-      case LinkOffer::kFull:
-        if (offset == 0) {
-          wanting.link->CountDropped();
-          if (tracking_id != 0) tracker_->RemovePart(tracking_id, wanting.link->id());
-          break;
-        }
-        wanting.dirty = true;
-        wanting.next_offset = offset;
-        wanting.link->MarkDirty(copy.channel, channel.service->lane, publication->received_at());
-        wakes->Add(wanting.link);
-        if (delivery != nullptr) ++delivery->workers_total;
-        break;
-      case LinkOffer::kClosed:
-        if (tracking_id != 0) tracker_->RemovePart(tracking_id, wanting.link->id());
-        break;
-    }
-  }
 }
 
 void Run::Publish(const Event& event, const PublishParams& params, ReceiptSink* sink,

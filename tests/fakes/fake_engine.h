@@ -7,6 +7,8 @@
 // in which they began, except fetches, which may end in any order.  A task has ended when its
 // callback has returned.
 //
+// It can also play another control that shares the engine (PublishElsewhere()).
+//
 // Threading: safe from every thread.  Callbacks run on the thread that ends the task.
 // Ownership: must outlive its channels.
 #pragma once
@@ -48,7 +50,7 @@ class FakeEngine : public Engine {
   };
   static constexpr Delays kAll = {.opens = true, .appends = true, .fetches = true, .times = true};
 
-  enum class Kind { kOpen, kAppend, kFetch };
+  enum class Kind { kOpen, kAppend, kFetch, kFeed };
 
   // A read gets so many publications of those that were fetched.
   static constexpr int64_t kFetchedAtOnce = 50;
@@ -126,6 +128,59 @@ class FakeEngine : public Engine {
     }
   }
 
+  // Another control publishes.  If tasks of the channel are under way, this is one as well.
+  void PublishElsewhere(const std::string& service, const std::string& channel,
+                        const PublicationPtr& publication, bool keep = true) {
+    const Key key{service, channel};
+    bool known;
+    {
+      MutexLock lock(&mu_);
+      known = live_.contains(key);
+    }
+    if (!known) feed_->OnUnopened(service, channel);
+    std::function<void()> end;
+    {
+      MutexLock lock(&mu_);
+      const auto live = live_.find(key);
+      Task task;
+      task.kind = Kind::kFeed;
+      task.fed = key;
+      task.publication = publication;
+      task.keep = keep;
+      if (live != live_.end()) task.channels = {live->second};
+      tasks_.push_back(std::move(task));
+      if (!IsFirst(std::prev(tasks_.end()))) return;
+      end = Take(std::prev(tasks_.end()), absl::OkStatus());
+    }
+    end();
+  }
+  // Another control publishes `count` times, and nothing of it comes here.
+  void MissElsewhere(const std::string& service, const std::string& channel, int count) {
+    {
+      MutexLock lock(&mu_);
+      const std::shared_ptr<EngineChannel>& log = LogOf({service, channel});
+      for (int i = 0; i < count; ++i) {
+        KeepElsewhere(log.get(), Publication::Make({.max_envelope_bytes = 100}), true);
+      }
+      while (log->Describe(now_).publications > 0) log->DropOldest();
+    }
+    feed_->OnMissed(service, channel);
+  }
+  // The channel loses its history and has another epoch, which another control has noticed.
+  void ChangeEpoch(const std::string& service, const std::string& channel) {
+    {
+      MutexLock lock(&mu_);
+      logs_.erase({service, channel});
+      LogOf({service, channel});
+    }
+    feed_->OnEpochChanged(service, channel);
+  }
+  // The position of the newest publication.
+  Position HeadOf(const std::string& service, const std::string& channel) {
+    MutexLock lock(&mu_);
+    return LogOf({service, channel})->head();
+  }
+
   absl::string_view name() const override { return "fake"; }
   absl::Status Start() override { return absl::OkStatus(); }
   void Close() override {
@@ -136,21 +191,30 @@ class FakeEngine : public Engine {
     Settle();
   }
 
+  void SetFeed(EngineFeed* feed) override { feed_ = feed; }
+
   std::unique_ptr<EngineChannel> Open(absl::string_view service, absl::string_view channel,
                                       const HistoryPolicy& policy,
                                       absl::FunctionRef<OpenedCallback()> make_opened) override {
     MutexLock lock(&mu_);
-    std::shared_ptr<EngineChannel>& log = logs_[{std::string(service), std::string(channel)}];
-    if (log == nullptr) {
-      log = memory_->Open(service, channel, policy, []() -> OpenedCallback { return nullptr; });
-    }
+    const Key key{service, channel};
+    const std::shared_ptr<EngineChannel>& log = LogOf(key);
     log->SetPolicy(policy, now_);
-    auto opened = std::make_unique<Channel>(this, log);
+    auto opened = std::make_unique<Channel>(this, key, log);
+    live_[key] = opened.get();
     if (delays_.opens || closed_) opened->open = false;
     if (delays_.opens && !closed_) {
       tasks_.push_back({.kind = Kind::kOpen, .channels = {opened.get()}, .opened = make_opened()});
     }
     return opened;
+  }
+
+  void Reopen(EngineChannel* channel, absl::FunctionRef<OpenedCallback()> make_opened) override {
+    MutexLock lock(&mu_);
+    auto* const reopened = static_cast<Channel*>(channel);
+    reopened->inner = LogOf(reopened->key);
+    reopened->open = false;
+    tasks_.push_back({.kind = Kind::kOpen, .channels = {reopened}, .opened = make_opened()});
   }
 
   void Forget(std::unique_ptr<EngineChannel> channel) override {
@@ -213,9 +277,16 @@ class FakeEngine : public Engine {
   }
 
  private:
+  using Key = std::pair<std::string, std::string>;  // service and channel
+
   struct Channel final : EngineChannel {
-    Channel(FakeEngine* owner, std::shared_ptr<EngineChannel> of)
-        : engine(owner), inner(std::move(of)) {}
+    Channel(FakeEngine* owner, Key name, std::shared_ptr<EngineChannel> of)
+        : engine(owner), key(std::move(name)), inner(std::move(of)) {}
+    ~Channel() override {
+      MutexLock lock(&engine->mu_);
+      const auto live = engine->live_.find(key);
+      if (live != engine->live_.end() && live->second == this) engine->live_.erase(live);
+    }
 
     Position head() const override {
       MutexLock lock(&engine->mu_);
@@ -267,7 +338,8 @@ class FakeEngine : public Engine {
     }
 
     FakeEngine* const engine;
-    const std::shared_ptr<EngineChannel> inner;
+    const Key key;
+    std::shared_ptr<EngineChannel> inner;
     bool open = true;
   };
 
@@ -286,6 +358,9 @@ class FakeEngine : public Engine {
     OwnedRecord record = {};
     absl::Duration now = {};
     EngineCallback done = nullptr;
+    Key fed = {};
+    PublicationPtr publication = {};  // of a feed
+    bool keep = true;
   };
   using Tasks = std::list<Task>;
 
@@ -306,6 +381,21 @@ class FakeEngine : public Engine {
   size_t WaitingLocked(Kind kind) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return static_cast<size_t>(std::count_if(tasks_.begin(), tasks_.end(),
                                              [&](const Task& task) { return task.kind == kind; }));
+  }
+
+  const std::shared_ptr<EngineChannel>& LogOf(const Key& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    std::shared_ptr<EngineChannel>& log = logs_[key];
+    if (log == nullptr) {
+      log = memory_->Open(key.first, key.second, {.size = 100},
+                          []() -> OpenedCallback { return nullptr; });
+    }
+    return log;
+  }
+
+  void KeepElsewhere(EngineChannel* log, const PublicationPtr& publication, bool keep)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const EngineAppend append{.channel = log, .publication = publication, .keep = keep};
+    memory_->Append({&append, 1}, {}, now_, []() -> EngineCallback { return nullptr; });
   }
 
   AppendOutcome Keep(absl::Span<const EngineAppend> appends, OwnedRecord record, absl::Duration now)
@@ -342,6 +432,15 @@ class FakeEngine : public Engine {
         if (!failure_.ok() && fail_after_-- == 0) status = std::exchange(failure_, {});
         if (status.ok()) Keep(task->appends, std::move(task->record), task->now);
         break;
+      case Kind::kFeed:
+        KeepElsewhere(LogOf(task->fed).get(), task->publication, task->keep);
+        return [this, task] {
+          feed_->OnPublication({.service = task->fed.first,
+                                .channel = task->fed.second,
+                                .publication = task->publication});
+          MutexLock lock(&mu_);
+          tasks_.erase(task);
+        };
     }
     return [this, task, status, opened = std::move(task->opened), done = std::move(task->done)] {
       opened != nullptr ? opened() : done(status);
@@ -361,9 +460,9 @@ class FakeEngine : public Engine {
   Tasks tasks_ ABSL_GUARDED_BY(mu_);
   std::vector<Record> records_ ABSL_GUARDED_BY(mu_);
   absl::Duration now_ ABSL_GUARDED_BY(mu_);  // of the newest append
-  // By service and channel.
-  std::map<std::pair<std::string, std::string>, std::shared_ptr<EngineChannel>> logs_
-      ABSL_GUARDED_BY(mu_);
+  std::map<Key, std::shared_ptr<EngineChannel>> logs_ ABSL_GUARDED_BY(mu_);
+  std::map<Key, Channel*> live_ ABSL_GUARDED_BY(mu_);  // those that were opened
+  EngineFeed* feed_ = nullptr;
   std::set<const Channel*> readable_ ABSL_GUARDED_BY(mu_);  // once
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };

@@ -13,6 +13,7 @@
 #include "control/config/service_table.h"
 #include "control/engine/engine.h"
 #include "control/routing/channel_directory.h"
+#include "control/routing/channel_feed.h"
 #include "control/routing/channel_queries.h"
 #include "control/routing/receipt_tracker.h"
 #include "control/routing/router.h"
@@ -27,8 +28,10 @@ struct Routing {
         receipts(clock, timers),
         subscriptions(Subscriptions::Make(&directory, &receipts, states, clock)),
         queries(ChannelQueries::Make(&directory, clock)),
-        router(Router::Make(options, &directory, &receipts, engine, clock)) {
+        router(Router::Make(options, &directory, &receipts, engine, clock)),
+        feed(&directory, &receipts, subscriptions.get(), clock) {
     directory.SetServices(std::move(services));
+    engine->SetFeed(&feed);
   }
 
   // Of an engine that answers at once.
@@ -44,6 +47,7 @@ struct Routing {
   const std::unique_ptr<Subscriptions> subscriptions;
   const std::unique_ptr<ChannelQueries> queries;
   const std::unique_ptr<Router> router;
+  ChannelFeed feed;
 };
 
 }  // namespace fanwire::control
