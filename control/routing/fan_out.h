@@ -1,8 +1,8 @@
 // FanOut queues publications that have their place in a channel on the links of the workers that
 // want the channel, and shows them to observers.
 //
-// Threading: the shards of the channels must be locked.  Lock order: shards, then PatternTable, then
-//            WorkerLink.
+// Threading: the shards of the channels must be locked.  Lock order: shards, then PatternTable,
+//            then WorkerLink.
 // Ownership: borrows directory and tracker.
 // Cost:      a queue entry for each worker with interest.
 #pragma once
