@@ -11,8 +11,8 @@ Runs the unit tests in a build with AddressSanitizer and UBSan; the integration 
 target on its corpus and for 10 seconds.  Takes less than 30 minutes on two cores.
 
   --full   runs all tests in both builds, and also ThreadSanitizer, clang-tidy, line coverage of each
-           folder, the benchmarks, and deploy/run.sh and tests/run.sh in a bare Debian 12 made with
-           debootstrap (needs root)
+           folder, three minutes of faults on each engine, the benchmarks, and deploy/run.sh and
+           tests/run.sh in a bare Debian 12 made with debootstrap (needs root)
   --help   prints this help
 
 The last line is "N passed, N failed".  Exits with 0 only if nothing failed.
@@ -156,6 +156,9 @@ if $full; then
     run_tests coverage -LE scripts
     step "Line coverage" tests/scripts/coverage
   fi
+  for engine in memory rocksdb rocksdb-sync; do
+    step "Faults: $engine" tests/faults/run.sh --engine "$engine"
+  done
   step "Benchmarks" tests/bench/run.sh --quick
   $bare && step "Bare Debian 12" tests/scripts/bare_debian
 fi
