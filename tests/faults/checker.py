@@ -16,10 +16,9 @@ journals of a run share) and, according to the kind:
   ledger        service, difference, queued, after everything was quiet
   resources     process, pid, when ("start" or "end"), rss_kb, descriptors
   stats         client, repairs: losses that a library saw and the server had not told
-
-`role` of a client is told by its `client` line: {kind: client, client, role, channels}, where role is
-"recovering" (exact channels, everything or a gap), "auditor" (likewise, from the epoch's beginning,
-after the end) or "pattern" (only what comes on each connection).
+  client        client, channels, role: "recovering" (exact channels; everything or a gap),
+                "auditor" (likewise, from the epoch's beginning, after the end) or "pattern" (what
+                comes on each connection is in order and complete)
 """
 import collections
 import json
@@ -93,7 +92,7 @@ class Checker:
     # ------------------------------------------------------------------------- events, positions
 
     def _check_positions(self, by_kind):
-        """A position is of one event, an event has one position in an epoch, nothing is invented."""
+        """A position is of one event, an event has one position an epoch, nothing is invented."""
         self._at = {}  # (channel, epoch, offset) -> id
         self._places = collections.defaultdict(set)  # id -> positions
         for line in [*by_kind["receipt"], *by_kind["event"]]:

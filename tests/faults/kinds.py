@@ -8,7 +8,11 @@ from fault_proxy import DOWN, UP
 
 
 class Faults:
-    """`kinds` has a function for each name; `random` decides everything, so that a seed gives the same sequence."""
+    """Draws faults and applies them.
+
+    kinds    a function for each name
+    random   decides everything, so that a seed gives the same sequence
+    """
 
     def __init__(self, system, random):
         self._system = system

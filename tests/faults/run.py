@@ -4,6 +4,7 @@ import asyncio
 import collections
 import csv
 import datetime
+import hashlib
 import logging
 import os
 import pathlib
@@ -17,6 +18,7 @@ import time
 
 os.environ.setdefault("FANWIRE_TEST_PATIENCE", "60")
 from checker import RULES, Checker, read  # noqa: E402
+from harness.server import BIN  # noqa: E402
 from journal import Journal  # noqa: E402
 from kinds import Faults  # noqa: E402
 from publishers import LastPublisher, StreamPublisher, UnaryPublisher  # noqa: E402
@@ -167,17 +169,40 @@ async def interruptible(run):
 
 
 def commit():
+    """Returns the commit of the programs, as far as that is known: of those in this checkout."""
+    if not BIN.resolve().is_relative_to(HERE.parents[1]):
+        return "unknown"
     done = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"],
                           capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 
 
-def record(engine, seed, seconds, run, result):
+def programs():
+    """Returns a text that tells programs apart: the beginning of a hash of both."""
+    both = b"".join((BIN / name).read_bytes() for name in ("fanwire-control", "fanwire-fanout"))
+    return hashlib.sha256(both).hexdigest()[:12]
+
+
+def record(built_from, engine, seed, seconds, run, result):
     with open(LOG, "a", newline="", encoding="utf-8") as file:
         kinds = " ".join(f"{name}:{count}" for name, count in sorted(run.faults.items()))
         csv.writer(file, lineterminator="\n").writerow(
-            [f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%MZ}", commit(), engine,
-             seed, seconds, sum(run.faults.values()), kinds, run.events, result])
+            [f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%MZ}", built_from,
+             programs(), engine, seed, seconds, sum(run.faults.values()), kinds, run.events,
+             result])
+
+
+def print_totals():
+    """Sums the log by engine."""
+    totals = collections.defaultdict(collections.Counter)
+    with open(LOG, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            totals[row["engine"]].update(
+                runs=1, passed=row["result"] == "passed", seconds=int(row["seconds"]),
+                faults=int(row["faults"]), events=int(row["events"]))
+    for engine, sums in sorted(totals.items()):
+        print(f"{engine}: {sums['passed']} of {sums['runs']} runs passed, {sums['seconds']} s, "
+              f"{sums['faults']} faults, {sums['events']} events")
 
 
 def main():
@@ -187,8 +212,12 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--totals", action="store_true")
     options = parser.parse_args()
+    if options.totals:
+        return print_totals()
     logging.getLogger("fanwire").addHandler(logging.NullHandler())
+    built_from = commit()  # HEAD may move while a long run lasts
     failed = 0
     for number in range(options.repeat):
         seed = (random.SystemRandom().randrange(1 << 31) if options.seed is None
@@ -204,7 +233,7 @@ def main():
             return 130
         result = "failed" if problems else "passed"
         if options.record:
-            record(options.engine, seed, options.seconds, run, result)
+            record(built_from, options.engine, seed, options.seconds, run, result)
         say(f"{result}: engine {options.engine}, seed {seed}, {sum(run.faults.values())} faults, "
             f"{run.events} events")
         print("  " + ", ".join(f"{name} {count}" for name, count in sorted(run.faults.items())))

@@ -5,6 +5,7 @@ set -uo pipefail
 usage() {
   cat <<'USAGE'
 Usage: tests/faults/run.sh [--engine NAME] [--seconds N] [--seed N] [--repeat N] [--record]
+       tests/faults/run.sh --totals
 
 Runs control, two workers, publishers and subscribers; kills, stops and restarts the processes, and
 breaks their links; and then checks what publishers and subscribers got.  docs/reliability.md
@@ -16,6 +17,7 @@ describes the faults and the promises.
                   take N, N + 1 …
   --repeat N      so many runs, one after another
   --record        appends a line for each run to tests/faults/log.csv
+  --totals        prints the sums of that log for each engine, and runs nothing
   --help          prints this help
 
 FANWIRE_BIN names the folder of the programs, which must be built; default: build/release/bin.
@@ -30,7 +32,7 @@ while (($#)); do
     --engine | --seconds | --seed | --repeat)
       (($# > 1)) || { usage >&2; exit 2; }
       shift 2 ;;
-    --record) shift ;;
+    --record | --totals) shift ;;
     --help | -h) usage; exit ;;
     *) usage >&2; exit 2 ;;
   esac
