@@ -29,7 +29,7 @@ class FaultProxy:
         self._held = frozenset()
         self._losing = frozenset()
         self._delay = 0.0
-        self._lost = set()    # pairs of writers that have lost bytes
+        self._lost = set()    # writers whose bytes were lost, and get no more
         self._middle = False
 
     @property
@@ -106,8 +106,8 @@ class FaultProxy:
                 other_reader, other = await asyncio.open_unix_connection(self._target_path)
             pair.append(other)
             self._writers.add(other)
-            pumps = [asyncio.ensure_future(self._pump(reader, other, UP, pair)),
-                     asyncio.ensure_future(self._pump(other_reader, writer, DOWN, pair))]
+            pumps = [asyncio.ensure_future(self._pump(reader, other, UP)),
+                     asyncio.ensure_future(self._pump(other_reader, writer, DOWN))]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except OSError:
             pass
@@ -121,11 +121,11 @@ class FaultProxy:
             await asyncio.gather(*pumps, return_exceptions=True)
             self._tasks.discard(task)
 
-    async def _pump(self, reader, writer, direction, pair):
+    async def _pump(self, reader, writer, direction):
         with contextlib.suppress(OSError):
             while data := await reader.read(16384):
                 if direction in self._losing:
-                    self._lost.update(pair)
+                    self._lost.add(writer)
                 if writer in self._lost:
                     continue
                 while direction in self._held:
