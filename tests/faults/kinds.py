@@ -73,7 +73,7 @@ class Faults:
         await self._system.start_control()
 
     async def _terminate_control(self):
-        code = await asyncio.to_thread(self._system.server.terminate)
+        code = await self._system.in_thread(self._system.server.terminate)
         if code != 0:
             raise AssertionError(f"control ended with {code} after SIGTERM")
         await self._system.start_control()
@@ -103,7 +103,8 @@ class Faults:
     # ------------------------------------------------------------------------- operations
 
     async def _restart(self):
-        await asyncio.to_thread(self._system.server.wsctl, "--timeout", "60s", "workers", "restart")
+        await self._system.in_thread(self._system.server.wsctl, "--timeout", "60s", "workers",
+                                     "restart")
         await self._system.ready()
 
     async def _reload(self):
@@ -128,7 +129,7 @@ class Faults:
                 while True:
                     out.write(bytes(1 << 20))
         try:
-            await asyncio.to_thread(fill)
+            await self._system.in_thread(fill)
             await asyncio.sleep(seconds)
         finally:
             file.unlink(missing_ok=True)

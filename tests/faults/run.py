@@ -161,11 +161,26 @@ class Run:
 
 
 async def interruptible(run):
-    """A signal ends the run as its end does: nothing stays behind."""
+    """The first signal ends the run as its end does, so that nothing stays behind."""
     task = asyncio.ensure_future(run.run())
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await task
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    interrupted = False
+
+    def interrupt():
+        nonlocal interrupted
+        interrupted = True
+        for number in signals:
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+        task.cancel()
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
+    try:
+        return await task
+    except Exception:
+        if interrupted:  # the signal of a terminal reaches programs that the run waits for as well
+            raise asyncio.CancelledError from None
+        raise
 
 
 def commit():

@@ -84,6 +84,7 @@ class RawClient(_Base):
         self._slow = slow
         self._ready = asyncio.Event()
         self._task = None
+        self._stopping = False
         if start_at is not None:
             self.positions.update(start_at)
             for channel, (epoch, offset) in start_at.items():
@@ -95,16 +96,17 @@ class RawClient(_Base):
         await asyncio.wait_for(self._ready.wait(), 60)
 
     async def stop(self):
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._stopping = True
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # again, because asyncio.wait_for may swallow it
+            await asyncio.wait([self._task], timeout=1)
 
     async def _run(self):
         options = {"open_timeout": 5, "close_timeout": 0.5, "max_size": None,
                    "ping_interval": 2, "ping_timeout": 4}
         if self._slow:  # its pongs wait behind what it does not read
             options.update(ping_interval=None, max_queue=1, read_limit=4096)
-        while True:
+        while not self._stopping:
             try:
                 async with websockets.connect(self._url, **options) as socket:
                     self._opened()

@@ -108,11 +108,12 @@ class System:
         self._journal = journal
         self._clocks_folder = None
         self._seen = set()
+        self._blocking = set()
 
     async def start(self):
         self.engine.start()
         self._clocks_folder = tempfile.mkdtemp(prefix="fanwire-faults-", dir="/tmp")
-        self.clocks = Clocks(self._clocks_folder)
+        self.clocks = await self.in_thread(Clocks, self._clocks_folder)
         config = small_config(
             service(session_backlog_bytes=131072), workers=WORKERS,
             channels=[{"pattern": "**", "history_size": 200_000, "history_ttl": "24h"}],
@@ -139,6 +140,9 @@ class System:
             proxy.heal()
         if self.server is not None:
             self.resume_all()
+        # A thread goes on when the fault that waits for it is cancelled; it may start control.
+        await asyncio.gather(*self._blocking, return_exceptions=True)
+        if self.server is not None:
             try:
                 await asyncio.to_thread(self.server.stop)
             except AssertionError as error:
@@ -164,12 +168,19 @@ class System:
 
     async def start_control(self):
         self._journal.write("control")
-        await asyncio.to_thread(self.server.start)
+        await self.in_thread(self.server.start)
         self.note_processes()
 
     async def ready(self):
-        await asyncio.to_thread(self.server.wait_ready)
+        await self.in_thread(self.server.wait_ready)
         self.note_processes()
+
+    async def in_thread(self, function, *arguments):
+        """Calls a function that blocks; stop() waits for it."""
+        task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+        self._blocking.add(task)
+        task.add_done_callback(self._blocking.discard)
+        return await asyncio.shield(task)
 
     def workers(self):
         """The ids of the workers' processes; control itself may be stopped."""
