@@ -207,19 +207,6 @@ def record(built_from, engine, seed, seconds, run, result):
              result])
 
 
-def print_totals():
-    """Sums the log by engine."""
-    totals = collections.defaultdict(collections.Counter)
-    with open(LOG, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            totals[row["engine"]].update(
-                runs=1, passed=row["result"] == "passed", seconds=int(row["seconds"]),
-                faults=int(row["faults"]), events=int(row["events"]))
-    for engine, sums in sorted(totals.items()):
-        print(f"{engine}: {sums['passed']} of {sums['runs']} runs passed, {sums['seconds']} s, "
-              f"{sums['faults']} faults, {sums['events']} events")
-
-
 def main():
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--engine", choices=sorted(ENGINES), default="memory")
@@ -227,10 +214,7 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--totals", action="store_true")
     options = parser.parse_args()
-    if options.totals:
-        return print_totals()
     logging.getLogger("fanwire").addHandler(logging.NullHandler())
     built_from = commit()  # HEAD may move while a long run lasts
     failed = 0

@@ -26,19 +26,20 @@ root for the full disk, which it makes with a tmpfs, and goes without that fault
 USAGE
 }
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 arguments=("$@")
 while (($#)); do
   case $1 in
     --engine | --seconds | --seed | --repeat)
       (($# > 1)) || { usage >&2; exit 2; }
       shift 2 ;;
-    --record | --totals) shift ;;
+    --record) shift ;;
+    --totals) exec /usr/bin/python3 "$here/totals.py" ;;
     --help | -h) usage; exit ;;
     *) usage >&2; exit 2 ;;
   esac
 done
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 if [[ -z ${FANWIRE_BIN:-} ]]; then
   "$root/deploy/install-packages" run test || exit
