@@ -61,13 +61,13 @@ void FillFixed(Message* section) {
   }
 }
 
-// The whole configuration has each of its single sections, given or not.
-void AddSections(v1::Config* config) {
-  const google::protobuf::Descriptor* const type = v1::Config::descriptor();
+// The whole configuration has each of its single sections, given or not, and those in them.
+void AddSections(Message* section) {
+  const google::protobuf::Descriptor* const type = section->GetDescriptor();
   for (int i = 0; i < type->field_count(); ++i) {
     const FieldDescriptor* const field = type->field(i);
     if (IsSection(field) && !field->is_repeated()) {
-      config->GetReflection()->MutableMessage(config, field);
+      AddSections(section->GetReflection()->MutableMessage(section, field));
     }
   }
 }

@@ -112,6 +112,12 @@ class Checker {
       Fault("engine.path",
             absl::StrCat("expected an absolute path, found ", QuotedText(config_.engine().path())));
     }
+    const std::string& redis = config_.engine().redis().server();
+    if (const auto server = ParseAddress(redis); !server.ok()) {
+      Fault("engine.redis.server", server.status().message());
+    } else if (server->is_unix() || server->port == 0) {
+      Fault("engine.redis.server", absl::StrCat("expected HOST:PORT, found ", QuotedText(redis)));
+    }
     uint32_t workers = 0;
     if (config_.workers() != "auto" &&
         (!absl::SimpleAtoi(config_.workers(), &workers) || workers > 1024)) {

@@ -44,6 +44,21 @@ void DiskChannel::Open(const Known& known, absl::Duration now) {
   ApplyPolicy(now);
 }
 
+void DiskChannel::Close() {
+  MutexLock lock(&mu_);
+  open_ = false;
+  announced.store(false, std::memory_order_relaxed);
+  DropRecentBelow(head_ + 1);
+  for (const std::shared_ptr<HistoryPage>& page : pages_) page->used = true;
+  pages_.clear();
+  samples_.clear();
+  epoch_ = {};
+  head_ = 0;
+  oldest_ = 1;
+  total_bytes_ = 0;
+  newest_ = -absl::InfiniteDuration();
+}
+
 bool DiskChannel::is_open() const {
   MutexLock lock(&mu_);
   return open_;
@@ -170,6 +185,14 @@ DiskChannel::Floor DiskChannel::FloorFor(int64_t head, absl::Duration now) {
   return floor;
 }
 
+void DiskChannel::Skip(int64_t head) {
+  MutexLock lock(&mu_);
+  if (head <= head_) return;
+  RaiseOldest(head_ + 1);
+  head_ = head;
+  oldest_ = head + 1;
+}
+
 bool DiskChannel::KeepInMemory(int64_t offset) {
   MutexLock lock(&mu_);
   if (offset >= first_recent()) return true;
@@ -180,8 +203,8 @@ bool DiskChannel::KeepInMemory(int64_t offset) {
 
 void DiskChannel::AddPage(const std::shared_ptr<HistoryPage>& page) {
   MutexLock lock(&mu_);
-  pages_.push_back(page);
-  page->used = forgotten_;
+  page->used = forgotten_ || page->publications.front()->epoch() != epoch_;
+  if (!page->used) pages_.push_back(page);
 }
 
 void DiskChannel::DropPage(const HistoryPage* page) {

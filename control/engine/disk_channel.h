@@ -1,5 +1,5 @@
-// DiskChannel is one channel of the rocksdb engine in memory: its head, what its policy leaves of
-// its history, recent publications, and pages that were fetched from the disk.
+// DiskChannel is one channel of the rocksdb or the redis engine in memory: its head, what its
+// policy leaves of its history, recent publications, and pages that were fetched from the disk.
 //
 // History lies on the disk.  It reaches from `oldest` to the head, without holes; `oldest` only
 // rises.  When publications were received is known of those in memory, and of samples: one about
@@ -60,6 +60,8 @@ class DiskChannel {
     absl::Duration newest = -absl::InfiniteDuration();  // when the newest was received
   };
   void Open(const Known& known, absl::Duration now);
+  // Takes it back: the channel is not open until it is opened again, perhaps with another epoch.
+  void Close();
   bool is_open() const;
 
   Position head() const;
@@ -90,11 +92,14 @@ class DiskChannel {
   // Whether the publication is in memory, from where a read gets it.  Its page counts as not used
   // again, because somebody waits for it.
   bool KeepInMemory(int64_t offset);
+  // A page of another epoch is not added.
   void AddPage(const std::shared_ptr<HistoryPage>& page);
   void DropPage(const HistoryPage* page);
   bool IsUsed(const HistoryPage& page) const;
   // There is nothing on the disk below `offset`, although there should be.
   void Lost(int64_t offset);
+  // What was appended up to `head` is not kept, and head() moves there.
+  void Skip(int64_t head);
   // Returns `received`, corrected by what is known of when the publication can have been received:
   // the wall clock may have been set since.
   absl::Duration ReceivedAt(int64_t offset, absl::Duration received) const;

@@ -140,7 +140,7 @@ enum class AppendOutcome {
 
 // What operators see of an engine.
 struct EngineStatus {
-  std::string path = {};             // of its files; empty: it has none
+  std::string path = {};             // of its files, or its server; empty: it has none
   int64_t history_bytes = 0;         // as history_bytes()
   int64_t max_history_bytes = 0;     // 0: no bound
   int64_t disk_bytes = 0;            // of its files

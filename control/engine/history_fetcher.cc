@@ -14,8 +14,8 @@ constexpr size_t kMaxPagePublications = 1024;
 
 }  // namespace
 
-HistoryFetcher::HistoryFetcher(const Options& options, RocksDbStore* store, const Clock* clock)
-    : options_(options), store_(store), clock_(clock) {}
+HistoryFetcher::HistoryFetcher(const Options& options, HistorySource* source, const Clock* clock)
+    : options_(options), source_(source), clock_(clock) {}
 
 HistoryFetcher::~HistoryFetcher() { Stop(); }
 
@@ -121,8 +121,8 @@ absl::Status HistoryFetcher::ReadPage(const Task& task) {
   auto page = std::make_shared<HistoryPage>();
   int64_t next = task.first;
   int64_t found = task.last + 1;
-  absl::Status status =
-      store_->Read(epoch, task.first, task.last, [&](int64_t offset, absl::string_view value) {
+  absl::Status status = source_->Read(
+      channel, epoch, task.first, task.last, [&](int64_t offset, absl::string_view value) {
         const absl::Duration received = channel.ReceivedAt(
             offset, std::min(now, absl::Microseconds(StoredReceivedUs(value)) - wall_zero));
         PublicationPtr publication;

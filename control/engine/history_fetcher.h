@@ -1,5 +1,5 @@
-// HistoryFetcher reads history from the disk on a thread of its own, page by page, and keeps the
-// pages in memory for the reads that asked for them.
+// HistoryFetcher reads history from the disk, or from a server, on a thread of its own, page by
+// page, and keeps the pages in memory for the reads that asked for them.
 //
 // A page is dropped when all pages are over their bound: first those that a read has had, oldest
 // first.  Others are dropped only when all are far over the bound, so a read that is tried again
@@ -8,7 +8,7 @@
 // A page that cannot be read is tried again for a while, beside the others, and then given up.
 //
 // Threading: safe from every thread.  Callbacks run on its thread, without locks.
-// Ownership: borrows the store and the clock, and shares the channels.
+// Ownership: borrows the source and the clock, and shares the channels.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +24,20 @@
 #include "common/mutex.h"
 #include "control/engine/disk_channel.h"
 #include "control/engine/engine.h"
-#include "control/engine/rocksdb_store.h"
 
 namespace fanwire::control {
+
+// Where history lies.
+class HistorySource {
+ public:
+  virtual ~HistorySource() = default;
+
+  // Visits the stored publications of an epoch of the channel from offset `first` to `last`, in
+  // order, until `visit` returns false.  May block.
+  virtual absl::Status Read(
+      const DiskChannel& channel, Epoch epoch, int64_t first, int64_t last,
+      absl::FunctionRef<bool(int64_t offset, absl::string_view value)> visit) = 0;
+};
 
 class HistoryFetcher {
  public:
@@ -38,7 +49,7 @@ class HistoryFetcher {
     absl::Duration give_up_after = absl::Seconds(30);  // calls back with the reason
   };
 
-  HistoryFetcher(const Options& options, RocksDbStore* store, const Clock* clock);
+  HistoryFetcher(const Options& options, HistorySource* source, const Clock* clock);
   ~HistoryFetcher();
   HistoryFetcher(const HistoryFetcher&) = delete;
   HistoryFetcher& operator=(const HistoryFetcher&) = delete;
@@ -74,7 +85,7 @@ class HistoryFetcher {
   void DropPages();
 
   const Options options_;
-  RocksDbStore* const store_;
+  HistorySource* const source_;
   const Clock* const clock_;
   std::thread thread_;
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "control/engine/disk_channel.h"
+#include "control/engine/disk_engine_channel.h"
 #include "control/engine/history_cache.h"
 #include "control/engine/history_fetcher.h"
 #include "control/engine/rocksdb_store.h"
@@ -26,36 +27,18 @@ std::string ReadBootId(const std::string& path) {
   return std::string(absl::StripAsciiWhitespace(line));
 }
 
-class RocksDbEngine;
-
-class Channel final : public EngineChannel {
+class StoredHistory final : public HistorySource {
  public:
-  Channel(DiskChannelPtr disk, const HistoryPolicy& policy, RocksDbEngine* engine)
-      : disk_(std::move(disk)), policy_(policy), engine_(engine) {}
-  ~Channel() override { disk_->released.store(true, std::memory_order_release); }
+  explicit StoredHistory(RocksDbStore* store) : store_(store) {}
 
-  Position head() const override { return disk_->head(); }
-  HistoryState Describe(absl::Duration now) override { return disk_->Describe(now); }
-  const HistoryPolicy& policy() const override { return policy_; }
-  void SetPolicy(const HistoryPolicy& policy, absl::Duration now) override {
-    policy_ = policy;
-    disk_->SetPolicy(policy, now);
+  absl::Status Read(
+      const DiskChannel& /*channel*/, Epoch epoch, int64_t first, int64_t last,
+      absl::FunctionRef<bool(int64_t offset, absl::string_view value)> visit) override {
+    return store_->Read(epoch, first, last, visit);
   }
-  ReadOutcome ReadAfter(int64_t after, int64_t until, size_t max_bytes, absl::Duration now,
-                        std::vector<PublicationPtr>* page,
-                        absl::FunctionRef<EngineCallback()> make_ready) override;
-  int64_t FirstSince(absl::Duration received) const override { return disk_->FirstSince(received); }
-  bool Trim(absl::Duration now) override { return disk_->Trim(now); }
-  // There is no bound over all channels, so nobody need know which channel's history is oldest.
-  absl::Duration oldest_received_at() const override { return absl::InfiniteDuration(); }
-  void DropOldest() override { disk_->DropOldest(); }
-
-  const DiskChannelPtr& disk() const { return disk_; }
 
  private:
-  const DiskChannelPtr disk_;
-  HistoryPolicy policy_;  // guarded by the channel's shard
-  RocksDbEngine* const engine_;
+  RocksDbStore* const store_;
 };
 
 class RocksDbEngine final : public Engine {
@@ -79,11 +62,11 @@ class RocksDbEngine final : public Engine {
     } else {
       make_opened();  // it never opens
     }
-    return std::make_unique<Channel>(disk, policy, this);
+    return std::make_unique<DiskEngineChannel>(disk, policy, &fetcher_);
   }
 
   void Forget(std::unique_ptr<EngineChannel> channel) override {
-    if (writer_ != nullptr) writer_->Forget(static_cast<Channel*>(channel.get())->disk());
+    if (writer_ != nullptr) writer_->Forget(static_cast<DiskEngineChannel*>(channel.get())->disk());
   }
 
   AppendOutcome Append(absl::Span<const EngineAppend> appends, const EventRecord& record,
@@ -91,7 +74,7 @@ class RocksDbEngine final : public Engine {
     if (writer_ == nullptr) return AppendOutcome::kFull;
     StoreWriter::Items items;
     for (const EngineAppend& append : appends) {
-      items.push_back({.channel = static_cast<Channel*>(append.channel)->disk().get(),
+      items.push_back({.channel = static_cast<DiskEngineChannel*>(append.channel)->disk().get(),
                        .publication = append.publication,
                        .keep = append.keep});
     }
@@ -108,11 +91,6 @@ class RocksDbEngine final : public Engine {
                  .position = position,
                  .received = std::min(now, absl::Microseconds(received_us) - wall_zero)});
         });
-  }
-
-  bool Fetch(const DiskChannelPtr& channel, int64_t first, int64_t last, size_t max_bytes,
-             absl::FunctionRef<EngineCallback()> make_ready) {
-    return fetcher_ != nullptr && fetcher_->Fetch(channel, first, last, max_bytes, make_ready);
   }
 
   int64_t history_bytes() const override {
@@ -150,6 +128,7 @@ class RocksDbEngine final : public Engine {
   std::unique_ptr<StoreFolder> folder_;
   std::unique_ptr<RocksDbStore> store_;
   std::unique_ptr<StoreWriter> writer_;
+  std::unique_ptr<StoredHistory> history_;
   std::unique_ptr<HistoryFetcher> fetcher_;
   bool closed_ = false;  // only touched by the thread that calls Start() and Close()
 };
@@ -191,8 +170,9 @@ absl::Status RocksDbEngine::Start() {
   if (absl::Status status = (*folder)->Write(header); !status.ok()) return status;
   folder_ = *std::move(folder);
   store_ = *std::move(store);
+  history_ = std::make_unique<StoredHistory>(store_.get());
   fetcher_ = std::make_unique<HistoryFetcher>(
-      HistoryFetcher::Options{.retry_pause = options_.retry_pause}, store_.get(), clock_);
+      HistoryFetcher::Options{.retry_pause = options_.retry_pause}, history_.get(), clock_);
   writer_ =
       std::make_unique<StoreWriter>(options_, header.generation, store_.get(), &cache_, clock_);
   fetcher_->Start();
@@ -215,22 +195,6 @@ void RocksDbEngine::Close() {
     LogWarning("engine.close_failed", {{"reason", closed.message()}});
   }
   folder_ = nullptr;  // gives up the lock
-}
-
-ReadOutcome Channel::ReadAfter(int64_t after, int64_t until, size_t max_bytes, absl::Duration now,
-                               std::vector<PublicationPtr>* page,
-                               absl::FunctionRef<EngineCallback()> make_ready) {
-  switch (disk_->Read(after, until, max_bytes, now, page)) {
-    case DiskChannel::Found::kRead:
-      return ReadOutcome::kOk;
-    case DiskChannel::Found::kGone:
-      return ReadOutcome::kGone;
-    case DiskChannel::Found::kOnDisk:
-      break;
-  }
-  const int64_t last = std::min(until, disk_->head().offset);
-  return engine_->Fetch(disk_, after + 1, last, max_bytes, make_ready) ? ReadOutcome::kFetching
-                                                                       : ReadOutcome::kClosed;
 }
 
 }  // namespace

@@ -109,7 +109,7 @@ PublicationPtr ReadStored(absl::string_view value, const Position& position,
   std::memcpy(publication->buffer(), envelope.data(), envelope.size());
   publication->SetEnvelope(envelope.size(), static_cast<size_t>(data_begin),
                            static_cast<size_t>(data_bytes));
-  publication->Seal(position.epoch, position.offset);
+  if (position.offset > 0) publication->Seal(position.epoch, position.offset);
   return publication;
 }
 

@@ -19,8 +19,8 @@ void WriteStoredHead(const Publication& publication, std::string* head);
 // Returns when the stored publication was received: microseconds since 1970; 0 if it is malformed.
 int64_t StoredReceivedUs(absl::string_view value);
 
-// Makes the publication with its position again.  Null if `value` is malformed.  `received_at` is
-// when it was received, on Clock::Now()'s scale.
+// Makes the publication with its position again; without one if its offset is 0.  Null if `value`
+// is malformed.  `received_at` is when it was received, on Clock::Now()'s scale.
 PublicationPtr ReadStored(absl::string_view value, const Position& position,
                           absl::Duration received_at);
 

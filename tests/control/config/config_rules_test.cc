@@ -70,6 +70,18 @@ TEST(ConfigRulesTest, TheEnginesFolderIsAnAbsolutePath) {
   unsetenv("STATE_DIRECTORY");
 }
 
+TEST(ConfigRulesTest, TheRedisServerIsAHostAndAPort) {
+  EXPECT_EQ(Good("").engine().redis().server(), "127.0.0.1:6379");
+  EXPECT_EQ(
+      Good("engine: {kind: redis, redis: {server: 'redis:7000'}}\n").engine().redis().server(),
+      "redis:7000");
+  for (const char* const server : {"redis", "unix:/run/redis.sock", "redis:0"}) {
+    EXPECT_THAT(Faults(absl::StrCat("engine: {redis: {server: '", server, "'}}\n")),
+                ElementsAre(HasSubstr("engine.redis.server")))
+        << server;
+  }
+}
+
 TEST(ConfigRulesTest, GrpcBeyondLoopbackMustBeAskedFor) {
   EXPECT_THAT(Faults("control: {grpc_listen: '0.0.0.0:8701'}\n"),
               ElementsAre(HasSubstr("is not loopback, and there is no TLS")));
