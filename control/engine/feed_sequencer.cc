@@ -16,6 +16,8 @@ constexpr size_t kHeadsAtOnce = 200;
 constexpr size_t kFilledAtOnce = 500;
 // What is missing of a channel is read although answers to own appends are due, after this.
 constexpr absl::Duration kMaxPatience = absl::Seconds(2);
+// The server keeps a channel that was published to for an hour at least.
+constexpr absl::Duration kFullRefresh = absl::Minutes(20);
 
 std::string InKeys(const DiskChannel& channel) {
   const absl::string_view name = channel.name();
@@ -107,7 +109,7 @@ void FeedSequencer::Tell(absl::Status health) {
 // ------------------------------------------------------------------------------- the thread
 
 absl::Duration FeedSequencer::NextTime() const {
-  absl::Duration next = next_look_;
+  absl::Duration next = std::min(next_look_, std::max(next_refresh_, next_try_));
   if (!opening_.empty() || check_) next = std::min(next, next_try_);
   for (const NodePtr& node : filling_) next = std::min(next, std::max(node->fill_at, next_try_));
   return next;
@@ -117,6 +119,8 @@ void FeedSequencer::Run() {
   const Clock& real = *Clock::Real();
   LookAtLog();  // what is logged from now on concerns channels that are opened
   next_look_ = real.Now() + options_.look_interval;
+  next_refresh_ = real.Now() + options_.refresh_interval;
+  next_full_refresh_ = real.Now() + kFullRefresh;
   for (;;) {
     std::deque<Task> tasks;
     bool stopped = false;
@@ -136,6 +140,7 @@ void FeedSequencer::Run() {
     if (real.Now() >= next_try_) {
       OpenNodes();
       if (check_) Check();
+      Refresh();
       Fill();
     }
     if (real.Now() >= next_look_) {
@@ -292,9 +297,24 @@ void FeedSequencer::OpenNode(const NodePtr& node, const RedisSession::Head& head
 // ------------------------------------------------------------------------------- checking
 
 void FeedSequencer::Check() {
+  if (!CheckWhere([](const Node& /*node*/) { return true; })) return;
+  check_ = false;
+  next_full_refresh_ = Clock::Real()->Now() + kFullRefresh;
+}
+
+void FeedSequencer::Refresh() {
+  const absl::Duration now = Clock::Real()->Now();
+  if (now < next_refresh_) return;
+  next_refresh_ = now + options_.refresh_interval;
+  // The server keeps the others for long.
+  CheckWhere([](const Node& node) { return node.told == 0; });
+  if (now >= next_full_refresh_) check_ = true;
+}
+
+bool FeedSequencer::CheckWhere(absl::FunctionRef<bool(const Node& node)> wanted) {
   std::vector<NodePtr> nodes;
   for (const auto& [name, node] : nodes_) {
-    if (node->state == Node::State::kOpen) nodes.push_back(node);
+    if (node->state == Node::State::kOpen && wanted(*node)) nodes.push_back(node);
   }
   for (size_t begin = 0; begin < nodes.size(); begin += kHeadsAtOnce) {
     const size_t end = std::min(nodes.size(), begin + kHeadsAtOnce);
@@ -302,8 +322,9 @@ void FeedSequencer::Check() {
     for (size_t i = begin; i < end; ++i) names.push_back(nodes[i]->in_keys);
     const auto heads = session_.Open(names);
     Tell(heads.status());
-    if (!heads.ok()) return;
+    if (!heads.ok()) return false;
     for (size_t i = begin; i < end; ++i) {
+      if (nodes[i]->state != Node::State::kOpen) continue;
       const RedisSession::Head& head = (*heads)[i - begin];
       if (head.epoch != nodes[i]->epoch) {
         Leave(nodes[i], head.epoch);
@@ -312,15 +333,19 @@ void FeedSequencer::Check() {
       }
     }
   }
-  check_ = false;
+  return true;
 }
 
 void FeedSequencer::LookAtLog() {
   const absl::Status status =
-      session_.ReadLog(&log_, [this](absl::string_view name, int64_t offset) {
+      session_.ReadLog(&log_, [this](absl::string_view name, Epoch epoch, int64_t offset) {
         const auto node = nodes_.find(name);
         if (node == nodes_.end() || node->second->state != Node::State::kOpen) return;
-        if (offset > node->second->told) Expect(node->second, offset, options_.look_interval);
+        if (epoch != node->second->epoch) {
+          check_ = true;  // it is of an earlier epoch, or of a later one
+        } else if (offset > node->second->told) {
+          Expect(node->second, offset, options_.look_interval);
+        }
       });
   Tell(status);
 }
@@ -363,7 +388,7 @@ void FeedSequencer::Fill(const NodePtr& node) {
     until = arrival.offset - 1;
     break;
   }
-  if (until <= node->told) return;
+  if (until <= node->told) return Drain(node);
   int64_t next = node->told + 1;
   bool own = false;
   std::vector<Arrival> found;
@@ -414,8 +439,9 @@ void FeedSequencer::Leave(const NodePtr& node, Epoch epoch) {
                                       {"to", epoch.ToText()}});
   node->state = Node::State::kOver;
   node->fill_at = absl::InfiniteDuration();
-  for (const auto& [place, arrival] : node->early) Lose(node, arrival);
-  node->early.clear();
+  std::map<Place, Arrival> early;
+  early.swap(node->early);
+  for (const auto& [place, arrival] : early) Lose(node, arrival);
   feed_->OnEpochChanged(node->service, node->name);
 }
 
@@ -426,6 +452,11 @@ void FeedSequencer::Lose(const NodePtr& node, const Arrival& arrival) {
   --node->own_here;
   End(arrival.own, absl::UnavailableError("Redis has lost the publication: try again, with the "
                                           "same idempotency_key"));
+  // Its other channels need not wait for this one any more.
+  for (const OwnAppend::Item& item : arrival.own->items) {
+    const NodePtr other = Find(item.in_keys);
+    if (other != nullptr && other != node) Drain(other);
+  }
 }
 
 void FeedSequencer::Arrive(const NodePtr& node, Arrival arrival) {

@@ -162,6 +162,10 @@ class FeedSequencer {
   void OpenNode(const NodePtr& node, const RedisSession::Head& head);
   // Asks the server for the heads of all channels that are open.
   void Check();
+  // Asks for those that the server would forget soon.
+  void Refresh();
+  // Asks for those that are wanted.  Returns false if the server does not answer.
+  bool CheckWhere(absl::FunctionRef<bool(const Node& node)> wanted);
   // Notes that the channel's publications go up to `offset` at least.
   void Expect(const NodePtr& node, int64_t offset, absl::Duration patience);
   void LookAtLog();
@@ -207,6 +211,8 @@ class FeedSequencer {
   uint64_t next_place_ = 0;
   absl::Duration next_try_ = {};
   absl::Duration next_look_ = {};
+  absl::Duration next_refresh_ = {};
+  absl::Duration next_full_refresh_ = {};
 };
 
 }  // namespace fanwire::control

@@ -34,8 +34,9 @@ redis.call('HSET', 'fanwire:generation', 'g', ARGV[2], 'i', ARGV[1])
 return ARGV[2]
 )";
 
-// ARGV: generation; then for each channel its name and a new epoch.  Makes what does not exist.
-// Returns for each channel: epoch, last offset, its time of reception, the first offset of history
+// ARGV: generation, for how many ms a channel's hash is kept at least; then for each channel its
+// name and a new epoch.  Makes what does not exist; a channel that nothing was published to is kept
+// for 10 minutes.  Returns for each channel: epoch, last offset, its time of reception, the first offset of history
 // ("0": there is none).
 inline constexpr absl::string_view kOpenScript = R"(
 local g = ARGV[1]
@@ -43,7 +44,7 @@ if redis.call('HGET', 'fanwire:generation', 'g') ~= g then
   return redis.error_reply('STALE another generation')
 end
 local out = {}
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
   local key = 'fanwire:c:' .. g .. ':' .. ARGV[i]
   local c = redis.call('HMGET', key, 'e', 'o', 't')
   local first = '0'
@@ -54,7 +55,11 @@ for i = 2, #ARGV, 2 do
     local entry = redis.call('XRANGE', 'fanwire:h:' .. c[1] .. ':' .. ARGV[i], '-', '+', 'COUNT', 1)
     if entry[1] then first = string.match(entry[1][1], '^%d+') end
   end
-  if c[2] == '0' then redis.call('PEXPIRE', key, 600000) end
+  if c[2] == '0' then
+    redis.call('PEXPIRE', key, 600000)
+  else
+    redis.call('PEXPIRE', key, ARGV[2], 'GT')
+  end
   out[#out + 1] = c[1]
   out[#out + 1] = c[2]
   out[#out + 1] = c[3]
@@ -94,7 +99,7 @@ for i = 3, #ARGV, 8 do
     end
     redis.call('HSET', key, 'e', epoch, 'o', text, 't', ARGV[i + 5])
     expires[key] = math.max(idle, ttl)
-    log[#log + 1] = struct.pack('>I2', #name) .. name .. struct.pack('>I8', offset)
+    log[#log + 1] = struct.pack('>I2', #name) .. name .. epoch .. struct.pack('>I8', offset)
   end
   redis.call('PUBLISH', 'fanwire:feed',
              string.sub(epoch .. '0000000000000000', 1, 16) .. struct.pack('>I8', offset) .. head ..

@@ -39,6 +39,7 @@ std::string RedisName(absl::string_view service, absl::string_view channel) {
 
 RedisSession::RedisSession(const RedisOptions& options)
     : options_(options),
+      idle_ms_(absl::StrCat(Milliseconds(options.channel_idle_ttl) + 3'600'000)),
       connection_({.server = options.server,
                    .connect_timeout = options.connect_timeout,
                    .response_timeout = options.response_timeout}) {}
@@ -147,6 +148,7 @@ absl::StatusOr<std::vector<RedisSession::Head>> RedisSession::Open(
   std::vector<std::string> epochs;
   for (size_t i = 0; i < names.size(); ++i) epochs.push_back(Epoch::Random().ToText());
   std::vector<absl::string_view> arguments(4);
+  arguments.push_back(idle_ms_);
   for (size_t i = 0; i < names.size(); ++i) {
     arguments.push_back(names[i]);
     arguments.push_back(epochs[i]);
@@ -177,8 +179,7 @@ absl::StatusOr<std::vector<RedisSession::Placed>> RedisSession::Append(
   std::vector<Texts> texts(publications.size());
   std::vector<absl::string_view> arguments(4);
   arguments.reserve(5 + 8 * publications.size());
-  const std::string idle = absl::StrCat(Milliseconds(options_.channel_idle_ttl) + 3'600'000);
-  arguments.push_back(idle);
+  arguments.push_back(idle_ms_);
   for (size_t i = 0; i < publications.size(); ++i) {
     const Appended& publication = publications[i];
     texts[i] = {.size = absl::StrCat(publication.history_size),
@@ -228,7 +229,8 @@ absl::Status RedisSession::Read(
 }
 
 absl::Status RedisSession::ReadLog(
-    std::string* last, absl::FunctionRef<void(absl::string_view name, int64_t offset)> visit) {
+    std::string* last,
+    absl::FunctionRef<void(absl::string_view name, Epoch epoch, int64_t offset)> visit) {
   if (absl::Status status = Connect(); !status.ok()) return status;
   if (last->empty()) {
     const auto answer = Call({"XREVRANGE", kLogKey, "+", "-", "COUNT", "1"});
@@ -248,10 +250,15 @@ absl::Status RedisSession::ReadLog(
       while (packed.size() >= 2) {
         const size_t size =
             static_cast<unsigned char>(packed[0]) << 8 | static_cast<unsigned char>(packed[1]);
-        if (packed.size() < 2 + size + 8) break;
-        visit(packed.substr(2, size),
-              static_cast<int64_t>(ReadBigEndian(packed.data() + 2 + size)));
-        packed.remove_prefix(2 + size + 8);
+        const size_t all = 2 + size + Epoch::kTextBytes + 8;
+        Epoch epoch;
+        if (packed.size() < all ||
+            !Epoch::Parse(packed.substr(2 + size, Epoch::kTextBytes), &epoch)) {
+          break;
+        }
+        visit(packed.substr(2, size), epoch,
+              static_cast<int64_t>(ReadBigEndian(packed.data() + all - 8)));
+        packed.remove_prefix(all);
       }
     }
   }

@@ -78,10 +78,11 @@ class RedisSession {
       absl::FunctionRef<bool(int64_t offset, absl::string_view value, absl::string_view tag)>
           visit);
 
-  // Visits names and offsets of what was appended after the entry `*last` of the server's log, and
+  // Visits names, epochs and offsets of what was appended after the entry `*last` of the server's log, and
   // moves `*last`; from an empty one nothing is visited.
   absl::Status ReadLog(std::string* last,
-                       absl::FunctionRef<void(absl::string_view name, int64_t offset)> visit);
+                       absl::FunctionRef<void(absl::string_view name, Epoch epoch, int64_t offset)>
+                           visit);
 
  private:
   absl::Status LearnGeneration();
@@ -91,6 +92,7 @@ class RedisSession {
   absl::StatusOr<RedisConnection::Answer> Call(std::initializer_list<absl::string_view> command);
 
   const RedisOptions options_;
+  const std::string idle_ms_;
   RedisConnection connection_;
   std::string generation_;  // empty: not known
   std::string open_sha_;

@@ -210,11 +210,39 @@ TEST_F(RedisEngineTest, ALostLastMessageIsFoundInTheServersLog) {
                 "redis.call('XADD', KEYS[1], '2-0', 'v', v, 'n', 'another control..k-') "
                 "redis.call('HSET', KEYS[2], 'o', '2') "
                 "redis.call('XADD', 'fanwire:log', '*', 'd', struct.pack('>I2', 9) .. 'service:x' "
-                ".. struct.pack('>I8', 2)) return 1",
+                ".. ARGV[1] .. struct.pack('>I8', 2)) return 1",
                 "2", absl::StrCat("fanwire:h:", epoch, ":service:x"),
-                absl::StrCat("fanwire:c:", generation, ":service:x")});
+                absl::StrCat("fanwire:c:", generation, ":service:x"), epoch});
   EXPECT_TRUE(IsTold(b.get(), "x", {"#1", "#2"}));
   EXPECT_TRUE(IsTold(a.get(), "x", {"#2"}));
+}
+
+TEST_F(RedisEngineTest, AnEntryOfAnEarlierEpochInTheServersLogSkipsNothing) {
+  const auto a = MakeNode();
+  const auto channel = a->user->Open("x");
+  a->user->Fill(channel.get(), 1);
+  server_.Call({"EVAL",
+                "redis.call('XADD', 'fanwire:log', '*', 'd', struct.pack('>I2', 9) .. 'service:x' "
+                ".. '0123456789abcdef' .. struct.pack('>I8', 99) .. struct.pack('>I2', 9) .. "
+                "'service:x' .. ARGV[1] .. struct.pack('>I8', 2)) return 1",
+                "0", channel->head().epoch.ToText()});
+  // The second part of the entry has been seen when the offset that does not exist is missed.
+  ASSERT_TRUE(IsTold(a.get(), "x", {"missed"}));
+  EXPECT_EQ(channel->head().offset, 2);
+}
+
+TEST_F(RedisEngineTest, AnOpenChannelStaysInTheServer) {
+  options_.refresh_interval = absl::Milliseconds(20);
+  const auto a = MakeNode();
+  const auto channel = a->user->Open("x");
+  const Epoch epoch = channel->head().epoch;
+  const std::string key = absl::StrCat(
+      "fanwire:c:", server_.Call({"HGET", "fanwire:generation", "g"}), ":service:x");
+  server_.Call({"PEXPIRE", key, "5000"});
+  EXPECT_TRUE(WaitFor([&] { return std::stoi(server_.Call({"PTTL", key})) > 100'000; }));
+  ASSERT_OK(a->user->Append(channel.get(), MakePublication(clock_, 1)));
+  EXPECT_EQ(channel->head().epoch, epoch);
+  EXPECT_GT(std::stoi(server_.Call({"PTTL", key})), 3'600'000);
 }
 
 TEST_F(RedisEngineTest, WhatIsNotKeptAnyMoreIsMissed) {
