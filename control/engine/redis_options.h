@@ -28,8 +28,8 @@ struct RedisOptions {
 
   absl::Duration connect_timeout = absl::Seconds(2);
   absl::Duration response_timeout = absl::Seconds(5);
-  absl::Duration retry_pause = absl::Milliseconds(200);     // after the server could not be reached
-  absl::Duration fill_after = absl::Milliseconds(20);       // a hole in a channel's offsets is read
+  absl::Duration retry_pause = absl::Milliseconds(200);  // after the server could not be reached
+  absl::Duration fill_after = absl::Milliseconds(20);    // a hole in a channel's offsets is read
   // Channels that are open are kept in the server, although nothing is published to them.
   absl::Duration refresh_interval = absl::Minutes(3);
   absl::Duration look_interval = absl::Milliseconds(1000);  // at the server's log of publications

@@ -80,9 +80,9 @@ class RedisSession {
 
   // Visits names, epochs and offsets of what was appended after the entry `*last` of the server's log, and
   // moves `*last`; from an empty one nothing is visited.
-  absl::Status ReadLog(std::string* last,
-                       absl::FunctionRef<void(absl::string_view name, Epoch epoch, int64_t offset)>
-                           visit);
+  absl::Status ReadLog(
+      std::string* last,
+      absl::FunctionRef<void(absl::string_view name, Epoch epoch, int64_t offset)> visit);
 
  private:
   absl::Status LearnGeneration();

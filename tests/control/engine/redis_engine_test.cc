@@ -236,8 +236,8 @@ TEST_F(RedisEngineTest, AnOpenChannelStaysInTheServer) {
   const auto a = MakeNode();
   const auto channel = a->user->Open("x");
   const Epoch epoch = channel->head().epoch;
-  const std::string key = absl::StrCat(
-      "fanwire:c:", server_.Call({"HGET", "fanwire:generation", "g"}), ":service:x");
+  const std::string key =
+      absl::StrCat("fanwire:c:", server_.Call({"HGET", "fanwire:generation", "g"}), ":service:x");
   server_.Call({"PEXPIRE", key, "5000"});
   EXPECT_TRUE(WaitFor([&] { return std::stoi(server_.Call({"PTTL", key})) > 100'000; }));
   ASSERT_OK(a->user->Append(channel.get(), MakePublication(clock_, 1)));
