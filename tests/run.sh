@@ -156,7 +156,7 @@ if $full; then
     run_tests coverage -LE scripts
     step "Line coverage" tests/scripts/coverage
   fi
-  for engine in memory rocksdb rocksdb-sync; do
+  for engine in memory rocksdb rocksdb-sync redis; do
     step "Faults: $engine" tests/faults/run.sh --engine "$engine"
   done
   step "Benchmarks" tests/bench/run.sh --quick

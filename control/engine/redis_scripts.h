@@ -36,8 +36,8 @@ return ARGV[2]
 
 // ARGV: generation, for how many ms a channel's hash is kept at least; then for each channel its
 // name and a new epoch.  Makes what does not exist; a channel that nothing was published to is kept
-// for 10 minutes.  Returns for each channel: epoch, last offset, its time of reception, the first offset of history
-// ("0": there is none).
+// for 10 minutes.  Returns for each channel: epoch, last offset, its time of reception, the first
+// offset of history ("0": there is none).
 inline constexpr absl::string_view kOpenScript = R"(
 local g = ARGV[1]
 if redis.call('HGET', 'fanwire:generation', 'g') ~= g then

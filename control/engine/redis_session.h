@@ -78,8 +78,8 @@ class RedisSession {
       absl::FunctionRef<bool(int64_t offset, absl::string_view value, absl::string_view tag)>
           visit);
 
-  // Visits names, epochs and offsets of what was appended after the entry `*last` of the server's log, and
-  // moves `*last`; from an empty one nothing is visited.
+  // Visits names, epochs and offsets of what was appended after the entry `*last` of the server's
+  // log, and moves `*last`; from an empty one nothing is visited.
   absl::Status ReadLog(
       std::string* last,
       absl::FunctionRef<void(absl::string_view name, Epoch epoch, int64_t offset)> visit);

@@ -96,9 +96,9 @@ TEST(ConfigValueTest, TheZeroOfAnEnumIsNotOneOfItsValues) {
   v1::EngineConfig engine;
   const auto* const kind = Field(v1::EngineConfig::descriptor(), "kind");
   EXPECT_EQ(SetConfigField("unspecified", kind, &engine),
-            "expected memory or rocksdb, found \"unspecified\"");
+            "expected memory, rocksdb or redis, found \"unspecified\"");
   EXPECT_EQ(SetConfigField("KIND_UNSPECIFIED", kind, &engine),
-            "expected memory or rocksdb, found \"KIND_UNSPECIFIED\"");
+            "expected memory, rocksdb or redis, found \"KIND_UNSPECIFIED\"");
   EXPECT_EQ(SetConfigField("KIND_MEMORY", kind, &engine), "");
 }
 

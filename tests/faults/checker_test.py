@@ -173,6 +173,13 @@ class CheckerTest(unittest.TestCase):
         self.find("sent", id="e2")["n"], self.find("sent", id="e3")["n"] = 3, 2
         self.assert_found("publisher's order")
 
+    def test_a_repeat_is_a_fault_unless_the_engine_forgets_what_was_sent(self):
+        self.lines += [dict(line, offset=line["offset"] + 1000) for line in self.lines
+                       if line["kind"] == "receipt"][:1]
+        self.assert_found("published twice")
+        self.assertNotIn("published twice", " ".join(
+            Checker(RULES["redis"]).check(copy.deepcopy(self.lines))))
+
     def test_a_gap_that_the_engine_must_not_have(self):
         self.lines.remove(self.find("event", client="c", offset=3))
         self.after(self.find("event", client="c", offset=2), {

@@ -28,6 +28,9 @@ class Faults:
                 self.kinds[f"{link}_{name}"] = self._link_fault(link, name)
         if system.engine.disk is not None:
             self.kinds["full_disk"] = self._full_disk
+        if system.engine.redis is not None:
+            self.kinds["kill_redis"] = self._kill_redis
+            self.kinds["stop_redis"] = self._stop_redis
 
     def draw(self):
         """Returns the name of the next fault: processes and links alike often."""
@@ -99,6 +102,21 @@ class Faults:
             await self._away(8)
             self._signal(worker, signal.SIGCONT)
         await self._system.ready()
+
+    async def _kill_redis(self):
+        redis = self._system.engine.redis
+        await self._system.in_thread(redis.kill)
+        await self._away(3.0)
+        await self._system.in_thread(redis.start)
+
+    async def _stop_redis(self):
+        """Also for longer than control waits for an answer."""
+        pid = self._system.engine.redis.process.pid
+        self._signal(pid, signal.SIGSTOP)
+        try:
+            await self._away(7.0)
+        finally:
+            self._signal(pid, signal.SIGCONT)
 
     # ------------------------------------------------------------------------- operations
 

@@ -11,7 +11,7 @@ Runs control, two workers, publishers and subscribers; kills, stops and restarts
 breaks their links; and then checks what publishers and subscribers got.  docs/reliability.md
 describes the faults and the promises.
 
-  --engine NAME   memory (default), rocksdb or rocksdb-sync
+  --engine NAME   memory (default), rocksdb, rocksdb-sync or redis
   --seconds N     how long faults are made; default 180
   --seed N        the sequence of faults; default: a random one, which is printed.  Repeated runs
                   take N, N + 1 …

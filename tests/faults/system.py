@@ -10,6 +10,7 @@ import tempfile
 
 from harness import Server, service, small_config
 from harness.clocks import Clocks
+from harness.redis import RedisServer
 from harness.server import BIN
 
 from fault_proxy import FaultProxy
@@ -26,12 +27,14 @@ class Engine:
     config          the section `engine` of the configuration
     disk            the folder of a small disk that may be filled; None: there is none
     note            why there is none
+    redis           the Redis server; None: there is none
     start(), stop() a server process of the engine's own would begin and end here
     """
 
     config = {"kind": "memory"}
     disk = None
     note = ""
+    redis = None
 
     def start(self):
         pass
@@ -70,8 +73,23 @@ class RocksDb(Engine):
         self._folder = None
 
 
+class Redis(Engine):
+    """A Redis server of its own that loses nothing when it is killed."""
+
+    def start(self):
+        self.redis = RedisServer("--appendonly", "yes", "--appendfsync", "always",
+                                 "--maxmemory-policy", "noeviction").start()
+        self.config = {"kind": "redis", "cache_bytes": 20000,
+                       "redis": {"server": self.redis.address, "durable": True}}
+
+    def stop(self):
+        if self.redis is not None:
+            self.redis.stop()
+        self.redis = None
+
+
 ENGINES = {"memory": Engine, "rocksdb": lambda: RocksDb(False),
-           "rocksdb-sync": lambda: RocksDb(True)}
+           "rocksdb-sync": lambda: RocksDb(True), "redis": Redis}
 
 
 class LinkedServer(Server):

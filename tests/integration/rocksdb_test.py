@@ -23,9 +23,10 @@ class RocksDb(Case):
     def config(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="fanwire-engine-", dir="/tmp"))
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        # A small cache, so that history is read from the disk as well.
+        # A small cache, so that history is read from the disk as well.  History holds all that a test
+        # publishes, because a client may be far behind the publisher when control is killed.
         return small_config(
-            service(), control={"adopt_window": "3s"},
+            service(channels=[{"pattern": "**", "history_size": 10000}]), control={"adopt_window": "3s"},
             limits={"control_wait": "20s", "session_backlog_bytes": "16MiB"},
             engine={"kind": "rocksdb", "path": str(cls.folder / "data"), "sync": cls.sync,
                     "cache_bytes": 20000})

@@ -24,8 +24,9 @@ TEST(RedisMessageTest, IsParsedAsItWasWritten) {
   EXPECT_EQ(message.value, "value");
   // Every part of it is either refused or lacks only a part of the value.
   for (size_t size = 0; size < text.size(); ++size) {
+    const std::string beginning = text.substr(0, size);
     RedisMessage part;
-    if (ParseRedisMessage(text.substr(0, size), &part)) {
+    if (ParseRedisMessage(beginning, &part)) {
       EXPECT_EQ(part.name, "s:channel");
       EXPECT_LT(part.value.size(), 5);
     }
