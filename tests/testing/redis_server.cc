@@ -67,6 +67,7 @@ void RedisServer::Launch() {
                                   folder_ + "/log"};
   all.insert(all.end(), arguments_.begin(), arguments_.end());
   std::vector<char*> argv;
+  argv.reserve(all.size() + 1);
   for (std::string& argument : all) argv.push_back(argument.data());
   argv.push_back(nullptr);
   pid_ = fork();

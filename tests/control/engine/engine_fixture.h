@@ -103,7 +103,7 @@ class EngineUser {
 
   // Appends without waiting.  Adds `label` to log() when it is kept or refused: then with the
   // reason.
-  AppendOutcome BeginAppend(std::vector<EngineAppend> appends, const std::string& label) {
+  AppendOutcome BeginAppend(const std::vector<EngineAppend>& appends, const std::string& label) {
     const AppendOutcome outcome =
         engine_->Append(appends, {}, clock_->Now(), [&]() -> EngineCallback {
           return [this, label](const absl::Status& status) {
